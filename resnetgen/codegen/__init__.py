@@ -1,0 +1,1 @@
+"""What is printed: the plan of a module, and its text."""

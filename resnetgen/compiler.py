@@ -1,0 +1,72 @@
+"""The pipeline, one line a pass. Everything that a command or a caller wants of a spec is here.
+
+    text -> document -> Network -> Instance -> Measured            cost, reports
+                                      |-----> Graph                checked, predictions
+                                      `-----> Plan -> source       the printed module
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from resnetgen.graph import shapes
+from resnetgen.graph.elaborate import elaborate
+from resnetgen.graph.flatten import flatten
+from resnetgen.graph.instantiate import instantiate
+from resnetgen.graph.ir import Graph, Instance, Network
+from resnetgen.graph.measure import Cost, Measured, measure
+from resnetgen.language import library
+from resnetgen.language.library import Document
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A sound network and what follows from it; graph and source are computed when asked for."""
+
+    document: Document
+    network: Network
+    root: Instance
+    measured: Measured
+
+    @property
+    def cost(self) -> Cost:
+        """Parameters, multiply-adds, FLOPs and activations of one image."""
+        return self.measured.cost
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Every op with its type, checked with networkx."""
+        graph = shapes.infer_shapes(flatten(self.network, self.root))
+        shapes.check(graph)
+        return graph
+
+    @cached_property
+    def source(self) -> str:
+        """The PyTorch module, as text."""
+        from resnetgen.codegen.plan import plan
+        from resnetgen.codegen.render import render
+
+        return render(plan(self.network, self.root, self.measured))
+
+
+def compile_spec(spec: str | Path, **overrides: object) -> Compiled:
+    """Compiles a spec: a path, or the name of a library network.
+
+    Overrides are paths into the spec, as for `--set`: `compile_spec("resnet50", **{"layer3.blocks": 11})`.
+    Raises SpecError with every diagnostic if the spec is wrong, OSError if it cannot be read.
+    """
+    return compile_document(library.load(spec, overrides))
+
+
+def compile_text(text: str, name: str = "<string>", **overrides: object) -> Compiled:
+    """Compiles a spec that is in memory."""
+    return compile_document(library.load_text(text, name, overrides))
+
+
+def compile_document(document: Document) -> Compiled:
+    """Runs the passes that every use of a spec needs."""
+    network = elaborate(document)
+    root = instantiate(network)
+    return Compiled(document, network, root, measure(network, root))

@@ -1,0 +1,1 @@
+"""What a network means: ops, the IR, and one pure pass a file."""

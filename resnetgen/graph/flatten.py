@@ -1,0 +1,96 @@
+"""flatten(network, root) -> Graph: every op of the network, each with its own name.
+
+    layer1: {blocks: 3}  ->  layer1.0.conv1, layer1.0.bn1, ..., layer1.2.act3
+
+Nodes stand in the order of execution; `index` is the order of registration, which is the order of
+the state_dict. Types are filled in by `shapes.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resnetgen.graph.ir import Graph, Instance, Network, Node, OpCall, Placed
+from resnetgen.graph.measure import INPUT
+from resnetgen.graph.paths import numbered_paths, trie
+
+
+def flatten(network: Network, root: Instance) -> Graph:
+    """The flat graph, without types."""
+    walk = _Walk()
+    names = walk.instance(root, {root.block.inputs[0]: INPUT}, "")
+    outputs = [names[key] for key in root.outputs]
+    count = len(network.outputs)
+    graph = Graph(network.name, network.input, tuple(walk.nodes), tuple(outputs[:count]), tuple(outputs[count:]))
+    return _mark_training(_with_registration(graph, registration_order(root)))
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+
+    def instance(self, instance: Instance, names: dict[str, str], prefix: str) -> dict[str, str]:
+        """Emits the ops of an instance; gives the name of each of its values."""
+        paths = numbered_paths(instance.placed)
+        seen = [path for own in paths for path in own]
+        for index in instance.schedule:
+            placed, own = instance.placed[index], paths[index]
+            if isinstance(placed.what, OpCall):
+                shared = seen.count(own[0]) > 1
+                name = prefix + (placed.key if shared else own[0])
+                self.op(placed, placed.what, names, name, prefix + own[0])
+                names[placed.key] = name
+            elif isinstance(placed.what, tuple):
+                names[placed.key] = self.blocks(placed, names, [prefix + path for path in own])
+            else:
+                names[placed.key] = names[placed.inputs[0]]
+        return names
+
+    def op(self, placed: Placed, call: OpCall, names: dict[str, str], name: str, module: str) -> None:
+        inputs = tuple(names[key] for key in placed.inputs)
+        node = Node(name, module, call.op, inputs, call.attributes, 0, 0, placed.node.span)
+        self.nodes.append(node)
+
+    def blocks(self, placed: Placed, names: dict[str, str], paths: list[str]) -> str:
+        assert isinstance(placed.what, tuple)
+        sources = [names.get(key) for key in placed.inputs]
+        instances = (run.instance for run in placed.what for _ in range(run.count))
+        for path, instance in zip(paths, instances, strict=True):
+            pairs = zip(instance.block.inputs, sources, strict=True)
+            inner = self.instance(instance, {key: name for key, name in pairs if name}, f"{path}.")
+            sources[0] = inner[instance.outputs[0]]
+        assert sources[0] is not None
+        return sources[0]
+
+
+def registration_order(instance: Instance, prefix: str = "") -> list[str]:
+    """The module paths of all ops, as torch registers them."""
+    paths = numbered_paths(instance.placed)
+    order: list[str] = []
+    for index, number in trie(instance.placed, paths).leaves():
+        placed, path = instance.placed[index], prefix + paths[index][number]
+        if isinstance(placed.what, OpCall):
+            order.append(path)
+        elif isinstance(placed.what, tuple):
+            each = [run.instance for run in placed.what for _ in range(run.count)]
+            order += registration_order(each[number], f"{path}.")
+    return order
+
+
+def _with_registration(graph: Graph, order: list[str]) -> Graph:
+    ranks = {path: rank for rank, path in enumerate(order)}
+    return replace(graph, nodes=tuple(replace(node, index=ranks[node.module]) for node in graph.nodes))
+
+
+def _mark_training(graph: Graph) -> Graph:
+    """Marks the nodes that only the training outputs need."""
+    if not graph.train_outputs:
+        return graph
+    by_name = {node.name: node for node in graph.nodes}
+    needed, todo = set[str](), list(graph.outputs)
+    while todo:
+        name = todo.pop()
+        if name in by_name and name not in needed:
+            needed.add(name)
+            todo += by_name[name].inputs
+    return replace(graph, nodes=tuple(replace(node, training=node.name not in needed) for node in graph.nodes))

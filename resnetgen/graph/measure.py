@@ -1,0 +1,258 @@
+"""measure(network, root) -> Measured: types and costs, on the instances.
+
+One walk over the distinct instances, memoised by (instance, input types); totals are multiplied by
+repeats, so a report costs what the distinct blocks cost. A property test holds the totals equal to
+the sum over the flattened graph. Faults of shape are found here and told once a cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from resnetgen.graph.ir import Instance, Network, OpCall, Passes, Placed
+from resnetgen.graph.ops import OPS, ShapeError, TensorType
+from resnetgen.graph.paths import numbered_paths
+from resnetgen.graph.stories import Frame, shape_fault
+from resnetgen.language.diagnostics import Diagnostic, SpecError
+
+INPUT = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a node or a network costs, for one image; sums and multiples of costs are costs."""
+
+    params: int = 0  # trained parameters
+    buffers: int = 0  # elements of the state_dict that are not trained
+    macs: int = 0  # multiply-adds of convolutions and linear layers
+    activations: int = 0  # elements of the results of all ops
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiply-add, as torch counts them."""
+        return 2 * self.macs
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.params + other.params,
+            self.buffers + other.buffers,
+            self.macs + other.macs,
+            self.activations + other.activations,
+        )
+
+    def __mul__(self, count: int) -> Cost:
+        return Cost(self.params * count, self.buffers * count, self.macs * count, self.activations * count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One placed node with types: its first input, its result, its cost, what its blocks measure."""
+
+    placed: Placed
+    source: TensorType
+    result: TensorType
+    cost: Cost
+    blocks: tuple[tuple[Measured, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """An instance at given input types."""
+
+    instance: Instance
+    steps: tuple[Step, ...]  # in the order of `instance.placed`
+    outputs: tuple[TensorType, ...]
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a report."""
+
+    name: str
+    op: str
+    source: TensorType
+    result: TensorType
+    cost: Cost
+    group: str  # the stage, or `stem`, `head`, ...
+
+
+def measure(network: Network, root: Instance) -> Measured:
+    """Types and cost of the whole network. Raises SpecError with every fault of shape."""
+    walk = _Walk(network)
+    types = dict(zip(root.block.inputs, (network.input,), strict=True))
+    measured = walk.instance(root, types, ())
+    if walk.faults or measured is None:
+        raise SpecError(walk.faults.values())
+    return measured
+
+
+class _Walk:
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.memo: dict[tuple[int, tuple[TensorType | None, ...]], Measured | None] = {}
+        self.faults: dict[tuple[str, int, int], Diagnostic] = {}
+
+    def instance(
+        self, instance: Instance, inputs: Mapping[str, TensorType | None], frames: tuple[Frame, ...]
+    ) -> Measured | None:
+        key = (id(instance), tuple(inputs.values()))
+        if key not in self.memo:
+            self.memo[key] = self.fresh(instance, inputs, frames)
+        return self.memo[key]
+
+    def fresh(
+        self, instance: Instance, inputs: Mapping[str, TensorType | None], frames: tuple[Frame, ...]
+    ) -> Measured | None:
+        types: dict[str, TensorType | None] = dict(inputs)
+        steps: list[Step | None] = [None] * len(instance.placed)
+        for index in instance.schedule:
+            placed = instance.placed[index]
+            sources = [types.get(name) for name in placed.inputs]
+            known = [source for source in sources if source is not None]
+            missing = any(source is None and name != "none" for name, source in zip(placed.inputs, sources, strict=True))
+            step = None if missing else self.step(instance, placed, known, sources, types, frames)
+            types[placed.key] = step.result if step else None
+            steps[index] = step
+        outputs = [types[name] for name in instance.outputs]
+        if any(step is None for step in steps) or any(output is None for output in outputs):
+            return None
+        done = [step for step in steps if step]
+        if instance.block is self.network.root and self.network.train_outputs:
+            done = _without_training(done, instance.outputs[: len(self.network.outputs)])
+        cost = sum((step.cost for step in done), Cost())
+        return Measured(instance, tuple(done), tuple(each for each in outputs if each), cost)
+
+    def step(
+        self,
+        instance: Instance,
+        placed: Placed,
+        known: list[TensorType],
+        sources: list[TensorType | None],
+        types: Mapping[str, TensorType | None],
+        frames: tuple[Frame, ...],
+    ) -> Step | None:
+        if isinstance(placed.what, Passes):
+            return Step(placed, known[0], known[0], Cost())
+        if isinstance(placed.what, OpCall):
+            try:
+                return op_step(placed, placed.what, known)
+            except ShapeError as error:
+                fault = shape_fault(self.network, instance, placed, types, frames, str(error))
+                span = fault.span or placed.node.span
+                self.faults.setdefault((placed.node.span.file, placed.node.span.line, placed.node.span.column), fault)
+                assert span
+                join = OPS[placed.what.op].arity is None
+                return Step(placed, known[0], known[0], Cost()) if join else None
+        return self.stage(instance, placed, sources, frames)
+
+    def stage(
+        self, instance: Instance, placed: Placed, sources: list[TensorType | None], frames: tuple[Frame, ...]
+    ) -> Step | None:
+        assert isinstance(placed.what, tuple)
+        here, cost, blocks, at = sources[0], Cost(), list[tuple[Measured, int]](), 0
+        assert here is not None
+        first = here
+        for run in placed.what:
+            done = 0
+            while done < run.count:
+                inputs = dict(zip(run.instance.block.inputs, (here, *sources[1:]), strict=True))
+                path = placed.paths[min(at, len(placed.paths) - 1)]
+                measured = self.instance(run.instance, inputs, (*frames, Frame(instance, placed, path)))
+                if measured is None:
+                    return None
+                settled = measured.outputs[0] == here
+                times = run.count - done if settled else 1
+                cost, blocks = cost + measured.cost * times, [*blocks, (measured, times)]
+                here, done, at = measured.outputs[0], done + times, at + times
+        return Step(placed, first, here, cost, tuple(blocks))
+
+
+def op_step(placed: Placed, call: OpCall, sources: list[TensorType]) -> Step:
+    """One op: its result and its cost. Raises ShapeError."""
+    definition = OPS[call.op]
+    result = definition.shape(call.attributes, sources)
+    weights = definition.weights(call.attributes, sources[0].channels, len(sources[0].size))
+    cost = Cost(
+        params=sum(weight.elements for weight in weights if weight.trained),
+        buffers=sum(weight.elements for weight in weights if not weight.trained),
+        macs=definition.macs(call.attributes, sources[0], result),
+        activations=result.elements,
+    )
+    return Step(placed, sources[0], result, cost)
+
+
+def _without_training(steps: list[Step], outputs: tuple[str, ...]) -> list[Step]:
+    """What only the training outputs need is held in memory, but not computed in evaluation."""
+    by_key = {step.placed.key: step for step in steps}
+    needed, todo = set[str](), list(outputs)
+    while todo:
+        key = todo.pop()
+        if key in by_key and key not in needed:
+            needed.add(key)
+            todo += by_key[key].placed.inputs
+    return [step if step.placed.key in needed else _held(step) for step in steps]
+
+
+def _held(step: Step) -> Step:
+    return replace(step, cost=replace(step.cost, macs=0, activations=0))
+
+
+def rows_by_node(measured: Measured, prefix: str = "", group: str = "") -> Iterator[Row]:
+    """Every op of the network, in order of registration of blocks and of execution within them."""
+    paths = numbered_paths(measured.instance.placed)
+    shared = _shared_paths(paths)
+    for index in measured.instance.schedule:
+        step, own = measured.steps[index], paths[index]
+        inner = group or step.placed.group or step.placed.key
+        name = prefix + (step.placed.key if own[0] in shared else own[0])
+        if isinstance(step.placed.what, OpCall):
+            yield Row(name, step.placed.what.op, step.source, step.result, step.cost, inner)
+        at = 0
+        for block, count in step.blocks:
+            for _ in range(count):
+                yield from rows_by_node(block, f"{prefix}{own[at]}.", inner)
+                at += 1
+
+
+def rows_by_block(measured: Measured) -> Iterator[Row]:
+    """Every block of every stage, and every other node of the network's own body."""
+    paths = numbered_paths(measured.instance.placed)
+    for index in measured.instance.schedule:
+        step, own = measured.steps[index], paths[index]
+        group = step.placed.group or step.placed.key
+        if isinstance(step.placed.what, OpCall):
+            yield Row(own[0], step.placed.what.op, step.source, step.result, step.cost, group)
+        source, at = step.source, 0
+        for block, count in step.blocks:
+            for _ in range(count):
+                name = block.instance.block.name
+                yield Row(own[at], name, source, block.outputs[0], block.cost, group)
+                source, at = block.outputs[0], at + 1
+
+
+def rows_by_stage(measured: Measured) -> list[Row]:
+    """The stem, each stage, each other node, the head."""
+    rows: dict[str, Row] = {}
+    for index in measured.instance.schedule:
+        step = measured.steps[index]
+        group = step.placed.group or step.placed.key
+        before = rows.get(group)
+        cost = before.cost + step.cost if before else step.cost
+        source = before.source if before else step.source
+        rows[group] = Row(group, _kind(step), source, step.result, cost, group)
+    return list(rows.values())
+
+
+def _kind(step: Step) -> str:
+    if step.placed.group:
+        return step.placed.group
+    if step.blocks:
+        return step.blocks[-1][0].instance.block.name
+    return step.placed.what.op if isinstance(step.placed.what, OpCall) else ""
+
+
+def _shared_paths(paths: tuple[tuple[str, ...], ...]) -> set[str]:
+    seen: set[str] = set()
+    return {path for own in paths for path in own if path in seen or seen.add(path)}  # type: ignore[func-returns-value]

@@ -1,0 +1,43 @@
+"""Orders of execution over lists of reads: `reads[i]` are the indices that i reads."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+
+def stable_order(reads: Sequence[Sequence[int]], ranks: Sequence[int] | None = None) -> list[int] | None:
+    """A topological order that keeps to the ranks (by default the given order) where it can; None for a cycle."""
+    ranks = ranks if ranks is not None else range(len(reads))
+    readers: list[list[int]] = [[] for _ in reads]
+    waiting = [len(set(each)) for each in reads]
+    for reader, each in enumerate(reads):
+        for producer in set(each):
+            readers[producer].append(reader)
+    ready = [(ranks[index], index) for index, count in enumerate(waiting) if count == 0]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        _, index = heapq.heappop(ready)
+        order.append(index)
+        for reader in readers[index]:
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                heapq.heappush(ready, (ranks[reader], reader))
+    return order if len(order) == len(reads) else None
+
+
+def find_cycle(reads: Sequence[Sequence[int]]) -> list[int]:
+    """The shortest cycle through the first index that lies on one, in the order of the reads."""
+    import networkx
+
+    graph = networkx.DiGraph((reader, each) for reader, row in enumerate(reads) for each in row)
+    loops = [node for node in graph if graph.has_edge(node, node)]
+    knots = [knot for knot in networkx.strongly_connected_components(graph) if len(knot) > 1]
+    start = min([*loops, *(node for knot in knots for node in knot)])
+    if start in loops:
+        return [start]
+    back = (each for each in graph.successors(start) if networkx.has_path(graph, each, start))
+    paths = (networkx.shortest_path(graph, each, start) for each in back)
+    shortest: list[int] = min(paths, key=len)
+    return [start, *shortest[:-1]]

@@ -1,0 +1,115 @@
+"""How a fault of shape is told: both shapes, where each came from, which choice would make them meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from resnetgen.graph.ir import Block, Instance, Network, OpCall, Passes, Placed, Slot
+from resnetgen.graph.ops import OPS, TensorType
+from resnetgen.language.diagnostics import Diagnostic, Note, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A call on the way to a fault: the node that called, in which instance, at which path."""
+
+    instance: Instance
+    placed: Placed
+    path: str
+
+
+def shape_fault(
+    network: Network,
+    instance: Instance,
+    placed: Placed,
+    types: Mapping[str, TensorType | None],
+    frames: tuple[Frame, ...],
+    reason: str,
+) -> Diagnostic:
+    """The diagnostic for an op that cannot take its inputs."""
+    path = ".".join([*(frame.path for frame in frames), placed.key])
+    message = f"{path}: {reason}"
+    assert isinstance(placed.what, OpCall)
+    if OPS[placed.what.op].arity is not None:
+        return Diagnostic("shape-mismatch", message, _culprit(placed), tuple(_calls(frames)))
+    notes = [_origin(instance, name, types) for name in placed.inputs]
+    skipped = _skips(instance, placed)
+    if not skipped:
+        return Diagnostic("shape-mismatch", message, placed.node.span, (*notes, *_calls(frames)))
+    return _shortcut_fault(network, instance, placed, types, frames, message, notes)
+
+
+def _shortcut_fault(
+    network: Network,
+    instance: Instance,
+    placed: Placed,
+    types: Mapping[str, TensorType | None],
+    frames: tuple[Frame, ...],
+    message: str,
+    notes: list[Note],
+) -> Diagnostic:
+    """An identity that joins a path which changed the shape: the policy or the stride is at fault."""
+    policy = network.ambient["shortcut"]
+    written = policy.span.source is not network.span.source or policy.span != network.span
+    known = [kind for name in placed.inputs if (kind := types.get(name))]
+    sizes = len({kind.size for kind in known}) > 1
+    stride = frames[-1].placed.node.arguments.get("stride") if frames else None
+    at_stride = stride if sizes and stride else None
+    span = at_stride.span if at_stride else policy.span if written else placed.node.span
+    if at_stride:
+        what = "the main path reduces the size here"
+    else:
+        what = "the shortcut keeps the shape of its input, the main path does not"
+    story = [Note(what, span), *notes]
+    if at_stride and written:
+        story.append(Note("the shortcut policy, which keeps the shape of its input", policy.span))
+    hint = "use `shortcut: projection` (option B) or `shortcut: {op: zero_pad, centred: false}` (option A)"
+    return Diagnostic("shape-mismatch", message, span, tuple(story), hint)
+
+
+def _skips(instance: Instance, placed: Placed) -> bool:
+    """Whether an operand of a join is the block's own input, by a shortcut that does nothing."""
+    passes = {each.key for each in instance.placed if isinstance(each.what, Passes)}
+    through = {each.key for each in instance.placed if each.node.target == Slot("shortcut")}
+    names = set(placed.inputs)
+    declared = any(node.target == Slot("shortcut") for node in instance.block.nodes)
+    return declared and bool(names & (passes | set(instance.block.inputs)) or names & passes & through)
+
+
+def _culprit(placed: Placed) -> Span:
+    """The argument that does not suit, where one can be named."""
+    for name in ("groups", "kernel"):
+        if name in placed.node.arguments:
+            return placed.node.arguments[name].span
+    return placed.node.span
+
+
+def _calls(frames: tuple[Frame, ...]) -> list[Note]:
+    return [Note(f"in the block at `{frame.path}`", frame.placed.node.span) for frame in frames[-1:]]
+
+
+def _origin(instance: Instance, name: str, types: Mapping[str, TensorType | None]) -> Note:
+    """Where the shape of an operand was decided: norms and activations only pass it on."""
+    by_key = {each.key: each for each in instance.placed}
+    start, shown = name, types.get(name)
+    while name in by_key and _keeps_shape(by_key[name]):
+        name = by_key[name].inputs[0]
+    if name not in by_key:
+        return Note(f"`{start}` is {shown}: the input of the block `{instance.block.name}`")
+    origin = by_key[name]
+    term = origin.node.arguments.get("out")
+    via = "" if name == start else f", made by `{name}`"
+    block = _called(origin)
+    what = f" (`{block.name}`)" if block else ""
+    return Note(f"`{start}` is {shown}{via}{what}", term.span if term else origin.node.span)
+
+
+def _called(placed: Placed) -> Block | None:
+    return placed.what[0].instance.block if isinstance(placed.what, tuple) else None
+
+
+def _keeps_shape(placed: Placed) -> bool:
+    if isinstance(placed.what, Passes):
+        return True
+    return isinstance(placed.what, OpCall) and "out" not in placed.what.attributes and len(placed.inputs) == 1

@@ -1,0 +1,1 @@
+"""The spec language: reading, checking and reporting."""

@@ -1,0 +1,274 @@
+"""Where specs and templates are found, and `extends`: one document from a chain of files.
+
+The library ships inside the wheel; in a checkout or an editable install it lies beside the package.
+A name is looked for beside the spec, then beside each spec that it extends, then in the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnetgen.language.diagnostics import Diagnostic, Note, SpecError, did_you_mean
+from resnetgen.language.names import wrong_file_name
+from resnetgen.language.reader import ListTree, MapTree, Scalar, Source, Tree, parse, parse_value, read
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_CHECKOUT = _PACKAGE.parent
+KINDS = ("blocks", "shortcuts", "stems", "heads")
+DEEPEST = 16  # files in one chain of `extends`
+
+
+def _shipped(folder: str) -> Path:
+    """The folder beside the package in a checkout, else the copy inside an installed package."""
+    beside = _CHECKOUT / folder
+    return beside if (_CHECKOUT / "pyproject.toml").is_file() and beside.is_dir() else _PACKAGE / folder
+
+
+LIBRARY = _shipped("specs")
+TEMPLATES = _shipped("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A spec after inheritance, the folders in which its names are found, and what was read."""
+
+    tree: MapTree
+    folders: tuple[Path, ...]
+    sources: tuple[Source, ...]
+
+
+def shown(path: Path) -> str:
+    """A path as people and diagnostics name it: relative to the working directory where it lies below."""
+    if path.is_relative_to(LIBRARY):
+        inside = Path("specs") / path.relative_to(LIBRARY)
+        return inside.as_posix()
+    here = Path.cwd()
+    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+
+
+def load(spec: str | Path, overrides: Mapping[str, object] | None = None) -> Document:
+    """The document of a path or of a library network. Raises SpecError, and OSError for a bad path."""
+    path = locate_network(spec)
+    return complete(read(path, shown(path)), (path.parent,), overrides or {})
+
+
+def load_text(text: str, name: str = "<string>", overrides: Mapping[str, object] | None = None) -> Document:
+    """The document of a spec that is in memory; names are found in the library only."""
+    return complete(parse(Source(name, text)), (), overrides or {})
+
+
+def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, object]) -> Document:
+    """Follows `extends` to its end and applies the overrides of the command line."""
+    chain = [tree]
+    while "extends" in chain[-1].entries:
+        path = _base_path(chain[-1], folders)
+        chain.append(_read_base(path, chain))
+        folders = folders if path.parent in folders else (*folders, path.parent)
+    merged = chain[-1]
+    for later in reversed(chain[:-1]):
+        merged = merge(merged, later)
+    for key, value in overrides.items():
+        merged = merge(merged, _override(merged, key, value))
+    sources = tuple(each.span.source for each in chain)
+    return Document(_without(merged, "extends"), folders, sources)
+
+
+def _base_path(tree: MapTree, folders: tuple[Path, ...]) -> Path:
+    name = tree.entries["extends"]
+    if not isinstance(name, Scalar) or wrong_file_name(name.text):
+        raise SpecError([Diagnostic("wrong-value", "`extends` takes the name of a spec", name.span)])
+    for folder in (*folders, LIBRARY):
+        path = folder / f"{name.text}.yaml"
+        if path.is_file() and inside(path, folder) and shown(path) != tree.span.source.name:
+            return path
+    known = [path.stem for folder in (*folders, LIBRARY) for path in networks(folder)]
+    message = f"there is no spec `{name.text}` beside this one or in the library"
+    raise SpecError([Diagnostic("unknown-spec", message, name.span, help=did_you_mean(name.text, known))])
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Whether a path, symbolic links followed, stays below its folder."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _read_base(path: Path, chain: list[MapTree]) -> MapTree:
+    where = chain[-1].entries["extends"].span
+    if len(chain) >= DEEPEST:
+        raise SpecError([Diagnostic("limit", f"a chain of more than {DEEPEST} specs", where)])
+    base = read(path, shown(path))
+    if any(base.span.source.name == each.span.source.name for each in chain):
+        raise SpecError([Diagnostic("extends-cycle", f"`{path.stem}` extends itself", where)])
+    if "block" in base.entries and "network" not in base.entries:
+        raise SpecError([Diagnostic("unknown-spec", f"`{path.stem}` is a block, not a network", where)])
+    return base
+
+
+def locate_network(spec: str | Path) -> Path:
+    """The file of a spec: a path, or the name of a network in the library."""
+    path = Path(spec)
+    if path.suffix in (".yaml", ".yml") or path.exists() or len(path.parts) > 1:
+        return path.absolute()
+    named = LIBRARY / f"{spec}.yaml"
+    if wrong_file_name(str(spec)) is None and named.is_file():
+        return named
+    hint = did_you_mean(str(spec), (each.stem for each in networks(LIBRARY)))
+    message = f"there is no file and no library network `{spec}`"
+    raise FileNotFoundError(f"{message}; {hint}" if hint else message)
+
+
+def networks(folder: Path = LIBRARY) -> list[Path]:
+    """The network specs of a folder, by name."""
+    return sorted(folder.glob("*.yaml"))
+
+
+def block_files(kind: str, folder: Path = LIBRARY) -> list[Path]:
+    """The block specs of one kind (`blocks`, `shortcuts`, `stems`, `heads`), by name."""
+    return sorted((folder / kind).glob("*.yaml"))
+
+
+def find_block(name: str, folders: tuple[Path, ...]) -> Path | None:
+    """The file that defines a block, policy, stem or head."""
+    if wrong_file_name(name):
+        return None
+    for folder in (*folders, LIBRARY):
+        for kind in KINDS:
+            path = folder / kind / f"{name}.yaml"
+            if path.is_file() and inside(path, folder):
+                return path
+    return None
+
+
+def block_names(folders: tuple[Path, ...]) -> Iterator[str]:
+    """The names that `find_block` finds."""
+    for folder in (*folders, LIBRARY):
+        for kind in KINDS:
+            yield from (path.stem for path in block_files(kind, folder))
+
+
+def merge(base: Tree, later: Tree) -> MapTree:
+    """`extends`: maps merge deeply, `null` deletes, scalars and lists replace.
+
+    A map that names `op` replaces wholly, and so does a written block (`nodes`) over a call; any
+    other refines, also a bare name: `bottleneck` and `{groups: 32}` give
+    `{op: bottleneck, groups: 32}`.
+    """
+    assert isinstance(base, MapTree) and isinstance(later, MapTree)
+    entries, keys = dict(base.entries), dict(base.keys)
+    for key, value in later.entries.items():
+        if isinstance(value, Scalar) and value.value is None and key in entries:
+            del entries[key], keys[key]
+            continue
+        fresh = key not in entries
+        entries[key] = merge_value(entries.get(key), value)
+        keys[key] = later.keys[key]
+        if fresh:
+            entries = _moved_after(entries, key)
+    return MapTree(entries, keys, later.span)
+
+
+def merge_value(base: Tree | None, later: Tree) -> Tree:
+    """One value over another, as `merge` does for each key."""
+    if not isinstance(later, MapTree) or _replaces(later, base):
+        return later
+    if isinstance(base, Scalar) and isinstance(base.value, str):
+        base = MapTree({"op": base}, {"op": base.span}, base.span)
+    return merge(base, later) if isinstance(base, MapTree) else later
+
+
+def _replaces(later: MapTree, base: Tree | None) -> bool:
+    called = not isinstance(base, MapTree) or "op" in base.entries
+    return "op" in later.entries or ("nodes" in later.entries and called)
+
+
+def _moved_after(entries: dict[str, Tree], key: str) -> dict[str, Tree]:
+    """`after: KEY` places a new node."""
+    value = entries[key]
+    after = value.entries.get("after") if isinstance(value, MapTree) else None
+    if not isinstance(after, Scalar):
+        return entries
+    if after.text not in entries or after.text == key:
+        message = f"there is no node `{after.text}` to follow"
+        hint = did_you_mean(after.text, (each for each in entries if each != key))
+        raise SpecError([Diagnostic("unknown-value", message, after.span, help=hint)])
+    ordered: dict[str, Tree] = {}
+    for name, tree in entries.items():
+        if name != key:
+            ordered[name] = tree
+        if name == after.text:
+            ordered[key] = value
+    return ordered
+
+
+def _without(tree: MapTree, key: str) -> MapTree:
+    return MapTree({k: v for k, v in tree.entries.items() if k != key}, tree.keys, tree.span)
+
+
+def _override(tree: MapTree, key: str, value: object) -> MapTree:
+    """`layer3.blocks`, `11` -> `{stages: {layer3: {blocks: 11}}}`; the longest keys that match, stages first."""
+    text = value if isinstance(value, str) else _as_yaml(value)
+    leaf = parse_value(text, f"--set {key}")
+    steps = key.split(".")
+    path: list[str] = []
+    stages = tree.entries.get("stages")
+    if isinstance(stages, MapTree) and _longest(stages, steps) and not steps[0] in tree.entries:
+        path, tree = ["stages"], stages
+    here: Tree | None = tree
+    while steps:
+        taken = _longest(here, steps) or 1
+        name = ".".join(steps[:taken])
+        path.append(name)
+        here = here.entries.get(name) if isinstance(here, MapTree) else None
+        steps = steps[taken:]
+    _refuse_unknown(tree, path, leaf, key)
+    for name in reversed(path):
+        leaf = MapTree({name: leaf}, {name: leaf.span}, leaf.span)
+    assert isinstance(leaf, MapTree)
+    return leaf
+
+
+def _refuse_unknown(tree: MapTree, path: list[str], leaf: Tree, key: str) -> None:
+    """A first step that is neither a stage nor a key of a network is a mistake of the call."""
+    from resnetgen.language.spec import NetworkForm
+
+    stages = tree.entries.get("stages")
+    names = [field.alias or name for name, field in NetworkForm.model_fields.items()]
+    if path[0] == "stages" or path[0] in names:
+        return
+    stage_names = list(stages.entries) if isinstance(stages, MapTree) else []
+    message = f"there is no stage and no key `{path[0]}` in this network"
+    hint = did_you_mean(path[0], [*stage_names, *names])
+    raise SpecError([Diagnostic("unknown-key", message, leaf.span, (Note(f"set by `{key}`"),), hint)])
+
+
+def _longest(tree: Tree | None, steps: list[str]) -> int:
+    if not isinstance(tree, MapTree):
+        return 0
+    counts = range(len(steps), 0, -1)
+    return next((count for count in counts if ".".join(steps[:count]) in tree.entries), 0)
+
+
+def _as_yaml(value: object) -> str:
+    """A Python value of `compile_spec(spec, **overrides)` as YAML flow text."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_as_yaml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_yaml(each) for each in value) + "]"
+    return {True: "true", False: "false", None: "null"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
+
+
+def canonical(tree: Tree) -> str:
+    """The content of a tree as text, without places, comments or style: what a digest is taken of."""
+    if isinstance(tree, MapTree):
+        return "{" + ",".join(f"{key!r}:{canonical(each)}" for key, each in tree.entries.items()) + "}"
+    if isinstance(tree, ListTree):
+        return "[" + ",".join(canonical(each) for each in tree.items) + "]"
+    return repr(tree.value)
+
+
+def digest(trees: Mapping[str, Tree]) -> str:
+    """16 hex digits that name the meaning of a network: its document and every block it uses."""
+    text = "\n".join(f"{name} {canonical(trees[name])}" for name in sorted(trees))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

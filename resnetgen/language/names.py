@@ -1,0 +1,74 @@
+"""Which names a spec may use: what it calls modules and variables in the printed file."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+LONGEST = 40
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z|_[A-Za-z0-9_]*[A-Za-z0-9]\Z")
+_INDEX = re.compile(r"0\Z|[1-9][0-9]{0,4}\Z")
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+
+# dir(torch.nn.Module) and of its containers, without names that start with `__` (a test compares).
+MODULE_NAMES = frozenset(
+    """
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
+    dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule
+    half ipu load_state_dict modules mtia named_buffers named_children named_modules named_parameters
+    parameters register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
+    register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
+    register_load_state_dict_pre_hook register_module register_parameter
+    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
+    set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
+    append clear extend insert items keys pop update values
+    """.split()
+)
+PRINTED_NAMES = frozenset(["torch", "nn", "self", "Tensor", "super", "range", "int", "max", "min", "round", "abs"])
+
+
+def wrong_identifier(name: str) -> str | None:
+    """Why a name cannot become an identifier of the printed file; None if it can."""
+    if not _IDENTIFIER.match(name):
+        return "is not a name: letters, digits and `_`, not starting with a digit"
+    if len(name) > LONGEST:
+        return f"is longer than {LONGEST} characters"
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        return "is a word of Python"
+    if name in PRINTED_NAMES or name.startswith("__"):
+        return "is a name that the printed file needs for itself"
+    return None
+
+
+def wrong_component(name: str) -> str | None:
+    """Why a name cannot be one component of a module path; None if it can."""
+    if _INDEX.match(name):
+        return None
+    if name in MODULE_NAMES or name.startswith("_"):
+        return "is an attribute of torch.nn.Module"
+    return wrong_identifier(name)
+
+
+def wrong_key(key: str) -> str | None:
+    """Why a node cannot have this key; None if it can. Dots nest: `conv1.0`."""
+    if len(key) > 100:
+        return "is longer than 100 characters"
+    for component in key.split("."):
+        reason = wrong_component(component)
+        if reason:
+            return reason if component == key else f"holds `{component}`, which {reason}"
+    return None
+
+
+def wrong_file_name(name: str) -> str | None:
+    """Why a name cannot be the name of a network or block and of its file; None if it can."""
+    if not _NETWORK.match(name) or ".." in name:
+        return "is not a name: letters, digits, `_`, `-` and `.`, starting with a letter or digit"
+    return f"is longer than {2 * LONGEST} characters" if len(name) > 2 * LONGEST else None
+
+
+def camel(name: str) -> str:
+    """`preact_bottleneck` -> `PreactBottleneck`, the name of a class."""
+    words = re.split(r"[^A-Za-z0-9]+", name)
+    text = "".join(word[:1].upper() + word[1:] for word in words)
+    return text if text[:1].isalpha() else f"Net{text}"

@@ -1,0 +1,448 @@
+"""YAML text -> positioned tree; the only place that knows PyYAML.
+
+    {width: 010}  ->  MapTree({"width": Scalar(10, "010", span)})
+
+The tree is built from parser events without recursion, under caps, with the scalar rules of
+YAML 1.2's core schema. All faults that do not stop the parser are raised together.
+
+Non-goals: which keys a spec may have, expressions, names, files that a spec refers to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+import yaml
+
+from resnetgen.language.diagnostics import Diagnostic, Note, Source, Span, SpecError
+from resnetgen.language.yaml_text import (
+    MAX_FAULTS_PER_CAUSE,
+    BadScalar,
+    checked,
+    decode,
+    first_bytes,
+    resolve,
+    scalar_text,
+)
+
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+MAX_FAULTS = 20
+LONGEST_QUOTE = 100  # of what was written, inside a message
+
+# libyaml's parser is 16 times as fast; the wheel of a rare platform lacks it.
+LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A value without parts; `text` is what was written, without quotes."""
+
+    value: str | int | float | bool | None
+    text: str
+    span: Span
+    quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListTree:
+    """A list, in block or flow form."""
+
+    items: tuple[Tree, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class MapTree:
+    """A map; its keys keep their raw text (`0`, `1.10`), `keys` says where each stands."""
+
+    entries: dict[str, Tree]
+    keys: dict[str, Span]
+    span: Span
+
+
+Tree: TypeAlias = Scalar | ListTree | MapTree
+
+
+def read(path: Path, name: str | None = None) -> MapTree:
+    """File -> tree; `SpecError` for its content, `OSError` for what is not a readable file."""
+    return parse(decode(first_bytes(path), str(path) if name is None else name))
+
+
+def parse(source: Source) -> MapTree:
+    """Text of one document whose top level is a map -> tree."""
+    source = checked(source)
+    root = _Builder(source).build()
+    if isinstance(root, MapTree):
+        return root
+    empty = root is None or (isinstance(root, Scalar) and root.value is None)
+    what = "empty" if empty else "a list" if isinstance(root, ListTree) else "a single value"
+    span = root.span if root else Span(source, 1, 1, 2)
+    message = f"a spec is a map of `key: value` lines; this is {what}"
+    raise SpecError([Diagnostic("not-a-map", message, span)])
+
+
+def parse_value(text: str, source_name: str) -> Tree:
+    """The value of `--set KEY=VALUE` -> tree: a scalar, `[...]` or `{...}`; empty is null."""
+    source = checked(Source(source_name, text))
+    builder = _Builder(source)
+    root = builder.build()
+    if root is None:
+        return Scalar(None, "", Span(source, 1, 1, 2), quoted=False)
+    if isinstance(root, Scalar) or builder.char(root.span) in "[{":
+        return root
+    message = "a list or map given here is written in one line"
+    help = "write `[a, b]` or `{key: value}`"
+    raise SpecError([Diagnostic("yaml-syntax", message, root.span, help=help)])
+
+
+def plain(tree: Tree) -> object:
+    """Tree -> dicts, lists and scalar values."""
+    if isinstance(tree, MapTree):
+        return {key: plain(value) for key, value in tree.entries.items()}
+    if isinstance(tree, ListTree):
+        return [plain(item) for item in tree.items]
+    return tree.value
+
+
+def locate(tree: Tree, path: Sequence[str | int]) -> Span:
+    """The span of the value at a path, or of the last value on the way that exists."""
+    for step in path:
+        below = _child(tree, step)
+        if below is None:
+            break
+        tree = below
+    return tree.span
+
+
+def key_span(tree: Tree, path: Sequence[str | int]) -> Span:
+    """The span of the key that ends a path; of the item in a list; else as `locate`."""
+    parent = tree
+    for step in path[:-1]:
+        below = _child(parent, step)
+        if below is None:
+            return parent.span
+        parent = below
+    if path and isinstance(parent, MapTree) and str(path[-1]) in parent.keys:
+        return parent.keys[str(path[-1])]
+    return locate(parent, path[-1:])
+
+
+def _child(tree: Tree, step: str | int) -> Tree | None:
+    if isinstance(tree, MapTree):
+        return tree.entries.get(str(step))
+    if isinstance(tree, ListTree) and isinstance(step, int) and 0 <= step < len(tree.items):
+        return tree.items[step]
+    return None
+
+
+_SHARE = "write the value out; what networks or blocks share goes through `extends:`"
+_NO_TAG = "write the value alone; quote it to make it a string"
+_ALIGN = "start the keys of one map, and the items of one list, in the same column"
+
+# (what to look for in PyYAML's "context: problem", message, help); the first match counts. The
+# two parsers word their problems differently. Codes other than `yaml-syntax` stand below.
+_REASONS = (
+    ("alphabetic", "`*` and `&` start an alias or an anchor, which specs do not have", "quote it"),
+    ("ing a tag|undefined tag", "tags (`!name`) are not part of the language", _NO_TAG),
+    ("Unicode character", "this escape stands for no character", None),
+    ("escape|hexdec", "unknown escape in double quotes", "use single quotes, or `\\\\` for `\\`"),
+    ("quoted scalar: found", "the quote is never closed", None),
+    ("mapping values", "a `:` cannot stand here", f"quote a value that holds `: `; {_ALIGN}"),
+    ("sequence entries", "a list item cannot start here", "start a new line, or write `[a, b]`"),
+    ("simple key", "this is not a `key: value` line", "is a `:` missing?"),
+    ("',' or '}'", "a `,` or the closing `}` is missing here", None),
+    ("',' or ']'", "a `,` or the closing `]` is missing here", None),
+    ("block (collection|mapping|sequence)", "this does not fit what stands above it", _ALIGN),
+    ("block scalar", "a text after `|` or `>` starts on the next line, indented", None),
+    ("node content", "a key or a value is missing here", None),
+    ("document start", "the text goes on after its end", _ALIGN),
+    ("directive|incompatible", "lines that start with `%` are not part of the language", None),
+)
+_CODES = {
+    "alphabetic": "yaml-alias",
+    "ing a tag|undefined tag": "yaml-tag",
+    "Unicode character": "yaml-encoding",
+}
+
+
+class _Stop(Exception):
+    """Enough is known: reading on would be slow or would only repeat what was said."""
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A list or map that is still open; `end` is the end of its part on its first line."""
+
+    span: Span
+    is_map: bool
+    flow: bool
+    end: int = 0
+    items: list[Tree] = field(default_factory=list)
+    entries: dict[str, Tree] = field(default_factory=dict)
+    keys: dict[str, Span] = field(default_factory=dict)
+    key: Scalar | None = None
+    open_parens: int = 0  # of an expression that a comma split, and that was reported
+
+    @property
+    def wants_key(self) -> bool:
+        return self.is_map and self.key is None
+
+
+def _events(text: str) -> Iterator[Any]:
+    """The parser's events, one at a time; every failure is a `MarkedYAMLError`."""
+    mark: Any = None
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            mark = event.end_mark
+            yield event
+    except (ValueError, OverflowError, yaml.reader.ReaderError) as error:
+        # The Python parser converts escapes and versions without looking at their size.
+        problem = "directive" if "limit" in str(error) else "Unicode character"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark) from None
+
+
+class _Builder:
+    """Events of one source -> tree; collects faults and goes on where it can."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.lines = source.lines()
+        self.root: Tree | None = None
+        self.stack: list[_Frame] = []
+        self.nodes = 0
+        self.documents = 0
+        self.faults: list[Diagnostic] = []
+        self.causes: Counter[Hashable] = Counter()
+
+    def build(self) -> Tree | None:
+        """The tree, or None for a text without a value; `SpecError` with all faults."""
+        with suppress(_Stop):
+            try:
+                for event in _events(self.source.text):
+                    self.take(event)
+            except yaml.MarkedYAMLError as error:
+                self.syntax(error)
+        if self.faults:
+            raise SpecError(sorted(self.faults, key=_order)[:MAX_FAULTS])
+        return self.root
+
+    def take(self, event: Any) -> None:
+        """One event."""
+        if isinstance(event, yaml.NodeEvent):
+            self.node(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self.close(event)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                message = "a file holds one document; a second one starts here"
+                self.stop("yaml-documents", message, self.span(event), "put it into another file")
+
+    def node(self, event: Any) -> None:
+        """The start of a value or key."""
+        span = self.span(event)
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            self.stop("limit", f"a spec has at most {MAX_NODES:,} keys and values", span)
+        if isinstance(event, yaml.AliasEvent):
+            self.alias(str(event.anchor), span)
+            return
+        if event.anchor is not None:
+            self.unknown("yaml-alias", f"anchors (`&{_short(event.anchor)}`)", span, event.anchor)
+        if event.tag is not None:
+            written = _short(event.tag.replace("tag:yaml.org,2002:", "!!"))
+            self.unknown("yaml-tag", f"tags (`{written}`)", span, event.tag)
+        if isinstance(event, yaml.ScalarEvent):
+            self.scalar(event, span)
+        else:
+            self.open(event, span)
+
+    def alias(self, anchor: str, span: Span) -> None:
+        """`*name`: a fault, unless it is the value of a `<<` that was reported."""
+        key = self.stack[-1].key if self.stack else None
+        if not (key and _is_merge(key)):
+            self.unknown("yaml-alias", f"aliases (`*{_short(anchor)}`)", span, anchor)
+        self.put(Scalar(None, f"*{anchor}", span, quoted=False))
+
+    def unknown(self, code: str, what: str, span: Span, cause: Hashable) -> None:
+        """A form of YAML that specs do not have; an anchor and its aliases are one cause."""
+        help = _NO_TAG if code == "yaml-tag" else _SHARE
+        message = f"{what} are not part of the language"
+        self.fault(Diagnostic(code, message, span, help=help), (code, cause))
+
+    def scalar(self, event: Any, span: Span) -> None:
+        """A value or key without parts."""
+        text, quoted = event.value, bool(event.style)
+        frame = self.stack[-1] if self.stack else None
+        if frame and frame.flow and not quoted and self.split_by_comma(frame, event, span):
+            self.put(Scalar(text, text, span, quoted), checked=False)
+            return
+        as_text = quoted or (frame is not None and frame.wants_key)
+        try:
+            value = scalar_text(text) if as_text else resolve(scalar_text(text))
+        except BadScalar as error:
+            self.fault(Diagnostic(error.code, str(error), span))
+            value = None
+        self.put(Scalar(value, text, span, quoted))
+
+    def split_by_comma(self, frame: _Frame, event: Any, span: Span) -> bool:
+        """Is this a piece of `{out: max(a, b)}`? The first piece is reported, the rest is not."""
+        opened = event.value.count("(") - event.value.count(")")
+        if frame.open_parens:
+            frame.open_parens = max(0, frame.open_parens + opened)
+            return True
+        rest = self.line(event.end_mark.line)[event.end_mark.column :]
+        if opened <= 0 or frame.wants_key or not rest.lstrip().startswith(","):
+            return False
+        frame.open_parens = opened
+        key = f"{_short(frame.key.text)}: " if frame.key else ""
+        whole = _expression(self.line(span.line - 1)[span.column - 1 :])
+        help = f"quote the expression: {key}{_quote(_short(whole))}"
+        message = "the comma ends this value here"
+        self.fault(Diagnostic("unquoted-comma", message, span, help=help))
+        return True
+
+    def open(self, event: Any, span: Span) -> None:
+        """`[`, `{`, or the first item or key of a block."""
+        if len(self.stack) >= MAX_DEPTH:
+            self.stop("limit", f"lists and maps nest at most {MAX_DEPTH} deep", span)
+        is_map = isinstance(event, yaml.MappingStartEvent)
+        self.stack.append(_Frame(span, is_map, bool(event.flow_style), span.end))
+
+    def close(self, event: Any) -> None:
+        """The end of a list or map."""
+        frame = self.stack.pop()
+        start, mark = frame.span, event.end_mark
+        end = mark.column + 1 if frame.flow and mark.line == start.line - 1 else frame.end
+        span = Span(self.source, start.line, start.column, end)
+        if frame.is_map:
+            self.put(MapTree(frame.entries, frame.keys, span))
+        else:
+            self.put(ListTree(tuple(frame.items), span))
+
+    def put(self, tree: Tree, checked: bool = True) -> None:
+        """A finished tree goes to the list or map that is open, as an item, key or value."""
+        if not self.stack:
+            self.root = tree
+            return
+        frame = self.stack[-1]
+        if tree.span.line == frame.span.line:
+            frame.end = max(frame.end, tree.span.end)
+        if not frame.is_map:
+            frame.items.append(tree)
+        elif frame.key is None:
+            frame.key = self.key(frame, tree) if checked else _as_key(tree)
+        else:
+            frame.entries[frame.key.text] = tree
+            frame.key = None
+
+    def key(self, frame: _Frame, tree: Tree) -> Scalar:
+        """A tree in the place of a key: must be a word, and new."""
+        key, span = _as_key(tree), tree.span
+        if not key.text or self.char(span) in ("|", ">"):
+            self.fault(Diagnostic("yaml-key", "a key is one word, plain or quoted", span))
+        elif _is_merge(key):
+            self.unknown("yaml-alias", "merge keys (`<<`)", span, "<<")
+        elif first := frame.keys.get(key.text):
+            message, note = f"key `{_short(key.text)}` is given twice", Note("first here", first)
+            self.fault(Diagnostic("duplicate-key", message, span, (note,)), first)
+        frame.keys.setdefault(key.text, span)
+        return key
+
+    def syntax(self, error: Any) -> None:
+        """PyYAML gave up: say why, unless it stumbled over what was just reported."""
+        if any(frame.open_parens for frame in self.stack):
+            return
+        text = f"{error.context}: {error.problem}"
+        span = self.point(error.problem_mark)
+        start = self.point(error.context_mark) if error.context_mark else span
+        if "cannot start any token" in text:
+            self.fault(_bad_start(self.char(span), span))
+            return
+        rows = (*_REASONS, ("", str(error.problem), None))
+        pattern, message, help = next(row for row in rows if re.search(row[0], text))
+        opened = start != span and ("flow" in text or "quoted scalar: found" in text)
+        notes = (Note("opened here", start),) if opened else ()
+        place = start if "simple key" in text else span
+        code = _CODES.get(pattern, "yaml-syntax")
+        self.fault(Diagnostic(code, message, place, notes, help))
+
+    def fault(self, fault: Diagnostic, cause: Hashable = None) -> None:
+        """Keep a fault; at most two per cause, and no more than a person reads."""
+        self.causes[cause] += 1
+        if cause is not None and self.causes[cause] > MAX_FAULTS_PER_CAUSE:
+            return
+        self.faults.append(fault)
+        if len(self.faults) >= MAX_FAULTS:
+            raise _Stop
+
+    def stop(self, code: str, message: str, span: Span, help: str | None = None) -> NoReturn:
+        """Keep a fault and read no further."""
+        self.faults.append(Diagnostic(code, message, span, help=help))
+        raise _Stop
+
+    def span(self, event: Any) -> Span:
+        """Where an event stands; PyYAML counts code points from 0, with either parser."""
+        start, end = event.start_mark, event.end_mark
+        last = end.column if end.line == start.line else len(self.line(start.line).rstrip())
+        column = start.column + 1
+        return Span(self.source, start.line + 1, column, max(last, column) + 1)
+
+    def point(self, mark: Any) -> Span:
+        """A place of one character; one on an empty line moves to the end of the text above."""
+        line, column = (mark.line, mark.column) if mark else (0, 0)
+        while line > 0 and not self.line(line).strip():
+            line, column = line - 1, len(self.line(line - 1).rstrip())
+        return Span(self.source, line + 1, column + 1, column + 2)
+
+    def char(self, span: Span) -> str:
+        """The character that a span starts with; empty at the end of a line."""
+        return self.line(span.line - 1)[span.column - 1 : span.column]
+
+    def line(self, index: int) -> str:
+        """A line by its index from 0; none follows the last."""
+        return self.lines[index] if index < len(self.lines) else ""
+
+
+def _order(fault: Diagnostic) -> tuple[int, int]:
+    return (fault.span.line, fault.span.column) if fault.span else (0, 0)
+
+
+def _as_key(tree: Tree) -> Scalar:
+    return tree if isinstance(tree, Scalar) else Scalar(None, "", tree.span, quoted=True)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+
+
+def _is_merge(key: Scalar) -> bool:
+    return key.text == "<<" and not key.quoted
+
+
+def _bad_start(char: str, span: Span) -> Diagnostic:
+    if char == "\t":
+        return Diagnostic("yaml-syntax", "a tab cannot stand here", span, help="use spaces")
+    message = f"a value cannot start with `{char}`"
+    return Diagnostic("yaml-syntax", message, span, help="quote the value")
+
+
+def _expression(text: str) -> str:
+    """The expression that a text starts with: up to the `,`, `}` or `]` outside parentheses."""
+    depth = 0
+    for index, char in enumerate(text):
+        depth += (char == "(") - (char == ")")
+        if depth <= 0 and char in ",}]":
+            return text[:index].strip()
+    return text.strip()
+
+
+def _quote(text: str) -> str:
+    return f"'{text}'" if '"' in text else f'"{text}"'
