@@ -386,7 +386,7 @@ OPS: Mapping[str, OpDef] = {
             (
                 Argument("in"),
                 Argument("out"),
-                Argument("kernel", "kernel_size"),
+                Argument("kernel"),
                 Argument("stride", "stride", 1),
                 Argument("padding", "padding", 0),
                 Argument("dilation", "dilation", 1),
@@ -427,7 +427,7 @@ OPS: Mapping[str, OpDef] = {
             (
                 Argument(1),
                 Argument(1),
-                Argument("kernel", "kernel_size"),
+                Argument("kernel"),
                 Argument("padding", "padding", 0),
                 Argument("bias", "bias", True),
             ),
@@ -467,7 +467,7 @@ OPS: Mapping[str, OpDef] = {
         is_norm=True,
     ),
     "relu": _activation("nn.ReLU", "max(x, 0)", "relu", inplace=True, saves=True),
-    "relu6": _activation("nn.ReLU6", "min(max(x, 0), 6)", "relu6", inplace=True, saves=True),
+    "relu6": _activation("nn.ReLU6", "min(max(x, 0), 6)", "hardtanh", inplace=True, saves=True),
     "silu": _activation("nn.SiLU", "x * sigmoid(x), also called swish", "silu"),
     "gelu": _activation("nn.GELU", "x * Phi(x)", "gelu"),
     "sigmoid": _activation("nn.Sigmoid", "1 / (1 + exp(-x))", "sigmoid", saves=True),
@@ -477,7 +477,7 @@ OPS: Mapping[str, OpDef] = {
         TorchModule(
             "nn.MaxPool{n}d",
             (
-                Argument("kernel", "kernel_size"),
+                Argument("kernel"),
                 Argument("stride", "stride", lambda a: a["kernel"]),
                 Argument("padding", "padding", 0),
                 Argument("dilation", "dilation", 1),
@@ -495,7 +495,7 @@ OPS: Mapping[str, OpDef] = {
         TorchModule(
             "nn.AvgPool{n}d",
             (
-                Argument("kernel", "kernel_size"),
+                Argument("kernel"),
                 Argument("stride", "stride", lambda a: a["kernel"]),
                 Argument("padding", "padding", 0),
                 Argument("ceil", "ceil_mode", False),

@@ -1,0 +1,45 @@
+"""One line on stderr that says what is going on and for how long; nothing where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+
+
+class Progress:
+    """`with Progress() as progress: progress("compiling")`; the line is wiped at the end."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.since = time.monotonic()
+        self.done = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def __call__(self, text: str) -> None:
+        """Says what happens from now on."""
+        self.text, self.since = text, time.monotonic()
+
+    def __enter__(self) -> Progress:
+        """Starts the line on a terminal."""
+        if sys.stderr is not None and sys.stderr.isatty():
+            self.thread = threading.Thread(target=self._draw, daemon=True)
+            self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wipes the line."""
+        self.done.set()
+        if self.thread:
+            self.thread.join()
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def _draw(self) -> None:
+        while not self.done.wait(0.2):
+            if self.text:
+                sys.stderr.write(f"\r\x1b[K{self.text} {time.monotonic() - self.since:.0f} s")
+                sys.stderr.flush()

@@ -1,0 +1,113 @@
+"""The statements of `forward`: the order of the steps and the names of the values.
+
+    x = self.bn3(x)             short-lived values are all `x`;
+    x = x + shortcut            a value that must outlive the next one has a name of its own
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from resnetgen.codegen import layout
+from resnetgen.codegen.units import Unit
+from resnetgen.graph.order import stable_order
+from resnetgen.language.names import PRINTED_NAMES
+
+LONGEST_VARIABLE = 24
+LONGEST_INLINE = 24
+MARGIN = " " * 8  # of a method's body
+
+
+def schedule(units: Sequence[Unit]) -> list[Unit]:
+    """The units in order of execution: as given, but shortcuts and training outputs at once."""
+    producers = {unit.value: index for index, unit in enumerate(units)}
+    reads = [[producers[name] for name in unit.inputs if name in producers] for unit in units]
+    ranks = [2 * index for index in range(len(units))]
+    for index, unit in enumerate(units):
+        if unit.first:
+            ranks[index] = max((ranks[each] + 1 for each in reads[index]), default=-1)
+        elif unit.training:
+            ranks[index] = max((ranks[each] for each in reads[index]), default=-1) + 1
+    order = stable_order(reads, ranks)
+    assert order is not None, "containers were checked to be convex"
+    return [units[index] for index in order]
+
+
+def statements(
+    steps: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """The lines of a body, and the variable of each value. `inputs` are the parameters' names."""
+    last = _last_reads(steps, outputs)
+    long = _long_lived(steps, inputs, outputs, last)
+    variables: dict[str, str] = {}
+    taken = {*PRINTED_NAMES, *inputs}
+    lines: list[str] = []
+    guarded = False
+    for index, name in enumerate(inputs):
+        variables[name] = name
+        if index == 0 and name in long:
+            variables[name] = _fresh("identity", taken)
+            lines.append(f"{MARGIN}{variables[name]} = {name}")
+    main = inputs[0]
+    inlined: dict[str, str] = {}
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        sources = [inlined.get(name) or variables[name] for name in step.inputs]
+        text = step.text(sources)
+        if following and _is_short(step, following, text) and last[step.value] < len(steps):
+            inlined[step.value] = text
+            continue
+        own = step.value in long or step.training
+        variables[step.value] = _fresh(step.name, taken) if own else main
+        if step.training and not guarded:
+            lines.append(f"{MARGIN}if self.training:")
+        guarded = step.training
+        indent = len(MARGIN) + (layout.INDENT if guarded else 0)
+        lines += layout.lay(layout.parsed(text), indent, f"{variables[step.value]} = ")
+    return lines, variables
+
+
+def _is_short(step: Unit, following: Unit, text: str) -> bool:
+    """Whether an expression stands best inside the call that reads it: `self.relu(x + shortcut)`."""
+    plain = step.write is not None and following.write is None and following.apply is None
+    alone = following.inputs == (step.value,) and step.training == following.training
+    return plain and alone and len(text) <= LONGEST_INLINE
+
+
+def _last_reads(steps: Sequence[Unit], outputs: Sequence[str]) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for index, step in enumerate(steps):
+        for name in step.inputs:
+            last[name] = index
+    return last | dict.fromkeys(outputs, len(steps))
+
+
+def _long_lived(
+    steps: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str], last: Mapping[str, int]
+) -> set[str]:
+    """The values that need a name of their own: another `x` would overwrite them before they are read.
+
+    From the last step to the first: a value may be `x` if all that are born before its last reader
+    have names. Operands of a concatenation, and several outputs, are named for the reader's sake.
+    """
+    named = {name for step in steps if step.joins for name in step.inputs}
+    named |= set(outputs) if len(outputs) > 1 else set()
+    named |= {step.value for step in steps if step.training}
+    named -= set(inputs)
+    births = [*inputs[:1], *(step.value for step in steps)]
+    for born in range(len(births) - 1, -1, -1):
+        between = births[born + 1 : last.get(births[born], born - 1) + 1]
+        if any(name not in named for name in between):
+            named.add(births[born])
+    return named
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    base = re.sub(r"\W", "_", name)
+    if not base[:1].isalpha() or len(base) > LONGEST_VARIABLE:
+        base = "value"
+    candidate, number = base, 2
+    while candidate in taken:
+        candidate, number = f"{base}{number}", number + 1
+    taken.add(candidate)
+    return candidate

@@ -1,0 +1,39 @@
+"""The docstring of a printed file: what the network is, and its table of stages, all computed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from resnetgen.graph.ir import Network
+from resnetgen.graph.measure import Measured, rows_by_stage
+
+WIDTH = 88
+
+
+def header(network: Network, measured: Measured) -> Iterator[str]:
+    """The lines, without quotes."""
+    yield from textwrap.wrap(_sentence(network.doc or network.name), WIDTH - 6)
+    yield ""
+    if network.paper:
+        yield f"Paper: {network.paper}"
+        yield ""
+    yield from table(measured)
+
+
+def table(measured: Measured) -> Iterator[str]:
+    """Stage, output shape, parameters and multiply-adds for one image of the spec's size."""
+    rows = [("stage", "output", "parameters", "multiply-adds")]
+    for row in rows_by_stage(measured):
+        rows.append((row.name, str(row.result), f"{row.cost.params:,}", f"{row.cost.macs:,}"))
+    total = measured.cost
+    rows.append(("total", "", f"{total.params:,}", f"{total.macs:,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for name, output, params, macs in rows:
+        line = f"{name:<{widths[0]}}  {output:<{widths[1]}}  {params:>{widths[2]}}  {macs:>{widths[3]}}"
+        yield line.rstrip()
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "!", "?")) else f"{text}."

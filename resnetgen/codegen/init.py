@@ -1,0 +1,108 @@
+"""How the printed network initialises its weights: one loop over the modules, in their order.
+
+The order is that of torchvision and timm, so that one seed gives the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resnetgen.codegen import layout
+from resnetgen.codegen.layout import call
+from resnetgen.codegen.structure import Structure, Structures
+from resnetgen.graph.ir import InitRule, Network, OpCall
+from resnetgen.graph.ops import OPS, TorchModule
+from resnetgen.graph.paths import numbered_paths
+
+_CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "kaiming_normal": ("nn.init.kaiming_normal_", ('mode="fan_out"',)),
+    "kaiming_uniform": ("nn.init.kaiming_uniform_", ('mode="fan_out"',)),
+    "xavier_normal": ("nn.init.xavier_normal_", ()),
+    "xavier_uniform": ("nn.init.xavier_uniform_", ()),
+    "normal": ("nn.init.normal_", ("std={0}",)),
+    "uniform": ("nn.init.uniform_", ("a=-{0}", "b={0}")),
+    "trunc_normal": ("nn.init.trunc_normal_", ("std={0}", "a=-2", "b=2")),
+    "constant": ("nn.init.constant_", ("{0}",)),
+}
+
+
+def init_lines(network: Network, structures: Structures) -> list[str]:
+    """The statements at the end of the network's constructor."""
+    lines: list[str] = []
+    for rules in (_by_op(network, structures), _by_role(network, structures)):
+        classes: dict[tuple[str, ...], list[str]] = {}
+        for name, body in rules:
+            classes.setdefault(tuple(body), []).append(name)
+        if classes:
+            lines.append("        for module in self.modules():")
+        for index, (same, names) in enumerate(classes.items()):
+            word = "elif" if index else "if"
+            lines.append(f"            {word} isinstance(module, {' | '.join(names)}):")
+            lines += same
+    return [*lines, *_role_assignments(network, structures.root, "self", 8)]
+
+
+def _by_op(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
+    present = _present_ops(structures)
+    for name, rule in network.init.items():
+        if name not in present:
+            continue
+        form = OPS[name].torch
+        assert isinstance(form, TorchModule)
+        body = list(_assignments(rule, "module", present[name]))
+        if body:
+            yield form.callee.format(n=network.axes), body
+
+
+def _present_ops(structures: Structures) -> dict[str, dict[str, bool]]:
+    """The ops with weights, and for each weight whether every module of the op has it."""
+    present: dict[str, dict[str, bool]] = {}
+    for structure in structures.all:
+        for instance in structure.instances:
+            for placed in instance.placed:
+                if isinstance(placed.what, OpCall):
+                    names = present.setdefault(placed.what.op, {"weight": True, "bias": True})
+                    names["bias"] &= bool(placed.what.attributes.get("bias", True))
+    return {op: names for op, names in present.items() if OPS[op].weights is not OPS["add"].weights}
+
+
+def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
+    for structure in structures.all:
+        if structure is not structures.root:
+            body = list(_role_assignments(network, structure, "module", 16))
+            if body:
+                yield structure.name, body
+
+
+def _role_assignments(network: Network, structure: Structure, owner: str, indent: int) -> Iterator[str]:
+    instance = structure.instances[0]
+    paths = numbered_paths(instance.placed)
+    for placed, own in zip(instance.placed, paths, strict=True):
+        rule = network.init.get(placed.role or "")
+        if rule is None or not isinstance(placed.what, OpCall) or placed.role in OPS:
+            continue
+        for weight, (kind, number) in rule.rules.items():
+            if weight == "bias" and not placed.what.attributes.get("bias", True):
+                continue
+            target = f"{owner}.{own[0]}.{weight}"
+            if "." in own[0]:
+                target = f'{owner}.get_parameter("{own[0]}.{weight}")'
+            yield from _statement(kind, number, target, indent)
+
+
+def _assignments(rule: InitRule, owner: str, always: dict[str, bool]) -> Iterator[str]:
+    for weight, (kind, number) in rule.rules.items():
+        guarded = not always[weight] and kind != "default"
+        if guarded:
+            yield f"                if {owner}.{weight} is not None:"
+        yield from _statement(kind, number, f"{owner}.{weight}", 20 if guarded else 16)
+
+
+def _statement(kind: str, number: float | None, target: str, indent: int) -> Iterator[str]:
+    if kind == "default":
+        return
+    callee, arguments = _CALLS[kind]
+    if kind == "constant" and number in (0, 1):
+        callee, arguments = ("nn.init.zeros_", ()) if number == 0 else ("nn.init.ones_", ())
+    items = [target, *(each.format(number) for each in arguments)]
+    yield from layout.lay(call(callee, items), indent)

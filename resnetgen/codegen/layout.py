@@ -1,0 +1,121 @@
+"""Line breaking, as `ruff format` does it: on one line where it fits, else one item a line.
+
+    nn.Conv2d(64, 64, kernel_size=3, padding=1)    or    nn.Conv2d(
+                                                             64,
+                                                             ...
+                                                         )
+
+Only brackets and sums break; the planner keeps what stands between them short.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH = 88
+INDENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Brackets:
+    """`open` items `close`: a call, a list, a dict. An item may have a prefix such as `stride=`."""
+
+    open: str
+    items: tuple[Doc, ...]
+    close: str = ")"
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixed:
+    """A prefix and a document: `downsample=` and a call."""
+
+    prefix: str
+    doc: Doc
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """`*(ELEMENT for VARIABLE in range(...))`."""
+
+    element: Doc
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`a + b + c`, one operand a line in parentheses where it is too long."""
+
+    operator: str
+    operands: tuple[str, ...]
+
+
+Doc = str | Brackets | Prefixed | Repeated | Chain
+
+
+def flat(doc: Doc) -> str:
+    """The document on one line."""
+    match doc:
+        case Brackets(open, items, close):
+            return open + ", ".join(flat(item) for item in items) + close
+        case Prefixed(prefix, inner):
+            return prefix + flat(inner)
+        case Repeated(element, clause):
+            return f"*({flat(element)} {clause})"
+        case Chain(operator, operands):
+            return f" {operator} ".join(operands)
+    assert isinstance(doc, str)
+    return doc
+
+
+def lay(doc: Doc, indent: int = 0, prefix: str = "", suffix: str = "") -> list[str]:
+    """The lines of a document, indented; `prefix` and `suffix` stand on its first and last line."""
+    margin = " " * indent
+    line = margin + prefix + flat(doc) + suffix
+    match doc:
+        case Prefixed(own, inner):
+            return lay(inner, indent, prefix + own, suffix)
+        case Brackets(open, items, close) if len(line) > WIDTH and items:
+            body = [each for item in items for each in lay(item, indent + INDENT, suffix=",")]
+            return [margin + prefix + open, *body, margin + close + suffix]
+        case Repeated(element, clause) if len(line) > WIDTH:
+            inside = " " * (indent + INDENT)
+            body = [*lay(element, indent + INDENT), inside + clause]
+            return [margin + prefix + "*(", *body, margin + ")" + suffix]
+        case Chain(operator, operands) if len(line) > WIDTH:
+            inside = " " * (indent + INDENT)
+            first, *rest = operands
+            body = [inside + first, *(f"{inside}{operator} {each}" for each in rest)]
+            return [margin + prefix + "(", *body, margin + ")" + suffix]
+    return [line]
+
+
+def parsed(text: str) -> Doc:
+    """The document of an expression of `forward`: calls, lists and sums may break."""
+    if len(text) < WIDTH // 2:
+        return text
+    return _parsed(text, ast.parse(text, mode="eval").body)
+
+
+def _parsed(text: str, node: ast.expr) -> Doc:
+    def part(inner: ast.expr) -> str:
+        return ast.get_source_segment(text, inner) or ""
+
+    match node:
+        case ast.Call():
+            arguments = [_parsed(text, each) for each in node.args]
+            keywords = [keyword(str(each.arg), _parsed(text, each.value)) for each in node.keywords]
+            return call(part(node.func), [*arguments, *keywords])
+        case ast.List():
+            return Brackets("[", tuple(_parsed(text, each) for each in node.elts), "]")
+        case ast.BinOp(op=ast.Add() | ast.Mult()):
+            operands = tuple(part(each) for each in _operands(node))
+            return Chain("+" if isinstance(node.op, ast.Add) else "*", operands)
+    return part(node)
+
+
+def _operands(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp):
+        return [*_operands(node.left), node.right]
+    return [node]

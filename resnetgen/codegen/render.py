@@ -1,0 +1,67 @@
+"""render(plan) -> text. The only place that knows Jinja.
+
+Templates decide where lines stand; every value that comes from a spec passes the one filter,
+`docstring`, or was made by the planner of checked names and numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Sequence
+from functools import cache
+
+import jinja2
+
+from resnetgen.codegen.plan import ModulePlan
+from resnetgen.language.library import TEMPLATES
+
+WIDTH = 88
+
+
+def render(plan: ModulePlan) -> str:
+    """The text of the printed module, with the digests by which an edit is recognised."""
+    environment = _environment()
+    body = environment.get_template("module.py.jinja").render(plan=plan)
+    body = body.rstrip("\n") + "\n"
+    head = environment.get_template("docstring.py.jinja").render(plan=plan, code=body_digest(body))
+    return head.rstrip("\n") + "\n" + body
+
+
+def body_digest(body: str) -> str:
+    """16 hex digits of the text below the module's docstring."""
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES / "torch"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["docstring"] = docstring
+    return environment
+
+
+def docstring(text: str | Sequence[str], indent: int = 0) -> str:
+    """A text, or lines, as a docstring: printable, escaped, wrapped; nothing can end it early."""
+    margin = " " * indent
+    if isinstance(text, str):
+        width = WIDTH - indent - 6
+        lines = textwrap.wrap(" ".join(text.split()), width, break_long_words=False) or [""]
+    else:
+        lines = list(text)
+    quoted = [_escaped(line) for line in lines]
+    if len(quoted) == 1:
+        return f'{margin}"""{quoted[0]}"""'
+    body = "\n".join((margin + line).rstrip() for line in quoted[1:])
+    return f'{margin}"""{quoted[0]}\n{body}\n{margin}"""'
+
+
+def _escaped(line: str) -> str:
+    safe = line.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in safe)

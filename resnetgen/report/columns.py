@@ -1,0 +1,33 @@
+"""Text in columns, and numbers as people read them.
+
+    [("name", "params"), ("conv1", "9,408")], "<>"  ->  name   params
+                                                        conv1   9,408
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+GAP = "  "
+
+
+def align(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Rows of cells -> lines; `sides` has one `<` or `>` a column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        GAP.join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def count(number: int) -> str:
+    """1234567 -> `1,234,567`."""
+    return f"{number:,}"
+
+
+def rounded(number: int) -> str:
+    """11513626624 -> `11.51 G`, as papers write it."""
+    for factor, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if number >= factor:
+            return f"{number / factor:.2f} {letter}"
+    return str(number)

@@ -1,0 +1,65 @@
+"""Printed text -> a live module.
+
+    build(source, "resnet50", num_classes=10)  ->  ResNet(...)
+
+The text is registered as a module under a name made from its own hash: tracebacks, `inspect` and
+torch.compile show its lines, pickling and `deepcopy` find its classes, and the same text is the
+same module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+
+def module_of(source: str, name: str) -> ModuleType:
+    """The module that the text defines. Raises what the text raises when it is executed."""
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    # No dot: pickle would look for a package. The name is for people, the hash makes it unique.
+    unique = f"_resnetgen_{re.sub(r'[^0-9A-Za-z_]', '_', name)}_{digest}"
+    known = sys.modules.get(unique)
+    return known if known is not None else _executed(source, unique)
+
+
+def _executed(source: str, unique: str) -> ModuleType:
+    file = f"<{unique}>"
+    code = compile(source, file, "exec", dont_inherit=True)
+    # No modification time: `linecache.checkcache` then never drops the entry.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    module = ModuleType(unique)
+    module.__file__ = file
+    sys.modules[unique] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        del sys.modules[unique], linecache.cache[file]
+        raise
+    return module
+
+
+def root_class(module: ModuleType) -> type[nn.Module]:
+    """The network's class: the nn.Module that `__all__` names."""
+    for name in getattr(module, "__all__", ()):
+        found = getattr(module, name, None)
+        if isinstance(found, type) and issubclass(found, nn.Module):
+            return found
+    raise ValueError("`__all__` names no class that is an nn.Module")
+
+
+def build(source: str, name: str, **kwargs: Any) -> nn.Module:
+    """The network, with its initial weights; `kwargs` go to the root class."""
+    return root_class(module_of(source, name))(**kwargs)
+
+
+def build_fake(source: str, name: str, **kwargs: Any) -> nn.Module:
+    """The network on fake tensors of the CPU: shapes and types, but no memory and no arithmetic."""
+    with FakeTensorMode():
+        return build(source, name, **kwargs)

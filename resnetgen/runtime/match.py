@@ -1,0 +1,232 @@
+"""The nodes of a graph <-> the events of a trace.
+
+    layer1.0.add = add(layer1.0.bn3, layer1.0.downsample.1)
+        ->  the `add` whose operands are the events of those two nodes
+
+A node whose op is a module is sought at its module's path, one whose op is a function among the
+readers of its first operand; both must read exactly what the graph says. Order plays no part, since
+the printed forward may run a shortcut before or after the branch beside it. Equal calls (same
+function, module, operands and constants) are told apart by nothing, so they are counted.
+
+Every event that computes a tensor must belong to a node: what is left over is a fault too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from resnetgen.graph.ir import Graph, Node
+from resnetgen.graph.measure import INPUT
+from resnetgen.graph.ops import OPS, TorchModule
+from resnetgen.runtime.trace import Event, Trace
+
+_ONLY_IN_TRAINING = ("drop_path",)  # the printed class returns its input in evaluation
+_NO_ARITHMETIC = ("view",)  # how a value is handed to a module, as for channel_conv
+
+
+class Matching:
+    """One walk over a graph; afterwards `faults` says what does not fit, `checked` counts nodes."""
+
+    def __init__(self, graph: Graph, trace: Trace, *, batch: int, training: bool) -> None:
+        self.axes, self.batch = len(graph.input.size), batch
+        self.faults: list[str] = []
+        self.checked = 0
+        self._index(trace)
+        self.values = {INPUT: 0}  # node -> event
+        self.names = {0: INPUT}  # event -> the last node that it is the value of
+        self.free[0] -= 1
+        self.astray: set[str] = set()  # nodes whose shape is not as predicted
+        nodes = [node for node in graph.nodes if training or not node.training]
+        for node in nodes:
+            self._node(node)
+        self._left_over(nodes)
+
+    def _index(self, trace: Trace) -> None:
+        """Equal events become one, with a count."""
+        first: dict[Event, int] = {}
+        self.same: list[int] = []
+        self.events: dict[int, Event] = {}
+        self.free: Counter[int] = Counter()
+        self.readers: dict[int, list[int]] = defaultdict(list)
+        self.inside: dict[str | None, list[int]] = defaultdict(list)
+        for number, event in enumerate(trace.events):
+            inputs = tuple(self.same[source] for source in event.inputs)
+            event = Event(event.function, event.module, inputs, event.shape, event.constants)
+            index = first.setdefault(event, number)
+            self.same.append(index)
+            self.free[index] += 1
+            if index == number:
+                self.events[index] = event
+                self.inside[event.module].append(index)
+                for source in dict.fromkeys(inputs):
+                    self.readers[source].append(index)
+
+    def value(self, name: str) -> int:
+        """The event whose result is the value of a node, or of the input."""
+        return self.values[name]
+
+    def event(self, number: int | None) -> int | None:
+        """The number that stands for all events equal to this one."""
+        return None if number is None else self.same[number]
+
+    # --- one node
+
+    def _node(self, node: Node) -> None:
+        self.checked += 1
+        sources = [self.values[name] for name in node.inputs]
+        found = self._found(node, sources)
+        if not found and _may_pass(node):
+            self.values[node.name] = sources[0]
+            return
+        if not found:
+            found = self._guess(node, sources)
+        if not found:
+            where = f" in {node.module}" if _is_module(node) else ""
+            self.faults.append(f"{node.name}: predicted {_call(node)}, but torch ran none{where}")
+            self.values[node.name] = sources[0]  # so that what follows is still compared
+            return
+        for index in found:
+            self.free[index] -= 1
+        self.values[node.name], self.names[found[-1]] = found[-1], node.name
+        self._shape(node, self.events[found[-1]])
+
+    def _found(self, node: Node, sources: Sequence[int]) -> list[int]:
+        """The events of a node, its value last; empty if there are none."""
+        if not _is_module(node):
+            return self._joined(_names(node, self.axes), sources[0], sources[1:], sources)
+        for candidate in self._candidates(node):
+            leaves, within = self._leaves(candidate, node.module)
+            if set(leaves) == set(sources):
+                return [*(each for each in within if self.free[each]), candidate]
+        return []
+
+    def _candidates(self, node: Node) -> Iterator[int]:
+        """Free events that may be the result of a node's module."""
+        names, definition = _names(node, self.axes), OPS[node.op].torch
+        assert isinstance(definition, TorchModule)
+        for index in self.inside.get(node.module, ()):
+            results = self.readers[index] if definition.call else [index]
+            yield from (
+                each for each in results if self.free[each] and self.events[each].function in names
+            )
+
+    def _leaves(self, index: int, path: str) -> tuple[list[int], list[int]]:
+        """What a module's result is computed from, and the events between: those of the module."""
+        leaves: list[int] = []
+        within: list[int] = []
+        todo, seen = list(self.events[index].inputs), set[int]()
+        while todo:
+            source = todo.pop()
+            if source in seen:
+                continue
+            seen.add(source)
+            event = self.events[source]
+            if source not in self.names and (event.module == path or _hands_over(event)):
+                within.append(source)
+                todo += event.inputs
+            else:
+                leaves.append(source)
+        return leaves, within
+
+    def _joined(
+        self, names: frozenset[str], first: int, rest: Sequence[int], operands: Sequence[int]
+    ) -> list[int]:
+        """One event that reads all operands, or a chain from the left: `a + b + c`."""
+        for index in self._reading(names, operands):
+            return [index]
+        if len(rest) < 2:
+            return []
+        for index in self._reading(names, (first, rest[0])):
+            chain = self._joined(names, index, rest[1:], (index, *rest[1:]))
+            if chain:
+                return [index, *chain]
+        return []
+
+    def _reading(self, names: frozenset[str], operands: Sequence[int]) -> Iterator[int]:
+        wanted = tuple(operands)
+        for index in self.readers[wanted[0]]:
+            event = self.events[index]
+            if self.free[index] and event.inputs == wanted and _computes(event, names):
+                yield index
+
+    def _guess(self, node: Node, sources: Sequence[int]) -> list[int]:
+        """The event that was probably meant where the operands do not fit; says so."""
+        names = _names(node, self.axes)
+        if _is_module(node):
+            near = next(self._candidates(node), None)
+            elsewhere = next(self._reading(names, sources), None)
+            if near is None and elsewhere is not None:
+                place = self.events[elsewhere].module or "the network"
+                self.faults.append(f"{node.name}: predicted in {node.module}, torch ran it in {place}")
+                return [elsewhere]
+        else:
+            readers = (index for source in sources for index in self.readers[source])
+            near = next((i for i in readers if self.free[i] and _computes(self.events[i], names)), None)
+        if near is None:
+            return []
+        read = self._leaves(near, node.module)[0] if _is_module(node) else self.events[near].inputs
+        expected, actual = ", ".join(node.inputs), ", ".join(map(self._said, read))
+        self.faults.append(f"{node.name}: predicted to read {expected}; in torch it reads {actual}")
+        return [near]
+
+    def _shape(self, node: Node, event: Event) -> None:
+        """Says a wrong shape once, at the first node that has it."""
+        assert node.type is not None
+        if event.shape == (self.batch, *node.type.shape):
+            return
+        if not self.astray.intersection(node.inputs):
+            self.faults.append(f"{node.name}: predicted {node.type}, torch computed {_size(event)}")
+        self.astray.add(node.name)
+
+    # --- what no node explains
+
+    def _left_over(self, nodes: Sequence[Node]) -> None:
+        held = {node.module: node for node in nodes if _is_module(node)}
+        for index, event in self.events.items():
+            if event.shape is None or self.free[index] <= 0:
+                continue
+            owner = held.get(event.module or "")
+            # A module may do more than compute its result: batch_norm counts its batches.
+            if owner and event.function not in _names(owner, self.axes):
+                continue
+            self.faults.append(f"torch also ran {self._said(index)}: {_size(event)}, which was not predicted")
+
+    def _said(self, index: int) -> str:
+        if index in self.names:
+            return self.names[index]
+        event = self.events[index]
+        return f"`{event.function}` in {event.module or 'the network'}"
+
+
+def _is_module(node: Node) -> bool:
+    return isinstance(OPS[node.op].torch, TorchModule)
+
+
+def _names(node: Node, axes: int) -> frozenset[str]:
+    """The functions that compute a node, and the classes that stand for it."""
+    definition = OPS[node.op]
+    modules = (each for each in (definition.torch, definition.in_container) if isinstance(each, TorchModule))
+    classes = (each.callee.format(n=axes).removeprefix("nn.") for each in modules if not each.call)
+    return frozenset((*definition.calls, *classes))
+
+
+def _may_pass(node: Node) -> bool:
+    return node.op in _ONLY_IN_TRAINING or OPS[node.op].neutral(node.attributes)
+
+
+def _hands_over(event: Event) -> bool:
+    return event.shape is None or event.function in _NO_ARITHMETIC
+
+
+def _computes(event: Event, names: frozenset[str]) -> bool:
+    return event.shape is not None and event.function in names
+
+
+def _call(node: Node) -> str:
+    return f"{node.op} of {', '.join(node.inputs)}"
+
+
+def _size(event: Event) -> str:
+    """The shape without the batch axis, as the compiler writes it."""
+    return " x ".join(map(str, (event.shape or ())[1:])) or "a number"
