@@ -1,4 +1,4 @@
-"""The command line: `resnetgen COMMAND ...`. One file a group of commands; nothing else knows Typer."""
+"""The command line: one file a group of commands. Nothing else knows Typer."""
 
 from __future__ import annotations
 

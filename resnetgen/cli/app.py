@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from resnetgen.cli.library import list_library
 from resnetgen.cli.report import report, show
 from resnetgen.cli.verify import verify
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "build": build,
     "check": check,
     "report": report,
@@ -42,7 +43,9 @@ def _print_version(wanted: bool) -> None:
 def resnetgen(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Compiles declared residual networks (YAML) to readable PyTorch source and exact costs.
@@ -63,7 +66,8 @@ def resnetgen(
          needed is not installed
       3  a prediction of the compiler did not hold
 
-    Environment: NO_COLOR switches colours off; RESNETGEN_DEBUG=1 shows where an internal error arose.
+    Environment: NO_COLOR switches colours off; RESNETGEN_DEBUG=1 shows where an
+    internal error arose.
     """
 
 

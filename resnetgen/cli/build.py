@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from resnetgen.cli.options import Device, Set, Spec, compile_spec, overrides
+from resnetgen.cli.verify import agreed, compile_on, held, hold
+from resnetgen.language.diagnostics import visible
 
 if TYPE_CHECKING:
-    from resnetgen.compiler import Compiled
+    from pathlib import Path
 
 
 def build(
@@ -22,13 +23,15 @@ def build(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where the module goes: a file, a folder, or - for standard output. [default: ./NAME.py]",
+            help="A file, a folder, or - for standard output. [default: ./NAME.py]",
         ),
     ] = None,
-    settings: Set = [],
+    settings: Set = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace a file that resnetgen did not write, or that was edited since."),
+        typer.Option(
+            "--force", help="Replace what resnetgen did not write, or what was edited since."
+        ),
     ] = False,
     trace: Annotated[
         bool,
@@ -41,14 +44,15 @@ def build(
     device: Annotated[
         Device | None,
         typer.Option(
-            "--compile", help="Before the file is placed, compile and run the module there. Needs torch."
+            "--compile",
+            help="Before the file is placed, compile and run the module there. Needs torch.",
         ),
     ] = None,
 ) -> None:
-    """Writes the PyTorch module of a network: one readable file that needs only torch.
+    """Writes the PyTorch module of a network.
 
-    The file is placed whole or not at all. A file in its way is replaced only if resnetgen wrote
-    it and nobody edited it since, or with --force.
+    It is one readable file that needs only torch. It is placed whole or not at all. A file in its
+    way is replaced only if resnetgen wrote it and nobody edited it since, or with --force.
 
     \b
     Examples:
@@ -66,22 +70,21 @@ def build(
     path = None if output == "-" else destination(output, compiled.network.name)
     if path:
         refuse_foreign(path, force)  # before torch works for minutes
-    if trace or device:
-        _run(compiled, source, trace, device)
+    if trace:
+        _tell(held(hold(compiled.graph, source)), path)
+    if device:
+        _tell(agreed(compile_on(compiled.graph, source, device)), path)
     if not path:
         _print(source)
         return
     write_source(path, source, force)
-    print(f"wrote {path} ({source.count(chr(10))} lines; {summary(compiled.cost)})")
+    lines = source.count("\n")
+    print(f"wrote {visible(str(path))} ({lines} lines; {summary(compiled.cost)})")
 
 
-def _run(compiled: Compiled, source: str, trace: bool, device: Device | None) -> None:
-    from resnetgen.cli.verify import compile_on, hold
-
-    if trace:
-        hold(compiled.graph, source)
-    if device:
-        compile_on(compiled.graph, source, device)
+def _tell(text: str, path: Path | None) -> None:
+    """Standard output is the module's where it is printed."""
+    print(text, file=sys.stdout if path else sys.stderr, flush=True)
 
 
 def _print(source: str) -> None:

@@ -33,7 +33,7 @@ def check(
         ),
     ] = Format.text,
 ) -> None:
-    """Says what is wrong with specs, and on which line; nothing is written.
+    """Says what is wrong with specs, and on which line.
 
     All files are checked, whatever is wrong with the first. In json and github form the
     diagnostics go to standard output, as a list that is empty if all specs are sound.

@@ -1,9 +1,9 @@
 """Exceptions -> diagnostics and exit statuses: the one place where a command ends badly.
 
-    0  fine
-    1  the spec is wrong
-    2  the call is wrong, a file cannot be read or written, or something needed is not installed
-    3  a prediction of the compiler did not hold, or the compiler itself is at fault
+0  fine
+1  the spec is wrong
+2  the call is wrong, a file cannot be read or written, or something needed is not installed
+3  a prediction of the compiler did not hold, or the compiler itself is at fault
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def _all_from_the_call(error: SpecError) -> bool:
 def _unreadable(error: OSError) -> Diagnostic:
     if error.errno is None:  # of library.locate_network: no such file, no such network
         message, separator, hint = str(error).rpartition("; did you mean ")
-        return Diagnostic("unknown-spec", message or hint, help=f"did you mean {hint}" if separator else None)
+        help = f"did you mean {hint}" if separator else None
+        return Diagnostic("unknown-spec", message or hint, help=help)
     reason = error.strerror or str(error)
     if not isinstance(error.filename, str):
         return Diagnostic("input-output", f"reading or writing failed: {reason}")
@@ -152,5 +153,7 @@ def _internal(error: Exception) -> Diagnostic:
 
         traceback.print_exception(error)
     what = visible(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
-    help = f"please report it with the spec; this is resnetgen {__version__} (RESNETGEN_DEBUG=1 shows where)"
+    help = (
+        f"please report it with the spec and resnetgen {__version__}; RESNETGEN_DEBUG=1 shows where"
+    )
     return Diagnostic("internal", f"internal error: {what}", help=help)

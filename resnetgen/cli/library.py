@@ -30,9 +30,13 @@ class Kind(StrEnum):
 
 
 def list_library(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.networks,
+    kind: Annotated[
+        Kind, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.")
+    ] = Kind.networks,
 ) -> None:
-    """The networks of the library with their costs, its blocks with their parameters, or the ops.
+    """Lists networks, blocks or ops of the library.
+
+    Networks with their costs, blocks with their parameters, ops with their attributes.
 
     \b
     Examples:

@@ -14,6 +14,7 @@ from resnetgen.cli.faults import Failed, diagnose
 
 if TYPE_CHECKING:
     from resnetgen.compiler import Compiled
+    from resnetgen.language.diagnostics import Diagnostic
 
 _INPUT = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){1,3}\Z")
 
@@ -42,18 +43,16 @@ def _files(incomplete: str) -> Iterator[str]:
 
 
 _SPEC_HELP = "A spec file, or the name of a library network (see `resnetgen list`)."
-Spec = Annotated[
-    str, typer.Argument(help=_SPEC_HELP, autocompletion=complete_spec)
-]
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC_HELP, autocompletion=complete_spec)]
 Specs = Annotated[
-    list[str], typer.Argument(help=_SPEC_HELP, autocompletion=complete_spec)
+    list[str], typer.Argument(metavar="SPEC", help=_SPEC_HELP, autocompletion=complete_spec)
 ]
 Set = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a value of the spec, such as layer3.blocks=11 or head.classes=10. Repeatable.",
+        help="Override a value of the spec, such as layer3.blocks=11. Repeatable.",
     ),
 ]
 
@@ -65,22 +64,22 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-def overrides(settings: Sequence[str], input_shape: str | None = None) -> dict[str, object]:
+def overrides(settings: Sequence[str] | None, shape: str | None = None) -> dict[str, object]:
     """`["layer3.blocks=11"]`, `3x320x320` -> paths into the spec and their values, as text."""
     found: dict[str, object] = {}
-    for setting in settings:
+    for setting in settings or ():
         key, equals, value = setting.partition("=")
         if not equals or not key.strip(". "):
             raise typer.BadParameter(
                 f"{setting!r} is not KEY=VALUE, such as layer3.blocks=11", param_hint="--set"
             )
         found[key.strip()] = value
-    if input_shape is not None:
-        if not _INPUT.match(input_shape):
+    if shape is not None:
+        if not _INPUT.match(shape):
             raise typer.BadParameter(
-                f"{input_shape!r} is not CHANNELSxSIZE..., such as 3x320x320", param_hint="--input"
+                f"{shape!r} is not CHANNELSxSIZE..., such as 3x320x320", param_hint="--input"
             )
-        channels, *size = input_shape.split("x")
+        channels, *size = shape.split("x")
         found |= {"input.channels": channels, "input.size": f"[{', '.join(size)}]"}
     return found
 
@@ -95,7 +94,9 @@ def compile_spec(spec: str, settings: dict[str, object]) -> Compiled:
 
 def compile_specs(specs: Sequence[str], settings: dict[str, object]) -> list[Compiled]:
     """The networks of all SPECs. Raises Failed with the faults of all of them."""
-    compiled, faults, worst = [], [], 0
+    compiled: list[Compiled] = []
+    faults: list[Diagnostic] = []
+    worst = 0
     for spec in dict.fromkeys(specs):
         try:
             compiled.append(compile_spec(spec, settings))

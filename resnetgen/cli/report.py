@@ -35,7 +35,8 @@ class By(StrEnum):
 def report(
     specs: Specs,
     format: Annotated[
-        Format, typer.Option(help="table, for people; json, an object for a spec, a list for several.")
+        Format,
+        typer.Option(help="table, for people; json, an object, or a list for several specs."),
     ] = Format.table,
     by: Annotated[
         By | None,
@@ -45,16 +46,15 @@ def report(
     ] = None,
     input: Annotated[
         str | None,
-        typer.Option(
-            metavar="CxHxW", help="Channels and size of the input instead of the spec's, such as 3x320x320."
-        ),
+        typer.Option(metavar="CxHxW", help="Channels and size of the input, such as 3x320x320."),
     ] = None,
-    settings: Set = [],
+    settings: Set = None,
 ) -> None:
-    """Parameters, multiply-adds, FLOPs and activations of networks; several are compared.
+    """What networks cost: parameters, multiply-adds, activations.
 
-    Multiply-adds are those of convolutions and linear layers for one image, as torchvision
-    publishes them. FLOPs are twice that. Activations are the elements of the results of all ops.
+    Several networks are compared. Multiply-adds are those of convolutions and linear layers for one
+    image, as torchvision publishes them. FLOPs are twice that. Activations are the elements of the
+    results of all ops.
 
     \b
     Examples:
@@ -72,8 +72,10 @@ def report(
         _print_tables(compiled, by or By.stage)
 
 
-def show(spec: Spec, settings: Set = []) -> None:
-    """The elaborated network as text: stem, stages, head, and each distinct block once.
+def show(spec: Spec, settings: Set = None) -> None:
+    """Shows the elaborated network as text.
+
+    Stem, stages and head, then each distinct block once, with attributes and shapes.
 
     \b
     Examples:
@@ -96,7 +98,9 @@ def _print_json(compiled: Sequence[Compiled], by: By, several: bool) -> None:
 def _print_comparison(compiled: Sequence[Compiled]) -> None:
     from resnetgen.report.cost import comparison
 
-    heads, *rows = comparison((each.network.name, each.network.input, each.cost) for each in compiled)
+    heads, *rows = comparison(
+        (each.network.name, each.network.input, each.cost) for each in compiled
+    )
     print("\n".join([_strong(heads), *rows]))
 
 

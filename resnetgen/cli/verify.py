@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from resnetgen.graph.ir import Graph
+    from resnetgen.runtime.compile import CompileReport
     from resnetgen.runtime.verify import Report
 
 _MOST_SHOWN = 20
 
 
-def verify(spec: Spec, settings: Set = []) -> None:
-    """Builds the network in torch and holds every prediction of the compiler against it.
+def verify(spec: Spec, settings: Set = None) -> None:
+    """Holds every prediction about a network against torch.
 
-    Shapes of all nodes, parameters, keys of the state_dict, and one graph without breaks under
-    torch.compile(fullgraph=True). Needs torch; no weights are allocated.
+    Shapes of all nodes, parameters, keys of the state_dict and their order, and one graph without
+    breaks under torch.compile(fullgraph=True). Needs torch; no memory is spent on weights.
 
     \b
     Examples:
@@ -30,7 +31,7 @@ def verify(spec: Spec, settings: Set = []) -> None:
     """
     compiled = compile_spec(spec, overrides(settings))
     report = hold(compiled.graph, compiled.source)
-    print(f"{compiled.network.name}: {said(report)}")
+    print(f"{compiled.network.name}: {held(report)}")
 
 
 def hold(graph: Graph, source: str) -> Report:
@@ -49,25 +50,8 @@ def hold(graph: Graph, source: str) -> Report:
     return report
 
 
-def said(report: Report) -> str:
-    """What held, in a few words."""
-    nodes = ", ".join(f"{count:,} nodes in {mode}" for mode, count in report.nodes.items())
-    return (
-        f"every prediction held: {report.parameters:,} parameters, {report.keys:,} keys, {nodes},"
-        " one graph under torch.compile"
-    )
-
-
-def _broken(mismatches: Sequence[str]) -> list[Diagnostic]:
-    shown = [Diagnostic("broken-prediction", mismatch) for mismatch in mismatches[:_MOST_SHOWN]]
-    more = len(mismatches) - len(shown)
-    if more:
-        shown.append(Diagnostic("broken-prediction", f"and {more:,} more predictions did not hold"))
-    return shown
-
-
-def compile_on(graph: Graph, source: str, device: Device) -> None:
-    """Compiles and runs a module. Raises RuntimeFault where that cannot be, Failed where it goes wrong."""
+def compile_on(graph: Graph, source: str, device: Device) -> CompileReport:
+    """Compiles and runs a module there. Raises Failed where it disagrees with eager execution."""
     from resnetgen.cli.progress import Progress
     from resnetgen.runtime import require_torch
 
@@ -76,4 +60,31 @@ def compile_on(graph: Graph, source: str, device: Device) -> None:
         require_torch()
         from resnetgen.runtime.compile import compile_and_run
 
-        compile_and_run(graph, source, device.value, progress)
+        report = compile_and_run(graph, source, device.value, progress)
+    if not report.ok:
+        raise Failed(_broken(report.mismatches), BROKEN)
+    return report
+
+
+def held(report: Report) -> str:
+    """What was found to hold, in a line."""
+    nodes = ", ".join(f"{count:,} nodes in {mode}" for mode, count in report.nodes.items())
+    counts = f"{report.parameters:,} parameters, {report.keys:,} keys, {nodes}"
+    return f"every prediction holds ({counts}; torch.compile captures one graph)"
+
+
+def agreed(report: CompileReport) -> str:
+    """How well compiled code agreed with eager execution, in a line."""
+    modes = "; ".join(
+        f"{each.mode} in {each.seconds:.1f} s, relative error {each.error:.0e}"
+        for each in report.modes
+    )
+    return f"compiled for {report.device} and as in eager execution ({modes})"
+
+
+def _broken(mismatches: Sequence[str]) -> list[Diagnostic]:
+    shown = [Diagnostic("broken-prediction", mismatch) for mismatch in mismatches[:_MOST_SHOWN]]
+    more = len(mismatches) - len(shown)
+    if more:
+        shown.append(Diagnostic("broken-prediction", f"and {more:,} more predictions did not hold"))
+    return shown

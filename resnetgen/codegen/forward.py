@@ -35,21 +35,24 @@ def schedule(units: Sequence[Unit]) -> list[Unit]:
 
 
 def statements(
-    steps: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str]
+    steps: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str], several: bool = False
 ) -> tuple[list[str], dict[str, str]]:
-    """The lines of a body, and the variable of each value. `inputs` are the parameters' names."""
+    """The lines of a body, and the variable of each value. `inputs` are the parameters' names.
+
+    With `several` outputs, each has a name of its own.
+    """
     last = _last_reads(steps, outputs)
-    long = _long_lived(steps, inputs, outputs, last)
+    long = _long_lived(steps, inputs, outputs if several else (), last)
     variables: dict[str, str] = {}
     taken = {*PRINTED_NAMES, *inputs}
     lines: list[str] = []
     guarded = False
-    for index, name in enumerate(inputs):
+    main, identity = inputs[0], None
+    for name in inputs:
         variables[name] = name
-        if index == 0 and name in long:
-            variables[name] = _fresh("identity", taken)
-            lines.append(f"{MARGIN}{variables[name]} = {name}")
-    main = inputs[0]
+        if name == main and name in long:
+            identity = _fresh("identity", taken)
+            lines.append(f"{MARGIN}{identity} = {name}")
     inlined: dict[str, str] = {}
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         sources = [inlined.get(name) or variables[name] for name in step.inputs]
@@ -59,6 +62,8 @@ def statements(
             continue
         own = step.value in long or step.training
         variables[step.value] = _fresh(step.name, taken) if own else main
+        if not own and identity:
+            variables[main] = identity
         if step.training and not guarded:
             lines.append(f"{MARGIN}if self.training:")
         guarded = step.training
@@ -83,7 +88,7 @@ def _last_reads(steps: Sequence[Unit], outputs: Sequence[str]) -> dict[str, int]
 
 
 def _long_lived(
-    steps: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str], last: Mapping[str, int]
+    steps: Sequence[Unit], inputs: Sequence[str], named_outputs: Sequence[str], last: Mapping[str, int]
 ) -> set[str]:
     """The values that need a name of their own: another `x` would overwrite them before they are read.
 
@@ -91,7 +96,7 @@ def _long_lived(
     have names. Operands of a concatenation, and several outputs, are named for the reader's sake.
     """
     named = {name for step in steps if step.joins for name in step.inputs}
-    named |= set(outputs) if len(outputs) > 1 else set()
+    named |= set(named_outputs)
     named |= {step.value for step in steps if step.training}
     named -= set(inputs)
     births = [*inputs[:1], *(step.value for step in steps)]

@@ -119,3 +119,13 @@ def _operands(node: ast.expr) -> list[ast.expr]:
     if isinstance(node, ast.BinOp):
         return [*_operands(node.left), node.right]
     return [node]
+
+
+def call(callee: str, items: Sequence[Doc]) -> Brackets:
+    """`callee(items)`."""
+    return Brackets(f"{callee}(", tuple(items))
+
+
+def keyword(name: str, doc: Doc) -> Prefixed:
+    """`name=doc`."""
+    return Prefixed(f"{name}=", doc)

@@ -233,7 +233,7 @@ class _Body:
         axes = self.planner.network.axes
         joins = what.op == "concat"
         return Unit(
-            placed.key, placed.inputs, None, name=path, joins=joins,
+            placed.key, placed.inputs, None, name=placed.key, joins=joins,
             write=lambda inputs: write(inputs, texts, axes),
         )  # fmt: skip
 
@@ -258,7 +258,7 @@ class _Body:
         if form.call:
             pattern = form.call
             apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])  # noqa: E731
-        return Unit(placed.key, placed.inputs, path, doc, name=path, apply=apply)
+        return Unit(placed.key, placed.inputs, path, doc, name=placed.key, apply=apply)
 
     def module_doc(self, placed: Placed, form: TorchModule) -> Doc:
         """The constructor of an op's module; arguments that equal torch's default are left out."""
@@ -309,6 +309,7 @@ class _Body:
         numbers = {id(instance): row for row, instance in enumerate(structure.instances)}
         items: list[Doc] = []
         modules: list[Doc] = []
+        required = sum(each.default is None and not each.module for each in callee.arguments)
         for argument in callee.arguments:
             if argument.module:
                 doc = self.handed_module(argument.module, rows, scope, names, env)
@@ -320,7 +321,7 @@ class _Body:
             expr = self.scope.settle(f"{hint}_{argument.name}", names.get(argument.name), values, env)
             if argument.default is not None and isinstance(expr, Const) and _is(expr.value, argument.default):
                 continue
-            positional = argument.default is None and len(items) < 2
+            positional = argument.default is None and len(items) < (2 if required <= 3 else 1)
             hole: Any = Hole(expr)
             items.append(hole if positional else keyword(argument.name, hole))
         named = [item for item in items if isinstance(item, Prefixed)]
@@ -501,9 +502,9 @@ class _Body:
         steps = list(units)
         for path, child in tree.children.items():
             steps = self.member(path, child, steps, members, outputs)
-        lines, variables = forward.statements(forward.schedule(steps), inputs, outputs)
+        lines, variables = forward.statements(forward.schedule(steps), inputs, outputs, self.several(outputs))
         extra = [(own, hole) for own, hole in self.attributes.items() if any(f"self.{own}" in line for line in lines)]
-        result = self.results(variables, outputs)
+        result = self.results(variables, inputs, outputs)
         return self.printed(name, "nn.Module", doc, members, extra, inputs, [*lines, *result])
 
     def member(
@@ -576,6 +577,7 @@ class _Body:
             self.not_printable(path, len(outputs))
         inputs = list(dict.fromkeys(name for unit in inside for name in unit.inputs if name not in values))
         renamed = {name: _variable(name, self.variable_name(name)) for name in inputs}
+        renamed[inputs[0]] = "x"
         local = [replace_inputs(unit, renamed) for unit in inside]
         tree = containers([_inner(unit, path) for unit in local])
         name = unique(camel(path), self.planner.taken)
@@ -612,13 +614,35 @@ class _Body:
         hint = "give the nodes keys without dots, or number them in one container"
         raise SpecError([Diagnostic("container", message, node.span, (), hint)])
 
-    def results(self, variables: Mapping[str, str], outputs: Sequence[str]) -> list[str]:
+    def several(self, outputs: Sequence[str]) -> bool:
+        """Whether the network returns more than one value in evaluation."""
+        whole = self.is_root and list(outputs) == list(self.instance.outputs)
+        return whole and len(self.planner.network.outputs) > 1
+
+    def results(
+        self, variables: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]
+    ) -> list[str]:
         """The `return` statements."""
         if not self.is_root or outputs != list(self.instance.outputs):
-            return [f"{forward.MARGIN}return {variables[outputs[0]]}"]
+            return self.single(variables[outputs[0]], inputs)
         network = self.planner.network
         count = len(network.outputs)
         names = [variables[name] for name in outputs]
+        if count == 1 and not network.named_outputs:
+            before = self.single(names[0], inputs)[:-1]
+            names[0] = names[0] if not before else inputs[0]
+            return [*before, *self.returns_all(names, count)]
+        return self.returns_all(names, count)
+
+    def single(self, name: str, inputs: Sequence[str]) -> list[str]:
+        """`return x`: a parameter, because its type is declared."""
+        margin = forward.MARGIN
+        if name in inputs:
+            return [f"{margin}return {name}"]
+        return [f"{margin}{inputs[0]} = {name}", f"{margin}return {inputs[0]}"]
+
+    def returns_all(self, names: Sequence[str], count: int) -> list[str]:
+        network = self.planner.network
         keys = [name or key for name, key, _ in (*network.outputs, *network.train_outputs)]
         lines = []
         if count < len(names):
@@ -721,6 +745,8 @@ class _Body:
             return Argument(name, type_name, values[0])
         param = self.structure.block.params.get(name)
         default = param.default.expr if param and param.default else None
+        if isinstance(default, Const) and type_name == "float":
+            default = Const(float(default.value))  # type: ignore[arg-type]
         if isinstance(default, Const) and any(_is(value, default.value) for value in values):
             return Argument(name, type_name, default.value)
         return Argument(name, type_name)

@@ -91,7 +91,8 @@ class Scope:
     ) -> Expr:
         """The guess if it is right in every instance, else a literal, else an argument."""
         steady = _all_equal(values)
-        if steady and not (guess is not None and self.kept.intersection(free_names(guess))):
+        kept = self.kept.union(env or ())
+        if steady and (guess is None or not kept.intersection(free_names(guess))):
             return Const(values[0])
         if guess is not None and self.holds(guess, values, env or {}):
             return guess

@@ -1,4 +1,4 @@
-"""write_source(path, text, force): a module is placed whole or not at all, and over nothing foreign.
+"""write_source(path, text, force): a module is placed whole or not at all, over nothing foreign.
 
 A printed module says in its docstring what it is:
 
@@ -84,7 +84,8 @@ def _is_ours(path: Path) -> bool:
 
 
 def _in_the_way(path: Path, why: str) -> WriteError:
-    return WriteError(Diagnostic("file-exists", f"`{path}` {why}", help="use `--force` to replace it"))
+    help = "use `--force` to replace it"
+    return WriteError(Diagnostic("file-exists", f"`{path}` {why}", help=help))
 
 
 def _unwritable(path: Path, error: OSError) -> WriteError:

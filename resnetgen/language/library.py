@@ -69,7 +69,7 @@ def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, o
         folders = folders if path.parent in folders else (*folders, path.parent)
     merged = chain[-1]
     for later in reversed(chain[:-1]):
-        merged = merge(merged, later)
+        merged = merge(_without(merged, "doc"), later)  # it described the other network
     for key, value in overrides.items():
         merged = merge(merged, _override(merged, key, value))
     sources = tuple(each.span.source for each in chain)

@@ -1,7 +1,7 @@
 """Text in columns, and numbers as people read them.
 
-    [("name", "params"), ("conv1", "9,408")], "<>"  ->  name   params
-                                                        conv1   9,408
+[("name", "params"), ("conv1", "9,408")], "<>"  ->  name   params
+                                                    conv1   9,408
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ GAP = "  "
 def align(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
     """Rows of cells -> lines; `sides` has one `<` or `>` a column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        GAP.join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return [GAP.join(map(_padded, row, sides, widths)).rstrip() for row in rows]
+
+
+def _padded(cell: str, side: str, width: int) -> str:
+    return f"{cell:{side}{width}}"
 
 
 def count(number: int) -> str:

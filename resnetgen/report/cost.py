@@ -1,7 +1,7 @@
 """The cost of networks as data and as tables.
 
-    report resnet50 --by stage  ->  one row a stage, and a total
-    report resnet50 resnet152   ->  one row a network
+report resnet50 --by stage  ->  one row a stage, and a total
+report resnet50 resnet152   ->  one row a network
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ def as_data(network: Network, measured: Measured, by: str = "stage") -> dict[str
     data: dict[str, Any] = {
         "network": network.name,
         "input": list(network.input.shape),
-        "totals": {"params": cost.params, "macs": cost.macs, "flops": cost.flops, "activations": cost.activations},
+        "totals": {
+            "params": cost.params,
+            "macs": cost.macs,
+            "flops": cost.flops,
+            "activations": cost.activations,
+        },
         "stages": [_stage(row) for row in rows_by_stage(measured)],
     }
     if by in ("node", "block"):
@@ -57,7 +62,7 @@ def _rows(measured: Measured, by: str) -> Iterable[Row]:
 
 
 def as_json(data: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
-    """Reports as JSON, a line for each row: `json.dumps` would give each number of a shape its own."""
+    """Reports as JSON, a line for each row (`json.dumps` gives each number of a shape its own)."""
     if isinstance(data, Mapping):
         return _object(data, "")
     return "[\n  " + ",\n  ".join(_object(each, "  ") for each in data) + "\n]"

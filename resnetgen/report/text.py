@@ -108,7 +108,8 @@ def _called_by(step: Step, names: dict[int, str]) -> str:
     if isinstance(step.placed.what, OpCall):
         return step.placed.what.op
     runs = ((names[id(block)], times) for block, times in step.blocks)
-    return ", ".join(f"{times} x {name}" if times > 1 else name for name, times in runs) or "identity"
+    parts = [f"{times} x {name}" if times > 1 else name for name, times in runs]
+    return ", ".join(parts) or "identity"
 
 
 def _attributes(call: OpCall) -> list[str]:
