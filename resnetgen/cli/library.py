@@ -30,9 +30,7 @@ class Kind(StrEnum):
 
 
 def list_library(
-    kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.")
-    ] = Kind.networks,
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="What to list.")] = Kind.networks,
 ) -> None:
     """Lists networks, blocks or ops of the library.
 

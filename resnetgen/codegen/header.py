@@ -13,7 +13,7 @@ WIDTH = 88
 
 def header(network: Network, measured: Measured) -> Iterator[str]:
     """The lines, without quotes."""
-    yield from textwrap.wrap(_sentence(network.doc or network.name), WIDTH - 6)
+    yield from textwrap.wrap(sentence(network.doc or network.name), WIDTH - 6)
     yield ""
     if network.paper:
         yield f"Paper: {network.paper}"
@@ -34,6 +34,8 @@ def table(measured: Measured) -> Iterator[str]:
         yield line.rstrip()
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text as a sentence: a capital first, a full stop last."""
     text = " ".join(text.split())
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended[:1].upper() + ended[1:]

@@ -11,8 +11,10 @@ Only brackets and sums break; the planner keeps what stands between them short.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from resnetgen.language.expressions import Expr, Name, free_names, python, replaced
 
 WIDTH = 88
 INDENT = 4
@@ -51,7 +53,14 @@ class Chain:
     operands: tuple[str, ...]
 
 
-Doc = str | Brackets | Prefixed | Repeated | Chain
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """An expression, kept until it is known which of its parts become locals of the class."""
+
+    expr: Expr
+
+
+Doc = str | Hole | Brackets | Prefixed | Repeated | Chain
 
 
 def flat(doc: Doc) -> str:
@@ -65,7 +74,10 @@ def flat(doc: Doc) -> str:
             return f"*({flat(element)} {clause})"
         case Chain(operator, operands):
             return f" {operator} ".join(operands)
-    assert isinstance(doc, str)
+        case Hole(expr):
+            text = python(expr)
+            assert text is not None, "the scope settles on expressions that can be printed"
+            return text
     return doc
 
 
@@ -129,3 +141,42 @@ def call(callee: str, items: Sequence[Doc]) -> Brackets:
 def keyword(name: str, doc: Doc) -> Prefixed:
     """`name=doc`."""
     return Prefixed(f"{name}=", doc)
+
+
+# --- what stands inside a document
+
+
+def parts(doc: Doc) -> Iterator[str | Hole]:
+    """The texts and expressions of a document."""
+    match doc:
+        case Brackets(_, items, _):
+            for item in items:
+                yield from parts(item)
+        case Prefixed(_, inner) | Repeated(inner, _):
+            yield from parts(inner)
+        case str() | Hole():
+            yield doc
+
+
+def expressions(doc: Doc) -> Iterator[Expr]:
+    """The expressions of a document."""
+    return (part.expr for part in parts(doc) if isinstance(part, Hole))
+
+
+def names(doc: Doc) -> set[str]:
+    """The names that the expressions of a document read."""
+    return {name for expr in expressions(doc) for name in free_names(expr)}
+
+
+def shortened(doc: Doc, local: Mapping[Expr, Name]) -> Doc:
+    """The document with the names of locals in place of their expressions."""
+    match doc:
+        case Hole(expr):
+            return Hole(replaced(expr, local))
+        case Brackets(open, items, close):
+            return Brackets(open, tuple(shortened(item, local) for item in items), close)
+        case Prefixed(prefix, inner):
+            return Prefixed(prefix, shortened(inner, local))
+        case Repeated(inner, clause):
+            return Repeated(shortened(inner, local), clause)
+    return doc

@@ -13,6 +13,7 @@ from functools import cache
 
 import jinja2
 
+from resnetgen.codegen.header import sentence
 from resnetgen.codegen.plan import ModulePlan
 from resnetgen.language.library import TEMPLATES
 
@@ -51,8 +52,7 @@ def docstring(text: str | Sequence[str], indent: int = 0) -> str:
     """A text, or lines, as a docstring: printable, escaped, wrapped; nothing can end it early."""
     margin = " " * indent
     if isinstance(text, str):
-        width = WIDTH - indent - 6
-        lines = textwrap.wrap(" ".join(text.split()), width, break_long_words=False) or [""]
+        lines = textwrap.wrap(sentence(text), WIDTH - indent - 6, break_long_words=False)
     else:
         lines = list(text)
     quoted = [_escaped(line) for line in lines]

@@ -10,12 +10,12 @@ with the compiler, however it was simplified.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from resnetgen.codegen.structure import Structure
 from resnetgen.graph.ir import Instance, OpCall, Passes, Placed
-from resnetgen.graph.ops import OPS, Flow, ShapeError, complete
+from resnetgen.graph.ops import OPS, Flow, ShapeError
 from resnetgen.language.expressions import (
     Const,
     Expr,
@@ -46,6 +46,10 @@ class Scope:
         self._expanded: dict[str, Expr | None] = {}
         self._channels: dict[str, Expr | None] = {}
         self.rows = [{each.key: each for each in instance.placed} for instance in structure.instances]
+
+    def pairs(self) -> Iterator[tuple[Mapping[str, Placed], Instance]]:
+        """The placed nodes by key, and the instance, of each instance."""
+        return zip(self.rows, self.instances, strict=True)
 
     # --- names
 
@@ -126,33 +130,43 @@ class Scope:
     # --- attributes and channels
 
     def attributes(self, key: str) -> dict[str, Expr]:
-        """The attributes of an op as the class prints them."""
-        placed = self.placed[key]
-        assert isinstance(placed.what, OpCall)
-        guesses = self.attribute_guesses(placed)
-        settled = {}
-        for name, concrete in placed.what.attributes.items():
-            values = [row[key].what.attributes[name] for row in self.rows]  # type: ignore[union-attr]
+        """The attributes of an op as the class prints them; defaults follow from those before."""
+        what = self.placed[key].what
+        assert isinstance(what, OpCall)
+        settled: dict[str, Expr] = {}
+        for name, concrete in what.attributes.items():
             if isinstance(concrete, str) or concrete is None:
                 settled[name] = Const(str(concrete))
                 continue
-            settled[name] = self.settle(f"{key}_{name}", guesses.get(name), values)
+            values = [row[key].what.attributes[name] for row in self.rows]  # type: ignore[union-attr]
+            hint = name if name not in self.promoted else f"{key}_{name}"
+            settled[name] = self.settle(hint, self.attribute_guess(key, name, settled), values)
         return settled
 
-    def attribute_guesses(self, placed: Placed) -> dict[str, Expr]:
-        """What the block's text and the op's defaults say of the attributes."""
+    def attribute_guess(self, key: str, name: str, settled: Mapping[str, Expr]) -> Expr | None:
+        """What the block's text, or else the op's default, says of an attribute."""
+        placed = self.placed[key]
         assert isinstance(placed.what, OpCall)
-        definition = OPS[placed.what.op]
-        given: dict[str, Any] = {}
-        for name, term in placed.node.arguments.items():
-            if name in definition.attributes:
-                expr = self.inline(term.expr, placed.scope)
-                given[name] = expr.value if isinstance(expr, Const) else expr
+        term = placed.node.arguments.get(name)
+        if term:
+            return self.inline(term.expr, placed.scope)
+        default = OPS[placed.what.op].attributes[name].default
+        if not callable(default):
+            return Const(placed.what.attributes[name])
         try:
-            whole = complete(definition, {**_required(placed), **given})
+            return lift(default(_plain(settled)))
         except (TypeError, ShapeError):
-            whole = given
-        return {name: lift(value) for name, value in whole.items() if value is not None}
+            return None
+
+    def attribute_guesses(self, placed: Placed) -> dict[str, Expr]:
+        """The guesses for all attributes of an op."""
+        assert isinstance(placed.what, OpCall)
+        guesses: dict[str, Expr] = {}
+        for name in placed.what.attributes:
+            guess = self.attribute_guess(placed.key, name, guesses)
+            if guess is not None:
+                guesses[name] = guess
+        return guesses
 
     def channels(self, name: str) -> Expr | None:
         """The channels of a value in terms of the arguments; None where no expression is known."""
@@ -234,13 +248,6 @@ class Scope:
         for name, term in block.let.items():
             names[name] = substitute(term.expr, names)
         return names
-
-
-def _required(placed: Placed) -> dict[str, Any]:
-    """Attributes that a slot gave, which the node's text does not say: as numbers."""
-    assert isinstance(placed.what, OpCall)
-    definition = OPS[placed.what.op]
-    return {n: placed.what.attributes[n] for n, each in definition.attributes.items() if each.required}
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -239,6 +239,22 @@ def substitute(expr: Expr, bindings: Mapping[str, Expr]) -> Expr:
     return expr
 
 
+def replaced(expr: Expr, shorter: Mapping[Expr, Name]) -> Expr:
+    """The expression with whole subexpressions replaced by names."""
+    if expr in shorter:
+        return shorter[expr]
+    if isinstance(expr, Apply):
+        return Apply(expr.function, tuple(replaced(each, shorter) for each in expr.operands))
+    return expr
+
+
+def occurrences(expr: Expr, part: Expr) -> int:
+    """How often a subexpression stands in an expression."""
+    if expr == part:
+        return 1
+    return sum(occurrences(each, part) for each in expr.operands) if isinstance(expr, Apply) else 0
+
+
 def simplify(expr: Apply) -> Expr:
     """One step of simplification at the root; operands are simplified already.
 

@@ -4,12 +4,12 @@
         ->  conv2d in conv1 on 0: (2, 64, 112, 112);  batch_norm in bn1 on 1: (2, 64, 112, 112);  ...
 
 `capture` is what torch.compile(fullgraph=True) sees: Dynamo on fake tensors. `symbolic` is the cheap
-form, torch.fx and the meta device, with one event for each call of a module without children.
+form, torch.fx and the meta device, with one event for each call of a module of torch.nn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -67,13 +67,16 @@ def capture(module: nn.Module, shape: Sequence[int], *, training: bool) -> Trace
     return recorder.trace(example, returned)
 
 
-def symbolic(module: nn.Module, shape: Sequence[int], *, training: bool) -> Trace:
+def symbolic(
+    module: nn.Module, shape: Sequence[int], *, training: bool, leaves: Container[str] = ()
+) -> Trace:
     """The events under torch.fx.symbolic_trace, with shapes from a run on the module's device.
 
-    Meant for modules on the meta device. Raises what torch.fx or the run raises.
+    Meant for modules on the meta device. `leaves` are paths of further modules whose calls are one
+    event each. Raises what torch.fx or the run raises.
     """
     module.train(training)
-    traced = fx.GraphModule(module, _ChildlessAreLeaves().trace(module))
+    traced = fx.GraphModule(module, _Leaves(leaves).trace(module))
     with torch.no_grad():
         run = _Shapes(traced)
         run.run(torch.empty(tuple(shape), device=_device_of(module)))
@@ -81,8 +84,8 @@ def symbolic(module: nn.Module, shape: Sequence[int], *, training: bool) -> Trac
     for node in traced.graph.nodes:
         book.symbolic(node, traced, run.shapes.get(node))
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
-    structure, keys, leaves = _flat(output.args[0])
-    return Trace(1, tuple(book.events), tuple(book.index.get(leaf) for leaf in leaves), structure, keys)
+    structure, keys, values = _flat(output.args[0])
+    return Trace(1, tuple(book.events), tuple(book.index.get(value) for value in values), structure, keys)
 
 
 def own_frame(module: nn.Module) -> Callable[[Tensor], Any]:
@@ -178,7 +181,7 @@ class _Book:
             self.input(node, shape)
         elif node.op == "call_module":
             called = traced.get_submodule(str(node.target))
-            if _passes(called):
+            if isinstance(called, nn.Identity):
                 self.index[node] = self.index[node.args[0]]
             else:
                 self.call(node, type(called).__name__, str(node.target), shape)
@@ -199,10 +202,6 @@ class _Book:
 
         constants = repr(fx.node.map_arg((node.args, dict(node.kwargs)), name))
         self.add(node, Event(function, path, tuple(inputs), shape, constants))
-
-
-def _passes(module: nn.Module) -> bool:
-    return isinstance(module, nn.Identity) or (isinstance(module, nn.Sequential) and not len(module))
 
 
 def _function_of(node: fx.Node) -> str:
@@ -236,11 +235,15 @@ def returned_tensors(returned: Any) -> list[Tensor]:
     return _flat(returned)[2]
 
 
-class _ChildlessAreLeaves(fx.Tracer):
-    """A module without children is one event, whoever wrote it."""
+class _Leaves(fx.Tracer):
+    """Modules of torch.nn are one event each, and those at the given paths."""
+
+    def __init__(self, paths: Container[str]) -> None:
+        super().__init__()
+        self.paths = paths
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return not any(True for _ in m.children())
+        return module_qualified_name in self.paths or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Shapes(fx.Interpreter):

@@ -15,6 +15,7 @@ from torch import nn
 
 from resnetgen.graph import shapes
 from resnetgen.graph.ir import Graph
+from resnetgen.graph.ops import OPS, TorchModule
 from resnetgen.runtime.load import build, build_fake
 from resnetgen.runtime.match import Matching
 from resnetgen.runtime.trace import Trace, capture, symbolic
@@ -64,9 +65,7 @@ def verify(
     for mode, training in MODES.items():
         say(f"{mode}: {'capturing with torch.compile' if compile else 'tracing with torch.fx'}")
         try:
-            trace = (capture if compile else symbolic)(
-                module, (BATCH, *graph.input.shape), training=training
-            )
+            trace = _traced(graph, module, compile=compile, training=training)
         except Exception as error:
             faults.append(f"{mode}: torch cannot run the network: {_reason(error)}")
             continue
@@ -83,6 +82,14 @@ def _built(source: str, name: str, *, fake: bool) -> nn.Module:
         return build_fake(source, name)
     with torch.device("meta"):
         return build(source, name)
+
+
+def _traced(graph: Graph, module: nn.Module, *, compile: bool, training: bool) -> Trace:
+    shape = (BATCH, *graph.input.shape)
+    if compile:
+        return capture(module, shape, training=training)
+    leaves = {node.module for node in graph.nodes if isinstance(OPS[node.op].torch, TorchModule)}
+    return symbolic(module, shape, training=training, leaves=leaves)
 
 
 def _parameters(module: nn.Module) -> int:

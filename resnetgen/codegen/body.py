@@ -1,0 +1,413 @@
+"""The body of one printed class: its modules, containers, arguments, locals and `forward`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from resnetgen.codegen import forward, layout
+from resnetgen.codegen.calls import IDENTITY, Calls, stage_values
+from resnetgen.codegen.init import init_lines
+from resnetgen.codegen.inplace import overwritable
+from resnetgen.codegen.layout import Brackets, Doc, Hole, call, keyword
+from resnetgen.codegen.registry import Argument, ClassPlan, Registry
+from resnetgen.codegen.results import return_lines, return_type
+from resnetgen.codegen.structure import SHORTCUT, Structure, unique
+from resnetgen.codegen.units import Container, Unit, containers, indexed, is_chain, sequential
+from resnetgen.graph.ir import OpCall, Passes, Placed
+from resnetgen.graph.ops import OPS, TorchFunction, TorchModule
+from resnetgen.graph.paths import numbered_paths
+from resnetgen.language.diagnostics import Diagnostic, SpecError
+from resnetgen.language.expressions import (
+    Apply,
+    Const,
+    Expr,
+    Name,
+    free_names,
+    occurrences,
+    python,
+    replaced,
+)
+from resnetgen.language.names import camel
+
+Members = list[tuple[str, Doc]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What becomes a class: the whole body, or the modules below one path of it."""
+
+    name: str
+    doc: str
+    units: Sequence[Unit]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    whole: bool
+
+
+class Body:
+    """One class in the making: `plan` gives it."""
+
+    def __init__(self, registry: Registry, structure: Structure) -> None:
+        self.registry = registry
+        self.structure = structure
+        self.scope = registry.scope(structure)
+        self.instance = structure.instances[0]
+        self.is_root = structure is registry.structures.root
+        inplace = frozenset.intersection(*map(overwritable, structure.instances))
+        self.calls = Calls(registry, structure, inplace)
+        self.handed = {key: key.replace(".", "_") for key in self.scope.placed if key in structure.hoisted}
+        self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
+        self.units = list(self.make_units())
+        self.readers = _readers(self.units, self.instance.outputs)
+
+    def plan(self) -> ClassPlan:
+        """The class."""
+        name, doc = self.structure.name, self.structure.block.doc
+        chain = None if self.is_root else self.whole_chain()
+        if chain is not None:
+            return self.sequence(name, doc, chain)
+        inputs = tuple(name for name, flow in self.instance.inputs.items() if flow)
+        return self.module(Part(name, doc, self.units, inputs, self.instance.outputs, True))
+
+    # --- units
+
+    def make_units(self) -> Iterator[Unit]:
+        paths = numbered_paths(self.instance.placed)
+        taken = {path for own in paths for path in own}
+        training = self.training_only()
+        for placed, own in zip(self.instance.placed, paths, strict=True):
+            for unit in self.units_of(placed, own, taken):
+                unit.inputs = tuple(name for name in unit.inputs if name != "none")
+                unit.training = placed.key in training
+                yield unit
+
+    def units_of(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
+        key = placed.key
+        if key in self.structure.hoisted or isinstance(placed.what, Passes):
+            shortcut = placed.node.target == SHORTCUT
+            name = "shortcut" if shortcut else key
+            yield Unit(key, placed.inputs, paths[0], self.handed.get(key, IDENTITY), name=name, first=shortcut)
+        elif isinstance(placed.what, OpCall):
+            yield self.op_unit(placed, placed.what, paths[0])
+        elif placed.node.repeat is None and len(paths) == 1:
+            yield Unit(key, placed.inputs, paths[0], self.calls.child(placed, 0, {}), name=key)
+        else:
+            yield from self.stage_units(placed, paths, taken)
+
+    def op_unit(self, placed: Placed, what: OpCall, path: str) -> Unit:
+        definition = OPS[what.op]
+        form = definition.torch
+        if isinstance(form, TorchFunction) and definition.in_container and "." in path:
+            form = definition.in_container
+        if isinstance(form, TorchFunction):
+            return self.function_unit(placed, form, what.op == "concat")
+        unit = Unit(placed.key, placed.inputs, path, self.calls.op(placed, form), name=placed.key)
+        if form.call:
+            pattern = form.call
+            unit.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
+        return unit
+
+    def function_unit(self, placed: Placed, form: TorchFunction, joins: bool) -> Unit:
+        self.registry.uses_torch |= form.uses_torch
+        texts = self.attribute_texts(placed)
+        axes = self.registry.network.axes
+        unit = Unit(placed.key, placed.inputs, None, name=placed.key, joins=joins)
+        unit.write = lambda inputs: form.write(inputs, texts, axes)
+        return unit
+
+    def attribute_texts(self, placed: Placed) -> dict[str, str]:
+        """Attributes of an expression in `forward`: literals, or attributes of the module."""
+        texts: dict[str, str] = {}
+        for name, expr in self.scope.attributes(placed.key).items():
+            if isinstance(expr, Const):
+                texts[name] = str(expr.value)
+                continue
+            own = name
+            while self.attributes.setdefault(own, expr) != expr or own in self.scope.placed:
+                own = f"{placed.key.replace('.', '_')}_{own}"
+            texts[name] = f"self.{own}"
+        return texts
+
+    def stage_units(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
+        """A stage is one `nn.Sequential` where its blocks are numbered in a container of their own."""
+        prefix = paths[0].rpartition(".")[0]
+        alone = sum(path.startswith(f"{prefix}.") for path in taken) == len(paths)
+        regular = list(paths) == [f"{prefix}.{number}" for number in range(len(paths))]
+        if prefix and alone and regular and len(placed.inputs) == 1:
+            yield Unit(placed.key, placed.inputs, prefix, self.calls.stage(placed, len(paths)), name=prefix)
+            return
+        sources = placed.inputs
+        for number, path in enumerate(paths):
+            value = placed.key if number == len(paths) - 1 else f"{placed.key}#{number}"
+            values = stage_values(self.instance, placed, number)
+            doc = self.calls.child(placed, number, {k: Const(v) for k, v in values.items()})
+            yield Unit(value, sources, path, doc, name=path)
+            sources = (value, *placed.inputs[1:])
+
+    def training_only(self) -> set[str]:
+        """The nodes that only the training outputs need."""
+        count = len(self.registry.network.outputs)
+        if not self.is_root or len(self.instance.outputs) == count:
+            return set()
+        placed = self.scope.placed
+        needed, todo = set[str](), list(self.instance.outputs[:count])
+        while todo:
+            key = todo.pop()
+            if key in placed and key not in needed:
+                needed.add(key)
+                todo += placed[key].inputs
+        return set(placed) - needed
+
+    # --- containers
+
+    def whole_chain(self) -> Brackets | None:
+        """`nn.Sequential(...)` where the block is nothing but a numbered chain."""
+        tree = containers(self.units)
+        order = list(tree.leaves())
+        (first, *others) = self.instance.inputs
+        if not order or others or order != forward.schedule(self.units) or not tree.is_numbered:
+            return None
+        closed = self.instance.outputs == (order[-1].value,) and order[0].inputs == (first,)
+        if not closed or len(self.readers.get(first, [])) != 1 or not is_chain(order, self.readers):
+            return None
+        doc = sequential(tree)
+        return doc if isinstance(doc, Brackets) else None
+
+    def member(self, path: str, child: Container, steps: list[Unit], members: Members) -> list[Unit]:
+        """Adds one attribute of the class; gives the steps with those of a container merged."""
+        if child.is_leaf:
+            members.append((path, child.units[0].doc))
+            for unit in child.units:
+                unit.access = f"self.{path}"
+            return steps
+        chain = self.chain(child, steps)
+        if chain is not None:
+            members.append((path, chain))
+            return _merged(steps, list(child.leaves()), f"self.{path}", path)
+        docs, merged = self.indexed_members(path, child, steps)
+        if docs is not None:
+            members.append((path, indexed(child, docs)))
+            return merged
+        return self.grouped(path, child, steps, members)
+
+    def chain(self, child: Container, steps: list[Unit]) -> Doc | None:
+        order = list(child.leaves())
+        executed = [step for step in forward.schedule(steps) if step in order]
+        if executed != order or not is_chain(order, self.readers):
+            return None
+        return sequential(child)
+
+    def indexed_members(
+        self, path: str, child: Container, steps: list[Unit]
+    ) -> tuple[dict[str, Doc] | None, list[Unit]]:
+        """The members of a list or dict of modules; None where one is a container that is no chain."""
+        docs: dict[str, Doc] = {}
+        merged = steps
+        for name, each in child.children.items():
+            access = f"self.{path}[{name}]" if child.is_numbered else f'self.{path}["{name}"]'
+            if each.is_leaf:
+                docs[name] = each.units[0].doc
+                for unit in each.units:
+                    unit.access = access
+                continue
+            chain = self.chain(each, merged)
+            if chain is None:
+                return None, steps
+            docs[name] = chain
+            merged = _merged(merged, list(each.leaves()), access, f"{path}.{name}")
+        return docs, merged
+
+    def grouped(
+        self, path: str, child: Container, steps: list[Unit], members: Members
+    ) -> list[Unit]:
+        """A container that is neither a chain nor flat is a class of its own."""
+        inside = self.group_members(list(child.leaves()), steps)
+        values = {unit.value for unit in inside}
+        outputs = [unit.value for unit in inside if self.is_read_outside(unit, inside)]
+        if len(outputs) != 1 or not _is_convex(inside, steps):
+            self.not_printable(path, len(outputs))
+        inputs = tuple(dict.fromkeys(n for unit in inside for n in unit.inputs if n not in values))
+        named = {unit.value: unit.name for unit in self.units}
+        renamed = {name: _variable(named.get(name, name)) for name in inputs} | {inputs[0]: "x"}
+        units = [_moved(unit, path, renamed) for unit in inside]
+        name = unique(camel(path), self.registry.taken)
+        part = Part(name, f"the modules below `{path}`", units, tuple(renamed.values()), (outputs[0],), False)
+        plan = self.module(part)
+        self.registry.printed.append(plan)
+        items = [keyword(a.name, a.name if a.module else Hole(Name(a.name))) for a in plan.arguments]
+        members.append((path, call(name, items)))
+        whole = Unit(outputs[0], inputs, path, name=path, access=f"self.{path}")
+        last = max(steps.index(unit) for unit in inside)
+        return [step for step in [*steps[: last + 1], whole, *steps[last + 1 :]] if step not in inside]
+
+    def group_members(self, modules: list[Unit], steps: list[Unit]) -> list[Unit]:
+        """The modules of a container and the expressions that only they read."""
+        inside = list(modules)
+        grown = True
+        while grown:
+            fresh = [
+                step
+                for step in steps
+                if step.path is None and step not in inside and not self.is_read_outside(step, inside)
+            ]
+            inside += fresh
+            grown = bool(fresh)
+        return [step for step in steps if step in inside]
+
+    def is_read_outside(self, unit: Unit, inside: Sequence[Unit]) -> bool:
+        return any(reader is None or reader not in inside for reader in self.readers.get(unit.value, []))
+
+    def not_printable(self, path: str, outputs: int) -> None:
+        below = (p.node for p in self.instance.placed if any(x.startswith(f"{path}.") for x in p.paths))
+        why = f"has {outputs} outputs" if outputs != 1 else "is left and entered again"
+        message = f"the modules below `{path}` cannot be one class: the group {why}"
+        hint = "give the nodes keys without dots, or number them in one container"
+        raise SpecError([Diagnostic("container", message, next(below).span, (), hint)])
+
+    # --- the class
+
+    def module(self, part: Part) -> ClassPlan:
+        """A class with its own `forward`."""
+        members: Members = []
+        steps = list(part.units)
+        for path, child in containers(part.units).children.items():
+            steps = self.member(path, child, steps, members)
+        network = self.registry.network if self.is_root and part.whole else None
+        several = network is not None and len(network.outputs) > 1
+        lines, variables = forward.statements(
+            forward.schedule(steps), part.inputs, part.outputs, several
+        )
+        lines += return_lines(network, part.inputs, [variables[name] for name in part.outputs])
+        read = [(name, Hole(expr)) for name, expr in self.attributes.items() if _reads(lines, name)]
+        docs = [*members, *read]
+        local = self.locals([doc for _, doc in docs])
+        arguments = self.arguments([doc for _, doc in docs], local)
+        init = [f"{forward.MARGIN}super().__init__()", *self.local_lines(local)]
+        shorter = {expr: Name(name) for name, expr in local}
+        for path, doc in docs:
+            init += layout.lay(layout.shortened(doc, shorter), 8, f"self.{path} = ")
+        if network is not None:
+            init += init_lines(network, self.registry.structures)
+        parameters = tuple(f"{name}: Tensor" for name in part.inputs)
+        signature = layout.lay(
+            Brackets("forward(", ("self", *parameters)), 4, "def ", f" -> {return_type(network)}:"
+        )
+        return ClassPlan(
+            part.name, "nn.Module", part.doc, tuple(arguments), tuple(_signature(arguments)),
+            tuple(init), tuple(signature), tuple(lines),
+        )  # fmt: skip
+
+    def sequence(self, name: str, doc: str, chain: Brackets) -> ClassPlan:
+        """A class that is an `nn.Sequential`."""
+        local = self.locals([chain])
+        arguments = self.arguments([chain], local)
+        whole = layout.shortened(chain, {expr: Name(own) for own, expr in local})
+        assert isinstance(whole, Brackets)
+        init = [*self.local_lines(local), *layout.lay(call("super().__init__", whole.items), 8)]
+        return ClassPlan(
+            name, "nn.Sequential", doc, tuple(arguments), tuple(_signature(arguments)), tuple(init), (), ()
+        )
+
+    # --- arguments and locals
+
+    def locals(self, docs: Sequence[Doc]) -> list[tuple[str, Expr]]:
+        """The derived names that stand at least twice in what is printed, in order."""
+        block = self.structure.block
+        printed = [expr for doc in docs for expr in layout.expressions(doc)]
+        found: dict[Expr, str] = {}
+        for name in (*block.params, *block.let):
+            expr = self.scope.expand(name)
+            if isinstance(expr, Apply) and expr not in found and python(expr):
+                if sum(occurrences(each, expr) for each in printed) > 1:
+                    found[expr] = name
+        return [(name, expr) for expr, name in found.items()]
+
+    def local_lines(self, local: Sequence[tuple[str, Expr]]) -> Iterator[str]:
+        for name, expr in local:
+            others = {each: Name(own) for own, each in local if own != name}
+            yield f"{forward.MARGIN}{name} = {python(replaced(expr, others))}"
+
+    def arguments(self, docs: Sequence[Doc], local: Sequence[tuple[str, Expr]]) -> list[Argument]:
+        """The names that are free in what is printed: required ones, modules, those with defaults."""
+        shorter = {expr: Name(name) for name, expr in local}
+        free = {name for doc in docs for name in layout.names(layout.shortened(doc, shorter))}
+        free |= {name for _, expr in local for name in free_names(expr)}
+        free -= {name for name, _ in local}
+        order = self.argument_order()
+        scalars = [self.argument(name) for name in order if name in free]
+        texts = {part for doc in docs for part in layout.parts(doc) if isinstance(part, str)}
+        modules = [Argument(own, "nn.Module", None, key) for key, own in self.handed.items() if own in texts]
+        required = [argument for argument in scalars if argument.default is None]
+        return [*required, *modules, *(each for each in scalars if each.default is not None)]
+
+    def argument_order(self) -> list[str]:
+        block = self.structure.block
+        channels = [name for name in self.instance.values if name.endswith("_channels")]
+        order = [*channels, *block.params, *block.let, *self.scope.promoted]
+        if self.is_root:
+            order = [*block.params, *channels]
+        return list(dict.fromkeys(order))
+
+    def argument(self, name: str) -> Argument:
+        values = self.scope.values_of(name)
+        kinds = {type(value) for value in values}
+        kind = "bool" if kinds == {bool} else "float" if float in kinds else "int"
+        if self.is_root:
+            return Argument(name, kind, values[0])
+        param = self.structure.block.params.get(name)
+        default = param.default.expr if param and param.default else None
+        if isinstance(default, Const) and default.value in values:
+            return Argument(name, kind, float(default.value) if kind == "float" else default.value)  # type: ignore[arg-type]
+        return Argument(name, kind)
+
+
+def _readers(units: Sequence[Unit], outputs: Sequence[str]) -> dict[str, list[Unit | None]]:
+    """Who reads each value; None stands for the caller."""
+    readers: dict[str, list[Unit | None]] = {}
+    for unit in units:
+        for name in unit.inputs:
+            readers.setdefault(name, []).append(unit)
+    for name in outputs:
+        readers.setdefault(name, []).append(None)
+    return readers
+
+
+def _reads(lines: Sequence[str], attribute: str) -> bool:
+    return any(f"self.{attribute}" in line for line in lines)
+
+
+def _signature(arguments: Sequence[Argument]) -> list[str]:
+    parameters = ("self", *(str(argument) for argument in arguments))
+    return layout.lay(Brackets("__init__(", parameters), 4, "def ", " -> None:")
+
+
+def _merged(steps: Sequence[Unit], chain: Sequence[Unit], access: str, path: str) -> list[Unit]:
+    """The steps with a chain as one step."""
+    last = chain[-1]
+    unit = Unit(last.value, chain[0].inputs, path, name=path, access=access, training=last.training)
+    return [unit if step is last else step for step in steps if step is last or step not in chain]
+
+
+def _moved(unit: Unit, path: str, names: Mapping[str, str]) -> Unit:
+    """The unit inside the class of a container: shorter path, inputs as that class calls them."""
+    inside = unit.path[len(path) + 1 :] if unit.path and unit.path.startswith(f"{path}.") else unit.path
+    return replace(unit, inputs=tuple(names.get(name, name) for name in unit.inputs), path=inside)
+
+
+def _variable(name: str) -> str:
+    text = name.replace(".", "_").replace("#", "_")
+    return text if text[:1].isalpha() else f"value_{text}"
+
+
+def _is_convex(inside: Sequence[Unit], steps: Sequence[Unit]) -> bool:
+    """Whether no value leaves a group and comes back into it."""
+    members = {unit.value for unit in inside}
+    tainted: set[str] = set()
+    for step in forward.schedule(steps):
+        if step.value in members:
+            if any(name in tainted for name in step.inputs):
+                return False
+        elif any(name in members or name in tainted for name in step.inputs):
+            tainted.add(step.value)
+    return True
