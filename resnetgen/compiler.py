@@ -1,8 +1,8 @@
 """The pipeline, one line a pass. Everything that a command or a caller wants of a spec is here.
 
-    text -> document -> Network -> Instance -> Measured            cost, reports
-                                      |-----> Graph                checked, predictions
-                                      `-----> Plan -> source       the printed module
+text -> document -> Network -> Instance -> Measured            cost, reports
+                                  |-----> Graph                checked, predictions
+                                  `-----> Plan -> source       the printed module
 """
 
 from __future__ import annotations

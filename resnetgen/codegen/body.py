@@ -15,7 +15,7 @@ from resnetgen.codegen.results import return_lines, return_type
 from resnetgen.codegen.structure import SHORTCUT, Structure, unique
 from resnetgen.codegen.units import Container, Unit, containers, indexed, is_chain, sequential
 from resnetgen.graph.ir import OpCall, Passes, Placed
-from resnetgen.graph.ops import OPS, TorchFunction, TorchModule
+from resnetgen.graph.ops import OPS, TorchFunction
 from resnetgen.graph.paths import numbered_paths
 from resnetgen.language.diagnostics import Diagnostic, SpecError
 from resnetgen.language.expressions import (
@@ -56,7 +56,9 @@ class Body:
         self.is_root = structure is registry.structures.root
         inplace = frozenset.intersection(*map(overwritable, structure.instances))
         self.calls = Calls(registry, structure, inplace)
-        self.handed = {key: key.replace(".", "_") for key in self.scope.placed if key in structure.hoisted}
+        self.handed = {
+            key: key.replace(".", "_") for key in self.scope.placed if key in structure.hoisted
+        }
         self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
         self.units = list(self.make_units())
         self.readers = _readers(self.units, self.instance.outputs)
@@ -87,7 +89,14 @@ class Body:
         if key in self.structure.hoisted or isinstance(placed.what, Passes):
             shortcut = placed.node.target == SHORTCUT
             name = "shortcut" if shortcut else key
-            yield Unit(key, placed.inputs, paths[0], self.handed.get(key, IDENTITY), name=name, first=shortcut)
+            yield Unit(
+                key,
+                placed.inputs,
+                paths[0],
+                self.handed.get(key, IDENTITY),
+                name=name,
+                first=shortcut,
+            )
         elif isinstance(placed.what, OpCall):
             yield self.op_unit(placed, placed.what, paths[0])
         elif placed.node.repeat is None and len(paths) == 1:
@@ -135,7 +144,9 @@ class Body:
         alone = sum(path.startswith(f"{prefix}.") for path in taken) == len(paths)
         regular = list(paths) == [f"{prefix}.{number}" for number in range(len(paths))]
         if prefix and alone and regular and len(placed.inputs) == 1:
-            yield Unit(placed.key, placed.inputs, prefix, self.calls.stage(placed, len(paths)), name=prefix)
+            yield Unit(
+                placed.key, placed.inputs, prefix, self.calls.stage(placed, len(paths)), name=prefix
+            )
             return
         sources = placed.inputs
         for number, path in enumerate(paths):
@@ -174,7 +185,9 @@ class Body:
         doc = sequential(tree)
         return doc if isinstance(doc, Brackets) else None
 
-    def member(self, path: str, child: Container, steps: list[Unit], members: Members) -> list[Unit]:
+    def member(
+        self, path: str, child: Container, steps: list[Unit], members: Members
+    ) -> list[Unit]:
         """Adds one attribute of the class; gives the steps with those of a container merged."""
         if child.is_leaf:
             members.append((path, child.units[0].doc))
@@ -232,14 +245,25 @@ class Body:
         renamed = {name: _variable(named.get(name, name)) for name in inputs} | {inputs[0]: "x"}
         units = [_moved(unit, path, renamed) for unit in inside]
         name = unique(camel(path), self.registry.taken)
-        part = Part(name, f"the modules below `{path}`", units, tuple(renamed.values()), (outputs[0],), False)
+        part = Part(
+            name,
+            f"the modules below `{path}`",
+            units,
+            tuple(renamed.values()),
+            (outputs[0],),
+            False,
+        )
         plan = self.module(part)
         self.registry.printed.append(plan)
-        items = [keyword(a.name, a.name if a.module else Hole(Name(a.name))) for a in plan.arguments]
+        items = [
+            keyword(a.name, a.name if a.module else Hole(Name(a.name))) for a in plan.arguments
+        ]
         members.append((path, call(name, items)))
         whole = Unit(outputs[0], inputs, path, name=path, access=f"self.{path}")
         last = max(steps.index(unit) for unit in inside)
-        return [step for step in [*steps[: last + 1], whole, *steps[last + 1 :]] if step not in inside]
+        return [
+            step for step in [*steps[: last + 1], whole, *steps[last + 1 :]] if step not in inside
+        ]
 
     def group_members(self, modules: list[Unit], steps: list[Unit]) -> list[Unit]:
         """The modules of a container and the expressions that only they read."""
@@ -249,17 +273,23 @@ class Body:
             fresh = [
                 step
                 for step in steps
-                if step.path is None and step not in inside and not self.is_read_outside(step, inside)
+                if step.path is None
+                and step not in inside
+                and not self.is_read_outside(step, inside)
             ]
             inside += fresh
             grown = bool(fresh)
         return [step for step in steps if step in inside]
 
     def is_read_outside(self, unit: Unit, inside: Sequence[Unit]) -> bool:
-        return any(reader is None or reader not in inside for reader in self.readers.get(unit.value, []))
+        return any(
+            reader is None or reader not in inside for reader in self.readers.get(unit.value, [])
+        )
 
     def not_printable(self, path: str, outputs: int) -> None:
-        below = (p.node for p in self.instance.placed if any(x.startswith(f"{path}.") for x in p.paths))
+        below = (
+            p.node for p in self.instance.placed if any(x.startswith(f"{path}.") for x in p.paths)
+        )
         why = f"has {outputs} outputs" if outputs != 1 else "is left and entered again"
         message = f"the modules below `{path}` cannot be one class: the group {why}"
         hint = "give the nodes keys without dots, or number them in one container"
@@ -306,7 +336,14 @@ class Body:
         assert isinstance(whole, Brackets)
         init = [*self.local_lines(local), *layout.lay(call("super().__init__", whole.items), 8)]
         return ClassPlan(
-            name, "nn.Sequential", doc, tuple(arguments), tuple(_signature(arguments)), tuple(init), (), ()
+            name,
+            "nn.Sequential",
+            doc,
+            tuple(arguments),
+            tuple(_signature(arguments)),
+            tuple(init),
+            (),
+            (),
         )
 
     # --- arguments and locals
@@ -318,9 +355,10 @@ class Body:
         found: dict[Expr, str] = {}
         for name in (*block.params, *block.let):
             expr = self.scope.expand(name)
-            if isinstance(expr, Apply) and expr not in found and python(expr):
-                if sum(occurrences(each, expr) for each in printed) > 1:
-                    found[expr] = name
+            if not isinstance(expr, Apply) or expr in found or not python(expr):
+                continue
+            if sum(occurrences(each, expr) for each in printed) > 1:
+                found[expr] = name
         return [(name, expr) for expr, name in found.items()]
 
     def local_lines(self, local: Sequence[tuple[str, Expr]]) -> Iterator[str]:
@@ -337,7 +375,11 @@ class Body:
         order = self.argument_order()
         scalars = [self.argument(name) for name in order if name in free]
         texts = {part for doc in docs for part in layout.parts(doc) if isinstance(part, str)}
-        modules = [Argument(own, "nn.Module", None, key) for key, own in self.handed.items() if own in texts]
+        modules = [
+            Argument(own, "nn.Module", None, key)
+            for key, own in self.handed.items()
+            if own in texts
+        ]
         required = [argument for argument in scalars if argument.default is None]
         return [*required, *modules, *(each for each in scalars if each.default is not None)]
 
@@ -391,7 +433,9 @@ def _merged(steps: Sequence[Unit], chain: Sequence[Unit], access: str, path: str
 
 def _moved(unit: Unit, path: str, names: Mapping[str, str]) -> Unit:
     """The unit inside the class of a container: shorter path, inputs as that class calls them."""
-    inside = unit.path[len(path) + 1 :] if unit.path and unit.path.startswith(f"{path}.") else unit.path
+    inside = (
+        unit.path[len(path) + 1 :] if unit.path and unit.path.startswith(f"{path}.") else unit.path
+    )
     return replace(unit, inputs=tuple(names.get(name, name) for name in unit.inputs), path=inside)
 
 

@@ -1,8 +1,8 @@
 """The constructor calls that a class makes: modules of ops, other classes, whole stages.
 
-    nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
-    Bottleneck(256, 128, Projection(256, 512, stride=2), stride=2)
-    *(Bottleneck(512, 128, nn.Identity()) for _ in range(3))
+nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+Bottleneck(256, 128, Projection(256, 512, stride=2), stride=2)
+*(Bottleneck(512, 128, nn.Identity()) for _ in range(3))
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Calls:
                 continue
             own = scope.values_of(argument.name)
             values = [own[numbers[id(row)]] for row in rows]
-            expr = self.scope.settle(f"{hint}_{argument.name}", guesses.get(argument.name), values, env)
+            expr = self.scope.settle(
+                f"{hint}_{argument.name}", guesses.get(argument.name), values, env
+            )
             if argument.default is not None and _equals(expr, argument.default):
                 continue
             if argument.default is None and len(positional) < most:
@@ -130,9 +132,13 @@ class Calls:
         if isinstance(what, Passes):
             return IDENTITY
         if isinstance(what, OpCall):
-            return self.handed_op(placed, rows, what, _through(scope.attribute_guesses(placed[0]), guesses))
+            return self.handed_op(
+                placed, rows, what, _through(scope.attribute_guesses(placed[0]), guesses)
+            )
         inner = [instance_at(each, 0) for each in placed]
-        return self.block(key, inner, _through(scope.callee_names(placed[0], inner[0]), guesses), env)
+        return self.block(
+            key, inner, _through(scope.callee_names(placed[0], inner[0]), guesses), env
+        )
 
     def handed_op(
         self,
@@ -148,7 +154,9 @@ class Calls:
         for argument in form.arguments:
             name = argument.attribute
             values = [_op_argument(each, name, row) for each, row in zip(placed, rows, strict=True)]
-            settled[name] = self.scope.settle(f"{placed[0].key}_{name}", guesses.get(str(name)), values)
+            settled[name] = self.scope.settle(
+                f"{placed[0].key}_{name}", guesses.get(str(name)), values
+            )
         return self.module(form, settled)
 
     # --- stages
@@ -269,5 +277,3 @@ def _run_length(docs: Sequence[Doc], at: int) -> int:
     while at + length < len(docs) and docs[at + length] == docs[at]:
         length += 1
     return length
-
-

@@ -1,7 +1,7 @@
 """The statements of `forward`: the order of the steps and the names of the values.
 
-    x = self.bn3(x)             short-lived values are all `x`;
-    x = x + shortcut            a value that must outlive the next one has a name of its own
+x = self.bn3(x)             short-lived values are all `x`;
+x = x + shortcut            a value that must outlive the next one has a name of its own
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ def _last_reads(steps: Sequence[Unit], outputs: Sequence[str]) -> dict[str, int]
 
 
 def _long_lived(
-    steps: Sequence[Unit], inputs: Sequence[str], named_outputs: Sequence[str], last: Mapping[str, int]
+    steps: Sequence[Unit],
+    inputs: Sequence[str],
+    named_outputs: Sequence[str],
+    last: Mapping[str, int],
 ) -> set[str]:
     """The values that need a name of their own: another `x` would overwrite them before they are read.
 

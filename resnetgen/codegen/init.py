@@ -74,7 +74,9 @@ def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, li
                 yield structure.name, body
 
 
-def _role_assignments(network: Network, structure: Structure, owner: str, indent: int) -> Iterator[str]:
+def _role_assignments(
+    network: Network, structure: Structure, owner: str, indent: int
+) -> Iterator[str]:
     instance = structure.instances[0]
     paths = numbered_paths(instance.placed)
     for placed, own in zip(instance.placed, paths, strict=True):

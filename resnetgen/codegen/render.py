@@ -64,4 +64,6 @@ def docstring(text: str | Sequence[str], indent: int = 0) -> str:
 
 def _escaped(line: str) -> str:
     safe = line.replace("\\", "\\\\").replace('"', '\\"')
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in safe)
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in safe
+    )

@@ -43,7 +43,9 @@ def _single(name: str, inputs: Sequence[str]) -> list[str]:
     return [f"{MARGIN}{inputs[0]} = {name}", f"{MARGIN}return {inputs[0]}"]
 
 
-def _returned(network: Network, keys: Sequence[str], names: Sequence[str], indent: int) -> list[str]:
+def _returned(
+    network: Network, keys: Sequence[str], names: Sequence[str], indent: int
+) -> list[str]:
     if network.named_outputs:
         pairs = tuple(f'"{key}": {name}' for key, name in zip(keys, names, strict=True))
         return layout.lay(Brackets("{", pairs, "}"), indent, "return ")

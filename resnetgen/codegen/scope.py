@@ -45,7 +45,9 @@ class Scope:
         self.placed = {each.key: each for each in structure.instances[0].placed}
         self._expanded: dict[str, Expr | None] = {}
         self._channels: dict[str, Expr | None] = {}
-        self.rows = [{each.key: each for each in instance.placed} for instance in structure.instances]
+        self.rows = [
+            {each.key: each for each in instance.placed} for instance in structure.instances
+        ]
 
     def pairs(self) -> Iterator[tuple[Mapping[str, Placed], Instance]]:
         """The placed nodes by key, and the instance, of each instance."""
@@ -70,7 +72,11 @@ class Scope:
         if name in self.block.let:
             return self.inline(self.block.let[name].expr)
         param = self.block.params.get(name)
-        if param and param.default and not any(name in instance.given for instance in self.instances):
+        if (
+            param
+            and param.default
+            and not any(name in instance.given for instance in self.instances)
+        ):
             return self.inline(param.default.expr)
         return Name(name)
 
@@ -91,7 +97,11 @@ class Scope:
     # --- settling on an expression
 
     def settle(
-        self, hint: str, guess: Expr | None, values: Sequence[Value], env: Mapping[str, Value] | None = None
+        self,
+        hint: str,
+        guess: Expr | None,
+        values: Sequence[Value],
+        env: Mapping[str, Value] | None = None,
     ) -> Expr:
         """The guess if it is right in every instance, else a literal, else an argument."""
         steady = _all_equal(values)
@@ -122,7 +132,9 @@ class Scope:
         base = hint.replace(".", "_")
         name, number = base, 2
         taken = {*self.block.params, *self.block.let, *self.instances[0].values}
-        while name in taken or (name in self.promoted and list(self.promoted[name]) != list(values)):
+        while name in taken or (
+            name in self.promoted and list(self.promoted[name]) != list(values)
+        ):
             name, number = f"{base}{number}", number + 1
         self.promoted[name] = tuple(values)
         return Name(name)

@@ -94,7 +94,9 @@ def _kind(placed: Placed, shapes: Mapping[int, Any]) -> Key:
     return ("passes",)
 
 
-def _decisions(instance: Instance, hoisted: set[tuple[int, str]], numbers: Mapping[int, Any]) -> Key:
+def _decisions(
+    instance: Instance, hoisted: set[tuple[int, str]], numbers: Mapping[int, Any]
+) -> Key:
     """The graph of an instance after its choices were made, without sizes.
 
     `numbers` gives each callee its class, and the kinds of module that are handed to it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from resnetgen.codegen.layout import Brackets, Doc, Prefixed, call
 
@@ -76,7 +77,7 @@ def containers(units: Sequence[Unit]) -> Container:
 
 def is_chain(members: Sequence[Unit], readers: Mapping[str, Sequence[Unit | None]]) -> bool:
     """Whether each member reads just the one before it, which nothing else reads."""
-    for before, unit in zip(members, members[1:], strict=False):
+    for before, unit in pairwise(members):
         if unit.inputs != (before.value,) or list(readers[before.value]) != [unit]:
             return False
     plain = all(unit.apply is None and len(unit.inputs) == 1 for unit in members)

@@ -21,7 +21,13 @@ def flatten(network: Network, root: Instance) -> Graph:
     names = walk.instance(root, {root.block.inputs[0]: INPUT}, "")
     outputs = [names[key] for key in root.outputs]
     count = len(network.outputs)
-    graph = Graph(network.name, network.input, tuple(walk.nodes), tuple(outputs[:count]), tuple(outputs[count:]))
+    graph = Graph(
+        network.name,
+        network.input,
+        tuple(walk.nodes),
+        tuple(outputs[:count]),
+        tuple(outputs[count:]),
+    )
     return _mark_training(_with_registration(graph, registration_order(root)))
 
 
@@ -46,7 +52,9 @@ class _Walk:
                 names[placed.key] = names[placed.inputs[0]]
         return names
 
-    def op(self, placed: Placed, call: OpCall, names: dict[str, str], name: str, module: str) -> None:
+    def op(
+        self, placed: Placed, call: OpCall, names: dict[str, str], name: str, module: str
+    ) -> None:
         inputs = tuple(names[key] for key in placed.inputs)
         node = Node(name, module, call.op, inputs, call.attributes, 0, 0, placed.node.span)
         self.nodes.append(node)
@@ -79,7 +87,9 @@ def registration_order(instance: Instance, prefix: str = "") -> list[str]:
 
 def _with_registration(graph: Graph, order: list[str]) -> Graph:
     ranks = {path: rank for rank, path in enumerate(order)}
-    return replace(graph, nodes=tuple(replace(node, index=ranks[node.module]) for node in graph.nodes))
+    return replace(
+        graph, nodes=tuple(replace(node, index=ranks[node.module]) for node in graph.nodes)
+    )
 
 
 def _mark_training(graph: Graph) -> Graph:
@@ -93,4 +103,6 @@ def _mark_training(graph: Graph) -> Graph:
         if name in by_name and name not in needed:
             needed.add(name)
             todo += by_name[name].inputs
-    return replace(graph, nodes=tuple(replace(node, training=node.name not in needed) for node in graph.nodes))
+    return replace(
+        graph, nodes=tuple(replace(node, training=node.name not in needed) for node in graph.nodes)
+    )

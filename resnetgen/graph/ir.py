@@ -18,6 +18,9 @@ from resnetgen.graph.ops import Flow, TensorType
 from resnetgen.language.diagnostics import Span
 from resnetgen.language.expressions import Expr, Value
 
+# What a stage's expressions may read beside the network's own names.
+STAGE_NAMES = ("index", "position", "total", "first", "last")
+
 # --- symbolic
 
 
@@ -178,8 +181,9 @@ class Instance:
     placed: tuple[Placed, ...]  # in declaration order
     schedule: tuple[int, ...]  # indices into `placed`, in order of execution
     outputs: tuple[str, ...]
-    flow: Flow
-    blocks: int  # expanded ops, itself included
+    flow: Flow  # of the first output
+    stride: float  # how far the first output is reduced against the first input
+    size: int  # ops, expanded
 
 
 @dataclass(frozen=True, slots=True, eq=False)

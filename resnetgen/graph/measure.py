@@ -42,7 +42,9 @@ class Cost:
         )
 
     def __mul__(self, count: int) -> Cost:
-        return Cost(self.params * count, self.buffers * count, self.macs * count, self.activations * count)
+        return Cost(
+            self.params * count, self.buffers * count, self.macs * count, self.activations * count
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +113,10 @@ class _Walk:
             placed = instance.placed[index]
             sources = [types.get(name) for name in placed.inputs]
             known = [source for source in sources if source is not None]
-            missing = any(source is None and name != "none" for name, source in zip(placed.inputs, sources, strict=True))
+            missing = any(
+                source is None and name != "none"
+                for name, source in zip(placed.inputs, sources, strict=True)
+            )
             step = None if missing else self.step(instance, placed, known, sources, types, frames)
             types[placed.key] = step.result if step else None
             steps[index] = step
@@ -141,14 +146,20 @@ class _Walk:
             except ShapeError as error:
                 fault = shape_fault(self.network, instance, placed, types, frames, str(error))
                 span = fault.span or placed.node.span
-                self.faults.setdefault((placed.node.span.file, placed.node.span.line, placed.node.span.column), fault)
+                self.faults.setdefault(
+                    (placed.node.span.file, placed.node.span.line, placed.node.span.column), fault
+                )
                 assert span
                 join = OPS[placed.what.op].arity is None
                 return Step(placed, known[0], known[0], Cost()) if join else None
         return self.stage(instance, placed, sources, frames)
 
     def stage(
-        self, instance: Instance, placed: Placed, sources: list[TensorType | None], frames: tuple[Frame, ...]
+        self,
+        instance: Instance,
+        placed: Placed,
+        sources: list[TensorType | None],
+        frames: tuple[Frame, ...],
     ) -> Step | None:
         assert isinstance(placed.what, tuple)
         here, cost, blocks, at = sources[0], Cost(), list[tuple[Measured, int]](), 0
@@ -159,7 +170,9 @@ class _Walk:
             while done < run.count:
                 inputs = dict(zip(run.instance.block.inputs, (here, *sources[1:]), strict=True))
                 path = placed.paths[min(at, len(placed.paths) - 1)]
-                measured = self.instance(run.instance, inputs, (*frames, Frame(instance, placed, path)))
+                measured = self.instance(
+                    run.instance, inputs, (*frames, Frame(instance, placed, path))
+                )
                 if measured is None:
                     return None
                 settled = measured.outputs[0] == here

@@ -133,7 +133,9 @@ class OpDef:
     stride: Callable[[Attributes], float] = lambda a: 1  # how far it reduces the resolution
     neutral: Callable[[Attributes], bool] = lambda a: False  # True: it computes the identity
     is_norm: bool = False
-    saves_output: bool = False  # its backward pass reads its result, so that must not be overwritten
+    saves_output: bool = (
+        False  # its backward pass reads its result, so that must not be overwritten
+    )
     aliases: bool = False  # its result may share memory with its input
     inplace: bool = False  # may overwrite its input where that is safe
     in_container: TorchModule | None = None  # a module form for numbered containers
@@ -186,7 +188,9 @@ def _window(attributes: Attributes, source: TensorType, ceil: bool = False) -> t
     return tuple(_window_axis(*column, ceil=ceil) for column in columns)
 
 
-def _window_axis(size: int, kernel: int, stride: int, padding: int, dilation: int, *, ceil: bool) -> int:
+def _window_axis(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, *, ceil: bool
+) -> int:
     reach = dilation * (kernel - 1) + 1
     room = size + 2 * padding - reach
     if room < 0:
@@ -197,8 +201,9 @@ def _window_axis(size: int, kernel: int, stride: int, padding: int, dilation: in
     return windows - 1 if (windows - 1) * stride >= size + padding else windows
 
 
-def _largest(value: Any) -> float:
-    return max(value) if isinstance(value, tuple) else value
+def _largest(value: Any) -> int:
+    largest: int = max(value) if isinstance(value, tuple) else value
+    return largest
 
 
 def _convolution_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -219,11 +224,14 @@ def _convolution_weights(attributes: Attributes, channels: int, axes: int) -> tu
 
 def _convolution_macs(attributes: Attributes, source: TensorType, result: TensorType) -> int:
     kernel = math.prod(per_axis(attributes["kernel"], len(source.size)))
-    return result.elements * (source.channels // attributes["groups"]) * kernel
+    groups: int = attributes["groups"]
+    return result.elements * (source.channels // groups) * kernel
 
 
 def _convolution_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
-    pointwise = attributes["kernel"] == 1 and attributes["stride"] == 1 and attributes["padding"] == 0
+    pointwise = (
+        attributes["kernel"] == 1 and attributes["stride"] == 1 and attributes["padding"] == 0
+    )
     return Flow(attributes["out"], flows[0].positions if pointwise else None)
 
 
@@ -255,7 +263,9 @@ def _spatial(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
 
 def _group_norm_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     if types[0].channels % attributes["groups"]:
-        raise ShapeError(f"{types[0].channels} channels do not divide into {attributes['groups']} groups")
+        raise ShapeError(
+            f"{types[0].channels} channels do not divide into {attributes['groups']} groups"
+        )
     return types[0]
 
 
@@ -289,7 +299,9 @@ def _broadcast_shape(attributes: Attributes, types: Sequence[TensorType]) -> Ten
     first = types[0]
     for other in types[1:]:
         same_axes = len(other.size) == len(first.size)
-        if not same_axes or any(b not in (a, 1) for a, b in zip(first.shape, other.shape, strict=True)):
+        if not same_axes or any(
+            b not in (a, 1) for a, b in zip(first.shape, other.shape, strict=True)
+        ):
             raise ShapeError(f"cannot multiply {first} by {other}")
     return first
 
@@ -329,7 +341,9 @@ def _pad_channels(attributes: Attributes, channels: Any) -> Any:
 def _blur_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     (source,) = types
     if any(axis < 2 for axis in source.size):
-        raise ShapeError(f"reflection padding by 1 needs two positions an axis, and this is {source}")
+        raise ShapeError(
+            f"reflection padding by 1 needs two positions an axis, and this is {source}"
+        )
     return TensorType(source.channels, _window({**attributes, "kernel": 3, "padding": 1}, source))
 
 
@@ -354,7 +368,9 @@ def _pad(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str
 def _resize(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
     linear = ("linear", "bilinear", "trilinear")[axes - 1]
     mode = "nearest" if attributes["mode"] == "nearest" else linear
-    return f'nn.functional.interpolate({inputs[0]}, scale_factor={attributes["scale"]}, mode="{mode}")'
+    return (
+        f'nn.functional.interpolate({inputs[0]}, scale_factor={attributes["scale"]}, mode="{mode}")'
+    )
 
 
 def _concat(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
@@ -368,11 +384,15 @@ PADDING = Attribute("axes", same_padding, "zeros on each side", least=0)
 DILATION = Attribute("axes", 1, "distance between the taps of the kernel", least=1)
 EPS = Attribute("float", 1e-5, "added to the variance", least=0)
 RATE = Attribute("float", doc="probability of dropping", least=0, most=1)
-POOL_STRIDE = Attribute("axes", lambda a: a["kernel"], "stride; the kernel size by default", least=1)
+POOL_STRIDE = Attribute(
+    "axes", lambda a: a["kernel"], "stride; the kernel size by default", least=1
+)
 CEIL = Attribute("bool", False, "round the output size up")
 
 
-def _activation(callee: str, doc: str, call: str, *, inplace: bool = False, saves: bool = False) -> OpDef:
+def _activation(
+    callee: str, doc: str, call: str, *, inplace: bool = False, saves: bool = False
+) -> OpDef:
     arguments = (Argument("inplace", "inplace", False),) if inplace else ()
     module = TorchModule(callee, arguments)
     return OpDef(doc, module, (call,), inplace=inplace, saves_output=saves)
@@ -439,8 +459,10 @@ OPS: Mapping[str, OpDef] = {
             "padding": Attribute("int", same_padding, "zeros on each side", least=0),
             "bias": Attribute("bool", False, "adds a bias"),
         },
-        weights=lambda a, channels, axes: (Weight("weight", (1, 1, a["kernel"])),)
-        + ((Weight("bias", (1,)),) if a["bias"] else ()),
+        weights=lambda a, channels, axes: (
+            (Weight("weight", (1, 1, a["kernel"])),)
+            + ((Weight("bias", (1,)),) if a["bias"] else ())
+        ),
         shape=lambda a, types: _channel_conv_shape(a, types),
         macs=lambda a, source, result: source.channels * a["kernel"],
         aliases=True,
@@ -459,11 +481,16 @@ OPS: Mapping[str, OpDef] = {
     ),
     "group_norm": OpDef(
         "group normalisation (arXiv 1803.08494)",
-        TorchModule("nn.GroupNorm", (Argument("groups"), Argument("in"), Argument("eps", "eps", 1e-5))),
+        TorchModule(
+            "nn.GroupNorm", (Argument("groups"), Argument("in"), Argument("eps", "eps", 1e-5))
+        ),
         ("group_norm",),
         {"groups": Attribute("int", 32, "groups of channels", least=1), "eps": EPS},
         shape=_group_norm_shape,
-        weights=lambda a, channels, axes: (Weight("weight", (channels,)), Weight("bias", (channels,))),
+        weights=lambda a, channels, axes: (
+            Weight("weight", (channels,)),
+            Weight("bias", (channels,)),
+        ),
         is_norm=True,
     ),
     "relu": _activation("nn.ReLU", "max(x, 0)", "relu", inplace=True, saves=True),
@@ -485,7 +512,13 @@ OPS: Mapping[str, OpDef] = {
             ),
         ),
         ("max_pool1d", "max_pool2d", "max_pool3d"),
-        {"kernel": KERNEL, "stride": POOL_STRIDE, "dilation": DILATION, "padding": PADDING, "ceil": CEIL},
+        {
+            "kernel": KERNEL,
+            "stride": POOL_STRIDE,
+            "dilation": DILATION,
+            "padding": PADDING,
+            "ceil": CEIL,
+        },
         flow=lambda a, flows, axes: Flow(flows[0].channels),
         shape=_pool_shape,
         stride=lambda a: _largest(a["stride"]),
@@ -519,9 +552,7 @@ OPS: Mapping[str, OpDef] = {
         TorchModule("nn.AdaptiveAvgPool{n}d", (Argument("size"),)),
         ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
         {"size": Attribute("axes", doc="output size", least=1)},
-        flow=lambda a, flows, axes: Flow(
-            flows[0].channels, math.prod(per_axis(a["size"], axes))
-        ),
+        flow=lambda a, flows, axes: Flow(flows[0].channels, math.prod(per_axis(a["size"], axes))),
         shape=_adaptive_shape,
     ),
     "global_avg_pool": OpDef(
@@ -558,7 +589,9 @@ OPS: Mapping[str, OpDef] = {
     ),
     "blur": OpDef(
         "binomial 3-tap blur by channel, reflection padding, then stride (arXiv 1904.11486)",
-        TorchModule("BlurPool", (Argument("in"), Argument("stride", "stride")), support="blur_pool"),
+        TorchModule(
+            "BlurPool", (Argument("in"), Argument("stride", "stride")), support="blur_pool"
+        ),
         ("conv1d", "conv2d", "conv3d"),
         {"stride": Attribute("axes", doc="stride", least=1)},
         flow=lambda a, flows, axes: Flow(flows[0].channels),
@@ -636,7 +669,9 @@ AMBIENT: Mapping[str, str | None] = {
 
 def _channel_conv_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     if math.prod(types[0].size) != 1:
-        raise ShapeError(f"it reads one value a channel (after global_avg_pool), and this is {types[0]}")
+        raise ShapeError(
+            f"it reads one value a channel (after global_avg_pool), and this is {types[0]}"
+        )
     return types[0]
 
 
@@ -660,7 +695,9 @@ def wrong_value(attribute: Attribute, value: Value | Expr, axes: int) -> str | N
         "float": lambda v: type(v) in (int, float),
         "bool": lambda v: type(v) is bool,
         "word": lambda v: v in attribute.words,
-        "axes": lambda v: type(v) is int or (isinstance(v, tuple) and all(type(i) is int for i in v)),
+        "axes": lambda v: (
+            type(v) is int or (isinstance(v, tuple) and all(type(i) is int for i in v))
+        ),
     }
     wanted = {
         "int": "an integer",

@@ -6,7 +6,9 @@ import heapq
 from collections.abc import Sequence
 
 
-def stable_order(reads: Sequence[Sequence[int]], ranks: Sequence[int] | None = None) -> list[int] | None:
+def stable_order(
+    reads: Sequence[Sequence[int]], ranks: Sequence[int] | None = None
+) -> list[int] | None:
     """A topological order that keeps to the ranks (by default the given order) where it can; None for a cycle."""
     ranks = ranks if ranks is not None else range(len(reads))
     readers: list[list[int]] = [[] for _ in reads]

@@ -71,14 +71,20 @@ def conflict(instance: Instance) -> tuple[Placed, str] | None:
     for placed, own in zip(instance.placed, paths, strict=True):
         for path in own:
             if path in owners and not _shareable(owners[path], placed):
-                return placed, f"`{owners[path].key}` and `{placed.key}` are both the module `{path}`"
+                return (
+                    placed,
+                    f"`{owners[path].key}` and `{placed.key}` are both the module `{path}`",
+                )
             owners[path] = placed
     for path, placed in owners.items():
         components = path.split(".")
         for length in range(1, len(components)):
             outer = ".".join(components[:length])
             if outer in owners:
-                return placed, f"the module `{path}` lies inside `{outer}`, which is not a container"
+                return (
+                    placed,
+                    f"the module `{path}` lies inside `{outer}`, which is not a container",
+                )
     return None
 
 
@@ -88,4 +94,6 @@ def _shareable(one: Placed, other: Placed) -> bool:
     from resnetgen.graph.ops import OPS
 
     stateless = not OPS[one.what.op].weights({**one.what.attributes, "out": 1}, 1, 1)
-    return stateless and one.what.op == other.what.op and one.what.attributes == other.what.attributes
+    return (
+        stateless and one.what.op == other.what.op and one.what.attributes == other.what.attributes
+    )

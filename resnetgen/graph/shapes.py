@@ -67,7 +67,9 @@ def check(graph: Graph) -> None:
         if any(name not in seen for name in node.inputs):
             raise BrokenGraph(f"{graph.name}: {node.name} stands before what it reads")
         if node.type != OPS[node.op].shape(node.attributes, [seen[name] for name in node.inputs]):
-            raise BrokenGraph(f"{graph.name}: the type of {node.name} does not follow from its inputs")
+            raise BrokenGraph(
+                f"{graph.name}: the type of {node.name} does not follow from its inputs"
+            )
         assert node.type is not None
         seen[node.name] = node.type
 
@@ -82,7 +84,9 @@ def state_dict(graph: Graph) -> dict[str, tuple[int, ...]]:
     axes = len(graph.input.size)
     ordered = sorted(graph.nodes, key=lambda node: node.index)
     return {
-        f"{node.module}.{weight.name}": weight.shape for node in ordered for weight in weights(node, axes)
+        f"{node.module}.{weight.name}": weight.shape
+        for node in ordered
+        for weight in weights(node, axes)
     }
 
 

@@ -74,7 +74,9 @@ def _skips(instance: Instance, placed: Placed) -> bool:
     through = {each.key for each in instance.placed if each.node.target == Slot("shortcut")}
     names = set(placed.inputs)
     declared = any(node.target == Slot("shortcut") for node in instance.block.nodes)
-    return declared and bool(names & (passes | set(instance.block.inputs)) or names & passes & through)
+    return declared and bool(
+        names & (passes | set(instance.block.inputs)) or names & passes & through
+    )
 
 
 def _culprit(placed: Placed) -> Span:
@@ -86,7 +88,9 @@ def _culprit(placed: Placed) -> Span:
 
 
 def _calls(frames: tuple[Frame, ...]) -> list[Note]:
-    return [Note(f"in the block at `{frame.path}`", frame.placed.node.span) for frame in frames[-1:]]
+    return [
+        Note(f"in the block at `{frame.path}`", frame.placed.node.span) for frame in frames[-1:]
+    ]
 
 
 def _origin(instance: Instance, name: str, types: Mapping[str, TensorType | None]) -> Note:
@@ -112,4 +116,8 @@ def _called(placed: Placed) -> Block | None:
 def _keeps_shape(placed: Placed) -> bool:
     if isinstance(placed.what, Passes):
         return True
-    return isinstance(placed.what, OpCall) and "out" not in placed.what.attributes and len(placed.inputs) == 1
+    return (
+        isinstance(placed.what, OpCall)
+        and "out" not in placed.what.attributes
+        and len(placed.inputs) == 1
+    )

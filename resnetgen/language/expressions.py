@@ -147,15 +147,15 @@ def parse(text: str) -> Expr:
 
 def _convert(node: ast.expr) -> Expr:
     match node:
-        case ast.Constant(value=bool() | int() | float()):
-            return Const(node.value)
+        case ast.Constant(value=(bool() | int() | float()) as number):
+            return Const(number)
         case ast.Name():
             return {"true": Const(True), "false": Const(False)}.get(node.id, Name(node.id))
         case ast.BinOp() if type(node.op) in _BINARY:
             return Apply(_BINARY[type(node.op)], (_convert(node.left), _convert(node.right)))
         case ast.UnaryOp(op=ast.USub()):
             operand = _convert(node.operand)
-            return Const(-operand.value) if _is_number(operand) else Apply("neg", (operand,))
+            return simplify(Apply("neg", (operand,)))
         case ast.UnaryOp(op=ast.Not()):
             return Apply("not", (_convert(node.operand),))
         case ast.BoolOp():
@@ -174,10 +174,6 @@ def _convert(node: ast.expr) -> Expr:
         case ast.BinOp(op=ast.Pow()):
             raise ExpressionError("there is no `**`; write the product out")
     raise ExpressionError(f"`{ast.unparse(node)}` is not allowed in an expression")
-
-
-def _is_number(expr: Expr) -> bool:
-    return isinstance(expr, Const) and type(expr.value) in (int, float)
 
 
 def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnetgen.language.diagnostics import Diagnostic, Note, SpecError, did_you_mean
+from resnetgen.language.diagnostics import Diagnostic, Note, Source, SpecError, did_you_mean
 from resnetgen.language.names import wrong_file_name
-from resnetgen.language.reader import ListTree, MapTree, Scalar, Source, Tree, parse, parse_value, read
+from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, parse, parse_value, read
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent
@@ -24,7 +24,11 @@ DEEPEST = 16  # files in one chain of `extends`
 def _shipped(folder: str) -> Path:
     """The folder beside the package in a checkout, else the copy inside an installed package."""
     beside = _CHECKOUT / folder
-    return beside if (_CHECKOUT / "pyproject.toml").is_file() and beside.is_dir() else _PACKAGE / folder
+    return (
+        beside
+        if (_CHECKOUT / "pyproject.toml").is_file() and beside.is_dir()
+        else _PACKAGE / folder
+    )
 
 
 LIBRARY = _shipped("specs")
@@ -55,7 +59,9 @@ def load(spec: str | Path, overrides: Mapping[str, object] | None = None) -> Doc
     return complete(read(path, shown(path)), (path.parent,), overrides or {})
 
 
-def load_text(text: str, name: str = "<string>", overrides: Mapping[str, object] | None = None) -> Document:
+def load_text(
+    text: str, name: str = "<string>", overrides: Mapping[str, object] | None = None
+) -> Document:
     """The document of a spec that is in memory; names are found in the library only."""
     return complete(parse(Source(name, text)), (), overrides or {})
 
@@ -79,14 +85,18 @@ def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, o
 def _base_path(tree: MapTree, folders: tuple[Path, ...]) -> Path:
     name = tree.entries["extends"]
     if not isinstance(name, Scalar) or wrong_file_name(name.text):
-        raise SpecError([Diagnostic("wrong-value", "`extends` takes the name of a spec", name.span)])
+        raise SpecError(
+            [Diagnostic("wrong-value", "`extends` takes the name of a spec", name.span)]
+        )
     for folder in (*folders, LIBRARY):
         path = folder / f"{name.text}.yaml"
         if path.is_file() and inside(path, folder) and shown(path) != tree.span.source.name:
             return path
     known = [path.stem for folder in (*folders, LIBRARY) for path in networks(folder)]
     message = f"there is no spec `{name.text}` beside this one or in the library"
-    raise SpecError([Diagnostic("unknown-spec", message, name.span, help=did_you_mean(name.text, known))])
+    raise SpecError(
+        [Diagnostic("unknown-spec", message, name.span, help=did_you_mean(name.text, known))]
+    )
 
 
 def inside(path: Path, folder: Path) -> bool:
@@ -102,14 +112,16 @@ def _read_base(path: Path, chain: list[MapTree]) -> MapTree:
     if any(base.span.source.name == each.span.source.name for each in chain):
         raise SpecError([Diagnostic("extends-cycle", f"`{path.stem}` extends itself", where)])
     if "block" in base.entries and "network" not in base.entries:
-        raise SpecError([Diagnostic("unknown-spec", f"`{path.stem}` is a block, not a network", where)])
+        raise SpecError(
+            [Diagnostic("unknown-spec", f"`{path.stem}` is a block, not a network", where)]
+        )
     return base
 
 
 def locate_network(spec: str | Path) -> Path:
     """The file of a spec: a path, or the name of a network in the library."""
     path = Path(spec)
-    if path.suffix in (".yaml", ".yml") or path.exists() or len(path.parts) > 1:
+    if path.suffix in (".yaml", ".yml") or path.is_file() or len(path.parts) > 1:
         return path.absolute()
     named = LIBRARY / f"{spec}.yaml"
     if wrong_file_name(str(spec)) is None and named.is_file():
@@ -155,7 +167,8 @@ def merge(base: Tree, later: Tree) -> MapTree:
     other refines, also a bare name: `bottleneck` and `{groups: 32}` give
     `{op: bottleneck, groups: 32}`.
     """
-    assert isinstance(base, MapTree) and isinstance(later, MapTree)
+    assert isinstance(base, MapTree)
+    assert isinstance(later, MapTree)
     entries, keys = dict(base.entries), dict(base.keys)
     for key, value in later.entries.items():
         if isinstance(value, Scalar) and value.value is None and key in entries:
@@ -213,7 +226,7 @@ def _override(tree: MapTree, key: str, value: object) -> MapTree:
     steps = key.split(".")
     path: list[str] = []
     stages = tree.entries.get("stages")
-    if isinstance(stages, MapTree) and _longest(stages, steps) and not steps[0] in tree.entries:
+    if isinstance(stages, MapTree) and _longest(stages, steps) and steps[0] not in tree.entries:
         path, tree = ["stages"], stages
     here: Tree | None = tree
     while steps:
@@ -240,7 +253,9 @@ def _refuse_unknown(tree: MapTree, path: list[str], leaf: Tree, key: str) -> Non
     stage_names = list(stages.entries) if isinstance(stages, MapTree) else []
     message = f"there is no stage and no key `{path[0]}` in this network"
     hint = did_you_mean(path[0], [*stage_names, *names])
-    raise SpecError([Diagnostic("unknown-key", message, leaf.span, (Note(f"set by `{key}`"),), hint)])
+    raise SpecError(
+        [Diagnostic("unknown-key", message, leaf.span, (Note(f"set by `{key}`"),), hint)]
+    )
 
 
 def _longest(tree: Tree | None, steps: list[str]) -> int:
@@ -262,7 +277,9 @@ def _as_yaml(value: object) -> str:
 def canonical(tree: Tree) -> str:
     """The content of a tree as text, without places, comments or style: what a digest is taken of."""
     if isinstance(tree, MapTree):
-        return "{" + ",".join(f"{key!r}:{canonical(each)}" for key, each in tree.entries.items()) + "}"
+        return (
+            "{" + ",".join(f"{key!r}:{canonical(each)}" for key, each in tree.entries.items()) + "}"
+        )
     if isinstance(tree, ListTree):
         return "[" + ",".join(canonical(each) for each in tree.items) + "]"
     return repr(tree.value)

@@ -60,10 +60,16 @@ class Node(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     op: str | None = Field(None, description="an op, a block, a slot")
-    inputs: str | list[str] | None = Field(None, description="what it reads; the node before it by default")
+    inputs: str | list[str] | None = Field(
+        None, description="what it reads; the node before it by default"
+    )
     when: Number | None = Field(None, description="left out where this is false")
-    otherwise: str | None = Field(None, alias="else", description="the value that passes where it is left out")
-    path: str | int | float | None = Field(None, alias="as", description="its module path; its key by default")
+    otherwise: str | None = Field(
+        None, alias="else", description="the value that passes where it is left out"
+    )
+    path: str | int | float | None = Field(
+        None, alias="as", description="its module path; its key by default"
+    )
     role: str | None = Field(None, description="a name for `init`")
     blocks: int | str | None = Field(None, description="how often the block repeats")
     after: str | None = Field(None, description="the key that it follows, under `extends`")
@@ -167,7 +173,13 @@ def _diagnostic(tree: MapTree, form: type[BaseModel], fault: Any) -> Diagnostic:
 
 
 def _own_span(tree: MapTree, path: list[str | int]) -> Any:
-    return key_span(tree, path) if path else tree.keys[next(iter(tree.keys))] if tree.keys else tree.span
+    return (
+        key_span(tree, path)
+        if path
+        else tree.keys[next(iter(tree.keys))]
+        if tree.keys
+        else tree.span
+    )
 
 
 def _path_in(tree: Tree, loc: tuple[str | int, ...]) -> list[str | int]:
@@ -219,7 +231,7 @@ def _reason(fault: Any, tree: Tree) -> str:
 
 def _keys_at(form: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys of the model in which an unknown key stands."""
-    models = {"input": Input, "init": InitForm, "inline": Inline}
+    models: dict[str, type[BaseModel]] = {"input": Input, "init": InitForm, "inline": Inline}
     here: type[BaseModel] = form
     for step in loc:
         here = models.get(str(step), here)

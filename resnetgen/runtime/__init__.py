@@ -21,7 +21,10 @@ def require_torch() -> None:
     """Raises RuntimeFault `no-torch` where torch cannot be imported."""
     try:
         import torch  # noqa: F401
-    except (ImportError, OSError) as error:  # OSError: a shared library of torch that cannot be loaded
+    except (
+        ImportError,
+        OSError,
+    ) as error:  # OSError: a shared library of torch that cannot be loaded
         raise RuntimeFault(
             "no-torch",
             f"torch cannot be imported: {error}",

@@ -108,7 +108,9 @@ def require(device: str) -> None:
     elif device == "cuda":
         _require_cuda()
     else:
-        raise RuntimeFault("no-device", f"`{device}` is no device to compile for", "use cpu or cuda")
+        raise RuntimeFault(
+            "no-device", f"`{device}` is no device to compile for", "use cpu or cuda"
+        )
 
 
 def _require_cpp() -> None:
@@ -225,7 +227,9 @@ def _run(module: nn.Module, graph: Graph, x: Tensor, training: bool) -> ModeResu
     )
 
 
-def _called(module: nn.Module, graph: Graph, x: Tensor, training: bool, *, compiled: bool) -> _Results:
+def _called(
+    module: nn.Module, graph: Graph, x: Tensor, training: bool, *, compiled: bool
+) -> _Results:
     _set_mode(module, graph, training=training)
     call = own_frame(module)
     if compiled:
@@ -234,7 +238,7 @@ def _called(module: nn.Module, graph: Graph, x: Tensor, training: bool, *, compi
     with torch.set_grad_enabled(training):
         outputs = returned_tensors(call(x))
     if training:
-        _loss(outputs).backward()
+        torch.autograd.backward(_loss(outputs))
     if x.is_cuda:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
@@ -287,7 +291,8 @@ def _faults(result: ModeResult) -> Iterator[str]:
     }
     for what, error in errors.items():
         if error is not None and not error <= TOLERANCE:
-            yield f"{result.mode}: {what} differ from eager by {error:.1e}, more than {TOLERANCE:.0e}"
+            more = f"{error:.1e}, more than {TOLERANCE:.0e}"
+            yield f"{result.mode}: {what} differ from eager by {more}"
 
 
 @contextmanager

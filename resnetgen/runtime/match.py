@@ -29,7 +29,7 @@ class Matching:
     """One walk over a graph; afterwards `faults` says what does not fit, `checked` counts nodes."""
 
     def __init__(self, graph: Graph, trace: Trace, *, batch: int, training: bool) -> None:
-        self.axes, self.batch = len(graph.input.size), batch
+        self.axes, self.batch, self.training = len(graph.input.size), batch, training
         self.faults: list[str] = []
         self.checked = 0
         self._index(trace)
@@ -76,7 +76,7 @@ class Matching:
         self.checked += 1
         sources = [self.values[name] for name in node.inputs]
         found = self._found(node, sources)
-        if not found and _may_pass(node):
+        if not found and self._may_pass(node):
             self.values[node.name] = sources[0]
             return
         if not found:
@@ -158,11 +158,15 @@ class Matching:
             elsewhere = next(self._reading(names, sources), None)
             if near is None and elsewhere is not None:
                 place = self.events[elsewhere].module or "the network"
-                self.faults.append(f"{node.name}: predicted in {node.module}, torch ran it in {place}")
+                self.faults.append(
+                    f"{node.name}: predicted in {node.module}, torch ran it in {place}"
+                )
                 return [elsewhere]
         else:
             readers = (index for source in sources for index in self.readers[source])
-            near = next((i for i in readers if self.free[i] and _computes(self.events[i], names)), None)
+            near = next(
+                (i for i in readers if self.free[i] and _computes(self.events[i], names)), None
+            )
         if near is None:
             return []
         read = self._leaves(near, node.module)[0] if _is_module(node) else self.events[near].inputs
@@ -179,6 +183,10 @@ class Matching:
             self.faults.append(f"{node.name}: predicted {node.type}, torch computed {_size(event)}")
         self.astray.add(node.name)
 
+    def _may_pass(self, node: Node) -> bool:
+        idle = node.op in _ONLY_IN_TRAINING and not self.training
+        return idle or OPS[node.op].neutral(node.attributes)
+
     # --- what no node explains
 
     def _left_over(self, nodes: Sequence[Node]) -> None:
@@ -190,7 +198,9 @@ class Matching:
             # A module may do more than compute its result: batch_norm counts its batches.
             if owner and event.function not in _names(owner, self.axes):
                 continue
-            self.faults.append(f"torch also ran {self._said(index)}: {_size(event)}, which was not predicted")
+            self.faults.append(
+                f"torch also ran {self._said(index)}: {_size(event)}, which was not predicted"
+            )
 
     def _said(self, index: int) -> str:
         if index in self.names:
@@ -206,13 +216,13 @@ def _is_module(node: Node) -> bool:
 def _names(node: Node, axes: int) -> frozenset[str]:
     """The functions that compute a node, and the classes that stand for it."""
     definition = OPS[node.op]
-    modules = (each for each in (definition.torch, definition.in_container) if isinstance(each, TorchModule))
+    modules = (
+        each
+        for each in (definition.torch, definition.in_container)
+        if isinstance(each, TorchModule)
+    )
     classes = (each.callee.format(n=axes).removeprefix("nn.") for each in modules if not each.call)
     return frozenset((*definition.calls, *classes))
-
-
-def _may_pass(node: Node) -> bool:
-    return node.op in _ONLY_IN_TRAINING or OPS[node.op].neutral(node.attributes)
 
 
 def _hands_over(event: Event) -> bool:

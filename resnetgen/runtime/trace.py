@@ -1,10 +1,10 @@
-"""A live module -> the events of one call: which functions torch calls, where, on what, giving what.
+"""A live module -> the events of one call: what torch runs, where, on what, giving what.
 
     capture(module, (2, 3, 224, 224), training=False)
-        ->  conv2d in conv1 on 0: (2, 64, 112, 112);  batch_norm in bn1 on 1: (2, 64, 112, 112);  ...
+        ->  conv2d in conv1 on 0: (2, 64, 112, 112); batch_norm in bn1 on 1: (2, 64, 112, 112); ...
 
-`capture` is what torch.compile(fullgraph=True) sees: Dynamo on fake tensors. `symbolic` is the cheap
-form, torch.fx and the meta device, with one event for each call of a module of torch.nn.
+`capture` is what torch.compile(fullgraph=True) sees: Dynamo on fake tensors. `symbolic` is the
+cheap form, torch.fx and the meta device, with one event for each call of a module of torch.nn.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def capture(module: nn.Module, shape: Sequence[int], *, training: bool) -> Trace
     recorder = _Recorder()
     with _mode_of(module), torch.set_grad_enabled(training):
         example = torch.empty(tuple(shape), device=_device_of(module))
-        compiled = torch.compile(  # type: ignore[call-overload]
-            own_frame(module), backend=recorder, fullgraph=True, dynamic=False
-        )
+        compiled = torch.compile(own_frame(module), backend=recorder, fullgraph=True, dynamic=False)
         returned = compiled(example)
     return recorder.trace(example, returned)
 
@@ -85,7 +83,9 @@ def symbolic(
         book.symbolic(node, traced, run.shapes.get(node))
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
     structure, keys, values = _flat(output.args[0])
-    return Trace(1, tuple(book.events), tuple(book.index.get(value) for value in values), structure, keys)
+    return Trace(
+        1, tuple(book.events), tuple(book.index.get(value) for value in values), structure, keys
+    )
 
 
 def own_frame(module: nn.Module) -> Callable[[Tensor], Any]:
@@ -98,9 +98,7 @@ def own_frame(module: nn.Module) -> Callable[[Tensor], Any]:
     def call(x: Tensor) -> Any:
         return module(x)
 
-    return FunctionType(
-        call.__code__.replace(), call.__globals__, closure=call.__closure__
-    )
+    return FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
 
 
 def _tensors_of(module: nn.Module) -> Iterator[Tensor]:
@@ -138,7 +136,9 @@ class _Recorder:
         """The events of the one graph; the input and the outputs are known by identity."""
         structure, keys, leaves = _flat(returned)
         if len(self.graphs) != 1:  # zero: the network computes nothing
-            return Trace(len(self.graphs), (Event("input", None, (), tuple(example.shape)),), (), structure)
+            return Trace(
+                len(self.graphs), (Event("input", None, (), tuple(example.shape)),), (), structure
+            )
         nodes = list(self.graphs[0].graph.nodes)
         inputs = [node for node in nodes if node.op == "placeholder"]
         book = _Book()
@@ -175,7 +175,9 @@ class _Book:
         shape = tuple(map(int, value.shape)) if isinstance(value, Tensor) else None
         self.call(node, _function_of(node), _captured_path(node), shape)
 
-    def symbolic(self, node: fx.Node, traced: fx.GraphModule, shape: tuple[int, ...] | None) -> None:
+    def symbolic(
+        self, node: fx.Node, traced: fx.GraphModule, shape: tuple[int, ...] | None
+    ) -> None:
         """A node of torch.fx's graph."""
         if node.op == "placeholder":
             self.input(node, shape)
@@ -190,7 +192,9 @@ class _Book:
             path = next((path for path, _ in reversed(stack.values())), "")
             self.call(node, _function_of(node), path, shape)
 
-    def call(self, node: fx.Node, function: str, path: str | None, shape: tuple[int, ...] | None) -> None:
+    def call(
+        self, node: fx.Node, function: str, path: str | None, shape: tuple[int, ...] | None
+    ) -> None:
         """A call, with its operands in order."""
         inputs: list[int] = []
 
@@ -243,7 +247,9 @@ class _Leaves(fx.Tracer):
         self.paths = paths
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name in self.paths or super().is_leaf_module(m, module_qualified_name)
+        return module_qualified_name in self.paths or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 class _Shapes(fx.Interpreter):

@@ -123,7 +123,11 @@ def _key_faults(graph: Graph, module: nn.Module) -> Iterator[str]:
 def _trace_faults(graph: Graph, trace: Trace, training: bool) -> tuple[int, list[str]]:
     faults = [] if trace.graphs == 1 else [f"torch.compile captured {trace.graphs} graphs, not one"]
     matching = Matching(graph, trace, batch=BATCH, training=training)
-    return matching.checked, [*faults, *matching.faults, *_output_faults(graph, trace, matching, training)]
+    return matching.checked, [
+        *faults,
+        *matching.faults,
+        *_output_faults(graph, trace, matching, training),
+    ]
 
 
 def _output_faults(graph: Graph, trace: Trace, matching: Matching, training: bool) -> Iterator[str]:

@@ -1,0 +1,544 @@
+"""Blocks of a document: names found, parameters, nodes and calls parsed, nothing expanded.
+
+    conv2: {op: conv, out: inner, kernel: 3}  ->  BlockNode("conv2", Slot("conv"), inputs=("act1",),
+                                                  arguments={"out": Name("inner"), "kernel": 3})
+
+Faults are collected in `Blocks.faults`; what follows from one stays silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from resnetgen.graph.ir import (
+    IDENTITY,
+    NONE,
+    Binding,
+    Block,
+    BlockNode,
+    Op,
+    Param,
+    Slot,
+    Target,
+    Term,
+)
+from resnetgen.graph.ops import AMBIENT, OPS
+from resnetgen.graph.order import find_cycle, stable_order
+from resnetgen.language import library
+from resnetgen.language.diagnostics import Diagnostic, Note, Span, did_you_mean
+from resnetgen.language.expressions import Apply, Const, Expr, ExpressionError, parse
+from resnetgen.language.library import Document
+from resnetgen.language.names import wrong_identifier, wrong_key
+from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, read
+from resnetgen.language.spec import RESERVED, BlockForm, check_form
+
+_EMPTY: Mapping[str, Tree] = {}
+
+
+class Blocks:
+    """The names of one document: the blocks that it defines or finds, and the faults so far."""
+
+    def __init__(self, document: Document) -> None:
+        self.tree = document.tree
+        self.folders = document.folders
+        self.faults: list[Diagnostic] = []
+        self.blocks: dict[str, Block | None] = {}
+        self.trees: dict[str, Tree] = {"network": document.tree}
+        self.open: list[str] = []  # names of the blocks being elaborated, to find recursion
+        self.define = entries(document.tree, "define")
+
+    def fault(
+        self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
+    ) -> None:
+        self.faults.append(Diagnostic(code, message, span, notes, help))
+
+    # --- blocks
+
+    def find(self, name: str) -> Block | None:
+        """The block of a name: `define`, then files. None if there is none, or it is at fault."""
+        if name in self.blocks:
+            return self.blocks[name]
+        tree = self.define.get(name)
+        if tree is None:
+            path = library.find_block(name, self.folders)
+            tree = self.read_block(path) if path else None
+        if not isinstance(tree, MapTree):
+            return None
+        self.blocks[name] = None
+        self.open.append(name)
+        self.blocks[name] = self.block_of(name, tree)
+        self.open.pop()
+        return self.blocks[name]
+
+    def read_block(self, path: Path) -> MapTree:
+        return read(path, library.shown(path))
+
+    def block_of(self, name: str, tree: MapTree) -> Block | None:
+        self.trees[f"block {name}"] = tree
+        tree = self.extended(tree, [name])
+        faults = check_form(tree, BlockForm)
+        if faults:
+            self.faults += faults
+            return None
+        nodes_tree = tree.entries["nodes"]
+        assert isinstance(nodes_tree, MapTree)
+        inputs = tuple(each.text for each in items(tree.entries.get("inputs"))) or ("x",)
+        params = self.params(tree)
+        let = self.terms(entries(tree, "let"), key_spans(tree, "let"))
+        slots = {
+            slot: self.binding(each, (), None, slot, key_of(tree, "slots", slot))
+            for slot, each in entries(tree, "slots").items()
+        }
+        for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
+            self.check_name(each, span)
+        for each, span in keys(tree, "slots"):
+            self.check_shadow(each, span)
+        nodes: list[BlockNode] = []
+        for key, node in nodes_tree.entries.items():
+            nodes.append(
+                self.node(key, node, nodes_tree.keys[key], tuple(slots), nodes, first=inputs[0])
+            )
+        output = text_of(tree, "output")
+        return self.block(
+            name, nodes, inputs=inputs, params=params, slots=slots, let=let, tree=tree,
+            output=output if output is not None else "", when=self.optional_term(tree, "when"),
+        )  # fmt: skip
+
+    def extended(self, tree: MapTree, seen: list[str]) -> MapTree:
+        """A block over the block that it extends."""
+        base_name = tree.entries.get("extends")
+        if not isinstance(base_name, Scalar):
+            return tree
+        base = self.define.get(base_name.text) if base_name.text not in seen else None
+        path = (
+            library.find_block(base_name.text, self.folders) if base_name.text not in seen else None
+        )
+        if base is None and path is not None:
+            base = self.read_block(path)
+        if base_name.text in seen:
+            self.fault(
+                "extends-cycle", f"the block `{base_name.text}` extends itself", base_name.span
+            )
+        elif not isinstance(base, MapTree):
+            hint = did_you_mean(base_name.text, [*self.define, *library.block_names(self.folders)])
+            self.fault(
+                "unknown-name", f"there is no block `{base_name.text}`", base_name.span, hint
+            )
+        if not isinstance(base, MapTree):
+            return MapTree(
+                {k: v for k, v in tree.entries.items() if k != "extends"}, tree.keys, tree.span
+            )
+        self.trees[f"block {base_name.text}"] = base
+        inherited = self.extended(base, [*seen, base_name.text])
+        own_doc = "doc" in tree.entries
+        without = {
+            k: v
+            for k, v in inherited.entries.items()
+            if k != "class" and (k != "doc" or not own_doc)
+        }
+        merged = library.merge(MapTree(without, inherited.keys, inherited.span), tree)
+        entries = {k: v for k, v in merged.entries.items() if k != "extends"}
+        return MapTree(entries, merged.keys, tree.span)
+
+    def params(self, tree: MapTree) -> dict[str, Param]:
+        params = {}
+        for name, each in entries(tree, "params").items():
+            required = (
+                isinstance(each, Scalar)
+                and each.text in ("int", "float", "bool")
+                and not each.quoted
+            )
+            span = key_of(tree, "params", name)
+            kind = each.text if required and isinstance(each, Scalar) else None
+            params[name] = Param(name, kind, None if required else self.term(each, span))
+        return params
+
+    def block(
+        self,
+        name: str,
+        nodes: list[BlockNode],
+        *,
+        inputs: tuple[str, ...],
+        params: Mapping[str, Param],
+        let: Mapping[str, Term],
+        tree: MapTree,
+        output: str | None,
+        slots: Mapping[str, Binding] | None = None,
+        when: Term | None = None,
+    ) -> Block:
+        """The block of its parts, once its names are known to be sound."""
+        known = {*inputs, *(key for node in nodes for key in keys_of(node))}
+        keys_seen: dict[str, BlockNode] = {}
+        for node in nodes:
+            self.check_reads(node, known)
+            for key in keys_of(node):
+                if key in keys_seen or key in inputs:
+                    self.fault("duplicate-key", f"there are two nodes `{key}`", node.span)
+                keys_seen[key] = node
+        if output == "":
+            output = nodes[-1].key if nodes else inputs[0]
+        elif output is not None and output not in known:
+            span = tree.entries["output"].span
+            self.fault(
+                "unknown-value", f"nothing computes `{output}`", span, did_you_mean(output, known)
+            )
+        return Block(
+            name=name,
+            class_name=self.class_name(tree),
+            doc=text_of(tree, "doc") or "",
+            inputs=inputs,
+            params=params,
+            slots=slots or {},
+            let=let,
+            when=when,
+            nodes=tuple(nodes),
+            output=output,
+            schedule=self.schedule(nodes),
+            span=tree.keys.get("block") or tree.keys.get("network") or tree.span,
+        )
+
+    def class_name(self, tree: MapTree) -> str | None:
+        name = tree.entries.get("class")
+        if not isinstance(name, Scalar):
+            return None
+        self.check(wrong_identifier(name.text), name.text, tree, "class")
+        return name.text
+
+    def schedule(self, nodes: list[BlockNode]) -> tuple[int, ...]:
+        """A stable topological order; a cycle is a fault, told as the path that closes it."""
+        producers = {key: index for index, node in enumerate(nodes) for key in keys_of(node)}
+        reads = [
+            [producers[name] for name in (*node.inputs, node.otherwise) if name in producers]
+            for node in nodes
+        ]
+        order = stable_order(reads)
+        if order is None:
+            cycle = find_cycle(reads)
+            path = " -> ".join(nodes[index].key for index in [*cycle, cycle[0]])
+            notes = [
+                Note(f"`{nodes[i].key}` reads {_reading(nodes[i])}", nodes[i].span)
+                for i in cycle[1:]
+            ]
+            self.fault(
+                "cycle",
+                f"the nodes read each other in a circle: {path}",
+                nodes[cycle[0]].span,
+                None,
+                *notes,
+            )
+            return tuple(range(len(nodes)))
+        return tuple(order)
+
+    def check_reads(self, node: BlockNode, known: set[str]) -> None:
+        for name in (*node.inputs, node.otherwise):
+            if name is not None and name != "none" and name not in known:
+                span = node.read_spans.get(name, node.span)
+                message = f"`{node.key}` reads `{name}`, which nothing computes"
+                self.fault("unknown-value", message, span, did_you_mean(name, known))
+
+    # --- nodes
+
+    def node(
+        self,
+        key: str,
+        tree: Tree,
+        span: Span,
+        slots: tuple[str, ...],
+        before: list[BlockNode],
+        *,
+        stage: bool = False,
+        first: str = "x",
+    ) -> BlockNode:
+        """One node of a block; `before` gives what it reads unless it says otherwise."""
+        assert isinstance(tree, MapTree)
+        self.check_name(key, span, wrong_key)
+        binding = self.binding(tree, slots, None, key, span, node=True)
+        inputs_tree = tree.entries.get("inputs")
+        inputs = tuple(each.text for each in items(inputs_tree)) or (
+            before[-1].key if before else first,
+        )
+        otherwise = tree.entries.get("else")
+        path = tree.entries.get("as")
+        repeat = self.optional_term(tree, "blocks")
+        read_spans = {each.text: each.span for each in [*items(inputs_tree), *items(otherwise)]}
+        node = BlockNode(
+            key=key,
+            target=binding.target,
+            inputs=inputs,
+            arguments=binding.arguments,
+            slots=binding.slots,
+            when=self.optional_term(tree, "when"),
+            otherwise=otherwise.text if isinstance(otherwise, Scalar) else None,
+            path=self.path(path, key, repeat is not None),
+            role=text_of(tree, "role"),
+            repeat=repeat,
+            stage=stage,
+            span=span,
+            op_span=binding.span,
+            read_spans=read_spans,
+        )
+        self.check_arity(node, inputs_tree)
+        return node
+
+    def path(self, tree: Tree | None, key: str, repeated: bool) -> str:
+        if not isinstance(tree, Scalar):
+            return f"{key}.<index>" if repeated else key
+        text = tree.text
+        plain = _without_expressions(text)
+        if text != ".":
+            reason = wrong_key(
+                ".".join(part for part in plain.split(".") if part not in ("*", "0*")) or "a"
+            )
+            if reason:
+                self.fault("wrong-name", f"the path `{text}` {reason}", tree.span)
+        return text
+
+    def check_arity(self, node: BlockNode, inputs_tree: Tree | None) -> None:
+        span = inputs_tree.span if inputs_tree else node.span
+        count = len(node.inputs)
+        if isinstance(node.target, Op):
+            arity = OPS[node.target.name].arity
+            if arity is None and count < 2:
+                self.fault(
+                    "wrong-inputs",
+                    f"`{node.key}` joins two values or more",
+                    span,
+                    "say `inputs: [a, b]`",
+                )
+            elif arity is not None and count != arity:
+                self.fault("wrong-inputs", f"`{node.key}` takes one input, not {count}", span)
+        elif isinstance(node.target, Block) and count != len(node.target.inputs):
+            wanted = ", ".join(node.target.inputs)
+            message = f"`{node.target.name}` takes {len(node.target.inputs)} inputs ({wanted}), not {count}"
+            self.fault("wrong-inputs", message, span)
+
+    def binding(
+        self,
+        tree: Tree,
+        slots: tuple[str, ...],
+        default: str | None,
+        key: str,
+        key_span: Span,
+        *,
+        node: bool = False,
+    ) -> Binding:
+        """A slot's value, or the call of a node: a target with arguments."""
+        if isinstance(tree, Scalar):
+            return Binding(self.target(tree.text, slots, tree.span), {}, {}, tree.span)
+        assert isinstance(tree, MapTree)
+        op = tree.entries.get("op")
+        if "nodes" in tree.entries:
+            inline = {k: v for k, v in tree.entries.items() if k in _INLINE_KEYS}
+            block = self.block_of(key, MapTree(inline, tree.keys, key_span))
+            target: Target = block or NONE
+            span = key_span
+        elif isinstance(op, Scalar):
+            target, span = self.target(op.text, slots, op.span), op.span
+        elif default:
+            target, span = self.target(default, slots, key_span), key_span
+        else:
+            self.fault(
+                "missing-key",
+                f"`{key}` needs an `op`: the op, block or slot that it calls",
+                key_span,
+            )
+            target, span = NONE, key_span
+        reserved = RESERVED if node else ("op",)
+        given = {
+            k: (v, tree.keys[k])
+            for k, v in tree.entries.items()
+            if k not in reserved and not (k in _INLINE_KEYS and "nodes" in tree.entries)
+        }
+        return self.call(target, given, slots, span)
+
+    def call(
+        self,
+        target: Target,
+        given: Mapping[str, tuple[Tree, Span]],
+        slots: tuple[str, ...],
+        span: Span,
+    ) -> Binding:
+        """The arguments of a call, apart from those that are slots of what is called."""
+        arguments: dict[str, Term] = {}
+        bindings: dict[str, Binding] = {}
+        for name, (tree, key_span) in given.items():
+            if isinstance(target, Block) and name in target.slots:
+                bindings[name] = self.binding(
+                    tree, slots, _default_op(target.slots[name]), name, key_span
+                )
+                continue
+            self.check_argument(target, name, key_span)
+            arguments[name] = self.term(tree, key_span)
+        return Binding(target, arguments, bindings, span)
+
+    def check_argument(self, target: Target, name: str, span: Span) -> None:
+        """A direct call matches exactly; a slot takes what it knows."""
+        if isinstance(target, Op):
+            known, what = list(OPS[target.name].attributes), f"`{target.name}` has no attribute"
+        elif isinstance(target, Block):
+            known, what = (
+                [*target.params, *target.slots],
+                f"the block `{target.name}` has no parameter",
+            )
+        elif (
+            isinstance(target, Slot)
+            and target.name in AMBIENT
+            and (interface := offers(target.name))
+        ):
+            known, what = interface, f"a call of `{target.name}` has no"
+            if target.name in self.tree.entries:
+                return
+        else:
+            return
+        if name not in known:
+            hint = did_you_mean(name, [*known, *RESERVED]) or (
+                f"it has {', '.join(known)}" if known else None
+            )
+            self.fault("unknown-argument", f"{what} `{name}`", span, hint)
+
+    def target(self, name: str, slots: tuple[str, ...], span: Span) -> Target:
+        """Slot, ambient slot, op, `define`, library: the first that has the name."""
+        if name == "identity":
+            return IDENTITY
+        if name == "none":
+            return NONE
+        if name in slots or name in AMBIENT:
+            return Slot(name)
+        if name in OPS:
+            return Op(name)
+        if name in self.open:
+            path = " -> ".join([*self.open[self.open.index(name) :], name])
+            self.fault("cycle", f"the block `{name}` contains itself: {path}", span)
+            return NONE
+        known_fault = (
+            name in self.blocks or name in self.define or library.find_block(name, self.folders)
+        )
+        block = self.find(name)
+        if block is None and not known_fault:
+            known = [*slots, *AMBIENT, *OPS, *self.define, *library.block_names(self.folders)]
+            hint = (
+                did_you_mean(name, known)
+                or "`resnetgen list blocks` and `resnetgen list ops` show what there is"
+            )
+            self.fault("unknown-name", f"there is no op, block or slot `{name}`", span, hint)
+        return block or NONE
+
+    # --- terms and names
+
+    def optional_term(self, tree: MapTree, key: str) -> Term | None:
+        return self.term(tree.entries[key], tree.keys[key]) if key in tree.entries else None
+
+    def terms(self, entries: Mapping[str, Tree], keys: Mapping[str, Span]) -> dict[str, Term]:
+        return {name: self.term(tree, keys[name]) for name, tree in entries.items()}
+
+    def term(self, tree: Tree, key_span: Span) -> Term:
+        return Term(self.expression(tree), tree.span, key_span)
+
+    def expression(self, tree: Tree) -> Expr:
+        if isinstance(tree, ListTree):
+            return Apply("tuple", tuple(self.expression(item) for item in tree.items))
+        if isinstance(tree, MapTree):
+            self.fault("wrong-value", "a map cannot be a value here", tree.span)
+            return Const(0)
+        if isinstance(tree.value, str):
+            try:
+                return parse(tree.value)
+            except ExpressionError as error:
+                self.fault("expression", str(error), tree.span)
+                return Const(0)
+        if tree.value is None:
+            self.fault("wrong-value", "a value is missing here", tree.span)
+            return Const(0)
+        return Const(tree.value)
+
+    def check_name(self, name: str, span: Span, rule: object = wrong_identifier) -> None:
+        reason = rule(name)  # type: ignore[operator]
+        if reason:
+            self.fault("wrong-name", f"`{name}` {reason}", span)
+
+    def check_shadow(self, name: str, span: Span) -> None:
+        """Names of what can be called are looked up in one order, and none may hide another."""
+        if name in OPS or name in AMBIENT or name in ("identity", "none"):
+            self.fault("shadowed-name", f"`{name}` is the name of an op or an ambient slot", span)
+
+    def check(self, reason: str | None, name: str, tree: MapTree, key: str) -> None:
+        if reason:
+            self.fault("wrong-name", f"`{name}` {reason}", tree.entries[key].span)
+
+
+_INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "extends")
+
+
+def offers(slot: str) -> list[str]:
+    """What a call of an ambient slot may offer to whatever the network binds to it."""
+    if slot == "shortcut":
+        return ["out", "stride", "dilation", "first_dilation"]
+    default = AMBIENT[slot]
+    return list(OPS[default].attributes) if default else []
+
+
+def _default_op(binding: Binding) -> str | None:
+    return binding.target.name if isinstance(binding.target, Op | Block) else None
+
+
+def keys_of(node: BlockNode) -> list[str]:
+    """The names under which a node's values can be read: its own, and those of a block spliced in."""
+    if node.path == "." and node.repeat is None and isinstance(node.target, Block):
+        inner = [key for each in node.target.nodes for key in keys_of(each)]
+        return [*inner, node.key]
+    return [node.key]
+
+
+def names_in(block: Block) -> set[str]:
+    return {key for node in block.nodes for key in keys_of(node)}
+
+
+def _reading(node: BlockNode) -> str:
+    return ", ".join(f"`{name}`" for name in node.inputs)
+
+
+def _without_expressions(path: str) -> str:
+    """`stages.<index>` with every `<EXPR>` as a digit, so that the rest can be checked."""
+    text, depth = [], 0
+    for char in path:
+        if char == "<":
+            depth += 1
+            text.append("0")
+        elif char == ">":
+            depth -= 1
+        elif depth == 0:
+            text.append(char)
+    return "".join(text)
+
+
+def entries(tree: MapTree, key: str) -> Mapping[str, Tree]:
+    inner = tree.entries.get(key)
+    return inner.entries if isinstance(inner, MapTree) else _EMPTY
+
+
+def key_spans(tree: MapTree, key: str) -> Mapping[str, Span]:
+    inner = tree.entries.get(key)
+    return inner.keys if isinstance(inner, MapTree) else {}
+
+
+def keys(tree: MapTree, key: str) -> Iterable[tuple[str, Span]]:
+    return [
+        (name, span) for name, span in key_spans(tree, key).items() if name in entries(tree, key)
+    ]
+
+
+def key_of(tree: MapTree, key: str, name: str) -> Span:
+    return key_spans(tree, key)[name]
+
+
+def items(tree: Tree | None) -> tuple[Scalar, ...]:
+    """One name or a list of names."""
+    if isinstance(tree, ListTree):
+        return tuple(item for item in tree.items if isinstance(item, Scalar))
+    return (tree,) if isinstance(tree, Scalar) else ()
+
+
+def text_of(tree: MapTree, key: str) -> str | None:
+    value = tree.entries.get(key)
+    return value.text if isinstance(value, Scalar) and value.value is not None else None
