@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnetgen.graph import shapes
 from resnetgen.graph.elaborate import elaborate
@@ -19,6 +20,9 @@ from resnetgen.graph.ir import Graph, Instance, Network
 from resnetgen.graph.measure import Cost, Measured, measure
 from resnetgen.language import library
 from resnetgen.language.library import Document
+
+if TYPE_CHECKING:
+    from resnetgen.codegen.plan import ModulePlan
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,18 @@ class Compiled:
         return graph
 
     @cached_property
+    def plan(self) -> ModulePlan:
+        """What the printed module looks like. Raises SpecError where no class can be printed."""
+        from resnetgen.codegen.plan import plan
+
+        return plan(self.network, self.root, self.measured)
+
+    @cached_property
     def source(self) -> str:
         """The PyTorch module, as text."""
-        from resnetgen.codegen.plan import plan
         from resnetgen.codegen.render import render
 
-        return render(plan(self.network, self.root, self.measured))
+        return render(self.plan)
 
 
 def compile_spec(spec: str | Path, **overrides: object) -> Compiled:

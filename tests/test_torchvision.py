@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from peers import import_torchvision
+
 from resnetgen import load
 
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -72,7 +73,9 @@ def test_a_training_step_is_bit_equal(name: str) -> None:
         results.append(output.detach())
     assert results[1].std() > 1e-3
     assert torch.equal(*results)
-    for (key, mine), (_, other) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+    for (key, mine), (_, other) in zip(
+        ours.named_parameters(), theirs.named_parameters(), strict=True
+    ):
         assert other.grad is not None and other.grad.abs().max() > 0, key
         assert torch.equal(mine.grad, other.grad), key
     after, expected = ours.state_dict(), theirs.state_dict()

@@ -62,7 +62,7 @@ def _faults(spec: str, quiet: bool) -> tuple[Sequence[Diagnostic], int]:
 
     try:
         compiled = compile_spec(spec, {})
-        _ = compiled.graph
+        _ = compiled.graph, compiled.plan
     except Exception as error:
         faults, status = diagnose(error)
         if not quiet:

@@ -286,6 +286,13 @@ class Body:
             reader is None or reader not in inside for reader in self.readers.get(unit.value, [])
         )
 
+    def numbered(self, path: str) -> None:
+        """A number is no attribute of a class: only chains are numbered without a container."""
+        below = (p.node for p in self.instance.placed if p.paths[0].split(".")[0] == path)
+        message = f"the module `{path}` has a number for a name, and its block is no chain"
+        hint = "number it inside a container, `layers.0`, or give it a name"
+        raise SpecError([Diagnostic("container", message, next(below).span, (), hint)])
+
     def not_printable(self, path: str, outputs: int) -> None:
         below = (
             p.node for p in self.instance.placed if any(x.startswith(f"{path}.") for x in p.paths)
@@ -302,6 +309,8 @@ class Body:
         members: Members = []
         steps = list(part.units)
         for path, child in containers(part.units).children.items():
+            if path.isdigit():
+                self.numbered(path)
             steps = self.member(path, child, steps, members)
         network = self.registry.network if self.is_root and part.whole else None
         several = network is not None and len(network.outputs) > 1

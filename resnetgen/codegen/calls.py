@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnetgen.codegen.layout import Doc, Hole, Prefixed, Repeated, call, keyword, names
+from resnetgen.codegen.layout import Doc, Hole, Repeated, call, keyword, names
 from resnetgen.codegen.registry import Registry
 from resnetgen.codegen.scope import Scope
 from resnetgen.codegen.structure import Structure
@@ -100,8 +100,11 @@ class Calls:
         for argument in callee.arguments:
             if argument.module:
                 doc = self.handed(argument.module, rows, scope, guesses, env)
-                plain = not named and not modules
-                modules.append(doc if plain else keyword(argument.name, doc))
+                if named or modules:
+                    modules.append(keyword(argument.name, doc))
+                else:
+                    positional.append(doc)
+                    most = 0
                 continue
             own = scope.values_of(argument.name)
             values = [own[numbers[id(row)]] for row in rows]
@@ -114,9 +117,7 @@ class Calls:
                 positional.append(Hole(expr))
             else:
                 named.append(keyword(argument.name, Hole(expr)))
-        handed_by_name = any(isinstance(doc, Prefixed) for doc in modules)
-        middle = [*named, *modules] if handed_by_name else [*modules, *named]
-        return call(callee.name, [*positional, *middle])
+        return call(callee.name, [*positional, *named, *modules])
 
     def handed(
         self,

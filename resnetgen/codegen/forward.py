@@ -7,6 +7,7 @@ x = x + shortcut            a value that must outlive the next one has a name of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from resnetgen.codegen import layout
@@ -54,10 +55,11 @@ def statements(
             identity = _fresh("identity", taken)
             lines.append(f"{MARGIN}{identity} = {name}")
     inlined: dict[str, str] = {}
+    readers = Counter([*outputs, *(name for step in steps for name in step.inputs)])
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         sources = [inlined.get(name) or variables[name] for name in step.inputs]
         text = step.text(sources)
-        if following and _is_short(step, following, text) and last[step.value] < len(steps):
+        if following and readers[step.value] == 1 and _is_short(step, following, text):
             inlined[step.value] = text
             continue
         own = step.value in long or step.training

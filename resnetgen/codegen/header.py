@@ -13,7 +13,7 @@ WIDTH = 88
 
 def header(network: Network, measured: Measured) -> Iterator[str]:
     """The lines, without quotes."""
-    yield from textwrap.wrap(sentence(network.doc or network.name), WIDTH - 6)
+    yield from textwrap.wrap(sentence(network.doc) if network.doc else network.name, WIDTH - 6)
     yield ""
     if network.paper:
         yield f"Paper: {network.paper}"

@@ -11,7 +11,7 @@ from resnetgen.codegen import layout
 from resnetgen.codegen.layout import call
 from resnetgen.codegen.structure import Structure, Structures
 from resnetgen.graph.ir import InitRule, Network, OpCall
-from resnetgen.graph.ops import OPS, TorchModule
+from resnetgen.graph.ops import NO_WEIGHTS, OPS, TorchModule
 from resnetgen.graph.paths import numbered_paths
 
 _CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -63,7 +63,7 @@ def _present_ops(structures: Structures) -> dict[str, dict[str, bool]]:
                 if isinstance(placed.what, OpCall):
                     names = present.setdefault(placed.what.op, {"weight": True, "bias": True})
                     names["bias"] &= bool(placed.what.attributes.get("bias", True))
-    return {op: names for op, names in present.items() if OPS[op].weights is not OPS["add"].weights}
+    return {op: names for op, names in present.items() if OPS[op].weights is not NO_WEIGHTS}
 
 
 def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:

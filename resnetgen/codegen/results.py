@@ -15,7 +15,7 @@ def return_lines(network: Network | None, inputs: Sequence[str], names: Sequence
     if network is None:
         return _single(names[0], inputs)
     count = len(network.outputs)
-    keys = [name or key for name, key, _ in (*network.outputs, *network.train_outputs)]
+    keys = [output.name for output in (*network.outputs, *network.train_outputs)]
     lines: list[str] = []
     if count == 1 and not network.named_outputs:
         lines = _single(names[0], inputs)[:-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnetgen.graph.ir import OpCall, Passes, Placed, Slot
+from resnetgen.graph.ir import OpCall, Passes, Placed, Run, Slot
 from resnetgen.graph.ops import OPS
 
 
@@ -25,9 +25,19 @@ def with_bias(placed: list[Placed]) -> list[Placed]:
     for index, each in enumerate(placed):
         if isinstance(each.what, OpCall) and each.what.attributes.get("bias", True) is None:
             attributes = {**each.what.attributes, "bias": not norms(each.key)}
-            call = OpCall(each.what.op, attributes)
+            call = replace(each.what, attributes=attributes)
             placed[index] = replace(each, what=call)
     return placed
+
+
+def undecided(what: OpCall | tuple[Run, ...] | Passes) -> OpCall | tuple[Run, ...] | Passes:
+    """A convolution whose bias was not written, before its readers are known: where it is spliced."""
+    if not isinstance(what, OpCall) or "bias" in what.terms:
+        return what
+    attribute = OPS[what.op].attributes.get("bias")
+    if attribute is None or attribute.default is not None:
+        return what
+    return replace(what, attributes={**what.attributes, "bias": None})
 
 
 def _is_norm(placed: Placed) -> bool:

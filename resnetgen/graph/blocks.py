@@ -8,7 +8,8 @@ Faults are collected in `Blocks.faults`; what follows from one stays silent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from resnetgen.graph.ir import (
@@ -42,16 +43,30 @@ class Blocks:
     def __init__(self, document: Document) -> None:
         self.tree = document.tree
         self.folders = document.folders
-        self.faults: list[Diagnostic] = []
+        self.found: dict[tuple[str, str, int, int], Diagnostic] = {}
         self.blocks: dict[str, Block | None] = {}
         self.trees: dict[str, Tree] = {"network": document.tree}
+        self.inlines: dict[int, Block | None] = {}
         self.open: list[str] = []  # names of the blocks being elaborated, to find recursion
         self.define = entries(document.tree, "define")
 
     def fault(
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
     ) -> None:
-        self.faults.append(Diagnostic(code, message, span, notes, help))
+        """Records a fault; the same place and code is the same cause."""
+        place = (code, span.file, span.line, span.column)
+        self.found.setdefault(place, Diagnostic(code, message, span, notes, help))
+
+    def add(self, faults: Iterable[Diagnostic]) -> None:
+        """Records faults that another pass found."""
+        for each in faults:
+            assert each.span
+            self.fault(each.code, each.message, each.span, each.help, *each.notes)
+
+    @property
+    def faults(self) -> list[Diagnostic]:
+        """The faults so far."""
+        return list(self.found.values())
 
     # --- blocks
 
@@ -59,10 +74,7 @@ class Blocks:
         """The block of a name: `define`, then files. None if there is none, or it is at fault."""
         if name in self.blocks:
             return self.blocks[name]
-        tree = self.define.get(name)
-        if tree is None:
-            path = library.find_block(name, self.folders)
-            tree = self.read_block(path) if path else None
+        tree = next(self.candidates(name), None)
         if not isinstance(tree, MapTree):
             return None
         self.blocks[name] = None
@@ -74,12 +86,15 @@ class Blocks:
     def read_block(self, path: Path) -> MapTree:
         return read(path, library.shown(path))
 
-    def block_of(self, name: str, tree: MapTree) -> Block | None:
-        self.trees[f"block {name}"] = tree
-        tree = self.extended(tree, [name])
+    def block_of(self, name: str, written: MapTree) -> Block | None:
+        """The block of a tree, with what it extends; None after a fault of its form."""
+        self.trees[f"{len(self.trees)} {name}"] = written
+        tree = self.extended(written, [written])
+        if tree is None:
+            return None
         faults = check_form(tree, BlockForm)
         if faults:
-            self.faults += faults
+            self.add(faults)
             return None
         nodes_tree = tree.entries["nodes"]
         assert isinstance(nodes_tree, MapTree)
@@ -92,8 +107,16 @@ class Blocks:
         }
         for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
             self.check_name(each, span)
+            if each in RESERVED or each.endswith("in_channels"):
+                self.fault("wrong-name", f"`{each}` has a meaning of its own in the language", span)
+        for each_input in items(tree.entries.get("inputs")):
+            self.check_name(each_input.text, each_input.span)
         for each, span in keys(tree, "slots"):
             self.check_shadow(each, span)
+        parts = [entries(tree, part) for part in ("params", "slots", "let")]
+        for each, span in [*keys(tree, "slots"), *keys(tree, "let")]:
+            if sum(each in part for part in parts) > 1:
+                self.fault("duplicate-key", f"the block has two names `{each}`", span)
         nodes: list[BlockNode] = []
         for key, node in nodes_tree.entries.items():
             nodes.append(
@@ -105,41 +128,41 @@ class Blocks:
             output=output if output is not None else "", when=self.optional_term(tree, "when"),
         )  # fmt: skip
 
-    def extended(self, tree: MapTree, seen: list[str]) -> MapTree:
-        """A block over the block that it extends."""
+    def extended(self, tree: MapTree, chain: list[MapTree]) -> MapTree | None:
+        """A block over the block that it extends; None after a fault."""
         base_name = tree.entries.get("extends")
         if not isinstance(base_name, Scalar):
             return tree
-        base = self.define.get(base_name.text) if base_name.text not in seen else None
-        path = (
-            library.find_block(base_name.text, self.folders) if base_name.text not in seen else None
-        )
-        if base is None and path is not None:
-            base = self.read_block(path)
-        if base_name.text in seen:
-            self.fault(
-                "extends-cycle", f"the block `{base_name.text}` extends itself", base_name.span
-            )
-        elif not isinstance(base, MapTree):
-            hint = did_you_mean(base_name.text, [*self.define, *library.block_names(self.folders)])
-            self.fault(
-                "unknown-name", f"there is no block `{base_name.text}`", base_name.span, hint
-            )
-        if not isinstance(base, MapTree):
-            return MapTree(
-                {k: v for k, v in tree.entries.items() if k != "extends"}, tree.keys, tree.span
-            )
-        self.trees[f"block {base_name.text}"] = base
-        inherited = self.extended(base, [*seen, base_name.text])
-        own_doc = "doc" in tree.entries
-        without = {
-            k: v
-            for k, v in inherited.entries.items()
-            if k != "class" and (k != "doc" or not own_doc)
-        }
-        merged = library.merge(MapTree(without, inherited.keys, inherited.span), tree)
-        entries = {k: v for k, v in merged.entries.items() if k != "extends"}
-        return MapTree(entries, merged.keys, tree.span)
+        base = self.base(base_name, chain)
+        inherited = self.extended(base, [*chain, base]) if base else None
+        if base is None or inherited is None:
+            return None
+        self.trees[f"{len(self.trees)} {base_name.text}"] = base
+        dropped = ("class", "doc") if "doc" in tree.entries else ("class",)
+        merged = library.merge(library.without(inherited, *dropped), tree)
+        return library.without(merged, "extends")
+
+    def base(self, name: Scalar, chain: list[MapTree]) -> MapTree | None:
+        """The tree of the block that a block extends: the nearest of that name that is not itself."""
+        found = [tree for tree in self.candidates(name.text) if isinstance(tree, MapTree)]
+        seen = {str(tree.span) for tree in chain}
+        fresh = [tree for tree in found if str(tree.span) not in seen]
+        if fresh:
+            return fresh[0]
+        if found:
+            message = f"the block `{name.text}` extends itself"
+            self.fault("extends-cycle", message, chain[0].entries["extends"].span)
+        else:
+            hint = did_you_mean(name.text, [*self.define, *library.block_names(self.folders)])
+            self.fault("unknown-name", f"there is no block `{name.text}`", name.span, hint)
+        return None
+
+    def candidates(self, name: str) -> Iterator[Tree]:
+        """The trees of a block's name: of `define`, of the files beside the spec, of the library."""
+        if name in self.define:
+            yield self.define[name]
+        for path in library.find_blocks(name, self.folders):
+            yield self.read_block(path)
 
     def params(self, tree: MapTree) -> dict[str, Param]:
         params = {}
@@ -171,7 +194,7 @@ class Blocks:
         known = {*inputs, *(key for node in nodes for key in keys_of(node))}
         keys_seen: dict[str, BlockNode] = {}
         for node in nodes:
-            self.check_reads(node, known)
+            self.check_reads(node, nodes, known)
             for key in keys_of(node):
                 if key in keys_seen or key in inputs:
                     self.fault("duplicate-key", f"there are two nodes `{key}`", node.span)
@@ -214,28 +237,44 @@ class Blocks:
         ]
         order = stable_order(reads)
         if order is None:
-            cycle = find_cycle(reads)
-            path = " -> ".join(nodes[index].key for index in [*cycle, cycle[0]])
-            notes = [
-                Note(f"`{nodes[i].key}` reads {_reading(nodes[i])}", nodes[i].span)
-                for i in cycle[1:]
-            ]
-            self.fault(
-                "cycle",
-                f"the nodes read each other in a circle: {path}",
-                nodes[cycle[0]].span,
-                None,
-                *notes,
-            )
+            self.cycle([nodes[index] for index in find_cycle(reads)])
             return tuple(range(len(nodes)))
         return tuple(order)
 
-    def check_reads(self, node: BlockNode, known: set[str]) -> None:
+    def cycle(self, nodes: list[BlockNode]) -> None:
+        """Tells a circle of nodes, each of which reads the one behind it."""
+        first = nodes[0]
+        after = [*nodes[1:], first]
+        spans = [
+            next(
+                (node.read_spans[key] for key in keys_of(read) if key in node.read_spans), node.span
+            )
+            for node, read in zip(nodes, after, strict=True)
+        ]
+        if len(nodes) == 1:
+            self.fault("cycle", f"`{first.key}` reads itself", spans[0])
+            return
+        path = " -> ".join(node.key for node in [*nodes, first])
+        notes = [
+            Note(f"`{node.key}` reads `{read.key}`", span)
+            for node, read, span in zip(nodes[1:], after[1:], spans[1:], strict=True)
+        ]
+        message = f"the nodes read each other in a circle: {path}"
+        self.fault("cycle", message, spans[0], None, *notes)
+
+    def check_reads(self, node: BlockNode, nodes: Sequence[BlockNode], known: set[str]) -> None:
+        """What a node reads must be computed."""
         for name in (*node.inputs, node.otherwise):
-            if name is not None and name != "none" and name not in known:
-                span = node.read_spans.get(name, node.span)
-                message = f"`{node.key}` reads `{name}`, which nothing computes"
-                self.fault("unknown-value", message, span, did_you_mean(name, known))
+            if name is None or name == "none" or name in known:
+                continue
+            span = node.read_spans.get(name, node.span)
+            stage = next((n.key for n in nodes if n.repeat and name.startswith(f"{n.key}.")), None)
+            if stage:
+                message = f"`{name}` is inside the repeated `{stage}`; only its output can be read"
+                self.fault("unknown-value", message, span, f"read `{stage}`")
+                continue
+            message = f"`{node.key}` reads `{name}`, which nothing computes"
+            self.fault("unknown-value", message, span, did_you_mean(name, known))
 
     # --- nodes
 
@@ -276,9 +315,10 @@ class Blocks:
             stage=stage,
             span=span,
             op_span=binding.span,
+            path_span=path.span if path else span,
+            inputs_span=inputs_tree.span if inputs_tree else span,
             read_spans=read_spans,
         )
-        self.check_arity(node, inputs_tree)
         return node
 
     def path(self, tree: Tree | None, key: str, repeated: bool) -> str:
@@ -293,25 +333,6 @@ class Blocks:
             if reason:
                 self.fault("wrong-name", f"the path `{text}` {reason}", tree.span)
         return text
-
-    def check_arity(self, node: BlockNode, inputs_tree: Tree | None) -> None:
-        span = inputs_tree.span if inputs_tree else node.span
-        count = len(node.inputs)
-        if isinstance(node.target, Op):
-            arity = OPS[node.target.name].arity
-            if arity is None and count < 2:
-                self.fault(
-                    "wrong-inputs",
-                    f"`{node.key}` joins two values or more",
-                    span,
-                    "say `inputs: [a, b]`",
-                )
-            elif arity is not None and count != arity:
-                self.fault("wrong-inputs", f"`{node.key}` takes one input, not {count}", span)
-        elif isinstance(node.target, Block) and count != len(node.target.inputs):
-            wanted = ", ".join(node.target.inputs)
-            message = f"`{node.target.name}` takes {len(node.target.inputs)} inputs ({wanted}), not {count}"
-            self.fault("wrong-inputs", message, span)
 
     def binding(
         self,
@@ -329,9 +350,7 @@ class Blocks:
         assert isinstance(tree, MapTree)
         op = tree.entries.get("op")
         if "nodes" in tree.entries:
-            inline = {k: v for k, v in tree.entries.items() if k in _INLINE_KEYS}
-            block = self.block_of(key, MapTree(inline, tree.keys, key_span))
-            target: Target = block or NONE
+            target: Target = self.inline(key, tree, key_span, node) or NONE
             span = key_span
         elif isinstance(op, Scalar):
             target, span = self.target(op.text, slots, op.span), op.span
@@ -351,6 +370,19 @@ class Blocks:
             if k not in reserved and not (k in _INLINE_KEYS and "nodes" in tree.entries)
         }
         return self.call(target, given, slots, span)
+
+    def inline(self, key: str, tree: MapTree, span: Span, node: bool) -> Block | None:
+        """A block written in place: one block for one place, however often it is called.
+
+        `inputs` of a node say what it reads; several keep their names inside, one is `x`.
+        """
+        place = id(tree.entries["nodes"])
+        if place not in self.inlines:
+            written = {name: each for name, each in tree.entries.items() if name in _INLINE_KEYS}
+            if node and len(items(tree.entries.get("inputs"))) < 2:
+                written.pop("inputs", None)
+            self.inlines[place] = self.block_of(key, MapTree(written, tree.keys, span))
+        return self.inlines[place]
 
     def call(
         self,
@@ -392,9 +424,8 @@ class Blocks:
         else:
             return
         if name not in known:
-            hint = did_you_mean(name, [*known, *RESERVED]) or (
-                f"it has {', '.join(known)}" if known else None
-            )
+            near = known if name in RESERVED else [*known, *RESERVED]
+            hint = did_you_mean(name, near) or (f"it has {', '.join(known)}" if known else None)
             self.fault("unknown-argument", f"{what} `{name}`", span, hint)
 
     def target(self, name: str, slots: tuple[str, ...], span: Span) -> Target:
@@ -467,7 +498,7 @@ class Blocks:
             self.fault("wrong-name", f"`{name}` {reason}", tree.entries[key].span)
 
 
-_INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "extends")
+_INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "class", "extends")
 
 
 def offers(slot: str) -> list[str]:
@@ -479,7 +510,10 @@ def offers(slot: str) -> list[str]:
 
 
 def _default_op(binding: Binding) -> str | None:
-    return binding.target.name if isinstance(binding.target, Op | Block) else None
+    """What a map without `op` refines; a default with arguments must be named anew."""
+    if binding.arguments or not isinstance(binding.target, Op | Block | Slot):
+        return None
+    return binding.target.name
 
 
 def keys_of(node: BlockNode) -> list[str]:
@@ -494,22 +528,9 @@ def names_in(block: Block) -> set[str]:
     return {key for node in block.nodes for key in keys_of(node)}
 
 
-def _reading(node: BlockNode) -> str:
-    return ", ".join(f"`{name}`" for name in node.inputs)
-
-
 def _without_expressions(path: str) -> str:
-    """`stages.<index>` with every `<EXPR>` as a digit, so that the rest can be checked."""
-    text, depth = [], 0
-    for char in path:
-        if char == "<":
-            depth += 1
-            text.append("0")
-        elif char == ">":
-            depth -= 1
-        elif depth == 0:
-            text.append(char)
-    return "".join(text)
+    """`stages.<index>` with every `<EXPR>` as a letter, so that the rest can be checked."""
+    return re.sub(r"<[^<>]*>", "a", path)
 
 
 def entries(tree: MapTree, key: str) -> Mapping[str, Tree]:

@@ -29,14 +29,14 @@ from resnetgen.graph.ir import (
     InitRule,
     Network,
     Op,
+    Output,
     Param,
-    Target,
     Term,
 )
 from resnetgen.graph.ops import AMBIENT, OPS, TensorType
 from resnetgen.language import library
-from resnetgen.language.diagnostics import Span, SpecError, did_you_mean
-from resnetgen.language.expressions import Name
+from resnetgen.language.diagnostics import Diagnostic, SpecError, did_you_mean
+from resnetgen.language.expressions import Name, substitute
 from resnetgen.language.library import Document
 from resnetgen.language.names import wrong_file_name
 from resnetgen.language.reader import MapTree, Scalar, Tree
@@ -52,6 +52,8 @@ _EMPTY: Mapping[str, Tree] = {}
 
 def elaborate(document: Document) -> Network:
     """The symbolic network of a document. Raises SpecError with every fault that was found."""
+    if "block" in document.tree.entries and "network" not in document.tree.entries:
+        raise SpecError([_is_a_block(document.tree)])
     faults = check_form(document.tree, NetworkForm)
     if faults:
         raise SpecError(faults)
@@ -62,6 +64,12 @@ def elaborate(document: Document) -> Network:
     return network
 
 
+def _is_a_block(tree: MapTree) -> Diagnostic:
+    name = text_of(tree, "block")
+    hint = f"name it in a network, `block: {name}`; a network starts with `network: NAME`"
+    return Diagnostic("missing-key", "this is a block, not a network", tree.keys["block"], (), hint)
+
+
 def _network(names: Blocks) -> Network | None:
     tree = names.tree
     name = text_of(tree, "network") or ""
@@ -69,42 +77,51 @@ def _network(names: Blocks) -> Network | None:
     for each, span in keys(tree, "define"):
         names.check_name(each, span)
         names.check_shadow(each, span)
-    ambient = {slot: _ambient(names, slot) for slot in AMBIENT}
-    head = _slot_value(names, "head", DEFAULT_HEAD)
-    root, head = _root(names, name, head)
-    outputs, named = _outputs(names, root)
+    root = _root(names, name)
+    outputs = _outputs(names, root)
+    train_outputs = _output_list(names, root, "train_outputs")
+    ambient = {slot: bound for slot in AMBIENT if (bound := _ambient(names, slot))}
+    init = _init(names)
     if names.faults:
         return None
+    limit = tree.entries.get("output_stride")
     return Network(
         name=name,
         doc=text_of(tree, "doc") or "",
         paper=text_of(tree, "paper"),
         input=_input(tree),
+        input_span=entries(tree, "input")["size"].span,
         root=root,
         ambient=ambient,
         outputs=outputs,
-        named_outputs=named,
-        train_outputs=_output_list(names, root, tree.entries.get("train_outputs"))[0],
-        init=_init(names),
-        output_stride=int(limit) if (limit := text_of(tree, "output_stride")) else None,
+        named_outputs=isinstance(tree.entries.get("outputs"), MapTree),
+        train_outputs=train_outputs,
+        init=init,
+        output_stride=_integer(limit) if limit else None,
+        output_stride_span=limit.span if limit else None,
         digest=library.digest(names.trees),
-        span=tree.keys.get("network", tree.span),
+        span=tree.keys["network"],
     )
 
 
 def _input(tree: MapTree) -> TensorType:
     channels, size = entries(tree, "input")["channels"], entries(tree, "input")["size"]
-    axes = tuple(int(axis.text) for axis in items(size))
-    return TensorType(int(items(channels)[0].text), axes)
+    return TensorType(_integer(channels), tuple(_integer(axis) for axis in items(size)))
 
 
-def _ambient(names: Blocks, slot: str) -> Binding:
+def _integer(tree: Tree) -> int:
+    assert isinstance(tree, Scalar)
+    assert isinstance(tree.value, int)
+    return tree.value
+
+
+def _ambient(names: Blocks, slot: str) -> Binding | None:
+    """What the network binds to an ambient slot; None where a call of it is a fault."""
     default = AMBIENT[slot]
     found = _slot_value(names, slot, default)
-    if found is not None:
-        return found
-    target: Target = Op(default) if default else NONE
-    return Binding(target, {}, {}, names.tree.span)
+    if found is None and default:
+        return Binding(Op(default), {}, {}, names.tree.keys["network"])
+    return found
 
 
 def _slot_value(names: Blocks, key: str, default: str | None) -> Binding | None:
@@ -114,35 +131,37 @@ def _slot_value(names: Blocks, key: str, default: str | None) -> Binding | None:
     return names.binding(tree, (), default, key, names.tree.keys[key])
 
 
-def _root(names: Blocks, name: str, head: Binding | None) -> tuple[Block, Binding | None]:
+def _root(names: Blocks, name: str) -> Block:
     """The network's own block: stem, stages, nodes, head."""
+    tree = names.tree
     nodes: list[BlockNode] = []
-    stem = _slot_value(names, "stem", None)
-    nodes += _spliced(names, "stem", stem, nodes)
-    for key, tree in entries(names.tree, "stages").items():
-        nodes.append(_stage(names, key, tree, nodes))
-    for key, tree in entries(names.tree, "nodes").items():
-        nodes.append(names.node(key, tree, key_of(names.tree, "nodes", key), (), nodes))
-    params = {}
-    if head and isinstance(head.target, Block) and "classes" in head.target.params:
-        default = head.arguments.get("classes", head.target.params["classes"].default)
-        span = default.span if default else head.span
-        params["num_classes"] = Param("num_classes", "int", default)
-        classes = {"classes": Term(Name("num_classes"), span, span)}
-        head = Binding(head.target, {**head.arguments, **classes}, head.slots, head.span)
+    nodes += _spliced(names, "stem", _slot_value(names, "stem", None), nodes)
+    for key, each in entries(tree, "stages").items():
+        nodes.append(_stage(names, key, each, nodes))
+    for key, each in entries(tree, "nodes").items():
+        nodes.append(names.node(key, each, key_of(tree, "nodes", key), (), nodes))
+    let = names.terms(entries(tree, "let"), key_spans(tree, "let"))
+    head, params = _with_classes(_slot_value(names, "head", DEFAULT_HEAD), let)
     nodes += _spliced(names, "head", head, nodes)
-    let = names.terms(entries(names.tree, "let"), key_spans(names.tree, "let"))
-    several = "outputs" in names.tree.entries
-    block = names.block(
-        name,
-        nodes,
-        inputs=("x",),
-        params=params,
-        let=let,
-        output=None if several else "",
-        tree=names.tree,
-    )
-    return block, head
+    output = None if "outputs" in tree.entries else ""
+    return names.block(name, nodes, inputs=("x",), params=params, let=let, output=output, tree=tree)
+
+
+def _with_classes(
+    head: Binding | None, let: Mapping[str, Term]
+) -> tuple[Binding | None, dict[str, Param]]:
+    """A head's `classes` is a parameter of the network, `num_classes`."""
+    if head is None or not isinstance(head.target, Block) or "classes" not in head.target.params:
+        return head, {}
+    given = head.arguments.get("classes", head.target.params["classes"].default)
+    span = given.span if given else head.span
+    classes = Term(Name("num_classes"), span, span)
+    arguments = {**head.arguments, "classes": classes}
+    if given:
+        known = {name: term.expr for name, term in let.items()}
+        given = Term(substitute(given.expr, known), given.span, given.key_span)
+    param = Param("num_classes", "int", given)
+    return Binding(head.target, arguments, head.slots, head.span), {"num_classes": param}
 
 
 def _spliced(
@@ -157,9 +176,22 @@ def _spliced(
     span = names.tree.keys[key]
     path = "." if isinstance(binding.target, Block) else key
     node = BlockNode(
-        key, binding.target, (previous,), binding.arguments, binding.slots,
-        None, None, path, None, None, False, span, binding.span,
-    )  # fmt: skip
+        key=key,
+        target=binding.target,
+        inputs=(previous,),
+        arguments=binding.arguments,
+        slots=binding.slots,
+        when=None,
+        otherwise=None,
+        path=path,
+        role=None,
+        repeat=None,
+        stage=False,
+        span=span,
+        op_span=binding.span,
+        path_span=span,
+        inputs_span=span,
+    )
     return [node]
 
 
@@ -169,46 +201,39 @@ def _stage(names: Blocks, key: str, tree: Tree, before: list[BlockNode]) -> Bloc
     base = names.tree.entries.get("block")
     assert isinstance(tree, MapTree)
     if "op" not in tree.entries:
-        if base is None:
+        if base is None and "nodes" not in tree.entries:
             names.fault("missing-key", f"`{key}` has no `op`, and the network no `block`", span)
             base = Scalar("identity", "identity", span, False)
-        merged = library.merge_value(base, tree)
+        merged = library.merge_value(base, tree) if base else tree
         assert isinstance(merged, MapTree)
         tree = MapTree(merged.entries, merged.keys, merged.span)
     return names.node(key, tree, span, (), before, stage=True)
 
 
-def _outputs(names: Blocks, root: Block) -> tuple[tuple[tuple[str | None, str, Span], ...], bool]:
-    tree = names.tree.entries.get("outputs")
-    if tree is None:
-        if not root.nodes:
-            names.fault("missing-key", "the network has no nodes", root.span)
-            return (), False
-        return ((None, root.nodes[-1].key, root.nodes[-1].span),), False
-    return _output_list(names, root, tree)
+def _outputs(names: Blocks, root: Block) -> tuple[Output, ...]:
+    """What the network gives: what `outputs:` says, else its last node."""
+    if "outputs" in names.tree.entries:
+        return _output_list(names, root, "outputs")
+    if root.nodes:
+        last = root.nodes[-1]
+        return (Output(last.key, last.key, last.span),)
+    if not names.faults:
+        names.fault("missing-key", "the network has no nodes", root.span)
+    return ()
 
 
-def _output_list(
-    names: Blocks, root: Block, tree: Tree | None
-) -> tuple[tuple[tuple[str | None, str, Span], ...], bool]:
-    if tree is None:
-        return (), False
-    named = isinstance(tree, MapTree)
-    pairs = (
-        list(tree.entries.items())
-        if isinstance(tree, MapTree)
-        else [(None, t) for t in items(tree)]
-    )
+def _output_list(names: Blocks, root: Block, key: str) -> tuple[Output, ...]:
+    tree = names.tree.entries.get(key)
+    if isinstance(tree, MapTree):
+        pairs = [(name, each) for name, each in tree.entries.items() if isinstance(each, Scalar)]
+    else:
+        pairs = [(each.text, each) for each in items(tree)]
     known = names_in(root)
-    found: list[tuple[str | None, str, Span]] = []
-    for name, each in pairs:
-        if not isinstance(each, Scalar):
-            continue
+    for _, each in pairs:
         if each.text not in known:
             hint = did_you_mean(each.text, known)
             names.fault("unknown-value", f"nothing computes `{each.text}`", each.span, hint)
-        found.append((name, each.text, each.span))
-    return tuple(found), named
+    return tuple(Output(name, each.text, each.span) for name, each in pairs)
 
 
 def _init(names: Blocks) -> Mapping[str, InitRule]:
@@ -237,8 +262,12 @@ def _init_rule(names: Blocks, tree: Tree) -> tuple[str, float | None] | None:
         return (tree.text, None)
     if isinstance(tree, MapTree) and len(tree.entries) == 1:
         ((name, number),) = tree.entries.items()
-        if name in INIT_RULES_OF_A_NUMBER and isinstance(number, Scalar):
-            return (name, float(number.text))
+        if (
+            name in INIT_RULES_OF_A_NUMBER
+            and isinstance(number, Scalar)
+            and isinstance(number.value, int | float)
+        ):
+            return (name, float(number.value))
     known = ", ".join([*INIT_RULES, *(f"{{{rule}: NUMBER}}" for rule in INIT_RULES_OF_A_NUMBER)])
     names.fault(
         "wrong-value",

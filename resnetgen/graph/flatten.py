@@ -8,17 +8,17 @@ the state_dict. Types are filled in by `shapes.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from resnetgen.graph.ir import Graph, Instance, Network, Node, OpCall, Placed
+from resnetgen.graph.ir import Graph, Instance, Network, Node, OpCall, Placed, Run
 from resnetgen.graph.measure import INPUT
-from resnetgen.graph.paths import numbered_paths, trie
+from resnetgen.graph.paths import numbered_paths, shared_paths, trie
 
 
 def flatten(network: Network, root: Instance) -> Graph:
     """The flat graph, without types."""
     walk = _Walk()
-    names = walk.instance(root, {root.block.inputs[0]: INPUT}, "")
+    names = walk.instance(root, {root.block.inputs[0]: INPUT}, Place("", ""))
     outputs = [names[key] for key in root.outputs]
     count = len(network.outputs)
     graph = Graph(
@@ -31,41 +31,53 @@ def flatten(network: Network, root: Instance) -> Graph:
     return _mark_training(_with_registration(graph, registration_order(root)))
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an instance stands: prefixes of names and of module paths, which differ where modules are shared."""
+
+    name: str
+    module: str
+
+
 class _Walk:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
 
-    def instance(self, instance: Instance, names: dict[str, str], prefix: str) -> dict[str, str]:
+    def instance(self, instance: Instance, names: dict[str, str], place: Place) -> dict[str, str]:
         """Emits the ops of an instance; gives the name of each of its values."""
         paths = numbered_paths(instance.placed)
-        seen = [path for own in paths for path in own]
+        shared = shared_paths(paths)
         for index in instance.schedule:
             placed, own = instance.placed[index], paths[index]
+            told = [placed.key if path in shared else path for path in own]
+            places = [
+                Place(place.name + name, place.module + path)
+                for name, path in zip(told, own, strict=True)
+            ]
             if isinstance(placed.what, OpCall):
-                shared = seen.count(own[0]) > 1
-                name = prefix + (placed.key if shared else own[0])
-                self.op(placed, placed.what, names, name, prefix + own[0])
-                names[placed.key] = name
+                names[placed.key] = self.op(placed, placed.what, names, places[0])
             elif isinstance(placed.what, tuple):
-                names[placed.key] = self.blocks(placed, names, [prefix + path for path in own])
+                names[placed.key] = self.blocks(placed, placed.what, names, places)
             else:
                 names[placed.key] = names[placed.inputs[0]]
         return names
 
-    def op(
-        self, placed: Placed, call: OpCall, names: dict[str, str], name: str, module: str
-    ) -> None:
+    def op(self, placed: Placed, call: OpCall, names: dict[str, str], place: Place) -> str:
         inputs = tuple(names[key] for key in placed.inputs)
-        node = Node(name, module, call.op, inputs, call.attributes, 0, 0, placed.node.span)
+        span = placed.node.span
+        node = Node(place.name, place.module, call.op, inputs, call.attributes, 0, 0, span)
         self.nodes.append(node)
+        return place.name
 
-    def blocks(self, placed: Placed, names: dict[str, str], paths: list[str]) -> str:
-        assert isinstance(placed.what, tuple)
+    def blocks(
+        self, placed: Placed, runs: tuple[Run, ...], names: dict[str, str], places: list[Place]
+    ) -> str:
         sources = [names.get(key) for key in placed.inputs]
-        instances = (run.instance for run in placed.what for _ in range(run.count))
-        for path, instance in zip(paths, instances, strict=True):
+        instances = (run.instance for run in runs for _ in range(run.count))
+        for place, instance in zip(places, instances, strict=True):
             pairs = zip(instance.block.inputs, sources, strict=True)
-            inner = self.instance(instance, {key: name for key, name in pairs if name}, f"{path}.")
+            inside = Place(f"{place.name}.", f"{place.module}.")
+            inner = self.instance(instance, {key: name for key, name in pairs if name}, inside)
             sources[0] = inner[instance.outputs[0]]
         assert sources[0] is not None
         return sources[0]

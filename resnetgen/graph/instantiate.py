@@ -5,7 +5,7 @@
 
 What `when`, `identity` and `none` leave out is gone, and so is what does nothing in any instance of
 its block. A stage stops evaluating where its blocks repeat, so depth costs nothing. Non-goals:
-spatial sizes (`shapes.py`), whole networks (`flatten.py`).
+spatial sizes (`measure.py`), whole networks (`flatten.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 from resnetgen.graph.ir import (
     IDENTITY,
-    NONE,
+    STAGE_NAMES,
     Binding,
     Block,
+    BlockNode,
     Bound,
     Instance,
     Network,
@@ -29,36 +30,34 @@ from resnetgen.graph.ir import (
     Target,
     Term,
 )
-from resnetgen.graph.ops import OPS, Flow
-from resnetgen.graph.place import Placing
-from resnetgen.language.diagnostics import Diagnostic, Note, Span, SpecError
+from resnetgen.graph.ops import OPS, Flow, shown
+from resnetgen.graph.paths import conflicts
+from resnetgen.graph.place import Broken, Placing, follow
+from resnetgen.language.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
 from resnetgen.language.expressions import (
     ExpressionError,
     Name,
+    UnknownName,
     Value,
     evaluate,
+    free_names,
 )
 
-MOST_NODES = 200_000  # ops of one network, expanded
 MOST_INSTANCES = 20_000
 DEEPEST = 32  # blocks in blocks
 
-Reference = str | None  # a key, or None for `none`
 Arguments = Mapping[str, tuple[Value, Term | None]]
 
 
 def instantiate(network: Network) -> Instance:
     """The instance of the network's own block. Raises SpecError with every fault found."""
-    first = Walk(network, frozenset())
-    root = first.root()
-    idle = _idle_everywhere(first.instances())
-    if idle and not first.faults:
-        first = Walk(network, idle)
-        root = first.root()
-    if not first.faults:
-        first.check_all_read()
-    if first.faults:
-        raise SpecError(list(first.faults.values()))
+    walk = Walk(network, frozenset())
+    root = walk.root()
+    idle = _idle_everywhere(instances_below(root))
+    if idle:
+        walk = Walk(network, idle)
+        root = walk.root()
+    walk.check(instances_below(root))
     return root
 
 
@@ -84,24 +83,21 @@ def _idle_everywhere(instances: Sequence[Instance]) -> frozenset[tuple[Block, st
 
     Never inside a numbered container, where the numbers of the others would lose their meaning.
     """
-    idle: dict[tuple[int, str], tuple[Block, str]] = {}
-    busy: set[tuple[int, str]] = set()
+    idle: set[tuple[Block, str]] = set()
+    busy: set[tuple[Block, str]] = set()
     for instance in instances:
         for placed in instance.placed:
-            block = instance.block
-            name = (id(block), placed.node.key)
-            if _does_nothing(placed):
-                idle[name] = (block, placed.node.key)
-            else:
-                busy.add(name)
-    return frozenset(node for name, node in idle.items() if name not in busy)
+            if placed.scope is None:
+                kind = idle if _does_nothing(placed) else busy
+                kind.add((instance.block, placed.node.key))
+    return frozenset(idle - busy)
 
 
 def _does_nothing(placed: Placed) -> bool:
     if isinstance(placed.what, Passes):
         return True
     numbered = placed.paths[0].rpartition(".")[2].isdigit()
-    if isinstance(placed.what, OpCall) and not numbered and placed.scope is None:
+    if isinstance(placed.what, OpCall) and not numbered:
         return OPS[placed.what.op].neutral(placed.what.attributes)
     return False
 
@@ -114,33 +110,43 @@ class Walk:
         self.idle = idle
         self.memo: dict[Any, Instance | Passes | None] = {}
         self.faults: dict[Any, Diagnostic] = {}
-        self.ambient = {
-            name: self.bind(binding, {"in_channels": network.input.channels}, {})
-            for name, binding in network.ambient.items()
-        }
         self.depth = 0
-
-    def instances(self) -> list[Instance]:
-        return [each for each in self.memo.values() if isinstance(each, Instance)]
+        self.ambient: dict[str, Bound] = {}
 
     def fault(
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
-    ) -> None:
-        """Records a fault; the same place and code is the same cause."""
-        self.faults.setdefault(
-            (code, span.file, span.line, span.column), Diagnostic(code, message, span, notes, help)
-        )
+    ) -> Broken:
+        """Records a fault, to be raised where nothing can go on; one place has one of a code."""
+        fault = Diagnostic(code, message, span, notes, help)
+        self.faults.setdefault((code, span.file, span.line, span.column), fault)
+        return Broken()
 
     # --- blocks
 
     def root(self) -> Instance:
-        flow = Flow(self.network.input.channels)
-        found = self.block(self.network.root, {}, {}, (flow,), self.network.span)
-        if isinstance(found, Instance):
-            return found
-        if not self.faults:
-            self.fault("unknown-value", "the network computes nothing", self.network.span)
-        raise SpecError(list(self.faults.values()))
+        """The instance of the network. Raises SpecError."""
+        network = self.network
+        flow = Flow(network.input.channels)
+        try:
+            values = self.let(network)
+            for name, binding in network.ambient.items():
+                self.ambient[name] = self.bind(binding, values, {}, {})
+            found = self.block(network.root, {}, {}, (flow,), network.span)
+            if not isinstance(found, Instance):
+                self.fault("no-value", "the network computes nothing", network.span)
+        except Broken:
+            found = None
+        if self.faults or not isinstance(found, Instance):
+            raise SpecError(self.faults.values())
+        return found
+
+    def let(self, network: Network) -> dict[str, Value]:
+        """The network's own `let`, which its ambient slots may read."""
+        values: dict[str, Value] = {"in_channels": network.input.channels}
+        for name, term in network.root.let.items():
+            values[name] = self.value(term, values)
+        del values["in_channels"]
+        return values
 
     def block(
         self,
@@ -149,22 +155,21 @@ class Walk:
         slots: Mapping[str, Bound],
         flows: tuple[Flow | None, ...],
         span: Span,
-    ) -> Instance | Passes | None:
-        """The instance of a call; IDENTITY where the block's `when` is false, None after a fault."""
-        key = (
-            id(block),
-            tuple((name, value) for name, (value, _) in arguments.items()),
-            tuple(slots.items()),
-            flows,
-        )
+        caller: BlockNode | None = None,
+    ) -> Instance | Passes:
+        """The instance of a call; IDENTITY where the block's `when` is false. Raises Broken."""
+        numbers = tuple((name, type(value), value) for name, (value, _) in arguments.items())
+        key = (id(block), numbers, tuple(slots.items()), flows)
         if key not in self.memo:
             if self.depth > DEEPEST or len(self.memo) > MOST_INSTANCES:
-                self.fault("limit", "too many different blocks, or blocks in blocks", span)
-                return None
+                raise self.fault("limit", "too many different blocks, or blocks in blocks", span)
             self.depth += 1
-            self.memo[key] = self.fresh(block, arguments, slots, flows, span)
+            self.memo[key] = self.fresh(block, arguments, slots, flows, span, caller)
             self.depth -= 1
-        return self.memo[key]
+        found = self.memo[key]
+        if found is None:
+            raise Broken
+        return found
 
     def fresh(
         self,
@@ -173,81 +178,118 @@ class Walk:
         slots: Mapping[str, Bound],
         flows: tuple[Flow | None, ...],
         span: Span,
+        caller: BlockNode | None,
     ) -> Instance | Passes | None:
-        values = self.environment(block, arguments, flows, span)
-        if values is None:
+        try:
+            values = self.environment(block, arguments, flows, span, caller)
+            if block.when and not self.value(block.when, values):
+                return IDENTITY
+            own = {name: slots.get(name) for name in block.slots}
+            bound = {
+                name: given or self.bind(block.slots[name], values, {}, {})
+                for name, given in own.items()
+            }
+            origins = {name: term for name, (_, term) in arguments.items() if term}
+            inputs = dict(zip(block.inputs, flows, strict=True))
+            return Placing(self, block, values, bound, inputs, origins).instance(
+                frozenset(arguments)
+            )
+        except Broken:
             return None
-        if block.when and not self.value(block.when, values):
-            return IDENTITY
-        bound = {
-            name: slots.get(name) or self.bind(each, values, {})
-            for name, each in block.slots.items()
-        }
-        body = Placing(self, block, values, bound, dict(zip(block.inputs, flows, strict=True)))
-        return body.instance(frozenset(arguments))
 
     def environment(
-        self, block: Block, arguments: Arguments, flows: tuple[Flow | None, ...], span: Span
-    ) -> dict[str, Value] | None:
+        self,
+        block: Block,
+        arguments: Arguments,
+        flows: tuple[Flow | None, ...],
+        span: Span,
+        caller: BlockNode | None,
+    ) -> dict[str, Value]:
         """Parameters, `let` and channels of one instance, evaluated in order."""
         values: dict[str, Value] = {}
         for index, (name, flow) in enumerate(zip(block.inputs, flows, strict=True)):
-            values["in_channels" if index == 0 else f"{name}_channels"] = (
-                flow.channels if flow else 0
-            )
+            channels = flow.channels if flow else 0
+            values["in_channels" if index == 0 else f"{name}_channels"] = channels
         for name, param in block.params.items():
             if name in arguments:
                 value, term = arguments[name]
                 wrong = _wrong_argument(param.kind, value)
                 if wrong:
-                    self.fault(
-                        "wrong-value",
-                        f"`{name}` of `{block.name}` {wrong}",
-                        term.span if term else span,
-                    )
-                    return None
+                    message = f"`{name}` of `{block.name}` {wrong}"
+                    raise self.fault("wrong-value", message, term.span if term else span)
                 values[name] = value
             elif param.default is not None:
                 values[name] = self.value(param.default, values)
             else:
-                message = f"the block `{block.name}` needs `{name}`"
-                self.fault("missing-argument", message, span, f"say `{name}: ...` here")
-                return None
+                raise self.missing(block, name, span, caller)
         for name, term in block.let.items():
             values[name] = self.value(term, values)
         return values
 
+    def missing(self, block: Block, name: str, span: Span, caller: BlockNode | None) -> Broken:
+        """A required parameter is missing: of a stage, or of a call."""
+        message = f"the block `{block.name}` needs `{name}`"
+        if caller and caller.stage:
+            note = Note(f"`{block.name}` is named here", span)
+            hint = f"say `{name}: ...` in `{caller.key}`"
+            return self.fault("missing-argument", message, caller.span, hint, note)
+        kind = {"bool": "true or false", "int": "an integer", "float": "a number"}
+        wanted = kind.get(block.params[name].kind or "", "...")
+        hint = f"say `{{op: {block.name}, {name}: {wanted}}}`"
+        return self.fault("missing-argument", message, span, hint)
+
     # --- values and slots
 
     def value(self, term: Term, values: Mapping[str, Value]) -> Value:
-        """The value of an expression; 1 after a fault, which is recorded."""
+        """The value of an expression. Raises Broken."""
         try:
             return evaluate(term.expr, values)
+        except UnknownName as error:
+            name = error.name
+            hint = did_you_mean(name, values)
+            if name in STAGE_NAMES:
+                hint = f"only a stage knows `{name}`; give the block a parameter that it passes on"
+            elif not hint and values:
+                hint = f"there are {', '.join(f'`{each}`' for each in values)}"
+            raise self.fault("expression", str(error), term.span, hint) from None
         except ExpressionError as error:
-            known = ", ".join(f"`{name}`" for name in values)
-            hint = f"there are {known}" if "there is no `" in str(error) and known else None
-            self.fault("expression", str(error), term.span, hint)
-            return 1
+            read = [name for name in dict.fromkeys(free_names(term.expr)) if name in values]
+            told = ", ".join(f"`{name}` is {shown(values[name])}" for name in read)
+            notes = [Note(told)] if told else []
+            raise self.fault("expression", str(error), term.span, None, *notes) from None
 
     def bind(
-        self, binding: Binding, values: Mapping[str, Value], slots: Mapping[str, Bound]
+        self,
+        binding: Binding,
+        values: Mapping[str, Value],
+        slots: Mapping[str, Bound],
+        origins: Mapping[str, Term],
     ) -> Bound:
-        """A slot's content with the values of its arguments."""
-        if isinstance(binding.target, Slot):
-            inner = (
-                slots.get(binding.target.name)
-                or self.ambient.get(binding.target.name)
-                or Bound(NONE)
-            )
-            target, given = inner.target, dict(inner.arguments)
-            below = dict(inner.slots)
-        else:
-            target, given, below = binding.target, {}, {}
+        """A slot's content with the values of its arguments. Raises Broken."""
+        base = Bound(binding.target) if not isinstance(binding.target, Slot) else None
+        if base is None:
+            assert isinstance(binding.target, Slot)
+            name = binding.target.name
+            base = slots.get(name) or self.ambient.get(name)
+            if base is None:
+                raise self.unbound(name, binding.span)
+        given, below, terms = dict(base.arguments), dict(base.slots), dict(base.terms)
         for name, term in binding.arguments.items():
-            given[name] = self.argument(target, name, term, values)
+            given[name] = self.argument(base.target, name, term, values)
+            terms[name] = follow(term, origins)
         for name, each in binding.slots.items():
-            below[name] = self.bind(each, values, slots)
-        return Bound(target, tuple(given.items()), tuple(below.items()))
+            below[name] = self.bind(each, values, slots, origins)
+        return Bound(base.target, tuple(given.items()), tuple(below.items()), terms, binding.span)
+
+    def unbound(self, slot: str, span: Span) -> Broken:
+        """A block calls an ambient slot that the network does not bind: the shortcut."""
+        message = f"a block calls `{slot}`, and the network does not bind it"
+        hint = (
+            "say `shortcut: projection` (option B), `shortcut: {op: zero_pad, centred: false}` "
+            "(option A), or `shortcut: none` (a plain network)"
+        )
+        note = Note("called here", span)
+        return self.fault("missing-key", message, self.network.span, hint, note)
 
     def argument(self, target: Target, name: str, term: Term, values: Mapping[str, Value]) -> Value:
         """An argument's value; of an attribute that takes a word, the word."""
@@ -257,35 +299,54 @@ class Walk:
                 return term.expr.id
         return self.value(term, values)
 
-    def check_all_read(self) -> None:
-        """A node that nothing reads is a fault: it would hold weights that never train."""
-        unread: dict[tuple[int, str], tuple[Instance, Placed]] = {}
-        read: set[tuple[int, str]] = set()
-        for instance in self.instances():
-            names = {name for placed in instance.placed for name in placed.inputs} | set(
-                instance.outputs
-            )
-            for placed in instance.placed:
-                key = (id(instance.block), placed.key)
-                if placed.key in names:
-                    read.add(key)
-                else:
-                    unread[key] = (instance, placed)
-        for key, (instance, placed) in unread.items():
-            if key not in read:
-                self.unread(instance, placed)
+    # --- what must hold of the whole
+
+    def check(self, instances: Sequence[Instance]) -> None:
+        """Every value is read, every module has a path of its own. Raises SpecError."""
+        for instance in instances:
+            for placed, other, reason in conflicts(instance):
+                notes = [Note(f"`{other.key}` stands here", other.node.span)]
+                hint = "give each a path of its own; only equal nodes without weights share one"
+                self.fault("module-path", reason, placed.node.path_span, hint, *notes)
+        for instance, placed in _unread(instances):
+            self.unread(instance, placed)
+        if self.faults:
+            raise SpecError(self.faults.values())
 
     def unread(self, instance: Instance, placed: Placed) -> None:
+        """A node that nothing reads is a fault: it would hold weights that never train."""
+        own = [node for node in instance.block.nodes if node.key == placed.group]
+        if own and placed.scope is not None:
+            message = f"nothing reads the {placed.group}"
+            hint = f"say `{placed.group}: none`, or name `{placed.key}` in `outputs:`"
+            span, outputs = own[0].op_span, self.network.outputs
+            if span.source is not self.network.span.source and outputs:
+                span = outputs[0].span
+            self.fault("unread", message, span, hint, Note("written here", own[0].op_span))
+            return
         what = "stage" if placed.node.stage else "node"
         hint = "name it in `inputs:`, `output:` or `outputs:`, or take it out"
-        if instance.block is self.network.root:
-            hint = "name it in `inputs:` or `outputs:`, or take it out (the head with `head: none`)"
         self.fault("unread", f"nothing reads the {what} `{placed.key}`", placed.node.span, hint)
+
+
+def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, Placed]]:
+    """The nodes that nothing reads in any instance of their block."""
+    unread: dict[tuple[int, str], tuple[Instance, Placed]] = {}
+    read: set[tuple[int, str]] = set()
+    for instance in instances:
+        names = {name for placed in instance.placed for name in placed.inputs}
+        for placed in instance.placed:
+            key = (id(instance.block), placed.key)
+            if placed.key in names or placed.key in instance.outputs:
+                read.add(key)
+            else:
+                unread[key] = (instance, placed)
+    return [found for key, found in unread.items() if key not in read]
 
 
 def _wrong_argument(kind: str | None, value: Value) -> str | None:
     wanted = {"int": (int,), "float": (int, float), "bool": (bool,)}
-    if kind is None or (type(value) in wanted[kind]):
+    if kind is None or type(value) in wanted[kind]:
         return None
     name = {"int": "an integer", "float": "a number", "bool": "true or false"}[kind]
-    return f"must be {name}, not `{value}`"
+    return f"must be {name}, not `{shown(value)}`"

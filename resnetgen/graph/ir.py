@@ -87,6 +87,8 @@ class BlockNode:
     stage: bool  # it counts in `position` and `total`
     span: Span
     op_span: Span
+    path_span: Span
+    inputs_span: Span
     read_spans: Mapping[str, Span] = field(default_factory=dict)
 
 
@@ -129,6 +131,8 @@ class Bound:
     target: Op | Block | Passes | Nothing
     arguments: tuple[tuple[str, Value], ...] = ()
     slots: tuple[tuple[str, Bound], ...] = ()
+    terms: Mapping[str, Term] = field(default_factory=dict, compare=False)  # of the arguments
+    span: Span | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +141,7 @@ class OpCall:
 
     op: str
     attributes: Mapping[str, Any]
+    terms: Mapping[str, Term] = field(default_factory=dict)  # where they were written
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +199,15 @@ class InitRule:
     span: Span | None
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result of the network: its name, and the key of the node that computes it."""
+
+    name: str
+    key: str
+    span: Span
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
     """A network: the block that is its body, and what holds for all blocks in it."""
@@ -204,11 +218,13 @@ class Network:
     input: TensorType
     root: Block
     ambient: Mapping[str, Binding]
-    outputs: tuple[tuple[str | None, str, Span], ...]  # (name in a dict or None, key, where)
-    named_outputs: bool
-    train_outputs: tuple[tuple[str | None, str, Span], ...]
+    outputs: tuple[Output, ...]
+    named_outputs: bool  # a dict, not a tuple
+    train_outputs: tuple[Output, ...]  # further results, in training only
     init: Mapping[str, InitRule]
     output_stride: int | None
+    output_stride_span: Span | None
+    input_span: Span
     digest: str  # of the whole text that gave it meaning
     span: Span
 

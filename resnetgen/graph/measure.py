@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from resnetgen.graph.ir import Instance, Network, OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS, ShapeError, TensorType
-from resnetgen.graph.paths import numbered_paths
+from resnetgen.graph.paths import numbered_paths, shared_paths
 from resnetgen.graph.stories import Frame, shape_fault
 from resnetgen.language.diagnostics import Diagnostic, SpecError
 
@@ -144,7 +144,7 @@ class _Walk:
             try:
                 return op_step(placed, placed.what, known)
             except ShapeError as error:
-                fault = shape_fault(self.network, instance, placed, types, frames, str(error))
+                fault = shape_fault(self.network, instance, placed, types, frames, error)
                 span = fault.span or placed.node.span
                 self.faults.setdefault(
                     (placed.node.span.file, placed.node.span.line, placed.node.span.column), fault
@@ -215,7 +215,7 @@ def _held(step: Step) -> Step:
 def rows_by_node(measured: Measured, prefix: str = "", group: str = "") -> Iterator[Row]:
     """Every op of the network, in order of registration of blocks and of execution within them."""
     paths = numbered_paths(measured.instance.placed)
-    shared = _shared_paths(paths)
+    shared = shared_paths(paths)
     for index in measured.instance.schedule:
         step, own = measured.steps[index], paths[index]
         inner = group or step.placed.group or step.placed.key
@@ -225,7 +225,8 @@ def rows_by_node(measured: Measured, prefix: str = "", group: str = "") -> Itera
         at = 0
         for block, count in step.blocks:
             for _ in range(count):
-                yield from rows_by_node(block, f"{prefix}{own[at]}.", inner)
+                below = step.placed.key if own[at] in shared else own[at]
+                yield from rows_by_node(block, f"{prefix}{below}.", inner)
                 at += 1
 
 
@@ -264,8 +265,3 @@ def _kind(step: Step) -> str:
     if step.blocks:
         return step.blocks[-1][0].instance.block.name
     return step.placed.what.op if isinstance(step.placed.what, OpCall) else ""
-
-
-def _shared_paths(paths: tuple[tuple[str, ...], ...]) -> set[str]:
-    seen: set[str] = set()
-    return {path for own in paths for path in own if path in seen or seen.add(path)}  # type: ignore[func-returns-value]

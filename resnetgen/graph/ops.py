@@ -13,11 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resnetgen.language.expressions import Expr, Value
+from resnetgen.language.expressions import Value
 
 
 class ShapeError(ValueError):
-    """Why an op cannot take its inputs, in the field's words."""
+    """Why an op cannot take its inputs, in the field's words, and what would mend it.
+
+    `too_small`: the input of the network may be at fault.
+    """
+
+    def __init__(self, reason: str, help: str | None = None, *, too_small: bool = False) -> None:
+        super().__init__(reason)
+        self.help = help
+        self.too_small = too_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,11 @@ class TorchFunction:
     uses_torch: bool = False
 
 
+def NO_WEIGHTS(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:  # noqa: N802
+    """The weights of an op that holds none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """All facts of one op."""
@@ -128,7 +141,7 @@ class OpDef:
     arity: int | None = 1  # None: two or more, a join
     flow: Callable[[Attributes, Sequence[Flow], int], Flow] = lambda a, flows, axes: flows[0]
     shape: Callable[[Attributes, Sequence[TensorType]], TensorType] = lambda a, types: types[0]
-    weights: Callable[[Attributes, int, int], tuple[Weight, ...]] = lambda a, channels, axes: ()
+    weights: Callable[[Attributes, int, int], tuple[Weight, ...]] = NO_WEIGHTS
     macs: Callable[[Attributes, TensorType, TensorType], int] = lambda a, source, result: 0
     stride: Callable[[Attributes], float] = lambda a: 1  # how far it reduces the resolution
     neutral: Callable[[Attributes], bool] = lambda a: False  # True: it computes the identity
@@ -194,7 +207,8 @@ def _window_axis(
     reach = dilation * (kernel - 1) + 1
     room = size + 2 * padding - reach
     if room < 0:
-        raise ShapeError(f"a kernel that spans {reach} does not fit into {size} + 2 x {padding}")
+        what = f"a kernel of {kernel}" if dilation == 1 else f"a dilated kernel that spans {reach}"
+        raise ShapeError(f"{what} does not fit into {size} (padding {padding})", too_small=True)
     if not ceil:
         return room // stride + 1
     windows = -(-room // stride) + 1
@@ -237,7 +251,8 @@ def _convolution_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) 
 
 def _linear_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     if types[0].size:
-        raise ShapeError(f"a linear layer needs a flattened input, and this one is {types[0]}")
+        reason = f"a linear layer needs a flattened input, and this one is {types[0]}"
+        raise ShapeError(reason, "put `{op: flatten}` before it")
     return TensorType(attributes["out"], ())
 
 
@@ -277,6 +292,16 @@ def _pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorTy
     return TensorType(source.channels, _window(attributes, source, attributes["ceil"]))
 
 
+def _avg_pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    (source,) = types
+    axes = len(source.size)
+    kernel = per_axis(attributes["kernel"], axes)
+    if axes == 3 and any(size < tap for size, tap in zip(source.size, kernel, strict=True)):
+        reason = f"torch refuses an average over {kernel} of a smaller input, {source}"
+        raise ShapeError(reason, too_small=True)
+    return _pool_shape(attributes, types)
+
+
 def _adaptive_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     source = _spatial(attributes, types)
     return TensorType(source.channels, per_axis(attributes["size"], len(source.size)))
@@ -290,7 +315,8 @@ def _global_shape(attributes: Attributes, types: Sequence[TensorType]) -> Tensor
 def _flatten_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
     (flow,) = flows
     if flow.positions is None:
-        raise ShapeError("the number of values depends on the input size here")
+        reason = "the number of values depends on the input size here"
+        raise ShapeError(reason, "put `global_avg_pool` or `adaptive_avg_pool` before it")
     return Flow(flow.channels * flow.positions, 1)
 
 
@@ -309,14 +335,17 @@ def _broadcast_shape(attributes: Attributes, types: Sequence[TensorType]) -> Ten
 def _add_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     for other in types[1:]:
         if other.shape != types[0].shape:
-            raise ShapeError(f"cannot add {types[0]} to {other}")
+            same_size = other.size == types[0].size
+            help = None if same_size else "let both paths stride alike, or `resize` the smaller"
+            raise ShapeError(f"cannot add {types[0]} to {other}", help)
     return types[0]
 
 
 def _concat_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     for other in types[1:]:
         if other.size != types[0].size:
-            raise ShapeError(f"cannot concatenate {types[0]} and {other}: the sizes differ")
+            reason = f"cannot concatenate {types[0]} and {other}: the sizes differ"
+            raise ShapeError(reason, "let both paths stride alike, or `resize` the smaller")
     return TensorType(sum(each.channels for each in types), types[0].size)
 
 
@@ -336,6 +365,11 @@ def _subsample_shape(attributes: Attributes, types: Sequence[TensorType]) -> Ten
 
 def _pad_channels(attributes: Attributes, channels: Any) -> Any:
     return channels + attributes["front"] + attributes["back"]
+
+
+def _pad_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = _spatial(attributes, types)
+    return TensorType(_pad_channels(attributes, source.channels), source.size)
 
 
 def _blur_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -544,7 +578,7 @@ OPS: Mapping[str, OpDef] = {
             "count_pad": Attribute("bool", True, "count the padding in the mean"),
         },
         flow=lambda a, flows, axes: Flow(flows[0].channels),
-        shape=_pool_shape,
+        shape=_avg_pool_shape,
         stride=lambda a: _largest(a["stride"]),
     ),
     "adaptive_avg_pool": OpDef(
@@ -641,7 +675,7 @@ OPS: Mapping[str, OpDef] = {
             "back": Attribute("int", 0, "zero channels after", least=0),
         },
         flow=lambda a, flows, axes: Flow(_pad_channels(a, flows[0].channels), flows[0].positions),
-        shape=lambda a, types: TensorType(_pad_channels(a, types[0].channels), types[0].size),
+        shape=_pad_shape,
         neutral=lambda a: a["front"] == 0 and a["back"] == 0,
     ),
     "resize": OpDef(
@@ -688,7 +722,14 @@ def complete(op: OpDef, given: Mapping[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-def wrong_value(attribute: Attribute, value: Value | Expr, axes: int) -> str | None:
+def shown(value: Value) -> str:
+    """A value as it is written in a spec."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(shown(each) for each in value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def wrong_value(attribute: Attribute, value: Value, axes: int) -> str | None:
     """Why a value does not suit an attribute; None if it does."""
     kinds: dict[str, Callable[[Any], bool]] = {
         "int": lambda v: type(v) is int,
@@ -707,7 +748,7 @@ def wrong_value(attribute: Attribute, value: Value | Expr, axes: int) -> str | N
         "axes": "an integer, or a list of one for each axis",
     }
     if not kinds[attribute.kind](value):
-        return f"must be {wanted[attribute.kind]}, not `{value}`"
+        return f"must be {wanted[attribute.kind]}, not `{shown(value)}`"
     if isinstance(value, tuple) and len(value) != axes:
         return f"has {len(value)} values, and the network has {axes} spatial axes"
     for number in value if isinstance(value, tuple) else (value,):

@@ -9,10 +9,12 @@ is the order of the state_dict.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from resnetgen.graph.ir import Instance, OpCall, Passes, Placed
+from resnetgen.graph.ir import Instance, OpCall, Placed
+from resnetgen.graph.ops import NO_WEIGHTS, OPS
 
 
 @dataclass(slots=True)
@@ -61,39 +63,49 @@ def trie(placed: Sequence[Placed], paths: Sequence[Sequence[str]]) -> Trie:
     return root
 
 
-def conflict(instance: Instance) -> tuple[Placed, str] | None:
-    """A placed node whose module path another one has too, or lies inside; and why that cannot be.
+def conflicts(instance: Instance) -> Iterator[tuple[Placed, Placed, str]]:
+    """Placed nodes whose module path another one has too, or lies inside; and why that cannot be.
 
     Equal nodes without weights may share a path: they are one module (`as: relu`).
     """
     paths = numbered_paths(instance.placed)
     owners: dict[str, Placed] = {}
     for placed, own in zip(instance.placed, paths, strict=True):
-        for path in own:
-            if path in owners and not _shareable(owners[path], placed):
-                return (
-                    placed,
-                    f"`{owners[path].key}` and `{placed.key}` are both the module `{path}`",
-                )
-            owners[path] = placed
+        for number, path in enumerate(own):
+            other = owners.setdefault(path, placed)
+            twice = path in own[:number]
+            if twice or (other is not placed and not _shareable(other, placed)):
+                reason = f"`{other.key}` and `{placed.key}` are both the module `{path}`"
+                yield placed, other, f"all blocks are the module `{path}`" if twice else reason
     for path, placed in owners.items():
-        components = path.split(".")
-        for length in range(1, len(components)):
-            outer = ".".join(components[:length])
+        for length in range(1, path.count(".") + 1):
+            outer = ".".join(path.split(".")[:length])
             if outer in owners:
-                return (
-                    placed,
-                    f"the module `{path}` lies inside `{outer}`, which is not a container",
-                )
-    return None
+                reason = f"the module `{path}` lies inside `{outer}`, which is not a container"
+                yield placed, owners[outer], reason
+
+
+def shared_paths(paths: Sequence[Sequence[str]]) -> frozenset[str]:
+    """The paths that several nodes have: their nodes are named by their keys."""
+    counts = Counter(path for own in paths for path in own)
+    return frozenset(path for path, count in counts.items() if count > 1)
 
 
 def _shareable(one: Placed, other: Placed) -> bool:
-    if not isinstance(one.what, OpCall) or not isinstance(other.what, OpCall):
-        return isinstance(one.what, Passes) and isinstance(other.what, Passes)
-    from resnetgen.graph.ops import OPS
+    if isinstance(one.what, OpCall) and isinstance(other.what, OpCall):
+        same = one.what.op == other.what.op and one.what.attributes == other.what.attributes
+        return same and OPS[one.what.op].weights is NO_WEIGHTS
+    if isinstance(one.what, tuple) and isinstance(other.what, tuple):
+        blocks = {id(run.instance): run.instance for run in (*one.what, *other.what)}
+        return len(blocks) == 1 and all(_is_stateless(each) for each in blocks.values())
+    return False
 
-    stateless = not OPS[one.what.op].weights({**one.what.attributes, "out": 1}, 1, 1)
-    return (
-        stateless and one.what.op == other.what.op and one.what.attributes == other.what.attributes
-    )
+
+def _is_stateless(instance: Instance) -> bool:
+    for placed in instance.placed:
+        if isinstance(placed.what, OpCall) and OPS[placed.what.op].weights is not NO_WEIGHTS:
+            return False
+        runs = placed.what if isinstance(placed.what, tuple) else ()
+        if not all(_is_stateless(run.instance) for run in runs):
+            return False
+    return True

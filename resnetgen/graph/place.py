@@ -32,13 +32,25 @@ from resnetgen.graph.ir import (
 )
 from resnetgen.graph.ops import AMBIENT, OPS, Flow, ShapeError, complete, wrong_value
 from resnetgen.graph.order import stable_order
-from resnetgen.language.diagnostics import did_you_mean
-from resnetgen.language.expressions import ExpressionError, Value, evaluate, parse
+from resnetgen.language.diagnostics import Note, did_you_mean
+from resnetgen.language.expressions import (
+    ExpressionError,
+    Name,
+    UnknownName,
+    Value,
+    evaluate,
+    parse,
+)
+from resnetgen.language.names import wrong_key
 
 if TYPE_CHECKING:
     from resnetgen.graph.instantiate import Arguments, Walk
 
 Reference = str | None  # a key, or None for `none`
+
+
+class Broken(Exception):
+    """A fault has been recorded; what follows from it stays silent."""
 
 
 class Placing:
@@ -51,12 +63,14 @@ class Placing:
         values: dict[str, Value],
         slots: Mapping[str, Bound],
         inputs: Mapping[str, Flow | None],
+        origins: Mapping[str, Term],
     ) -> None:
         self.walk = walk
         self.block = block
         self.values = values
         self.slots = slots
         self.inputs = inputs
+        self.origins = origins  # where the arguments were written
         self.flows: dict[str, Flow] = {name: flow for name, flow in inputs.items() if flow}
         self.where: dict[str, Reference] = {
             name: name if flow else None for name, flow in inputs.items()
@@ -76,9 +90,8 @@ class Placing:
         outputs = self.outputs()
         size = sum(_size(each) for each in placed)
         if size > stages.MOST_NODES:
-            message = f"the network has more than {stages.MOST_NODES} ops"
-            self.walk.fault("limit", message, self.block.span)
-        if len(self.walk.faults) > before:
+            self.too_many(placed)
+        if len(self.walk.faults) > before or self.broken:
             return None
         return Instance(
             block=self.block,
@@ -93,11 +106,21 @@ class Placing:
             size=size,
         )
 
+    def too_many(self, placed: Sequence[Placed]) -> None:
+        """The network is too long: the stage that is longest is told."""
+        largest = max(placed, key=_size)
+        term = largest.node.repeat
+        message = (
+            f"{_size(largest)} ops in `{largest.key}`; a network has at most {stages.MOST_NODES}"
+        )
+        self.walk.fault("limit", message, term.span if term else largest.node.span)
+
     def outputs(self) -> tuple[str, ...]:
         """The keys of the values that the block gives."""
         network = self.walk.network
         if self.block is network.root:
-            named = [(key, span) for _, key, span in (*network.outputs, *network.train_outputs)]
+            given = (*network.outputs, *network.train_outputs)
+            named = [(output.key, output.span) for output in given]
         else:
             named = [(self.block.output or "", self.block.span)]
         for key, span in named:
@@ -110,20 +133,16 @@ class Placing:
     def visit(self, index: int, node: BlockNode) -> None:
         """Places a node, or says which value stands in its place."""
         passes = node.otherwise or node.inputs[0]
-        if self.broken & {*node.inputs, passes}:
-            self.break_off(node)
-        elif (self.block, node.key) in self.walk.idle or self.is_left_out(node):
-            self.where[node.key] = self.where.get(passes)
-        else:
-            before = len(self.walk.faults)
-            self.resolve(index, node, passes)
-            if len(self.walk.faults) > before:
-                self.break_off(node)
-
-    def break_off(self, node: BlockNode) -> None:
-        """After a fault: what follows from it stays silent."""
-        self.broken.add(node.key)
-        self.where.setdefault(node.key, self.block.inputs[0])
+        try:
+            if self.broken & {*node.inputs, passes}:
+                raise Broken
+            if (self.block, node.key) in self.walk.idle or self.is_left_out(node):
+                self.where[node.key] = self.where.get(passes)
+            else:
+                self.resolve(index, node, passes)
+        except Broken:
+            self.broken.add(node.key)
+            self.where.setdefault(node.key, self.block.inputs[0])
 
     def is_left_out(self, node: BlockNode) -> bool:
         return node.when is not None and not self.walk.value(node.when, self.values)
@@ -141,7 +160,11 @@ class Placing:
     def bound(self, node: BlockNode) -> Bound:
         if not isinstance(node.target, Slot):
             return Bound(node.target)
-        return self.slots.get(node.target.name) or self.walk.ambient[node.target.name]
+        name = node.target.name
+        bound = self.slots.get(name) or self.walk.ambient.get(name)
+        if bound is None:
+            raise self.walk.unbound(name, node.op_span)
+        return bound
 
     def pass_on(self, index: int, node: BlockNode, passes: str) -> None:
         """Leaves a node out; a call through a slot may do something in another instance."""
@@ -154,6 +177,7 @@ class Placing:
 
     def operands(self, node: BlockNode, bound: Bound) -> tuple[Reference, ...] | None:
         """The values that a node reads. Joins drop `none`, and pass a single value on."""
+        self.check_arity(node, bound)
         inputs = tuple(None if name == "none" else self.where.get(name) for name in node.inputs)
         if isinstance(bound.target, Block) and inputs[0] is not None:
             return inputs
@@ -165,11 +189,43 @@ class Placing:
             return None
         if len(present) == len(inputs):
             return present
-        gone = node.inputs[inputs.index(None)]
+        raise self.no_value(node, node.inputs[inputs.index(None)])
+
+    def check_arity(self, node: BlockNode, bound: Bound) -> None:
+        """The number of inputs that a node reads is that of what it calls."""
+        count, span = len(node.inputs), node.inputs_span
+        if isinstance(bound.target, Block):
+            wanted = bound.target.inputs
+            if count != len(wanted):
+                names = ", ".join(wanted)
+                message = f"`{bound.target.name}` takes {len(wanted)} inputs ({names}), not {count}"
+                raise self.walk.fault("wrong-inputs", message, span)
+            return
+        assert isinstance(bound.target, Op)
+        arity = OPS[bound.target.name].arity
+        if arity is None and count < 2:
+            hint = "say `inputs: [a, b]`"
+            message = f"`{node.key}` joins two values or more"
+            raise self.walk.fault("wrong-inputs", message, span, hint)
+        if arity is not None and count != arity:
+            hint = f"join them first: {{op: concat, inputs: [{', '.join(node.inputs)}]}}"
+            message = f"`{node.key}` takes one input, not {count}"
+            raise self.walk.fault("wrong-inputs", message, span, hint)
+
+    def no_value(self, node: BlockNode, gone: str) -> Broken:
+        """A node reads what `none` took away; told in the file that the person is writing."""
         message = f"`{node.key}` reads `{gone}`, which is `none` here"
-        hint = "only `add`, `mul` and `concat` do without a value"
-        self.walk.fault("no-value", message, node.read_spans.get(gone, node.span), hint)
-        return None
+        hint = "only `add`, `mul` and `concat` do without a value; `identity` passes one on"
+        read = node.read_spans.get(gone, node.span)
+        target = next((each.target for each in self.block.nodes if each.key == gone), None)
+        bound = self.walk.ambient.get(target.name) if isinstance(target, Slot) else None
+        span = bound.span if bound else None
+        if span is None:
+            return self.walk.fault("no-value", message, read, hint)
+        if read.source is self.walk.network.span.source:
+            note = Note(f"`{gone}` calls what is bound here", span)
+            return self.walk.fault("no-value", message, read, hint, note)
+        return self.walk.fault("no-value", message, span, hint, Note("read here", read))
 
     def place(
         self, index: int, node: BlockNode, bound: Bound, inputs: tuple[Reference, ...], passes: str
@@ -206,9 +262,8 @@ class Placing:
         try:
             return OPS[what.op].flow(what.attributes, flows, self.walk.network.axes)
         except ShapeError as error:
-            hint = "put `global_avg_pool` or `adaptive_avg_pool` before it"
-            self.walk.fault("shape-mismatch", f"{node.key}: {error}", node.span, hint)
-            return Flow(1, 1)
+            message = f"{node.key}: {error}"
+            raise self.walk.fault("shape-mismatch", message, node.span, error.help) from None
 
     # --- calls
 
@@ -219,10 +274,11 @@ class Placing:
         values: Mapping[str, Value],
         inputs: tuple[Reference, ...],
         instead: Mapping[str, Value],
-    ) -> Instance | OpCall | Passes | None:
+    ) -> Instance | OpCall | Passes:
         """The op or instance that a node calls; `instead` replaces arguments (a stage's stride)."""
         arguments: dict[str, tuple[Value, Term | None]] = {
-            name: (value, None) for name, value in (*bound.arguments, *instead.items())
+            name: (value, bound.terms.get(name))
+            for name, value in (*bound.arguments, *instead.items())
         }
         known = _parameters(bound.target)
         for name, term in node.arguments.items():
@@ -231,15 +287,17 @@ class Placing:
             elif name in instead:
                 arguments[name] = (instead[name], term)
             else:
-                arguments[name] = (self.walk.argument(bound.target, name, term, values), term)
+                value = self.walk.argument(bound.target, name, term, values)
+                arguments[name] = (value, follow(term, self.origins))
         if isinstance(bound.target, Op):
             return self.op(node, bound.target.name, arguments)
         assert isinstance(bound.target, Block)
         slots = dict(bound.slots)
         for name, binding in node.slots.items():
-            slots[name] = self.walk.bind(binding, values, self.slots)
+            slots[name] = self.walk.bind(binding, values, self.slots, self.origins)
         flows = tuple(self.flows[name] if name else None for name in inputs)
-        return self.walk.block(bound.target, arguments, slots, flows, node.op_span)
+        span = bound.span or node.op_span
+        return self.walk.block(bound.target, arguments, slots, flows, span, node)
 
     def check_offer(self, slot: Slot, bound: Bound, name: str, term: Term) -> None:
         """What neither an ambient slot nor what it holds knows is a misspelling."""
@@ -250,25 +308,34 @@ class Placing:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
         self.walk.fault("unknown-argument", message, term.key_span, hint)
 
-    def op(self, node: BlockNode, name: str, arguments: Arguments) -> OpCall | None:
-        """An op with its attributes checked and completed; None after a fault."""
+    def op(self, node: BlockNode, name: str, arguments: Arguments) -> OpCall:
+        """An op with its attributes checked and completed."""
         definition = OPS[name]
         for key, (value, term) in arguments.items():
             attribute = definition.attributes.get(key)
             wrong = wrong_value(attribute, value, self.walk.network.axes) if attribute else None
             if wrong:
-                span = term.span if term else node.span
-                self.walk.fault("wrong-value", f"`{key}` of `{name}` {wrong}", span)
-                return None
+                raise self.wrong_attribute(node, f"`{key}` of `{name}`", wrong, term)
         for key, attribute in definition.attributes.items():
             if attribute.required and key not in arguments:
                 message = f"`{name}` needs `{key}`: {attribute.doc}"
-                self.walk.fault("missing-argument", message, node.op_span, f"say `{key}: ...` here")
-                return None
+                hint = f"say `{key}: ...` here"
+                raise self.walk.fault("missing-argument", message, node.op_span, hint)
         known = {
             key: value for key, (value, _) in arguments.items() if key in definition.attributes
         }
-        return OpCall(name, complete(definition, known))
+        terms = {key: term for key, (_, term) in arguments.items() if term}
+        return OpCall(name, complete(definition, known), terms)
+
+    def wrong_attribute(self, node: BlockNode, what: str, wrong: str, term: Term | None) -> Broken:
+        """A value that does not suit an attribute, told where it was written."""
+        if term is None or term.span.source is node.span.source:
+            span = term.span if term else node.span
+            return self.walk.fault("wrong-value", f"{what} {wrong}", span)
+        message = f"`{term.key_span.text}` {wrong}"
+        return self.walk.fault(
+            "wrong-value", message, term.span, None, Note(f"it is {what}", node.span)
+        )
 
     # --- paths
 
@@ -282,10 +349,24 @@ class Placing:
             try:
                 return str(evaluate(parse(match[1]), env))
             except ExpressionError as error:
-                self.walk.fault("expression", f"in the path `{node.path}`: {error}", node.span)
-                return "0"
+                name = error.name if isinstance(error, UnknownName) else ""
+                hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
+                message = f"in the path `{node.path}`: {error}"
+                raise self.walk.fault("expression", message, node.path_span, hint) from None
 
-        return re.sub(r"<([^<>]*)>", written, node.path)
+        path = re.sub(r"<([^<>]*)>", written, node.path)
+        reason = wrong_key(path.replace(".*", ""))
+        if reason:
+            message = f"the path `{node.path}` gives `{path}`: it {reason}"
+            raise self.walk.fault("wrong-name", message, node.path_span)
+        return path
+
+
+def follow(term: Term, origins: Mapping[str, Term]) -> Term:
+    """The place where a value was written: of a bare parameter, the argument of the call."""
+    if isinstance(term.expr, Name) and term.expr.id in origins:
+        return origins[term.expr.id]
+    return term
 
 
 def _parameters(target: Target) -> Sequence[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resnetgen.graph.bias import undecided
 from resnetgen.graph.ir import (
     STAGE_NAMES,
     Binding,
@@ -18,15 +19,17 @@ from resnetgen.graph.ir import (
     BlockNode,
     Bound,
     Instance,
+    OpCall,
     Passes,
     Placed,
     Run,
 )
-from resnetgen.graph.ops import Flow
+from resnetgen.graph.ops import Flow, shown
+from resnetgen.language.diagnostics import Note
 from resnetgen.language.expressions import Const, Expr, Value, free_names, substitute
 
 if TYPE_CHECKING:
-    from resnetgen.graph.place import Placing, Reference
+    from resnetgen.graph.place import Broken, Placing, Reference
 
 MOST_NODES = 200_000  # ops of one network, expanded
 
@@ -70,20 +73,18 @@ def stages_of(body: Placing) -> dict[str, Stage]:
 
 
 def block_count(body: Placing, node: BlockNode) -> int:
-    """The value of `blocks:`; 1 where there is none, or after a fault."""
+    """The value of `blocks:`; 1 where there is none."""
     if node.repeat is None:
         return 1
     count = body.walk.value(node.repeat, body.values)
     span = node.repeat.span
     if type(count) is not int or count < 1:
-        message = f"`blocks` must be a positive integer, not `{count}`"
-        body.walk.fault("wrong-value", message, span)
-    elif count > MOST_NODES:
+        message = f"`blocks` must be a positive integer, not `{shown(count)}`"
+        raise body.walk.fault("wrong-value", message, span)
+    if count > MOST_NODES:
         message = f"{count} blocks; a network has at most {MOST_NODES} ops"
-        body.walk.fault("limit", message, span)
-    else:
-        return count
-    return 1
+        raise body.walk.fault("limit", message, span)
+    return count
 
 
 def repeat(
@@ -97,8 +98,6 @@ def repeat(
     flow, at, steady = body.flows[source], 0, not _depends_on_index(node)
     while at < stage.count:
         what = _block_at(body, node, bound, stage, at, flow, others)
-        if what is None:
-            return
         if node.path == ".":
             prefix = f"{node.key}.{at}" if node.repeat else node.key
             source = splice(body, index, node, what, (source, *others), prefix, stage.values(at))
@@ -130,21 +129,19 @@ def _block_at(
     at: int,
     flow: Flow,
     others: list[Reference],
-) -> Instance | None:
-    """The instance of one block of a stage; None after a fault."""
+) -> Instance:
+    """The instance of one block of a stage."""
     instead = _stage_arguments(body, node, bound, stage, at)
-    if instead is None:
-        return None
     here = "the block before"
     body.flows[here] = flow
     values = {**body.values, **stage.values(at)}
     what = body.call(node, bound, values, (here, *others), instead)
     if isinstance(what, Passes):
-        body.walk.fault("no-value", f"the blocks of `{node.key}` do nothing", node.span)
-    elif what is not None and not isinstance(what, Instance):
+        raise body.walk.fault("no-value", f"the blocks of `{node.key}` do nothing", node.span)
+    if isinstance(what, OpCall):
         message = f"a stage repeats a block, and `{what.op}` is an op"
-        body.walk.fault("wrong-value", message, node.op_span)
-    return what if isinstance(what, Instance) else None
+        raise body.walk.fault("wrong-value", message, node.op_span)
+    return what
 
 
 def _dilated(body: Placing, node: BlockNode, stage: Stage) -> Stage:
@@ -160,6 +157,10 @@ def _dilated(body: Placing, node: BlockNode, stage: Stage) -> Stage:
     if limit is None or not node.stage:
         return Stage(stage.count, stage.position, stage.total, stride)
     reduction = body.strides.get(body.where.get(node.inputs[0]) or "", 1)
+    if reduction > limit and before == 1:
+        span = body.walk.network.output_stride_span or node.span
+        message = f"the stride is {reduction:g} already before `{node.key}`, beyond {limit}"
+        raise body.walk.fault("wrong-value", message, span)
     if type(stride) is int and reduction * stride > limit:
         body.dilation, stride = before * stride, 1
     return Stage(stage.count, stage.position, stage.total, stride, body.dilation, before)
@@ -167,7 +168,7 @@ def _dilated(body: Placing, node: BlockNode, stage: Stage) -> Stage:
 
 def _stage_arguments(
     body: Placing, node: BlockNode, bound: Bound, stage: Stage, at: int
-) -> dict[str, Value] | None:
+) -> dict[str, Value]:
     """The arguments that the stage itself gives: its stride to the first block, its dilation."""
     given: dict[str, Value] = {}
     if "stride" in node.arguments:
@@ -179,11 +180,22 @@ def _stage_arguments(
     known = bound.target.params if isinstance(bound.target, Block) else given
     for name in given:
         if name not in known:
-            term = node.arguments.get(name)
-            message = f"the block of `{node.key}` has no parameter `{name}`"
-            body.walk.fault("unknown-argument", message, term.key_span if term else node.span)
-            return None
+            raise _undeclared(body, node, name)
     return given
+
+
+def _undeclared(body: Placing, node: BlockNode, name: str) -> Broken:
+    """A stage has a stride or a dilation that its block does not declare."""
+    term = node.arguments.get(name)
+    limit = body.walk.network.output_stride_span
+    message = f"the block of `{node.key}` has no parameter `{name}`"
+    if term or limit is None:
+        return body.walk.fault("unknown-argument", message, term.key_span if term else node.span)
+    message = (
+        f"the stride of `{node.key}` becomes dilation, and its block has no parameter `{name}`"
+    )
+    hint = "give the block the parameters `dilation: 1, first_dilation: dilation`"
+    return body.walk.fault("unknown-argument", message, limit, hint, Note("the stage", node.span))
 
 
 def _depends_on_index(node: BlockNode) -> bool:
@@ -219,12 +231,11 @@ def splice(
         below = {name: substitute(expr, scope) for name, expr in (each.scope or {}).items()}
         names = tuple(rename[name] for name in each.inputs)
         rename[each.key] = key
-        body.add(
-            index,
-            Placed(
-                each.node, key, each.paths, names, each.what, each.flow, below or scope, node.key
-            ),
+        what = undecided(each.what)
+        spliced = Placed(
+            each.node, key, each.paths, names, what, each.flow, below or scope, node.key
         )
+        body.add(index, spliced)
     if plain:
         body.where |= {name: key for name, key in rename.items() if name not in instance.inputs}
     result = rename[instance.outputs[0]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resnetgen.graph.ir import Block, Instance, Network, OpCall, Passes, Placed, Slot
-from resnetgen.graph.ops import OPS, TensorType
+from resnetgen.graph.ops import OPS, ShapeError, TensorType
 from resnetgen.language.diagnostics import Diagnostic, Note, Span
 
 
@@ -25,18 +25,27 @@ def shape_fault(
     placed: Placed,
     types: Mapping[str, TensorType | None],
     frames: tuple[Frame, ...],
-    reason: str,
+    error: ShapeError,
 ) -> Diagnostic:
     """The diagnostic for an op that cannot take its inputs."""
     path = ".".join([*(frame.path for frame in frames), placed.key])
-    message = f"{path}: {reason}"
+    message = f"{path}: {error}"
     assert isinstance(placed.what, OpCall)
+    if error.too_small and placed.node.span.source is not network.span.source:
+        notes = [Note("too small an input for this network", network.input_span)]
+        notes.append(Note("the kernel", placed.node.span))
+        return Diagnostic("shape-mismatch", message, network.input_span, tuple(notes))
     if OPS[placed.what.op].arity is not None:
-        return Diagnostic("shape-mismatch", message, _culprit(placed), tuple(_calls(frames)))
+        span = _culprit(placed)
+        notes = _calls(frames)
+        if span.source is not placed.node.span.source:
+            notes = [Note(f"`{placed.key}` is this node", placed.node.span), *notes]
+        return Diagnostic("shape-mismatch", message, span, tuple(notes), error.help)
     notes = [_origin(instance, name, types) for name in placed.inputs]
     skipped = _skips(instance, placed)
     if not skipped:
-        return Diagnostic("shape-mismatch", message, placed.node.span, (*notes, *_calls(frames)))
+        notes += _calls(frames)
+        return Diagnostic("shape-mismatch", message, placed.node.span, tuple(notes), error.help)
     return _shortcut_fault(network, instance, placed, types, frames, message, notes)
 
 
@@ -50,19 +59,18 @@ def _shortcut_fault(
     notes: list[Note],
 ) -> Diagnostic:
     """An identity that joins a path which changed the shape: the policy or the stride is at fault."""
-    policy = network.ambient["shortcut"]
-    written = policy.span.source is not network.span.source or policy.span != network.span
+    policy = network.ambient.get("shortcut")
     known = [kind for name in placed.inputs if (kind := types.get(name))]
     sizes = len({kind.size for kind in known}) > 1
     stride = frames[-1].placed.node.arguments.get("stride") if frames else None
     at_stride = stride if sizes and stride else None
-    span = at_stride.span if at_stride else policy.span if written else placed.node.span
+    span = at_stride.span if at_stride else policy.span if policy else placed.node.span
     if at_stride:
         what = "the main path reduces the size here"
     else:
         what = "the shortcut keeps the shape of its input, the main path does not"
     story = [Note(what, span), *notes]
-    if at_stride and written:
+    if at_stride and policy:
         story.append(Note("the shortcut policy, which keeps the shape of its input", policy.span))
     hint = "use `shortcut: projection` (option B) or `shortcut: {op: zero_pad, centred: false}` (option A)"
     return Diagnostic("shape-mismatch", message, span, tuple(story), hint)
@@ -81,9 +89,10 @@ def _skips(instance: Instance, placed: Placed) -> bool:
 
 def _culprit(placed: Placed) -> Span:
     """The argument that does not suit, where one can be named."""
-    for name in ("groups", "kernel"):
-        if name in placed.node.arguments:
-            return placed.node.arguments[name].span
+    for name in ("groups", "kernel", "padding"):
+        assert isinstance(placed.what, OpCall)
+        if name in placed.what.terms:
+            return placed.what.terms[name].span
     return placed.node.span
 
 

@@ -52,6 +52,11 @@ class Span:
         """The name of the source."""
         return self.source.name
 
+    @property
+    def text(self) -> str:
+        """What stands there."""
+        return self.source.lines()[self.line - 1][self.column - 1 : self.end - 1]
+
     def __str__(self) -> str:
         """`file:line:column`."""
         return f"{self.file}:{self.line}:{self.column}"
@@ -83,12 +88,16 @@ class SpecError(Exception):
     diagnostics: tuple[Diagnostic, ...]
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics = tuple(sorted(diagnostics, key=_order))
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:
         """The faults as they are printed without colour."""
         return render(self.diagnostics)
+
+
+def _order(fault: Diagnostic) -> tuple[str, int, int]:
+    return (fault.span.file, fault.span.line, fault.span.column) if fault.span else ("", 0, 0)
 
 
 def render(diagnostics: Iterable[Diagnostic], *, color: bool = False) -> str:

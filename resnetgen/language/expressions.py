@@ -12,8 +12,8 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-type_names = {bool: "a boolean", int: "an integer", float: "a number", str: "a word"}
 Value = bool | int | float | str | tuple["Value", ...]
 
 LARGEST = 10**15  # beyond any size of a network; keeps products of sizes small numbers
@@ -22,6 +22,14 @@ LONGEST = 1000  # characters of one expression
 
 class ExpressionError(ValueError):
     """What is wrong with an expression, in words for the person who wrote it."""
+
+
+class UnknownName(ExpressionError):
+    """A name that has no value where the expression stands."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no `{name}` here")
+        self.name = name
 
 
 class Expr:
@@ -170,7 +178,9 @@ def _convert(node: ast.expr) -> Expr:
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in CALLABLE:
             return Apply(name, tuple(_convert(argument) for argument in node.args))
         case ast.Call(func=ast.Name(id=name)):
-            raise ExpressionError(f"there is no function `{name}`; there are {', '.join(CALLABLE)}")
+            near = get_close_matches(name, CALLABLE, 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(CALLABLE)}"
+            raise ExpressionError(f"there is no function `{name}`; {hint}")
         case ast.BinOp(op=ast.Pow()):
             raise ExpressionError("there is no `**`; write the product out")
     raise ExpressionError(f"`{ast.unparse(node)}` is not allowed in an expression")
@@ -182,7 +192,7 @@ def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:
         return expr.value
     if isinstance(expr, Name):
         if expr.id not in env:
-            raise ExpressionError(f"there is no `{expr.id}` here")
+            raise UnknownName(expr.id)
         return env[expr.id]
     assert isinstance(expr, Apply)
     if expr.function == "if":

@@ -19,6 +19,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent
 KINDS = ("blocks", "shortcuts", "stems", "heads")
 DEEPEST = 16  # files in one chain of `extends`
+_WRITTEN = {"nodes", "extends", "params"}  # keys of a block that is written out, not called
 
 
 def _shipped(folder: str) -> Path:
@@ -70,33 +71,44 @@ def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, o
     """Follows `extends` to its end and applies the overrides of the command line."""
     chain = [tree]
     while "extends" in chain[-1].entries:
-        path = _base_path(chain[-1], folders)
+        path = _base_path(chain, folders)
         chain.append(_read_base(path, chain))
         folders = folders if path.parent in folders else (*folders, path.parent)
     merged = chain[-1]
     for later in reversed(chain[:-1]):
-        merged = merge(_without(merged, "doc"), later)  # it described the other network
+        merged = merge(without(merged, "doc"), later)  # it described the other network
     for key, value in overrides.items():
         merged = merge(merged, _override(merged, key, value))
     sources = tuple(each.span.source for each in chain)
-    return Document(_without(merged, "extends"), folders, sources)
+    return Document(without(merged, "extends"), folders, sources)
 
 
-def _base_path(tree: MapTree, folders: tuple[Path, ...]) -> Path:
-    name = tree.entries["extends"]
+def _base_path(chain: list[MapTree], folders: tuple[Path, ...]) -> Path:
+    """The file that the last spec of a chain extends."""
+    name = chain[-1].entries["extends"]
     if not isinstance(name, Scalar) or wrong_file_name(name.text):
         raise SpecError(
             [Diagnostic("wrong-value", "`extends` takes the name of a spec", name.span)]
         )
+    read_before = [tree.span.source.name for tree in chain]
+    cycle = None
     for folder in (*folders, LIBRARY):
         path = folder / f"{name.text}.yaml"
-        if path.is_file() and inside(path, folder) and shown(path) != tree.span.source.name:
+        if not path.is_file() or not inside(path, folder):
+            continue
+        if shown(path) not in read_before:
             return path
-    known = [path.stem for folder in (*folders, LIBRARY) for path in networks(folder)]
-    message = f"there is no spec `{name.text}` beside this one or in the library"
-    raise SpecError(
-        [Diagnostic("unknown-spec", message, name.span, help=did_you_mean(name.text, known))]
-    )
+        cycle = " -> ".join([*(Path(each).stem for each in read_before), name.text])
+    if cycle:
+        first = chain[0].entries["extends"].span
+        raise SpecError([Diagnostic("extends-cycle", f"a spec extends itself: {cycle}", first)])
+    if find_block(name.text, folders):
+        message, help = f"`{name.text}` is a block, not a network", f"say `block: {name.text}`"
+    else:
+        known = [path.stem for folder in (*folders, LIBRARY) for path in networks(folder)]
+        message = f"there is no spec `{name.text}` beside this one or in the library"
+        help = did_you_mean(name.text, known) or ""
+    raise SpecError([Diagnostic("unknown-spec", message, name.span, help=help or None)])
 
 
 def inside(path: Path, folder: Path) -> bool:
@@ -109,11 +121,10 @@ def _read_base(path: Path, chain: list[MapTree]) -> MapTree:
     if len(chain) >= DEEPEST:
         raise SpecError([Diagnostic("limit", f"a chain of more than {DEEPEST} specs", where)])
     base = read(path, shown(path))
-    if any(base.span.source.name == each.span.source.name for each in chain):
-        raise SpecError([Diagnostic("extends-cycle", f"`{path.stem}` extends itself", where)])
     if "block" in base.entries and "network" not in base.entries:
+        message = f"`{path.stem}` is a block, not a network"
         raise SpecError(
-            [Diagnostic("unknown-spec", f"`{path.stem}` is a block, not a network", where)]
+            [Diagnostic("unknown-spec", message, where, help=f"say `block: {path.stem}`")]
         )
     return base
 
@@ -143,14 +154,18 @@ def block_files(kind: str, folder: Path = LIBRARY) -> list[Path]:
 
 def find_block(name: str, folders: tuple[Path, ...]) -> Path | None:
     """The file that defines a block, policy, stem or head."""
+    return next(find_blocks(name, folders), None)
+
+
+def find_blocks(name: str, folders: tuple[Path, ...]) -> Iterator[Path]:
+    """All files of a block's name, the nearest first."""
     if wrong_file_name(name):
-        return None
+        return
     for folder in (*folders, LIBRARY):
         for kind in KINDS:
             path = folder / kind / f"{name}.yaml"
             if path.is_file() and inside(path, folder):
-                return path
-    return None
+                yield path
 
 
 def block_names(folders: tuple[Path, ...]) -> Iterator[str]:
@@ -171,13 +186,16 @@ def merge(base: Tree, later: Tree) -> MapTree:
     assert isinstance(later, MapTree)
     entries, keys = dict(base.entries), dict(base.keys)
     for key, value in later.entries.items():
-        if isinstance(value, Scalar) and value.value is None and key in entries:
+        if isinstance(value, Scalar) and value.value is None:
+            if key not in entries:
+                message = f"there is no `{key}` to delete"
+                hint = did_you_mean(key, entries)
+                raise SpecError([Diagnostic("unknown-key", message, later.keys[key], help=hint)])
             del entries[key], keys[key]
             continue
-        fresh = key not in entries
         entries[key] = merge_value(entries.get(key), value)
         keys[key] = later.keys[key]
-        if fresh:
+        if isinstance(value, MapTree) and "after" in value.entries:
             entries = _moved_after(entries, key)
     return MapTree(entries, keys, later.span)
 
@@ -192,8 +210,9 @@ def merge_value(base: Tree | None, later: Tree) -> Tree:
 
 
 def _replaces(later: MapTree, base: Tree | None) -> bool:
-    called = not isinstance(base, MapTree) or "op" in base.entries
-    return "op" in later.entries or ("nodes" in later.entries and called)
+    """A call replaces; so does a written block over a call, but not over a written block."""
+    written = isinstance(base, MapTree) and bool(_WRITTEN & base.entries.keys())
+    return "op" in later.entries or ("nodes" in later.entries and not written)
 
 
 def _moved_after(entries: dict[str, Tree], key: str) -> dict[str, Tree]:
@@ -215,8 +234,10 @@ def _moved_after(entries: dict[str, Tree], key: str) -> dict[str, Tree]:
     return ordered
 
 
-def _without(tree: MapTree, key: str) -> MapTree:
-    return MapTree({k: v for k, v in tree.entries.items() if k != key}, tree.keys, tree.span)
+def without(tree: MapTree, *dropped: str) -> MapTree:
+    """The map without some of its keys."""
+    kept = {key: each for key, each in tree.entries.items() if key not in dropped}
+    return MapTree(kept, tree.keys, tree.span)
 
 
 def _override(tree: MapTree, key: str, value: object) -> MapTree:
@@ -226,7 +247,7 @@ def _override(tree: MapTree, key: str, value: object) -> MapTree:
     steps = key.split(".")
     path: list[str] = []
     stages = tree.entries.get("stages")
-    if isinstance(stages, MapTree) and _longest(stages, steps) and steps[0] not in tree.entries:
+    if isinstance(stages, MapTree) and _longest(stages, steps):
         path, tree = ["stages"], stages
     here: Tree | None = tree
     while steps:
@@ -271,7 +292,9 @@ def _as_yaml(value: object) -> str:
         return "{" + ", ".join(f"{key}: {_as_yaml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_as_yaml(each) for each in value) + "]"
-    return {True: "true", False: "false", None: "null"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def canonical(tree: Tree) -> str:

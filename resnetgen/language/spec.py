@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
-from resnetgen.language.diagnostics import Diagnostic, did_you_mean
+from resnetgen.language.diagnostics import Diagnostic, did_you_mean, suggest
 from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, key_span, locate, plain
 
 Number = Annotated[int | float | bool | str, Field(description="a number, or an expression")]
@@ -34,6 +34,8 @@ class Inline(Form):
     """A block written where it is used: `{nodes: ...}`."""
 
     doc: str | None = None
+    class_name: str | None = Field(None, alias="class", description="the name of the printed class")
+    extends: str | None = None
     inputs: list[str] | None = None
     params: dict[str, Number] | None = None
     slots: dict[str, Any] | None = None
@@ -60,7 +62,7 @@ class Node(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     op: str | None = Field(None, description="an op, a block, a slot")
-    inputs: str | list[str] | None = Field(
+    inputs: str | int | list[str | int] | None = Field(
         None, description="what it reads; the node before it by default"
     )
     when: Number | None = Field(None, description="left out where this is false")
@@ -150,26 +152,47 @@ def check_form(tree: MapTree, form: type[BaseModel]) -> list[Diagnostic]:
     try:
         adapter.validate_python(plain(tree))
     except ValidationError as error:
-        found = [_diagnostic(tree, form, fault) for fault in error.errors(include_url=False)]
-        return list({(d.span.line, d.span.column, d.code): d for d in found if d.span}.values())
+        return _diagnostics(tree, form, error.errors(include_url=False))
     return []
 
 
-def _diagnostic(tree: MapTree, form: type[BaseModel], fault: Any) -> Diagnostic:
-    path = _path_in(tree, fault["loc"])
-    key = str(fault["loc"][-1])
-    if fault["type"] == "extra_forbidden":
-        return Diagnostic(
-            "unknown-key",
-            f"there is no key `{key}` here",
-            key_span(tree, path),
-            help=did_you_mean(key, _keys_at(form, fault["loc"][:-1])),
+def _diagnostics(tree: MapTree, form: type[BaseModel], errors: list[Any]) -> list[Diagnostic]:
+    """One diagnostic a place: a union fails once for each of its members, and is told once."""
+    places: dict[tuple[Any, ...], list[Any]] = {}
+    for error in errors:
+        extra = error["type"] in ("extra_forbidden", "missing")
+        path = tuple(_path_in(tree, error["loc"]))
+        key = (path, error["type"], error["loc"][-1]) if extra else (path,)
+        places.setdefault(key, []).append(error)
+    misspelt = {
+        (
+            tuple(_path_in(tree, e["loc"][:-1])),
+            suggest(str(e["loc"][-1]), _keys_at(form, e["loc"][:-1])),
         )
-    if fault["type"] == "missing":
+        for e in errors
+        if e["type"] == "extra_forbidden"
+    }
+    found = [
+        _diagnostic(tree, form, faults)
+        for (path, *_), faults in places.items()
+        if faults[0]["type"] != "missing" or (path, str(faults[0]["loc"][-1])) not in misspelt
+    ]
+    return found
+
+
+def _diagnostic(tree: MapTree, form: type[BaseModel], faults: list[Any]) -> Diagnostic:
+    loc, kind = faults[0]["loc"], faults[0]["type"]
+    path, key = _path_in(tree, loc), str(loc[-1])
+    if kind == "extra_forbidden":
+        hint = did_you_mean(key, _keys_at(form, loc[:-1]))
+        return Diagnostic(
+            "unknown-key", f"there is no key `{key}` here", key_span(tree, path), help=hint
+        )
+    if kind == "missing":
         where = f"`{path[-1]}`" if path else "the document"
         return Diagnostic("missing-key", f"{where} needs a key `{key}`", _own_span(tree, path))
-    shown = _reason(fault, _at(tree, path))
-    return Diagnostic("wrong-value", f"`{path[-1] if path else key}` {shown}", locate(tree, path))
+    reason = _reason(faults, _at(tree, path))
+    return Diagnostic("wrong-value", f"`{path[-1] if path else key}` {reason}", locate(tree, path))
 
 
 def _own_span(tree: MapTree, path: list[str | int]) -> Any:
@@ -205,28 +228,33 @@ def _at(tree: Tree, path: list[str | int]) -> Tree:
 
 
 _WANTED = {
-    "string_type": "must be a word",
-    "int_type": "must be an integer",
-    "bool_type": "must be true or false",
-    "dict_type": "must be a map",
-    "model_type": "must be a map",
-    "model_attributes_type": "must be a map",
-    "list_type": "must be a list",
-    "too_short": "needs at least one value",
-    "too_long": "has too many values (1 to 3 spatial axes)",
+    "string_type": "a word",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "list_type": "a list",
 }
+_COUNTS = {"too_short": "needs at least one value", "too_long": "has too many values (1 to 3 axes)"}
 
 
-def _reason(fault: Any, tree: Tree) -> str:
-    shown = f", not `{tree.text}`" if isinstance(tree, Scalar) else ""
-    if fault["type"] == "greater_than_equal":
-        return f"must be at least {fault['ctx']['ge']}{shown}"
-    if fault["type"] == "literal_error":
-        return f"must be 1, the version of the language that this program knows{shown}"
-    if fault["type"] in _WANTED:
-        return _WANTED[fault["type"]] + shown
+def _reason(faults: list[Any], tree: Tree) -> str:
     kind = {"MapTree": "a map", "ListTree": "a list"}.get(type(tree).__name__)
-    return f"cannot be {kind} here" if kind else f"has an unsuitable value{shown}"
+    shown = f", not {kind}" if kind else f", not `{tree.text}`" if isinstance(tree, Scalar) else ""
+    first = faults[0]
+    if first["type"] == "greater_than_equal":
+        return f"must be at least {first['ctx']['ge']}{shown}"
+    if first["type"] == "literal_error":
+        return f"must be 1, the version of the language that this program knows{shown}"
+    if first["type"] in _COUNTS:
+        return _COUNTS[first["type"]]
+    wanted = dict.fromkeys(_WANTED[each["type"]] for each in faults if each["type"] in _WANTED)
+    if "a word" in wanted and "an integer" in wanted:
+        wanted = dict.fromkeys(["an integer", "an expression"])
+    return f"must be {' or '.join(wanted)}{shown}" if wanted else f"has an unsuitable value{shown}"
 
 
 def _keys_at(form: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:

@@ -21,10 +21,7 @@ def require_torch() -> None:
     """Raises RuntimeFault `no-torch` where torch cannot be imported."""
     try:
         import torch  # noqa: F401
-    except (
-        ImportError,
-        OSError,
-    ) as error:  # OSError: a shared library of torch that cannot be loaded
+    except (ImportError, OSError) as error:  # OSError: one of its shared libraries
         raise RuntimeFault(
             "no-torch",
             f"torch cannot be imported: {error}",

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from resnetgen.graph.ir import Graph
 from resnetgen.runtime import RuntimeFault
 from resnetgen.runtime.load import build
+from resnetgen.runtime.reason import quiet, reason
 from resnetgen.runtime.trace import own_frame, returned_tensors
 
 BATCH = 2
@@ -31,7 +32,6 @@ SEED = 0
 TOLERANCE = 1e-4
 _NOTHING = 1e-2  # a tensor whose values stay below this part of the largest holds mostly rounding
 _RANDOM = ("dropout", "drop_path")
-_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def compile_and_run(
     say = progress or (lambda text: None)
     modes: list[ModeResult] = []
     faults: list[str] = []
-    with _float32(), torch.random.fork_rng():
+    with _float32(), quiet(), torch.random.fork_rng():
         torch.manual_seed(SEED)
         module = spread_weights(build(source, graph.name), graph).to(device)
         x = torch.randn(BATCH, *graph.input.shape).to(device)
@@ -87,10 +87,10 @@ def compile_and_run(
             mode = "training" if training else "eval"
             say(f"{mode}: compiling {graph.name} for {device}")
             try:
-                result = _run(module, graph, x, training)
+                result = _run(module, graph, x, training=training)
             except Exception as error:  # the compiler's own failures come in many classes
                 _raise_if_no_compiler(error)
-                faults.append(f"{mode}: torch.compile failed: {_reason(error)}")
+                faults.append(f"{mode}: torch.compile failed: {reason(error)}")
                 continue
             say(f"{mode}: {result.seconds:.1f} s, relative error {result.error:.1e}")
             modes.append(result)
@@ -212,7 +212,7 @@ class _Results:
     seconds: float
 
 
-def _run(module: nn.Module, graph: Graph, x: Tensor, training: bool) -> ModeResult:
+def _run(module: nn.Module, graph: Graph, x: Tensor, *, training: bool) -> ModeResult:
     if training:
         module, x = copy.deepcopy(module).double(), x.double()
     eager = _called(copy.deepcopy(module), graph, x, training, compiled=False)
@@ -305,8 +305,3 @@ def _float32() -> Iterator[None]:
     finally:
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.backends.cuda.matmul.allow_tf32 = products
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:_LONGEST]

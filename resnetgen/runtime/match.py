@@ -151,28 +151,34 @@ class Matching:
                 yield index
 
     def _guess(self, node: Node, sources: Sequence[int]) -> list[int]:
-        """The event that was probably meant where the operands do not fit; says so."""
-        names = _names(node, self.axes)
-        if _is_module(node):
-            near = next(self._candidates(node), None)
-            elsewhere = next(self._reading(names, sources), None)
-            if near is None and elsewhere is not None:
-                place = self.events[elsewhere].module or "the network"
-                self.faults.append(
-                    f"{node.name}: predicted in {node.module}, torch ran it in {place}"
-                )
-                return [elsewhere]
-        else:
-            readers = (index for source in sources for index in self.readers[source])
-            near = next(
-                (i for i in readers if self.free[i] and _computes(self.events[i], names)), None
-            )
+        """The event that was probably meant where none fits; says how it differs."""
+        near = self._near(node, sources)
         if near is None:
             return []
-        read = self._leaves(near, node.module)[0] if _is_module(node) else self.events[near].inputs
-        expected, actual = ", ".join(node.inputs), ", ".join(map(self._said, read))
-        self.faults.append(f"{node.name}: predicted to read {expected}; in torch it reads {actual}")
+        event = self.events[near]
+        read = list(event.inputs)
+        if _is_module(node) and event.module == node.module:
+            read = self._leaves(near, node.module)[0]
+        if sorted({*read}) != sorted({*sources}) or not _is_module(node):
+            expected, actual = ", ".join(node.inputs), ", ".join(map(self._said, read))
+            said = f"predicted to read {expected}; in torch it reads {actual}"
+        elif event.module != node.module:
+            said = f"predicted in {node.module}, torch ran it in {event.module or 'the network'}"
+        else:
+            said = f"predicted {node.op}, torch ran `{event.function}`"
+        self.faults.append(f"{node.name}: {said}")
         return [near]
+
+    def _near(self, node: Node, sources: Sequence[int]) -> int | None:
+        """An event at the node's module, or one of its function that reads an operand of it."""
+        names = _names(node, self.axes)
+        readers = [index for source in sources for index in self.readers[source]]
+        alike = [i for i in readers if self.free[i] and _computes(self.events[i], names)]
+        if not _is_module(node):
+            return next(iter(alike), None)
+        inside = self.inside.get(node.module, ())
+        there = [i for i in inside if self.free[i] and self.events[i].shape and i in readers]
+        return next(iter([*self._candidates(node), *there, *alike]), None)
 
     def _shape(self, node: Node, event: Event) -> None:
         """Says a wrong shape once, at the first node that has it."""
@@ -216,12 +222,9 @@ def _is_module(node: Node) -> bool:
 def _names(node: Node, axes: int) -> frozenset[str]:
     """The functions that compute a node, and the classes that stand for it."""
     definition = OPS[node.op]
-    modules = (
-        each
-        for each in (definition.torch, definition.in_container)
-        if isinstance(each, TorchModule)
-    )
-    classes = (each.callee.format(n=axes).removeprefix("nn.") for each in modules if not each.call)
+    forms = [definition.torch, definition.in_container]
+    modules = [form for form in forms if isinstance(form, TorchModule) and not form.call]
+    classes = [module.callee.format(n=axes).removeprefix("nn.") for module in modules]
     return frozenset((*definition.calls, *classes))
 
 

@@ -18,11 +18,11 @@ from resnetgen.graph.ir import Graph
 from resnetgen.graph.ops import OPS, TorchModule
 from resnetgen.runtime.load import build, build_fake
 from resnetgen.runtime.match import Matching
+from resnetgen.runtime.reason import quiet, reason
 from resnetgen.runtime.trace import Trace, capture, symbolic
 
 BATCH = 2
 MODES = {"eval": False, "training": True}
-_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,17 @@ def verify(
     try:
         module = _built(source, graph.name, fake=compile)
     except Exception as error:  # it is the printed text that is on trial
-        return Report(mismatches=(f"the module cannot be built: {_reason(error)}",))
+        return Report(mismatches=(f"the module cannot be built: {reason(error)}",))
     faults = [*_parameter_faults(graph, module), *_key_faults(graph, module)]
     graphs: dict[str, int] = {}
     nodes: dict[str, int] = {}
     for mode, training in MODES.items():
         say(f"{mode}: {'capturing with torch.compile' if compile else 'tracing with torch.fx'}")
         try:
-            trace = _traced(graph, module, compile=compile, training=training)
+            with quiet():
+                trace = _traced(graph, module, compile=compile, training=training)
         except Exception as error:
-            faults.append(f"{mode}: torch cannot run the network: {_reason(error)}")
+            faults.append(f"{mode}: torch cannot run the network: {reason(error)}")
             continue
         if compile:
             graphs[mode] = trace.graphs
@@ -123,11 +124,9 @@ def _key_faults(graph: Graph, module: nn.Module) -> Iterator[str]:
 def _trace_faults(graph: Graph, trace: Trace, training: bool) -> tuple[int, list[str]]:
     faults = [] if trace.graphs == 1 else [f"torch.compile captured {trace.graphs} graphs, not one"]
     matching = Matching(graph, trace, batch=BATCH, training=training)
-    return matching.checked, [
-        *faults,
-        *matching.faults,
-        *_output_faults(graph, trace, matching, training),
-    ]
+    faults += matching.faults
+    faults += _output_faults(graph, trace, matching, training)
+    return matching.checked, faults
 
 
 def _output_faults(graph: Graph, trace: Trace, matching: Matching, training: bool) -> Iterator[str]:
@@ -141,11 +140,3 @@ def _output_faults(graph: Graph, trace: Trace, matching: Matching, training: boo
             return
         if matching.event(number) != matching.value(name):
             yield f"output {place}: predicted the value of {name}, and the network returns another"
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what was raised, and the line of the printed module where it was."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    place = next((line for line in reversed(lines) if line.startswith('File "<_resnetgen')), "")
-    text = f"{type(error).__name__}: {lines[0] if lines else ''}"
-    return f"{text[:_LONGEST]} ({place})" if place else text[:_LONGEST]

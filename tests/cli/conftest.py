@@ -29,9 +29,14 @@ Call = Callable[..., Result]
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def environment(**extra: str) -> dict[str, str]:
+def _environment(**extra: str) -> dict[str, str]:
     """This process's, able to import the package from any directory."""
     return {**os.environ, "PYTHONPATH": str(ROOT), **extra}
+
+
+@pytest.fixture
+def environment() -> Callable[..., dict[str, str]]:
+    return _environment
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def program() -> Program:
     def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "resnetgen", *arguments],
-            **{"env": environment(), "capture_output": True, "text": True, **options},  # type: ignore[call-overload]
+            **{"env": _environment(), "capture_output": True, "text": True, **options},  # type: ignore[call-overload]
         )
 
     return run

@@ -7,10 +7,11 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from cli_environment import environment
 
 from resnetgen import compiler
 from resnetgen.graph.shapes import BrokenGraph
@@ -48,14 +49,20 @@ def test_what_cannot_be_read_is_a_wrong_call(call, folder: Path, spec: str) -> N
 
 
 def test_a_missing_file_that_the_library_has_is_pointed_out(call, folder: Path) -> None:
-    assert "help: `resnet50` alone is a network of the library" in call("show", "resnet50.yaml").stderr
+    assert (
+        "help: `resnet50` alone is a network of the library" in call("show", "resnet50.yaml").stderr
+    )
 
 
-def test_a_file_that_may_not_be_read(call, tiny: Path) -> None:
-    tiny.chmod(0)
-    if os.access(tiny, os.R_OK):
-        pytest.skip("root may read everything")
-    done = call("report", "tiny.yaml")
+def test_a_file_that_may_not_be_read(call, tiny: Path, monkeypatch) -> None:
+    """The refusal is made here: root, as which tests may run, is refused nothing."""
+
+    def refuse(path: Path, *_: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        done = call("report", "tiny.yaml")
     assert done.exit_code == 2
     assert "error[unreadable]: cannot read `tiny.yaml`: Permission denied" in done.stderr
 
@@ -106,7 +113,7 @@ def test_an_interrupt_ends_with_130(call, monkeypatch) -> None:
     assert not done.stderr
 
 
-def test_a_real_interrupt_ends_with_130() -> None:
+def test_a_real_interrupt_ends_with_130(environment) -> None:
     code = (
         "import resnetgen.compiler as c, time\n"
         "def wait(*_): print('ready', flush=True); time.sleep(60)\n"
@@ -128,7 +135,7 @@ def test_a_real_interrupt_ends_with_130() -> None:
     assert "Traceback" not in err
 
 
-def test_a_closed_pipe_is_quiet() -> None:
+def test_a_closed_pipe_is_quiet(environment) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -149,24 +156,31 @@ def test_a_closed_pipe_is_quiet() -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_told(program) -> None:
     with open("/dev/full", "w") as full:
-        done = program("report", "resnet50", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+        done = program(
+            "report", "resnet50", capture_output=False, stdout=full, stderr=subprocess.PIPE
+        )
     assert done.returncode == 2
     assert "error[input-output]: reading or writing failed: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
 
 
-def test_a_terminal_without_the_characters_gets_escapes(program, folder: Path) -> None:
+def test_a_terminal_without_the_characters_gets_escapes(program, environment, folder: Path) -> None:
     (folder / "bad.yaml").write_text("network: ü\ninput: é\n", encoding="utf-8")
     done = program("check", "bad.yaml", env=environment(PYTHONIOENCODING="ascii", LC_ALL="C"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 
-def on_terminal(*arguments: str, **extra: str) -> str:
+@pytest.fixture
+def on_terminal(environment) -> Callable[..., str]:
+    return partial(_on_terminal, environment())
+
+
+def _on_terminal(environment: dict[str, str], *arguments: str, **extra: str) -> str:
     """What a command writes to stderr where that is a terminal."""
     parent, child = pty.openpty()
-    env = {key: value for key, value in environment().items() if key not in ("NO_COLOR", "TERM")}
+    env = {key: value for key, value in environment.items() if key not in ("NO_COLOR", "TERM")}
     subprocess.run(
         [sys.executable, "-m", "resnetgen", *arguments],
         env={**env, "TERM": "xterm", **extra},
@@ -186,12 +200,12 @@ def on_terminal(*arguments: str, **extra: str) -> str:
     return shown.decode()
 
 
-def test_diagnostics_have_colour_on_a_terminal() -> None:
+def test_diagnostics_have_colour_on_a_terminal(on_terminal) -> None:
     assert "\x1b[1;31merror[unknown-spec]\x1b[0m" in on_terminal("report", "resnet5O")
 
 
 @pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_color_is_honoured(extra: dict[str, str]) -> None:
+def test_no_color_is_honoured(on_terminal, extra: dict[str, str]) -> None:
     shown = on_terminal("report", "resnet5O", **extra)
     assert "error[unknown-spec]" in shown
     assert "\x1b" not in shown

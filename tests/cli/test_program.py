@@ -1,0 +1,212 @@
+"""The program as a whole: help, version, completion, what it imports, `check` and `list`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnetgen import __version__
+from resnetgen.cli.app import COMMANDS
+from resnetgen.graph.ops import OPS
+from resnetgen.language import library
+
+OPTIONS = {
+    "build": ["--output", "-o", "--set", "--force", "--trace", "--compile", "cpu", "cuda"],
+    "check": ["--format", "text", "json", "github"],
+    "report": ["--format", "table", "json", "--by", "node", "stage", "total", "--input", "--set"],
+    "show": ["--set"],
+    "list": ["networks", "blocks", "shortcuts", "stems", "heads", "ops"],
+    "verify": ["--set"],
+}  # fmt: skip
+
+
+def test_help_names_every_command_and_status(call) -> None:
+    done = call("--help")
+    assert done.exit_code == 0
+    for word in (*COMMANDS, "--version", "--install-completion", "Exit status", "NO_COLOR"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_names_every_option_and_has_examples(call, command: str) -> None:
+    done = call(command, "--help")
+    assert done.exit_code == 0
+    assert f"  Examples:\n    resnetgen {command}" in done.stdout
+    for word in OPTIONS[command]:
+        assert word in done.stdout
+
+
+def test_version(call) -> None:
+    assert call("--version").stdout == f"resnetgen {__version__}\n"
+
+
+def test_a_program_by_either_name(program) -> None:
+    assert program("--version").stdout == f"resnetgen {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["frobnicate"], ["report"], ["report", "--frob", "resnet50"]]
+)
+def test_a_wrong_call_shows_the_usage(call, arguments: list[str]) -> None:
+    done = call(*arguments)
+    assert done.exit_code == 2
+    assert "Usage: " in done.stderr
+
+
+# --- start-up is a feature
+
+HEAVY = ("torch", "networkx", "jinja2", "rich", "numpy")
+ALLOWED = {
+    "--help": [],
+    "list": [],
+    "report resnet152": [],
+    "report resnet152 --format json --by node": [],
+    "show resnet152": [],
+    "check resnet152": ["networkx"],
+    "build resnet152 -o -": ["networkx", "jinja2"],
+    "report resnet5O": [],
+}
+
+
+@pytest.mark.parametrize("command", ALLOWED)
+def test_only_what_is_needed_is_imported(environment, command: str) -> None:
+    code = (
+        "import atexit, sys\n"
+        f"names = [name for name in {HEAVY!r}]\n"
+        "found = lambda: print('', *[n for n in names if n in sys.modules], file=sys.stderr)\n"
+        "atexit.register(found)\n"
+        "from resnetgen.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    imported = done.stderr.splitlines()[-1].split()
+    assert set(imported) <= set(ALLOWED[command])
+
+
+# --- completion
+
+
+def complete(environment, words: str, folder: Path) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from resnetgen.cli import main; main()"],
+        env=environment(
+            _RESNETGEN_COMPLETE="complete_bash",
+            COMP_WORDS=words,
+            COMP_CWORD=str(len(words.split(" ")) - 1),
+        ),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.stdout.split()
+
+
+def test_completion_knows_commands_networks_and_files(environment, tiny: Path) -> None:
+    (tiny.parent / "more").mkdir()
+    (tiny.parent / "notes.txt").touch()
+    (tiny.parent / "more" / "net.yml").touch()
+    assert complete(environment, "resnetgen re", tiny.parent) == ["report"]
+    assert complete(environment, "resnetgen report resnext50", tiny.parent) == ["resnext50_32x4d"]
+    assert complete(environment, "resnetgen report ti", tiny.parent) == ["tiny.yaml"]
+    assert complete(environment, "resnetgen check resnet50 mo", tiny.parent) == ["more/"]
+    assert complete(environment, "resnetgen check more/", tiny.parent) == ["more/net.yml"]
+    assert complete(environment, "resnetgen check not", tiny.parent) == []
+    assert complete(environment, "resnetgen check gone/", tiny.parent) == []
+
+
+# --- check
+
+
+def test_check_says_that_specs_are_sound(call, tiny: Path) -> None:
+    done = call("check", "resnet50", "tiny.yaml")
+    assert done.exit_code == 0
+    first, second = done.stdout.splitlines()
+    assert first == "resnet50: sound, 25,557,032 parameters, 4.09 G multiply-adds"
+    assert second.startswith("tiny: sound, ")
+
+
+def test_check_goes_on_after_a_fault(call, tiny: Path) -> None:
+    Path("bad.yaml").write_text("network: bad\n", encoding="utf-8")
+    done = call("check", "bad.yaml", "tiny.yaml")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("tiny: sound")
+    assert "error[missing-key]" in done.stderr
+
+
+def test_the_worst_fault_decides_the_status(call, folder: Path) -> None:
+    Path("bad.yaml").write_text("network: bad\n", encoding="utf-8")
+    assert call("check", "nowhere.yaml", "bad.yaml", "resnet50").exit_code == 2
+
+
+def test_check_json_is_a_list_of_all_diagnostics(call, tiny: Path) -> None:
+    Path("bad.yaml").write_text("network: bad\n", encoding="utf-8")
+    done = call("check", "bad.yaml", "tiny.yaml", "nowhere", "--format", "json")
+    assert done.exit_code == 2
+    found = json.loads(done.stdout)
+    assert [(fault["code"], fault["file"]) for fault in found] == [
+        ("missing-key", "bad.yaml"),
+        ("unknown-spec", None),
+    ]
+    assert (found[0]["line"], found[0]["column"]) == (1, 1)
+    assert json.loads(call("check", "tiny.yaml", "--format", "json").stdout) == []
+
+
+def test_check_github_annotates_the_place(call, folder: Path) -> None:
+    Path("bad.yaml").write_text("network: bad\n", encoding="utf-8")
+    done = call("check", "bad.yaml", "--format", "github")
+    assert done.exit_code == 1
+    assert done.stdout.startswith(
+        "::error file=bad.yaml,line=1,col=1,endColumn=8,title=missing-key::"
+    )
+    assert call("check", "resnet50", "--format", "github").stdout == ""
+
+
+# --- list
+
+
+def test_list_has_every_network_with_its_cost(call) -> None:
+    lines = call("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [each.stem for each in library.networks()]
+    assert any(line.split()[:4] == ["resnet152", "60,192,808", "11.51", "G"] for line in lines)
+
+
+def test_a_network_that_does_not_compile_is_still_listed(call, folder, monkeypatch) -> None:
+    (folder / "bad.yaml").write_text("network: bad\n", encoding="utf-8")
+    monkeypatch.setattr(library, "networks", lambda: [folder / "bad.yaml"])
+    done = call("list", "networks")
+    assert done.exit_code == 0
+    assert "the document needs a key `input`" in done.stdout
+
+
+@pytest.mark.parametrize("kind", library.KINDS)
+def test_list_has_every_block_with_its_parameters(call, kind: str) -> None:
+    done = call("list", kind)
+    assert done.exit_code == 0, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
+    assert names == [each.stem for each in library.block_files(kind)]
+
+
+def test_a_block_has_the_parameters_of_the_one_that_it_extends(call) -> None:
+    lines = call("list", "blocks").stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("bottleneck_v1 ")]
+    assert "the first 1x1 strides" in line
+    assert "width, stride = 1" in line
+
+
+def test_list_has_every_op_with_its_attributes(call) -> None:
+    lines = call("list", "ops").stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(OPS)
+    assert lines[0].endswith(
+        "out, kernel, stride = 1, dilation = 1, groups = 1, padding = ..., bias = ..."
+    )

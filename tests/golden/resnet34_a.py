@@ -1,0 +1,114 @@
+"""ResNet-34 with option A, zero channels appended in place of projections.
+
+Paper: https://arxiv.org/abs/1512.03385
+
+stage   output         parameters  multiply-adds
+stem    64 x 56 x 56        9,536    118,013,952
+layer1  64 x 56 x 56      221,952    693,633,024
+layer2  128 x 28 x 28   1,107,968    867,041,280
+layer3  256 x 14 x 14   6,789,120  1,329,463,296
+layer4  512 x 7 x 7    12,982,272    635,830,272
+head    1000              513,000        512,000
+total                  21,623,848  3,644,493,824
+
+Compiled by resnetgen from resnet34_a (spec c439526f8ce97d3f, code 1e99b6372953202a).
+"""
+
+from torch import Tensor, nn
+
+__all__ = ["ResNet"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3; the first strides (He et al. 2015, figure 5, left)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        downsample: nn.Module,
+        stride: int = 1,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(
+            in_channels,
+            width,
+            3,
+            stride=stride,
+            padding=1,
+            bias=False,
+        )
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.downsample(x)
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.conv2(x)
+        x = self.bn2(x)
+        x = self.relu(x + shortcut)
+        return x
+
+
+class ZeroPad(nn.Module):
+    """Option A, subsampling and zero channels where the shape changes; no
+    parameters.
+    """
+
+    def __init__(self, in_channels: int, out: int) -> None:
+        super().__init__()
+        self.back = out - in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, :, ::2, ::2]
+        x = nn.functional.pad(x, (0, 0, 0, 0, 0, self.back))
+        return x
+
+
+class ResNet(nn.Module):
+    """ResNet-34 with option A, zero channels appended in place of projections."""
+
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = nn.Sequential(
+            *(BasicBlock(64, 64, nn.Identity()) for _ in range(3)),
+        )
+        self.layer2 = nn.Sequential(
+            BasicBlock(64, 128, ZeroPad(64, 128), stride=2),
+            *(BasicBlock(128, 128, nn.Identity()) for _ in range(3)),
+        )
+        self.layer3 = nn.Sequential(
+            BasicBlock(128, 256, ZeroPad(128, 256), stride=2),
+            *(BasicBlock(256, 256, nn.Identity()) for _ in range(5)),
+        )
+        self.layer4 = nn.Sequential(
+            BasicBlock(256, 512, ZeroPad(256, 512), stride=2),
+            *(BasicBlock(512, 512, nn.Identity()) for _ in range(2)),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(512, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.maxpool(x)
+        x = self.layer1(x)
+        x = self.layer2(x)
+        x = self.layer3(x)
+        x = self.layer4(x)
+        x = self.avgpool(x)
+        x = self.fc(x.flatten(1))
+        return x

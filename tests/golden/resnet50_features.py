@@ -1,0 +1,102 @@
+"""resnet50_features
+
+Paper: https://arxiv.org/abs/1512.03385
+
+stage   output          parameters  multiply-adds
+stem    64 x 56 x 56         9,536    118,013,952
+layer1  256 x 56 x 56      215,808    667,942,912
+layer2  512 x 28 x 28    1,219,584  1,027,604,480
+layer3  1024 x 14 x 14   7,098,368  1,464,336,384
+layer4  2048 x 7 x 7    14,964,736    809,238,528
+total                   23,508,032  4,087,136,256
+
+Compiled by resnetgen from resnet50_features (spec ab02670227f5543e, code 537889cdeae1778f).
+"""
+
+from torch import Tensor, nn
+
+__all__ = ["ResNet"]
+
+
+class Projection(nn.Sequential):
+    """Option B, a 1x1 projection where the shape changes, the identity elsewhere."""
+
+    def __init__(self, in_channels: int, out: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out, 1, stride=stride, bias=False),
+            nn.BatchNorm2d(out),
+        )
+
+
+class Bottleneck(nn.Module):
+    """1x1 reduce, 3x3, 1x1 expand; the 3x3 strides (v1.5)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        downsample: nn.Module,
+        stride: int = 1,
+    ) -> None:
+        super().__init__()
+        out = width * 4
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.downsample(x)
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.conv2(x)
+        x = self.bn2(x)
+        x = self.relu(x)
+        x = self.conv3(x)
+        x = self.bn3(x)
+        x = self.relu(x + shortcut)
+        return x
+
+
+class ResNet(nn.Module):
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = nn.Sequential(
+            Bottleneck(64, 64, Projection(64, 256)),
+            *(Bottleneck(256, 64, nn.Identity()) for _ in range(2)),
+        )
+        self.layer2 = nn.Sequential(
+            Bottleneck(256, 128, Projection(256, 512, stride=2), stride=2),
+            *(Bottleneck(512, 128, nn.Identity()) for _ in range(3)),
+        )
+        self.layer3 = nn.Sequential(
+            Bottleneck(512, 256, Projection(512, 1024, stride=2), stride=2),
+            *(Bottleneck(1024, 256, nn.Identity()) for _ in range(5)),
+        )
+        self.layer4 = nn.Sequential(
+            Bottleneck(1024, 512, Projection(1024, 2048, stride=2), stride=2),
+            *(Bottleneck(2048, 512, nn.Identity()) for _ in range(2)),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.maxpool(x)
+        layer1 = self.layer1(x)
+        layer2 = self.layer2(layer1)
+        layer3 = self.layer3(layer2)
+        layer4 = self.layer4(layer3)
+        return layer1, layer2, layer3, layer4

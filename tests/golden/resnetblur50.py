@@ -1,0 +1,157 @@
+"""ResNet-50 with blurs before its strides.
+
+Paper: https://arxiv.org/abs/1904.11486
+
+stage   output          parameters  multiply-adds
+stem    64 x 56 x 56         9,536    119,820,288
+layer1  256 x 56 x 56      215,808    667,942,912
+layer2  512 x 28 x 28    1,219,584  1,375,324,160
+layer3  1024 x 14 x 14   7,098,368  1,811,604,480
+layer4  2048 x 7 x 7    14,964,736  1,156,280,832
+head    1000             2,049,000      2,048,000
+total                   25,557,032  5,133,020,672
+
+Compiled by resnetgen from resnetblur50 (spec ebf78ab3b03d5694, code a07369f3c88bdaac).
+"""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ResNet"]
+
+
+class BlurPool(nn.Module):
+    """Blurs each channel by a binomial filter and strides (arXiv 1904.11486)."""
+
+    filter: Tensor
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.stride = stride
+        taps = torch.tensor([0.25, 0.5, 0.25])
+        taps = taps[:, None] * taps
+        self.register_buffer("filter", taps.repeat(channels, 1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+        groups = self.channels
+        return nn.functional.conv2d(x, self.filter, stride=self.stride, groups=groups)
+
+
+class Projection(nn.Sequential):
+    """Option B, a 1x1 projection where the shape changes, the identity elsewhere."""
+
+    def __init__(self, in_channels: int, out: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out, 1, stride=stride, bias=False),
+            nn.BatchNorm2d(out),
+        )
+
+
+class BlurBottleneck(nn.Module):
+    """A bottleneck that blurs before it strides (arXiv 1904.11486)."""
+
+    def __init__(self, in_channels: int, width: int, downsample: nn.Module) -> None:
+        super().__init__()
+        out = width * 4
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.downsample(x)
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.conv2(x)
+        x = self.bn2(x)
+        x = self.relu(x)
+        x = self.conv3(x)
+        x = self.bn3(x)
+        x = self.relu(x + shortcut)
+        return x
+
+
+class AaBlurBottleneck(nn.Module):
+    """A bottleneck that blurs before it strides (arXiv 1904.11486)."""
+
+    def __init__(self, in_channels: int, width: int, downsample: nn.Module) -> None:
+        super().__init__()
+        out = width * 4
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.aa = BlurPool(width, stride=2)
+        self.conv3 = nn.Conv2d(width, out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.downsample(x)
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.conv2(x)
+        x = self.bn2(x)
+        x = self.relu(x)
+        x = self.aa(x)
+        x = self.conv3(x)
+        x = self.bn3(x)
+        x = self.relu(x + shortcut)
+        return x
+
+
+class ResNet(nn.Module):
+    """ResNet-50 with blurs before its strides."""
+
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1),
+            BlurPool(64, stride=2),
+        )
+        self.layer1 = nn.Sequential(
+            BlurBottleneck(64, 64, Projection(64, 256)),
+            *(BlurBottleneck(256, 64, nn.Identity()) for _ in range(2)),
+        )
+        self.layer2 = nn.Sequential(
+            AaBlurBottleneck(256, 128, Projection(256, 512, stride=2)),
+            *(BlurBottleneck(512, 128, nn.Identity()) for _ in range(3)),
+        )
+        self.layer3 = nn.Sequential(
+            AaBlurBottleneck(512, 256, Projection(512, 1024, stride=2)),
+            *(BlurBottleneck(1024, 256, nn.Identity()) for _ in range(5)),
+        )
+        self.layer4 = nn.Sequential(
+            AaBlurBottleneck(1024, 512, Projection(1024, 2048, stride=2)),
+            *(BlurBottleneck(2048, 512, nn.Identity()) for _ in range(2)),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(2048, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.maxpool(x)
+        x = self.layer1(x)
+        x = self.layer2(x)
+        x = self.layer3(x)
+        x = self.layer4(x)
+        x = self.avgpool(x)
+        x = self.fc(x.flatten(1))
+        return x

@@ -1,0 +1,101 @@
+"""Compiled networks are run and compared with eager execution; what is missing is said."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from resnetgen.compiler import compile_text
+from resnetgen.runtime import RuntimeFault
+
+SPEC = """\
+network: small
+input: {channels: 3, size: [8, 8]}
+stem: {nodes: {conv1: {op: conv, out: 8, kernel: 3}, bn1: {op: norm}, relu: {op: act}}}
+block: {op: basic, drop_path: 0.1}
+shortcut: projection
+stages: {layer1: {blocks: 1, width: 8}, layer2: {blocks: 1, width: 16, stride: 2}}
+head: {classes: 10}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+def test_a_compiled_network_agrees_with_eager_execution() -> None:
+    from resnetgen.runtime.compile import compile_and_run
+
+    network = compile_text(SPEC)
+    said: list[str] = []
+    report = compile_and_run(network.graph, network.source, "cpu", said.append)
+    assert report.mismatches == ()
+    assert [result.mode for result in report.modes] == ["eval", "training"]
+    assert all(0 <= result.error <= report.tolerance for result in report.modes)
+    assert all(result.seconds > 0 for result in report.modes)
+    assert report.modes[1].gradients is not None
+    assert said
+
+
+def test_a_graph_break_is_a_mismatch() -> None:
+    from resnetgen.runtime.compile import compile_and_run
+
+    network = compile_text(SPEC)
+    broken = network.source.replace("= self.bn1(x)", "= self.bn1(x) if x.sum() > 0 else x", 1)
+    assert broken != network.source
+    report = compile_and_run(network.graph, broken, "cpu")
+    assert not report.ok
+    assert all("torch.compile failed" in text for text in report.mismatches)
+
+
+def test_weights_are_spread_at_any_depth() -> None:
+    import torch
+
+    from resnetgen.runtime.compile import spread_weights
+    from resnetgen.runtime.load import build
+
+    network = compile_text(SPEC.replace("blocks: 1", "blocks: 60"))
+    torch.manual_seed(0)
+    module = spread_weights(build(network.source, "deep"), network.graph).eval()
+    with torch.no_grad():
+        outputs = module(torch.randn(2, 3, 8, 8))
+    assert outputs.isfinite().all()
+    assert 1e-2 < outputs.std().item() < 1e4
+    assert all(weight.abs().max() > 0 for weight in module.parameters())
+
+
+def test_an_error_is_relative_to_the_largest_value() -> None:
+    import torch
+
+    from resnetgen.runtime.compile import relative_error
+
+    one, other = torch.tensor([1.0, 100.0]), torch.tensor([2.0, 100.0])
+    assert relative_error([one], [other]) == pytest.approx(0.01)
+    assert relative_error([one], [one[:1]]) == float("inf")
+    assert relative_error([one], [torch.tensor([float("nan"), 100.0])]) == float("inf")
+    assert relative_error([], []) == 0.0
+
+
+def test_a_device_that_is_not_there_is_said() -> None:
+    import torch
+
+    from resnetgen.runtime.compile import require
+
+    with pytest.raises(RuntimeFault) as caught:
+        require("tpu")
+    assert caught.value.code == "no-device"
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeFault) as caught:
+            require("cuda")
+        assert caught.value.code == "no-device"
+
+
+def test_a_missing_compiler_is_said_before_anything_is_built() -> None:
+    from torch._inductor import config
+
+    from resnetgen.runtime.compile import compile_and_run
+
+    network = compile_text(SPEC)
+    with config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(RuntimeFault) as caught:
+        compile_and_run(network.graph, "raise AssertionError", "cpu")
+    assert caught.value.code == "no-compiler"
+    assert caught.value.help
