@@ -43,27 +43,35 @@ def init_lines(network: Network, structures: Structures) -> list[str]:
 
 
 def _by_op(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
-    present = _present_ops(structures)
+    biased = _biased(network, structures)
     for name, rule in network.init.items():
-        if name not in present:
+        if name not in OPS or OPS[name].weights is NO_WEIGHTS:
             continue
-        form = OPS[name].torch
-        assert isinstance(form, TorchModule)
-        body = list(_assignments(rule, "module", present[name]))
-        if body:
-            yield form.callee.format(n=network.axes), body
+        callee = _callee(name, network)
+        if name in biased and (body := list(_assignments(rule, "module", all(biased[callee])))):
+            yield callee, body
 
 
-def _present_ops(structures: Structures) -> dict[str, dict[str, bool]]:
-    """The ops with weights, and for each weight whether every module of the op has it."""
-    present: dict[str, dict[str, bool]] = {}
+def _biased(network: Network, structures: Structures) -> dict[str, list[bool]]:
+    """For each op and each class of torch in the network, which of its modules have a bias."""
+    found: dict[str, list[bool]] = {}
     for structure in structures.all:
         for instance in structure.instances:
             for placed in instance.placed:
-                if isinstance(placed.what, OpCall):
-                    names = present.setdefault(placed.what.op, {"weight": True, "bias": True})
-                    names["bias"] &= bool(placed.what.attributes.get("bias", True))
-    return {op: names for op, names in present.items() if OPS[op].weights is not NO_WEIGHTS}
+                if (
+                    isinstance(placed.what, OpCall)
+                    and OPS[placed.what.op].weights is not NO_WEIGHTS
+                ):
+                    bias = bool(placed.what.attributes.get("bias", True))
+                    found.setdefault(placed.what.op, []).append(bias)
+                    found.setdefault(_callee(placed.what.op, network), []).append(bias)
+    return found
+
+
+def _callee(op: str, network: Network) -> str:
+    form = OPS[op].torch
+    assert isinstance(form, TorchModule), "an op with weights is a module"
+    return form.callee.format(n=network.axes)
 
 
 def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
@@ -92,9 +100,9 @@ def _role_assignments(
             yield from _statement(kind, number, target, indent)
 
 
-def _assignments(rule: InitRule, owner: str, always: dict[str, bool]) -> Iterator[str]:
+def _assignments(rule: InitRule, owner: str, always_biased: bool) -> Iterator[str]:
     for weight, (kind, number) in rule.rules.items():
-        guarded = not always[weight] and kind != "default"
+        guarded = weight == "bias" and not always_biased and kind != "default"
         if guarded:
             yield f"                if {owner}.{weight} is not None:"
         yield from _statement(kind, number, f"{owner}.{weight}", 20 if guarded else 16)

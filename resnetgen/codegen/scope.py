@@ -152,12 +152,15 @@ class Scope:
                 continue
             values = [row[key].what.attributes[name] for row in self.rows]  # type: ignore[union-attr]
             hint = name if name not in self.promoted else f"{key}_{name}"
-            settled[name] = self.settle(hint, self.attribute_guess(key, name, settled), values)
+            settled[name] = self.settle(
+                hint, self.attribute_guess(self.placed[key], name, settled), values
+            )
         return settled
 
-    def attribute_guess(self, key: str, name: str, settled: Mapping[str, Expr]) -> Expr | None:
+    def attribute_guess(
+        self, placed: Placed, name: str, settled: Mapping[str, Expr]
+    ) -> Expr | None:
         """What the block's text, or else the op's default, says of an attribute."""
-        placed = self.placed[key]
         assert isinstance(placed.what, OpCall)
         term = placed.node.arguments.get(name)
         if term:
@@ -175,7 +178,7 @@ class Scope:
         assert isinstance(placed.what, OpCall)
         guesses: dict[str, Expr] = {}
         for name in placed.what.attributes:
-            guess = self.attribute_guess(placed.key, name, guesses)
+            guess = self.attribute_guess(placed, name, guesses)
             if guess is not None:
                 guesses[name] = guess
         return guesses

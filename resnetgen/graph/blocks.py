@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from resnetgen.graph.ir import (
@@ -379,8 +380,12 @@ class Blocks:
         place = id(tree.entries["nodes"])
         if place not in self.inlines:
             written = {name: each for name, each in tree.entries.items() if name in _INLINE_KEYS}
-            if node and len(items(tree.entries.get("inputs"))) < 2:
+            reads = items(tree.entries.get("inputs"))
+            if node:
                 written.pop("inputs", None)
+            if node and len(reads) > 1:
+                inner = (replace(each, text=each.text.replace(".", "_")) for each in reads)
+                written["inputs"] = ListTree(tuple(inner), span)
             self.inlines[place] = self.block_of(key, MapTree(written, tree.keys, span))
         return self.inlines[place]
 

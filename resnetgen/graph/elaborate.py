@@ -8,7 +8,7 @@ Blocks stay symbolic: a parameter remains a name. Non-goals: numbers, shapes, le
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from resnetgen.graph.blocks import (
     Blocks,
@@ -81,7 +81,7 @@ def _network(names: Blocks) -> Network | None:
     outputs = _outputs(names, root)
     train_outputs = _output_list(names, root, "train_outputs")
     ambient = {slot: bound for slot in AMBIENT if (bound := _ambient(names, slot))}
-    init = _init(names)
+    init = _init(names, root)
     if names.faults:
         return None
     limit = tree.entries.get("output_stride")
@@ -155,7 +155,7 @@ def _with_classes(
         return head, {}
     given = head.arguments.get("classes", head.target.params["classes"].default)
     span = given.span if given else head.span
-    classes = Term(Name("num_classes"), span, span)
+    classes = Term(Name("num_classes"), span, given.key_span if given else span)
     arguments = {**head.arguments, "classes": classes}
     if given:
         known = {name: term.expr for name, term in let.items()}
@@ -236,9 +236,10 @@ def _output_list(names: Blocks, root: Block, key: str) -> tuple[Output, ...]:
     return tuple(Output(name, each.text, each.span) for name, each in pairs)
 
 
-def _init(names: Blocks) -> Mapping[str, InitRule]:
+def _init(names: Blocks, root: Block) -> Mapping[str, InitRule]:
     rules = dict(DEFAULT_INIT)
-    roles = {node.role for block in _all_blocks(names) for node in block.nodes if node.role}
+    blocks = [root, *filter(None, names.blocks.values()), *filter(None, names.inlines.values())]
+    roles = {node.role for block in blocks for node in block.nodes if node.role}
     for key, tree in entries(names.tree, "init").items():
         span = key_of(names.tree, "init", key)
         if key not in OPS and key not in roles:
@@ -276,7 +277,3 @@ def _init_rule(names: Blocks, tree: Tree) -> tuple[str, float | None] | None:
         f"there are a number, {known}",
     )
     return None
-
-
-def _all_blocks(names: Blocks) -> Iterable[Block]:
-    return [block for block in names.blocks.values() if block]

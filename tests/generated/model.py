@@ -379,6 +379,7 @@ class Walk:
     env: Mapping[str, Any]
     slots: Mapping[str, Bound]
     values: dict[str, Type | None]
+    paths: set[str] = field(default_factory=set)  # of modules that are blocks
 
     def nodes(self, nodes: Mapping[str, Form]) -> None:
         """All nodes, in an order in which they can be computed."""
@@ -408,8 +409,17 @@ class Walk:
             return passes
         if "blocks" in node:
             return self.repeated(node, sources, value(node["blocks"], env))
-        found = call(bind(node, env, self.slots, self.context), sources, self.context)
+        bound = bind(node, env, self.slots, self.context)
+        found = call(bound, sources, self.context)
+        if isinstance(found, Type) and block_of(bound.target, self.context):
+            self.own_path(str(node.get("as", "")))
         return passes if found == PASS else found  # type: ignore[return-value]
+
+    def own_path(self, path: str) -> None:
+        """A module that is a block is not shared; only ops are."""
+        if path and not set(path) & set("*<."):
+            _need(path not in self.paths, "a shared block")
+            self.paths.add(path)
 
     def repeated(self, node: Form, sources: list[Type | None], count: int) -> Type | None:
         """`blocks: N` inside a block."""
@@ -452,6 +462,10 @@ def stage(walk: Walk, node: Form, source: Type, stages: Stages) -> Type:
     count = value(node.get("blocks", 1), env)
     stride = value(node["stride"], env) if "stride" in node else None
     first_dilation, limit = stages.dilation, walk.context.output_stride
+    _need(
+        not limit or stages.dilation > 1 or source.reduction <= limit,
+        "the stride is beyond the limit already",
+    )
     if limit and isinstance(stride, int) and source.reduction * stride > limit:
         stages.dilation, stride = stages.dilation * stride, 1
     for index in range(count):

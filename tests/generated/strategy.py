@@ -19,13 +19,6 @@ from generated import model
 from generated.model import Context, Form, Invalid, Stages, Type, Walk
 
 T = TypeVar("T")
-# What the compiler does not do yet; True once it does.
-BLOCK_AS_ACT = False  # library blocks say `as: relu` of `act`, which may be a block
-INLINE_ELSEWHERE = False  # an inline block that reads another value than the one before it
-ROLES_OF_OWN_NODES = False  # `init` for roles of the network's own nodes
-CHANNEL_CONV_INIT = False  # an init rule for biases of convolutions beside a 1-D channel_conv
-OP_IN_SLOT = False  # a slot that holds an op in one call, nothing in another
-
 MOST_OPS = 60
 MOST_ELEMENTS = 30_000  # of one value
 MOST_CHANNELS = 192
@@ -468,7 +461,7 @@ class Builder:
                             "scale": {"op": "mul", "inputs": ["x", "gate"]}}}  # fmt: skip
         return self.pick(
             ["identity", "squeeze_excite", "eca", {"op": "squeeze_excite", "ratio": 0.25}, inline, *self.slots,
-             *(["silu", {"op": "dropout", "rate": 0.2}] if OP_IN_SLOT else [])]
+             "silu", {"op": "dropout", "rate": 0.2}]
         )  # fmt: skip
 
     def slot(self) -> None:
@@ -591,8 +584,6 @@ class Builder:
             **({"output": inner.last} if inner.last != inner.previous else {}),
         }
         if self.last != self.previous:
-            if not INLINE_ELSEWHERE:
-                return
             form["inputs"] = [self.last]
         self.add("inline", form)
 
@@ -619,14 +610,12 @@ class Builder:
 
     def otherwise(self) -> None:
         """`else:` names what passes where the node is left out."""
-        others = [
-            each for each in self.alike(self.last, lambda a, b: a == b) if each not in self.unread
-        ]
-        read = self.last not in self.unread
-        if self.flags and others and read:
-            self.add(
-                "maybe", {"op": "act", "when": self.pick(self.flags), "else": self.pick(others)}
-            )
+        start = self.last
+        if not self.flags or not self.add("act", {"op": self.pick(["act", "tanh"])}):
+            return
+        middle = self.last
+        if self.add("maybe", {"op": "norm", "when": self.pick(self.flags), "else": start}):
+            self.add("add", {"op": "add"}, [self.last, middle])
 
     # --- the end
 
@@ -848,7 +837,7 @@ class Program:
             "conv": self.pick([None, None, None, {"op": "convolution", "bias": True}, "separable"]),
             "norm": self.pick([None, None, {"op": "batch_norm", "eps": 0.001}, {"op": "group_norm", "groups": 2},
                                {"op": "group_norm", "groups": 1}, {"op": "batch_norm", "momentum": 0.2}, "identity"]),
-            "act": self.pick([None, None, "silu", "gelu", "relu6", "tanh", *(["soft_gate"] if BLOCK_AS_ACT else [])]),
+            "act": self.pick([None, None, "silu", "gelu", "relu6", "tanh", "soft_gate"]),
             "shortcut": self.pick(["projection", *POLICIES, "own_policy"]),
         }  # fmt: skip
         if drawn["shortcut"] == "zero_pad":
@@ -1010,8 +999,6 @@ class Program:
         roles = {node["role"] for node in self.document.get("nodes", {}).values() if "role" in node}
         if self.chance(75):
             return
-        if not ROLES_OF_OWN_NODES:
-            roles.clear()
         rules: Form = {}
         for name in ["convolution", "linear", "batch_norm", "group_norm", *sorted(roles)]:
             if self.chance(40):
@@ -1029,9 +1016,8 @@ class Program:
                     weight = self.pick(
                         ["kaiming_uniform", "xavier_normal", "xavier_uniform", "kaiming_normal"]
                     )
-                bias = CHANNEL_CONV_INIT or name != "convolution" or self.context.axes > 1
                 rules[name] = {"weight": weight} | (
-                    {"bias": self.pick([0, {"normal": 0.1}])} if bias and self.chance(40) else {}
+                    {"bias": self.pick([0, {"normal": 0.1}])} if self.chance(40) else {}
                 )
         if rules:
             self.document["init"] = rules

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736  1,156,280,832
 head    1000             2,049,000      2,048,000
 total                   25,557,032  5,133,020,672
 
-Compiled by resnetgen from resnetblur50 (spec ebf78ab3b03d5694, code a07369f3c88bdaac).
+Compiled by resnetgen from resnetblur50 (spec ebf78ab3b03d5694, code c74755835f22041d).
 """
 
 import torch
@@ -31,7 +31,8 @@ class BlurPool(nn.Module):
         self.stride = stride
         taps = torch.tensor([0.25, 0.5, 0.25])
         taps = taps[:, None] * taps
-        self.register_buffer("filter", taps.repeat(channels, 1, 1, 1), persistent=False)
+        taps = taps.repeat(channels, 1, 1, 1)
+        self.register_buffer("filter", taps, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
