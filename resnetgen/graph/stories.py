@@ -63,15 +63,17 @@ def _shortcut_fault(
     known = [kind for name in placed.inputs if (kind := types.get(name))]
     sizes = len({kind.size for kind in known}) > 1
     stride = frames[-1].placed.node.arguments.get("stride") if frames else None
-    at_stride = stride if sizes and stride else None
-    span = at_stride.span if at_stride else policy.span if policy else placed.node.span
-    if at_stride:
-        what = "the main path reduces the size here"
-    else:
-        what = "the shortcut keeps the shape of its input, the main path does not"
-    story = [Note(what, span), *notes]
-    if at_stride and policy:
-        story.append(Note("the shortcut policy, which keeps the shape of its input", policy.span))
+    at_stride = stride.span if sizes and stride else None
+    choices = [span for span in (at_stride, policy.span if policy else None) if span]
+    own = [span for span in choices if span.source is network.span.source]
+    span = [*own, *choices, placed.node.span][0]  # in the file that the person is writing
+    told = {
+        at_stride: "the main path reduces the size here",
+        policy.span if policy else None: "the shortcut policy, which keeps the shape of its input",
+        placed.node.span: "the shortcut keeps the shape of its input, the main path does not",
+    }
+    story = [Note(told[span], span), *notes]
+    story += [Note(told[each], each) for each in choices if each is not span]
     hint = "use `shortcut: projection` (option B) or `shortcut: {op: zero_pad, centred: false}` (option A)"
     return Diagnostic("shape-mismatch", message, span, tuple(story), hint)
 
