@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resnetgen.codegen import forward, layout
-from resnetgen.codegen.calls import IDENTITY, Calls, stage_values
+from resnetgen.codegen.calls import IDENTITY, Calls, values_at
 from resnetgen.codegen.init import init_lines
 from resnetgen.codegen.inplace import overwritable
 from resnetgen.codegen.layout import Brackets, Doc, Hole, call, keyword
@@ -151,7 +151,7 @@ class Body:
         sources = placed.inputs
         for number, path in enumerate(paths):
             value = placed.key if number == len(paths) - 1 else f"{placed.key}#{number}"
-            values = stage_values(self.instance, placed, number)
+            values = values_at(self.instance, placed, number)
             doc = self.calls.child(placed, number, {k: Const(v) for k, v in values.items()})
             yield Unit(value, sources, path, doc, name=path)
             sources = (value, *placed.inputs[1:])

@@ -17,6 +17,7 @@ from resnetgen.codegen.structure import Structure
 from resnetgen.graph.ir import Instance, OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS, TorchModule
 from resnetgen.graph.ops import Argument as OpArgument
+from resnetgen.graph.stages import stage_values
 from resnetgen.language.expressions import (
     Apply,
     Const,
@@ -193,7 +194,7 @@ class Calls:
 
     def stage_block(self, placed: Placed, number: int, *, symbolic: bool) -> Doc:
         rows = [instance_at(row[placed.key], number) for row in self.scope.rows]
-        values = stage_values(self.structure.instances[0], placed, number)
+        values = values_at(self.structure.instances[0], placed, number)
         written: dict[str, Expr] = {name: Const(value) for name, value in values.items()}
         env: dict[str, Value] = {}
         if symbolic:
@@ -203,19 +204,13 @@ class Calls:
         return self.block(placed.key, rows, self.scope.callee_names(placed, rows[0], written), env)
 
 
-def stage_values(instance: Instance, placed: Placed, number: int) -> dict[str, Any]:
-    """What a stage's expressions may read: `index`, `position`, `total`, `first`, `last`."""
+def values_at(instance: Instance, placed: Placed, number: int) -> dict[str, Any]:
+    """What the expressions of one block of a stage may read."""
     counts = {each.key: len(each.paths) for each in instance.placed if each.node.stage}
     if placed.key not in counts:
         counts = {placed.key: len(placed.paths)}
     before = sum(counts[key] for key in list(counts)[: list(counts).index(placed.key)])
-    return {
-        "index": number,
-        "position": before + number,
-        "total": sum(counts.values()),
-        "first": number == 0,
-        "last": number == len(placed.paths) - 1,
-    }
+    return stage_values(number, len(placed.paths), before, sum(counts.values()))
 
 
 def instance_at(placed: Placed, number: int) -> Instance:

@@ -15,38 +15,27 @@ from typing import Any
 
 from resnetgen.graph.ir import (
     IDENTITY,
-    STAGE_NAMES,
-    Binding,
     Block,
     BlockNode,
     Bound,
     Instance,
     Network,
-    Op,
     OpCall,
     Passes,
     Placed,
-    Slot,
-    Target,
-    Term,
 )
+from resnetgen.graph.opcalls import Arguments
 from resnetgen.graph.ops import OPS, Flow, shown
 from resnetgen.graph.paths import conflicts
-from resnetgen.graph.place import Broken, Placing, follow
-from resnetgen.language.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
+from resnetgen.graph.place import Placing
+from resnetgen.graph.values import Broken, Values
+from resnetgen.language.diagnostics import Note, Span, SpecError
 from resnetgen.language.expressions import (
-    ExpressionError,
-    Name,
-    UnknownName,
     Value,
-    evaluate,
-    free_names,
 )
 
 MOST_INSTANCES = 20_000
 DEEPEST = 32  # blocks in blocks
-
-Arguments = Mapping[str, tuple[Value, Term | None]]
 
 
 def instantiate(network: Network) -> Instance:
@@ -108,18 +97,9 @@ class Walk:
     def __init__(self, network: Network, idle: frozenset[tuple[Block, str]]) -> None:
         self.network = network
         self.idle = idle
+        self.facts = Values(network)
         self.memo: dict[Any, Instance | Passes | None] = {}
-        self.faults: dict[Any, Diagnostic] = {}
         self.depth = 0
-        self.ambient: dict[str, Bound] = {}
-
-    def fault(
-        self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
-    ) -> Broken:
-        """Records a fault, to be raised where nothing can go on; one place has one of a code."""
-        fault = Diagnostic(code, message, span, notes, help)
-        self.faults.setdefault((code, span.file, span.line, span.column), fault)
-        return Broken()
 
     # --- blocks
 
@@ -128,25 +108,15 @@ class Walk:
         network = self.network
         flow = Flow(network.input.channels)
         try:
-            values = self.let(network)
-            for name, binding in network.ambient.items():
-                self.ambient[name] = self.bind(binding, values, {}, {})
+            self.facts.bind_ambient()
             found = self.block(network.root, {}, {}, (flow,), network.span)
             if not isinstance(found, Instance):
-                self.fault("no-value", "the network computes nothing", network.span)
+                self.facts.fault("no-value", "the network computes nothing", network.span)
         except Broken:
             found = None
-        if self.faults or not isinstance(found, Instance):
-            raise SpecError(self.faults.values())
+        if self.facts.faults or not isinstance(found, Instance):
+            raise SpecError(self.facts.faults.values())
         return found
-
-    def let(self, network: Network) -> dict[str, Value]:
-        """The network's own `let`, which its ambient slots may read."""
-        values: dict[str, Value] = {"in_channels": network.input.channels}
-        for name, term in network.root.let.items():
-            values[name] = self.value(term, values)
-        del values["in_channels"]
-        return values
 
     def block(
         self,
@@ -162,7 +132,9 @@ class Walk:
         key = (id(block), numbers, tuple(slots.items()), flows)
         if key not in self.memo:
             if self.depth > DEEPEST or len(self.memo) > MOST_INSTANCES:
-                raise self.fault("limit", "too many different blocks, or blocks in blocks", span)
+                raise self.facts.fault(
+                    "limit", "too many different blocks, or blocks in blocks", span
+                )
             self.depth += 1
             self.memo[key] = self.fresh(block, arguments, slots, flows, span, caller)
             self.depth -= 1
@@ -182,18 +154,18 @@ class Walk:
     ) -> Instance | Passes | None:
         try:
             values = self.environment(block, arguments, flows, span, caller)
-            if block.when and not self.value(block.when, values):
+            if block.when and not self.facts.value(block.when, values):
                 return IDENTITY
             own = {name: slots.get(name) for name in block.slots}
             bound = {
-                name: given or self.bind(block.slots[name], values, {}, {})
+                name: given or self.facts.bind(block.slots[name], values, {}, {})
                 for name, given in own.items()
             }
             origins = {name: term for name, (_, term) in arguments.items() if term}
             inputs = dict(zip(block.inputs, flows, strict=True))
-            return Placing(self, block, values, bound, inputs, origins).instance(
-                frozenset(arguments)
-            )
+            return Placing(
+                self.facts, self.block, self.idle, block, values, bound, inputs, origins
+            ).instance(frozenset(arguments))
         except Broken:
             return None
 
@@ -216,14 +188,14 @@ class Walk:
                 wrong = _wrong_argument(param.kind, value)
                 if wrong:
                     message = f"`{name}` of `{block.name}` {wrong}"
-                    raise self.fault("wrong-value", message, term.span if term else span)
+                    raise self.facts.fault("wrong-value", message, term.span if term else span)
                 values[name] = value
             elif param.default is not None:
-                values[name] = self.value(param.default, values)
+                values[name] = self.facts.value(param.default, values)
             else:
                 raise self.missing(block, name, span, caller)
         for name, term in block.let.items():
-            values[name] = self.value(term, values)
+            values[name] = self.facts.value(term, values)
         return values
 
     def missing(self, block: Block, name: str, span: Span, caller: BlockNode | None) -> Broken:
@@ -232,72 +204,11 @@ class Walk:
         if caller and caller.stage:
             note = Note(f"`{block.name}` is named here", span)
             hint = f"say `{name}: ...` in `{caller.key}`"
-            return self.fault("missing-argument", message, caller.span, hint, note)
+            return self.facts.fault("missing-argument", message, caller.span, hint, note)
         kind = {"bool": "true or false", "int": "an integer", "float": "a number"}
         wanted = kind.get(block.params[name].kind or "", "...")
         hint = f"say `{{op: {block.name}, {name}: {wanted}}}`"
-        return self.fault("missing-argument", message, span, hint)
-
-    # --- values and slots
-
-    def value(self, term: Term, values: Mapping[str, Value]) -> Value:
-        """The value of an expression. Raises Broken."""
-        try:
-            return evaluate(term.expr, values)
-        except UnknownName as error:
-            name = error.name
-            hint = did_you_mean(name, values)
-            if name in STAGE_NAMES:
-                hint = f"only a stage knows `{name}`; give the block a parameter that it passes on"
-            elif not hint and values:
-                hint = f"there are {', '.join(f'`{each}`' for each in values)}"
-            raise self.fault("expression", str(error), term.span, hint) from None
-        except ExpressionError as error:
-            read = [name for name in dict.fromkeys(free_names(term.expr)) if name in values]
-            told = ", ".join(f"`{name}` is {shown(values[name])}" for name in read)
-            notes = [Note(told)] if told else []
-            raise self.fault("expression", str(error), term.span, None, *notes) from None
-
-    def bind(
-        self,
-        binding: Binding,
-        values: Mapping[str, Value],
-        slots: Mapping[str, Bound],
-        origins: Mapping[str, Term],
-    ) -> Bound:
-        """A slot's content with the values of its arguments. Raises Broken."""
-        base = Bound(binding.target) if not isinstance(binding.target, Slot) else None
-        if base is None:
-            assert isinstance(binding.target, Slot)
-            name = binding.target.name
-            base = slots.get(name) or self.ambient.get(name)
-            if base is None:
-                raise self.unbound(name, binding.span)
-        given, below, terms = dict(base.arguments), dict(base.slots), dict(base.terms)
-        for name, term in binding.arguments.items():
-            given[name] = self.argument(base.target, name, term, values)
-            terms[name] = follow(term, origins)
-        for name, each in binding.slots.items():
-            below[name] = self.bind(each, values, slots, origins)
-        return Bound(base.target, tuple(given.items()), tuple(below.items()), terms, binding.span)
-
-    def unbound(self, slot: str, span: Span) -> Broken:
-        """A block calls an ambient slot that the network does not bind: the shortcut."""
-        message = f"a block calls `{slot}`, and the network does not bind it"
-        hint = (
-            "say `shortcut: projection` (option B), `shortcut: {op: zero_pad, centred: false}` "
-            "(option A), or `shortcut: none` (a plain network)"
-        )
-        note = Note("called here", span)
-        return self.fault("missing-key", message, self.network.span, hint, note)
-
-    def argument(self, target: Target, name: str, term: Term, values: Mapping[str, Value]) -> Value:
-        """An argument's value; of an attribute that takes a word, the word."""
-        if isinstance(target, Op) and isinstance(term.expr, Name):
-            attribute = OPS[target.name].attributes.get(name)
-            if attribute and attribute.kind == "word":
-                return term.expr.id
-        return self.value(term, values)
+        return self.facts.fault("missing-argument", message, span, hint)
 
     # --- what must hold of the whole
 
@@ -307,11 +218,11 @@ class Walk:
             for placed, other, reason in conflicts(instance):
                 notes = [Note(f"`{other.key}` stands here", other.node.span)]
                 hint = "give each a path of its own; only equal nodes without weights share one"
-                self.fault("module-path", reason, placed.node.path_span, hint, *notes)
+                self.facts.fault("module-path", reason, placed.node.path_span, hint, *notes)
         for instance, placed in _unread(instances):
             self.unread(instance, placed)
-        if self.faults:
-            raise SpecError(self.faults.values())
+        if self.facts.faults:
+            raise SpecError(self.facts.faults.values())
 
     def unread(self, instance: Instance, placed: Placed) -> None:
         """A node that nothing reads is a fault: it would hold weights that never train."""
@@ -322,11 +233,13 @@ class Walk:
             span, outputs = own[0].op_span, self.network.outputs
             if span.source is not self.network.span.source and outputs:
                 span = outputs[0].span
-            self.fault("unread", message, span, hint, Note("written here", own[0].op_span))
+            self.facts.fault("unread", message, span, hint, Note("written here", own[0].op_span))
             return
         what = "stage" if placed.node.stage else "node"
         hint = "name it in `inputs:`, `output:` or `outputs:`, or take it out"
-        self.fault("unread", f"nothing reads the {what} `{placed.key}`", placed.node.span, hint)
+        self.facts.fault(
+            "unread", f"nothing reads the {what} `{placed.key}`", placed.node.span, hint
+        )
 
 
 def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, Placed]]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 from resnetgen.graph import stages
 from resnetgen.graph.bias import with_bias
-from resnetgen.graph.blocks import offers
 from resnetgen.graph.ir import (
     IDENTITY,
     Block,
@@ -27,30 +25,22 @@ from resnetgen.graph.ir import (
     Placed,
     Run,
     Slot,
-    Target,
     Term,
 )
-from resnetgen.graph.ops import AMBIENT, OPS, Flow, ShapeError, complete, wrong_value
+from resnetgen.graph.opcalls import Arguments, check_arity, check_offer, op_call, parameters
+from resnetgen.graph.ops import OPS, Flow, ShapeError
 from resnetgen.graph.order import stable_order
-from resnetgen.language.diagnostics import Note, did_you_mean
-from resnetgen.language.expressions import (
-    ExpressionError,
-    Name,
-    UnknownName,
-    Value,
-    evaluate,
-    parse,
-)
+from resnetgen.graph.values import Broken, Values, follow
+from resnetgen.language.diagnostics import Note, Span, did_you_mean
+from resnetgen.language.expressions import ExpressionError, UnknownName, Value, evaluate, parse
 from resnetgen.language.names import wrong_key
 
-if TYPE_CHECKING:
-    from resnetgen.graph.instantiate import Arguments, Walk
-
 Reference = str | None  # a key, or None for `none`
-
-
-class Broken(Exception):
-    """A fault has been recorded; what follows from it stays silent."""
+Flows = tuple[Flow | None, ...]
+# The instance of a block with arguments, slots and inputs; called from a place, by a node.
+InstanceOf = Callable[
+    [Block, Arguments, Mapping[str, Bound], Flows, Span, BlockNode], Instance | Passes
+]
 
 
 class Placing:
@@ -58,14 +48,18 @@ class Placing:
 
     def __init__(
         self,
-        walk: Walk,
+        facts: Values,
+        instance_of: InstanceOf,
+        idle: frozenset[tuple[Block, str]],
         block: Block,
         values: dict[str, Value],
         slots: Mapping[str, Bound],
         inputs: Mapping[str, Flow | None],
         origins: Mapping[str, Term],
     ) -> None:
-        self.walk = walk
+        self.facts = facts
+        self.instance_of = instance_of
+        self.idle = idle
         self.block = block
         self.values = values
         self.slots = slots
@@ -77,13 +71,13 @@ class Placing:
         }
         self.strides: dict[str, float] = dict.fromkeys(inputs, 1)
         self.placed: list[list[Placed]] = [[] for _ in block.nodes]
-        self.stages = stages.stages_of(self)
+        self.stages = stages.stages_of(facts, block, values)
         self.broken: set[str] = set()
         self.dilation = 1  # of the stages so far, under `output_stride`
 
     def instance(self, given: frozenset[str]) -> Instance | None:
         """The instance of the block; None after a fault."""
-        before = len(self.walk.faults)
+        before = len(self.facts.faults)
         for index in self.block.schedule:
             self.visit(index, self.block.nodes[index])
         placed = with_bias([each for row in self.placed for each in row])
@@ -91,7 +85,7 @@ class Placing:
         size = sum(_size(each) for each in placed)
         if size > stages.MOST_NODES:
             self.too_many(placed)
-        if len(self.walk.faults) > before or self.broken:
+        if len(self.facts.faults) > before or self.broken:
             return None
         return Instance(
             block=self.block,
@@ -113,11 +107,11 @@ class Placing:
         message = (
             f"{_size(largest)} ops in `{largest.key}`; a network has at most {stages.MOST_NODES}"
         )
-        self.walk.fault("limit", message, term.span if term else largest.node.span)
+        self.facts.fault("limit", message, term.span if term else largest.node.span)
 
     def outputs(self) -> tuple[str, ...]:
         """The keys of the values that the block gives."""
-        network = self.walk.network
+        network = self.facts.network
         if self.block is network.root:
             given = (*network.outputs, *network.train_outputs)
             named = [(output.key, output.span) for output in given]
@@ -125,7 +119,7 @@ class Placing:
             named = [(self.block.output or "", self.block.span)]
         for key, span in named:
             if self.where.get(key) is None and key not in self.broken:
-                self.walk.fault("no-value", f"`{key}` is `none` here", span)
+                self.facts.fault("no-value", f"`{key}` is `none` here", span)
         return tuple(found for key, _ in named if (found := self.where.get(key)))
 
     # --- one node
@@ -136,7 +130,7 @@ class Placing:
         try:
             if self.broken & {*node.inputs, passes}:
                 raise Broken
-            if (self.block, node.key) in self.walk.idle or self.is_left_out(node):
+            if (self.block, node.key) in self.idle or self.is_left_out(node):
                 self.where[node.key] = self.where.get(passes)
             else:
                 self.resolve(index, node, passes)
@@ -145,7 +139,7 @@ class Placing:
             self.where.setdefault(node.key, self.block.inputs[0])
 
     def is_left_out(self, node: BlockNode) -> bool:
-        return node.when is not None and not self.walk.value(node.when, self.values)
+        return node.when is not None and not self.facts.value(node.when, self.values)
 
     def resolve(self, index: int, node: BlockNode, passes: str) -> None:
         """Finds what a node calls, directly or through a slot, and what it reads."""
@@ -161,9 +155,9 @@ class Placing:
         if not isinstance(node.target, Slot):
             return Bound(node.target)
         name = node.target.name
-        bound = self.slots.get(name) or self.walk.ambient.get(name)
+        bound = self.slots.get(name) or self.facts.ambient.get(name)
         if bound is None:
-            raise self.walk.unbound(name, node.op_span)
+            raise self.facts.unbound(name, node.op_span)
         return bound
 
     def pass_on(self, index: int, node: BlockNode, passes: str) -> None:
@@ -177,7 +171,7 @@ class Placing:
 
     def operands(self, node: BlockNode, bound: Bound) -> tuple[Reference, ...] | None:
         """The values that a node reads. Joins drop `none`, and pass a single value on."""
-        self.check_arity(node, bound)
+        check_arity(self.facts, node, bound)
         inputs = tuple(None if name == "none" else self.where.get(name) for name in node.inputs)
         if isinstance(bound.target, Block) and inputs[0] is not None:
             return inputs
@@ -191,54 +185,35 @@ class Placing:
             return present
         raise self.no_value(node, node.inputs[inputs.index(None)])
 
-    def check_arity(self, node: BlockNode, bound: Bound) -> None:
-        """The number of inputs that a node reads is that of what it calls."""
-        count, span = len(node.inputs), node.inputs_span
-        if isinstance(bound.target, Block):
-            wanted = bound.target.inputs
-            if count != len(wanted):
-                names = ", ".join(wanted)
-                message = f"`{bound.target.name}` takes {len(wanted)} inputs ({names}), not {count}"
-                raise self.walk.fault("wrong-inputs", message, span)
-            return
-        assert isinstance(bound.target, Op)
-        arity = OPS[bound.target.name].arity
-        if arity is None and count < 2:
-            hint = "say `inputs: [a, b]`"
-            message = f"`{node.key}` joins two values or more"
-            raise self.walk.fault("wrong-inputs", message, span, hint)
-        if arity is not None and count != arity:
-            hint = f"join them first: {{op: concat, inputs: [{', '.join(node.inputs)}]}}"
-            message = f"`{node.key}` takes one input, not {count}"
-            raise self.walk.fault("wrong-inputs", message, span, hint)
-
     def no_value(self, node: BlockNode, gone: str) -> Broken:
         """A node reads what `none` took away; told in the file that the person is writing."""
         message = f"`{node.key}` reads `{gone}`, which is `none` here"
         hint = "only `add`, `mul` and `concat` do without a value; `identity` passes one on"
         read = node.read_spans.get(gone, node.span)
         target = next((each.target for each in self.block.nodes if each.key == gone), None)
-        bound = self.walk.ambient.get(target.name) if isinstance(target, Slot) else None
+        bound = self.facts.ambient.get(target.name) if isinstance(target, Slot) else None
         span = bound.span if bound else None
         if span is None:
-            return self.walk.fault("no-value", message, read, hint)
-        if read.source is self.walk.network.span.source:
+            return self.facts.fault("no-value", message, read, hint)
+        if read.source is self.facts.network.span.source:
             note = Note(f"`{gone}` calls what is bound here", span)
-            return self.walk.fault("no-value", message, read, hint, note)
-        return self.walk.fault("no-value", message, span, hint, Note("read here", read))
+            return self.facts.fault("no-value", message, read, hint, note)
+        return self.facts.fault("no-value", message, span, hint, Note("read here", read))
 
     def place(
         self, index: int, node: BlockNode, bound: Bound, inputs: tuple[Reference, ...], passes: str
     ) -> None:
         """Places what a node calls."""
         if node.repeat is not None or node.stage:
-            stages.repeat(self, index, node, bound, inputs)
+            self.repeat(index, node, bound, inputs)
             return
         what = self.call(node, bound, self.values, inputs, {})
         if isinstance(what, Passes):
             self.pass_on(index, node, passes)
         elif isinstance(what, Instance) and node.path == ".":
-            stages.splice(self, index, node, what, inputs, node.key, {})
+            rename = self.splice(index, node, what, inputs, "", {})
+            own = {name: key for name, key in rename.items() if name not in what.inputs}
+            self.where |= own
         elif what is not None:
             runs = (Run(what, 1),) if isinstance(what, Instance) else what
             names = tuple(name or "none" for name in inputs)
@@ -260,10 +235,91 @@ class Placing:
             return what.flow
         flows = [self.flows[name] for name in inputs if name]
         try:
-            return OPS[what.op].flow(what.attributes, flows, self.walk.network.axes)
+            return OPS[what.op].flow(what.attributes, flows, self.facts.network.axes)
         except ShapeError as error:
             message = f"{node.key}: {error}"
-            raise self.walk.fault("shape-mismatch", message, node.span, error.help) from None
+            raise self.facts.fault("shape-mismatch", message, node.span, error.help) from None
+
+    # --- stages and spliced blocks
+
+    def repeat(
+        self, index: int, node: BlockNode, bound: Bound, inputs: tuple[Reference, ...]
+    ) -> None:
+        """Places the blocks of a stage, evaluated until they repeat."""
+        (source, *others) = inputs
+        assert source is not None
+        stage = self.stage(node, source)
+        runs: list[Run] = []
+        flow, at, steady = self.flows[source], 0, not stages.depends_on_index(node)
+        while at < stage.count:
+            what = self.block_at(node, bound, stage, at, flow, others)
+            if node.path == ".":
+                prefix = f"{node.key}.{at}." if node.repeat else f"{node.key}."
+                self.splice(index, node, what, (source, *others), prefix, stage.values(at))
+                source = self.where[node.key] or source
+            settled = runs and runs[-1].instance is what and steady and at > 1 and node.path != "."
+            times = stage.count - at if settled else 1
+            if runs and runs[-1].instance is what:
+                runs[-1] = Run(what, runs[-1].count + times)
+            else:
+                runs.append(Run(what, times))
+            at, flow = at + times, what.flow
+        if node.path == ".":
+            return
+        names = tuple(name or "none" for name in inputs)
+        paths = tuple(self.path(node, stage.values(at)) for at in range(stage.count))
+        self.add(index, Placed(node, node.key, paths, names, tuple(runs), flow))
+
+    def stage(self, node: BlockNode, source: str) -> stages.Stage:
+        """The stage of a node, with its stride and dilation."""
+        found = self.stages.get(node.key)
+        if found is None:
+            count = stages.block_count(self.facts, node, self.values)
+            found = stages.Stage(count, 0, count)
+        reduction = self.strides.get(source, 1)
+        stage = stages.strided(self.facts, node, found, self.values, reduction, self.dilation)
+        self.dilation = stage.dilation
+        return stage
+
+    def block_at(
+        self,
+        node: BlockNode,
+        bound: Bound,
+        stage: stages.Stage,
+        at: int,
+        flow: Flow,
+        others: Sequence[Reference],
+    ) -> Instance:
+        """The instance of one block of a stage."""
+        here = "the block before"
+        self.flows[here] = flow
+        instead = stages.stage_arguments(self.facts, node, bound, stage, at)
+        values = {**self.values, **stage.values(at)}
+        what = self.call(node, bound, values, (here, *others), instead)
+        if isinstance(what, Passes):
+            raise self.facts.fault("no-value", f"the blocks of `{node.key}` do nothing", node.span)
+        if isinstance(what, OpCall):
+            message = f"a stage repeats a block, and `{what.op}` is an op"
+            raise self.facts.fault("wrong-value", message, node.op_span)
+        return what
+
+    def splice(
+        self,
+        index: int,
+        node: BlockNode,
+        what: Instance,
+        inputs: tuple[Reference, ...],
+        prefix: str,
+        stage: Mapping[str, Value],
+    ) -> dict[str, str]:
+        """Places the nodes of a block as if they were written here; gives their keys here."""
+        pairs = zip(what.block.inputs, inputs, strict=True)
+        names = {name: source for name, source in pairs if source is not None}
+        placed, rename = stages.spliced(node, what, names, prefix, stage)
+        for each in placed:
+            self.add(index, each)
+        self.where[node.key] = rename[what.outputs[0]]
+        return rename
 
     # --- calls
 
@@ -280,62 +336,24 @@ class Placing:
             name: (value, bound.terms.get(name))
             for name, value in (*bound.arguments, *instead.items())
         }
-        known = _parameters(bound.target)
+        known = parameters(bound.target)
         for name, term in node.arguments.items():
             if isinstance(node.target, Slot) and name not in known:
-                self.check_offer(node.target, bound, name, term)
+                check_offer(self.facts, node.target, bound, name, term)
             elif name in instead:
                 arguments[name] = (instead[name], term)
             else:
-                value = self.walk.argument(bound.target, name, term, values)
+                value = self.facts.argument(bound.target, name, term, values)
                 arguments[name] = (value, follow(term, self.origins))
         if isinstance(bound.target, Op):
-            return self.op(node, bound.target.name, arguments)
+            return op_call(self.facts, node, bound.target.name, arguments)
         assert isinstance(bound.target, Block)
         slots = dict(bound.slots)
         for name, binding in node.slots.items():
-            slots[name] = self.walk.bind(binding, values, self.slots, self.origins)
+            slots[name] = self.facts.bind(binding, values, self.slots, self.origins)
         flows = tuple(self.flows[name] if name else None for name in inputs)
         span = bound.span or node.op_span
-        return self.walk.block(bound.target, arguments, slots, flows, span, node)
-
-    def check_offer(self, slot: Slot, bound: Bound, name: str, term: Term) -> None:
-        """What neither an ambient slot nor what it holds knows is a misspelling."""
-        if slot.name not in AMBIENT or name in offers(slot.name):
-            return
-        known = list(dict.fromkeys([*offers(slot.name), *_parameters(bound.target)]))
-        message = f"neither `{slot.name}` nor what it is bound to has `{name}`"
-        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-        self.walk.fault("unknown-argument", message, term.key_span, hint)
-
-    def op(self, node: BlockNode, name: str, arguments: Arguments) -> OpCall:
-        """An op with its attributes checked and completed."""
-        definition = OPS[name]
-        for key, (value, term) in arguments.items():
-            attribute = definition.attributes.get(key)
-            wrong = wrong_value(attribute, value, self.walk.network.axes) if attribute else None
-            if wrong:
-                raise self.wrong_attribute(node, f"`{key}` of `{name}`", wrong, term)
-        for key, attribute in definition.attributes.items():
-            if attribute.required and key not in arguments:
-                message = f"`{name}` needs `{key}`: {attribute.doc}"
-                hint = f"say `{key}: ...` here"
-                raise self.walk.fault("missing-argument", message, node.op_span, hint)
-        known = {
-            key: value for key, (value, _) in arguments.items() if key in definition.attributes
-        }
-        terms = {key: term for key, (_, term) in arguments.items() if term}
-        return OpCall(name, complete(definition, known), terms)
-
-    def wrong_attribute(self, node: BlockNode, what: str, wrong: str, term: Term | None) -> Broken:
-        """A value that does not suit an attribute, told where it was written."""
-        if term is None or term.span.source is node.span.source:
-            span = term.span if term else node.span
-            return self.walk.fault("wrong-value", f"{what} {wrong}", span)
-        message = f"`{term.key_span.text}` {wrong}"
-        return self.walk.fault(
-            "wrong-value", message, term.span, None, Note(f"it is {what}", node.span)
-        )
+        return self.instance_of(bound.target, arguments, slots, flows, span, node)
 
     # --- paths
 
@@ -352,27 +370,14 @@ class Placing:
                 name = error.name if isinstance(error, UnknownName) else ""
                 hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
                 message = f"in the path `{node.path}`: {error}"
-                raise self.walk.fault("expression", message, node.path_span, hint) from None
+                raise self.facts.fault("expression", message, node.path_span, hint) from None
 
         path = re.sub(r"<([^<>]*)>", written, node.path)
         reason = wrong_key(path.replace(".*", ""))
         if reason:
             message = f"the path `{node.path}` gives `{path}`: it {reason}"
-            raise self.walk.fault("wrong-name", message, node.path_span)
+            raise self.facts.fault("wrong-name", message, node.path_span)
         return path
-
-
-def follow(term: Term, origins: Mapping[str, Term]) -> Term:
-    """The place where a value was written: of a bare parameter, the argument of the call."""
-    if isinstance(term.expr, Name) and term.expr.id in origins:
-        return origins[term.expr.id]
-    return term
-
-
-def _parameters(target: Target) -> Sequence[str]:
-    if isinstance(target, Op):
-        return list(OPS[target.name].attributes)
-    return list(target.params) if isinstance(target, Block) else []
 
 
 def _size(placed: Placed) -> int:

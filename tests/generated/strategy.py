@@ -56,6 +56,14 @@ OWN_BLOCKS: dict[str, Form] = {
         },
     },
     "soft_gate": {"nodes": {"gate": {"op": "sigmoid"}, "scale": {"op": "mul", "inputs": ["x", "gate"]}}},
+    "vgg_unit": {
+        "params": {"width": "int", "pool": "bool"},
+        "nodes": {
+            "conv": {"op": "conv", "as": "features.*", "out": "width", "kernel": 3},
+            "act": {"op": "act", "as": "features.*"},
+            "pool": {"op": "max_pool", "as": "features.*", "kernel": 2, "when": "pool"},
+        },
+    },
     "own_policy": {
         "params": {"out": "int", "stride": 1},
         "when": "stride > 1 or out != in_channels",
@@ -163,7 +171,7 @@ class Builder:
     readable: list[str] = field(default_factory=list)
     prefix: str = ""
     numbered: bool = False
-    sealed: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)  # blocks whose nodes stand here
     previous: str = ""  # the node written last
     ops: int = 0
     most: int = MOST_OPS
@@ -193,8 +201,10 @@ class Builder:
 
     def key(self, stem: str) -> str:
         if self.numbered:
-            count = sum(each.startswith(f"{self.prefix}.") for each in self.nodes)
-            return f"{self.prefix}.{count}"
+            start = len(self.prefix) + 1
+            inside = [key[start:] for key in self.nodes if key.startswith(f"{self.prefix}.")]
+            numbers = [int(each.partition(".")[0]) for each in inside]
+            return f"{self.prefix}.{max(numbers, default=-1) + 1}"
         return f"{self.prefix}.{self.names(stem)}" if self.prefix else self.names(stem)
 
     def add(
@@ -429,6 +439,15 @@ class Builder:
         ]
         self.add("block", self.pick(makers)())
 
+    def spliced(self) -> None:
+        """`as: .`: the nodes of a block stand in this one. Once a block, or keys would be given twice."""
+        act = self.walks[0].context.ambient["act"].target
+        names = [name for name in self.own_blocks() if name not in self.used]
+        if names and not self.prefix and act not in OWN_BLOCKS:
+            name = self.pick(names)
+            if self.add("splice", {**self.defined_call(name), "as": "."}):
+                self.used.add(name)
+
     def own_blocks(self) -> list[str]:
         define = self.walks[0].context.define
         return [
@@ -513,8 +532,9 @@ class Builder:
         self.inside(self.names("part"), False, 1 + self.below(3))
 
     def inside(self, prefix: str, numbered: bool, steps: int) -> None:
-        if self.prefix:
+        if self.prefix.count(".") > 1:
             return
+        outer = (self.prefix, self.numbered)
         start, before, unread = self.last, list(self.readable), set(self.unread)
         self.prefix, self.numbered = prefix, numbered
         self.readable = [start]
@@ -522,10 +542,17 @@ class Builder:
             self.pick(CHAIN_IDEAS)(self)
         self.readable = self.readable[1:]
         self.close(lambda name: name not in unread)
-        self.prefix, self.numbered = "", False
-        tapped = numbered and self.chance(25)
+        self.prefix, self.numbered = outer
+        inner = [key.removeprefix(f"{prefix}.") for key in self.nodes if key.startswith(f"{prefix}.")]
+        flat = not any("." in key for key in inner)
+        tapped = numbered and flat and not outer[0] and self.chance(25)
         own = self.readable if tapped else [each for each in self.readable if each == self.last]
         self.readable = [*before, *(each for each in own if each not in before)]
+
+    def nested(self) -> None:
+        """A container inside a container."""
+        if self.prefix:
+            self.inside(self.key("sub"), self.chance(50), 1 + self.below(2))
 
     def star(self) -> None:
         """A node that takes the next number of a container."""
@@ -657,13 +684,14 @@ def _renamed(node: Form, names: dict[str, str]) -> Form:
 CHAIN_IDEAS = [
     Builder.unit, Builder.convolution, Builder.norm, Builder.activation, Builder.pool, Builder.drop,
     Builder.residual, Builder.gate, Builder.block, Builder.blur, Builder.slot, Builder.join,
+    Builder.nested,
 ]  # fmt: skip
 IDEAS = [
     Builder.unit, Builder.convolution, Builder.unit, Builder.residual, Builder.join, Builder.activation, Builder.norm,
     Builder.pool, Builder.gate, Builder.branch, Builder.block, Builder.block, Builder.shortcut,
     Builder.conditional, Builder.slot, Builder.numbered_chain, Builder.named_container, Builder.star,
     Builder.drop, Builder.blur, Builder.subsample, Builder.pad, Builder.resize, Builder.adaptive, Builder.twice,
-    Builder.linear, Builder.inline, Builder.repeated, Builder.two_inputs, Builder.otherwise,
+    Builder.linear, Builder.inline, Builder.spliced, Builder.repeated, Builder.two_inputs, Builder.otherwise,
 ]  # fmt: skip
 
 
@@ -1069,7 +1097,9 @@ class Program:
         if self.chance(30):
             return
         own = builder.own_blocks()
-        name = self.pick([*RESIDUAL_BLOCKS, *own])
+        name = self.pick([*RESIDUAL_BLOCKS, *own, "vgg_unit"])
+        if name == "vgg_unit":
+            self.define[name] = OWN_BLOCKS[name]
         known = model.block_of(name, self.context) or {}
         params = known.get("params", {})
         base: Form = {"op": name}
@@ -1093,6 +1123,9 @@ class Program:
         )
         if path:
             base["as"] = path
+        if name == "vgg_unit":
+            path = "."
+            base |= {"as": path, "pool": self.pick(["last", "first", "index == 1"])}
         counts = [1 + self.below(3) for _ in range(1 + self.below(3))]
         stages = Stages(sum(counts))
         source = builder.walks[0].values[builder.last]

@@ -1,0 +1,82 @@
+"""Calls of ops: attributes checked and completed, arity, what a slot may be offered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from resnetgen.graph.blocks import offers
+from resnetgen.graph.ir import Block, BlockNode, Bound, Op, OpCall, Slot, Target, Term
+from resnetgen.graph.ops import AMBIENT, OPS, complete, wrong_value
+from resnetgen.graph.values import Broken, Values
+from resnetgen.language.diagnostics import Note, did_you_mean
+from resnetgen.language.expressions import Value
+
+Arguments = Mapping[str, tuple[Value, Term | None]]
+
+
+def op_call(facts: Values, node: BlockNode, name: str, arguments: Arguments) -> OpCall:
+    """An op with its attributes checked and completed."""
+    definition = OPS[name]
+    for key, (value, term) in arguments.items():
+        attribute = definition.attributes.get(key)
+        wrong = wrong_value(attribute, value, facts.network.axes) if attribute else None
+        if wrong:
+            raise _wrong_attribute(facts, node, f"`{key}` of `{name}`", wrong, term)
+    for key, attribute in definition.attributes.items():
+        if attribute.required and key not in arguments:
+            message = f"`{name}` needs `{key}`: {attribute.doc}"
+            hint = f"say `{key}: ...` here"
+            raise facts.fault("missing-argument", message, node.op_span, hint)
+    known = {key: value for key, (value, _) in arguments.items() if key in definition.attributes}
+    terms = {key: term for key, (_, term) in arguments.items() if term}
+    return OpCall(name, complete(definition, known), terms)
+
+
+def _wrong_attribute(
+    facts: Values, node: BlockNode, what: str, wrong: str, term: Term | None
+) -> Broken:
+    """A value that does not suit an attribute, told where it was written."""
+    if term is None or term.span.source is node.span.source:
+        span = term.span if term else node.span
+        return facts.fault("wrong-value", f"{what} {wrong}", span)
+    message = f"`{term.key_span.text}` {wrong}"
+    return facts.fault("wrong-value", message, term.span, None, Note(f"it is {what}", node.span))
+
+
+def check_arity(facts: Values, node: BlockNode, bound: Bound) -> None:
+    """The number of inputs that a node reads is that of what it calls."""
+    count, span = len(node.inputs), node.inputs_span
+    if isinstance(bound.target, Block):
+        wanted = bound.target.inputs
+        if count != len(wanted):
+            names = ", ".join(wanted)
+            message = f"`{bound.target.name}` takes {len(wanted)} inputs ({names}), not {count}"
+            raise facts.fault("wrong-inputs", message, span)
+        return
+    assert isinstance(bound.target, Op)
+    arity = OPS[bound.target.name].arity
+    if arity is None and count < 2:
+        hint = "say `inputs: [a, b]`"
+        message = f"`{node.key}` joins two values or more"
+        raise facts.fault("wrong-inputs", message, span, hint)
+    if arity is not None and count != arity:
+        hint = f"join them first: {{op: concat, inputs: [{', '.join(node.inputs)}]}}"
+        message = f"`{node.key}` takes one input, not {count}"
+        raise facts.fault("wrong-inputs", message, span, hint)
+
+
+def check_offer(facts: Values, slot: Slot, bound: Bound, name: str, term: Term) -> None:
+    """What neither an ambient slot nor what it holds knows is a misspelling."""
+    if slot.name not in AMBIENT or name in offers(slot.name):
+        return
+    known = list(dict.fromkeys([*offers(slot.name), *parameters(bound.target)]))
+    message = f"neither `{slot.name}` nor what it is bound to has `{name}`"
+    hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+    facts.fault("unknown-argument", message, term.key_span, hint)
+
+
+def parameters(target: Target) -> Sequence[str]:
+    """The arguments that an op or a block declares."""
+    if isinstance(target, Op):
+        return list(OPS[target.name].attributes)
+    return list(target.params) if isinstance(target, Block) else []

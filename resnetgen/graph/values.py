@@ -1,0 +1,124 @@
+"""Values: expressions evaluated and slots bound, with the faults of one walk.
+
+    width * expansion, with width=64, expansion=4   ->  256
+    norm: {op: group_norm, groups: 32}              ->  Bound(Op("group_norm"), groups=32)
+
+One cause gives one fault: what cannot go on after a fault raises `Broken`, and stays silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from resnetgen.graph.ir import STAGE_NAMES, Binding, Bound, Network, Op, Slot, Target, Term
+from resnetgen.graph.ops import OPS, shown
+from resnetgen.language.diagnostics import Diagnostic, Note, Span, did_you_mean
+from resnetgen.language.expressions import (
+    ExpressionError,
+    Name,
+    UnknownName,
+    Value,
+    evaluate,
+    free_names,
+)
+
+
+class Broken(Exception):
+    """A fault has been recorded; what follows from it stays silent."""
+
+
+class Values:
+    """What expressions and slots stand for in one network, and the faults found so far."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.faults: dict[tuple[str, str, int, int], Diagnostic] = {}
+        self.ambient: dict[str, Bound] = {}
+
+    def bind_ambient(self) -> None:
+        """Binds the ambient slots of the network. Raises Broken."""
+        values = self.let(self.network)
+        for name, binding in self.network.ambient.items():
+            self.ambient[name] = self.bind(binding, values, {}, {})
+
+    def fault(
+        self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
+    ) -> Broken:
+        """Records a fault, to be raised where nothing can go on; one place has one of a code."""
+        fault = Diagnostic(code, message, span, notes, help)
+        self.faults.setdefault((code, span.file, span.line, span.column), fault)
+        return Broken()
+
+    def let(self, network: Network) -> dict[str, Value]:
+        """The network's own `let`, which its ambient slots may read."""
+        values: dict[str, Value] = {"in_channels": network.input.channels}
+        for name, term in network.root.let.items():
+            values[name] = self.value(term, values)
+        del values["in_channels"]
+        return values
+
+    def value(self, term: Term, values: Mapping[str, Value]) -> Value:
+        """The value of an expression. Raises Broken."""
+        try:
+            return evaluate(term.expr, values)
+        except UnknownName as error:
+            name = error.name
+            hint = did_you_mean(name, values)
+            if name in STAGE_NAMES:
+                hint = f"only a stage knows `{name}`; give the block a parameter that it passes on"
+            elif not hint and values:
+                hint = f"there are {', '.join(f'`{each}`' for each in values)}"
+            raise self.fault("expression", str(error), term.span, hint) from None
+        except ExpressionError as error:
+            read = [name for name in dict.fromkeys(free_names(term.expr)) if name in values]
+            told = ", ".join(f"`{name}` is {shown(values[name])}" for name in read)
+            notes = [Note(told)] if told else []
+            raise self.fault("expression", str(error), term.span, None, *notes) from None
+
+    def bind(
+        self,
+        binding: Binding,
+        values: Mapping[str, Value],
+        slots: Mapping[str, Bound],
+        origins: Mapping[str, Term],
+    ) -> Bound:
+        """A slot's content with the values of its arguments. Raises Broken."""
+        base = Bound(binding.target) if not isinstance(binding.target, Slot) else None
+        if base is None:
+            assert isinstance(binding.target, Slot)
+            name = binding.target.name
+            base = slots.get(name) or self.ambient.get(name)
+            if base is None:
+                raise self.unbound(name, binding.span)
+        given, below, terms = dict(base.arguments), dict(base.slots), dict(base.terms)
+        for name, term in binding.arguments.items():
+            given[name] = self.argument(base.target, name, term, values)
+            terms[name] = follow(term, origins)
+        for name, each in binding.slots.items():
+            below[name] = self.bind(each, values, slots, origins)
+        return Bound(base.target, tuple(given.items()), tuple(below.items()), terms, binding.span)
+
+    def unbound(self, slot: str, span: Span) -> Broken:
+        """A block calls an ambient slot that the network does not bind: the shortcut."""
+        message = f"a block calls `{slot}`, and the network does not bind it"
+        hint = (
+            "say `shortcut: projection` (option B), `shortcut: {op: zero_pad, centred: false}` "
+            "(option A), or `shortcut: none` (a plain network)"
+        )
+        note = Note("called here", span)
+        return self.fault("missing-key", message, self.network.span, hint, note)
+
+    def argument(self, target: Target, name: str, term: Term, values: Mapping[str, Value]) -> Value:
+        """An argument's value; of an attribute that takes a word, the word."""
+        if isinstance(target, Op) and isinstance(term.expr, Name):
+            attribute = OPS[target.name].attributes.get(name)
+            if attribute and attribute.kind == "word":
+                return term.expr.id
+        return self.value(term, values)
+
+
+def follow(term: Term, origins: Mapping[str, Term]) -> Term:
+    """The place where a value was written: of a bare parameter, the argument of the call."""
+    if isinstance(term.expr, Name) and term.expr.id in origins:
+        return origins[term.expr.id]
+    return term
