@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Compiled", "SpecError", "compile_spec", "load"]
+__all__ = ["Compiled", "SpecError", "WeightsError", "compile_spec", "load"]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import torch
 
     from resnetgen.compiler import Compiled, compile_spec
     from resnetgen.language.diagnostics import SpecError
+    from resnetgen.weights import WeightsError
 
 _HOMES = {
     "Compiled": "resnetgen.compiler",
     "SpecError": "resnetgen.language.diagnostics",
+    "WeightsError": "resnetgen.weights",
     "compile_spec": "resnetgen.compiler",
 }
 
@@ -31,14 +34,47 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_HOMES[name]), name)
 
 
-def load(spec: str | Path, **overrides: object) -> torch.nn.Module:
-    """The network of a spec as a torch module, with fresh weights.
+def load(
+    spec: str | Path,
+    *,
+    weights: str | Path | None = None,
+    leave: str | Iterable[str] = (),
+    **overrides: object,
+) -> torch.nn.Module:
+    """The network of a spec as a torch module, with fresh weights or with those of a checkpoint.
 
-    `spec` is a path or the name of a library network; overrides are as for `compile_spec`. Raises
-    SpecError if the spec is wrong, OSError if it cannot be read.
+    `spec` is a path or the name of a library network; overrides are as for `compile_spec`.
+    `weights` is a file of safetensors or of torch.save. All its tensors have to be those of the
+    network, but for the modules in `leave`, which keep their initial weights:
+
+        load("resnet50", weights="resnet50.pth", leave="fc", **{"head.classes": 10})
+
+    What was left or converted is logged by `resnetgen`, by default on stderr. Raises SpecError if
+    the spec is wrong, OSError if it cannot be read, WeightsError if the weights cannot be read or
+    do not fit.
     """
     from resnetgen.compiler import compile_spec
     from resnetgen.runtime.load import build
 
+    if leave and weights is None:
+        raise ValueError("`leave` says what of `weights` is not loaded, and there are none")
     compiled = compile_spec(spec, **overrides)
-    return build(compiled.source, compiled.network.name)
+    if weights is None:
+        return build(compiled.source, compiled.network.name)
+    from resnetgen.weights.fill import fill, match, remarks
+    from resnetgen.weights.read import read
+
+    checkpoint = read(weights)
+    left = [leave] if isinstance(leave, str) else list(leave)
+    fit = match(checkpoint, compiled.graph, compiled.root.values.get("num_classes"), left)
+    module = build(compiled.source, compiled.network.name)
+    fill(module, checkpoint, fit)
+    _log(remarks(checkpoint, fit))
+    return module
+
+
+def _log(lines: Iterable[str]) -> None:
+    from logging import getLogger
+
+    for line in lines:
+        getLogger("resnetgen").warning("%s", line)

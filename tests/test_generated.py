@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 import pytest
 import torch
 from generated import model
-from generated.strategy import HEADS, POLICIES, STEMS, Drawn, networks, spec_of
+from generated.strategy import POLICIES, Drawn, networks, spec_of
 from hypothesis import given
 from torch import Tensor, nn
 
@@ -35,8 +36,8 @@ from resnetgen.runtime.load import build
 from resnetgen.runtime.trace import returned_tensors
 from resnetgen.runtime.verify import verify
 
-SEEDS = range(150)
-BATCHES = [range(start, start + 15) for start in SEEDS[::15]]
+SEEDS = range(200)
+BATCHES = [range(start, start + 20) for start in SEEDS[::20]]
 TYPED = 5  # of them, the shortest files that use the most: mypy takes seconds
 by_batch = pytest.mark.parametrize(
     "seeds", BATCHES, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}"
@@ -271,10 +272,9 @@ def test_the_sample_covers_the_language() -> None:
     used = set().union(*map(blocks_of, samples))
     files = {kind: {path.stem for path in library.block_files(kind)} for kind in library.KINDS}
     assert not (files["blocks"] | files["shortcuts"]) - used
-    assert (set(STEMS), set(HEADS)) == (files["stems"], files["heads"])
-    assert not [name for name in STEMS if f"op: {name}" not in texts]  # spliced: no instances
-    assert "classes: 7" in texts
-    assert "op: preact_classifier" in texts
+    words = set(re.findall(r"\w+", texts))  # stems and heads are spliced: they have no instances
+    assert not (files["stems"] | files["heads"]) - {"classifier"} - words
+    assert "classes: 7" in texts  # of the classifier, which is the default
     assert not [
         name for name in POLICIES if f"shortcut: {name}" not in texts and f"op: {name}" not in texts
     ]

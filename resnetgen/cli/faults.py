@@ -1,7 +1,7 @@
 """Exceptions -> diagnostics and exit statuses: the one place where a command ends badly.
 
 0  fine
-1  the spec is wrong
+1  the spec is wrong, or weights do not fit it
 2  the call is wrong, a file cannot be read or written, or something needed is not installed
 3  a prediction of the compiler did not hold, or the compiler itself is at fault
 """
@@ -114,12 +114,15 @@ def diagnose(error: Exception) -> tuple[Sequence[Diagnostic], int]:
     from resnetgen.codegen.write import WriteError
     from resnetgen.graph.shapes import BrokenGraph
     from resnetgen.runtime import RuntimeFault
+    from resnetgen.weights import Misfit, WeightsError
 
     if isinstance(error, BrokenGraph):
         help = "this is a defect of resnetgen; please report it with the spec"
         return [Diagnostic("broken-graph", str(error), help=help)], BROKEN
     if isinstance(error, WriteError):
         return [error.diagnostic], WRONG_CALL
+    if isinstance(error, WeightsError):
+        return [error.diagnostic], WRONG_SPEC if isinstance(error, Misfit) else WRONG_CALL
     if isinstance(error, RuntimeFault):
         return [Diagnostic(error.code, error.message, help=error.help)], WRONG_CALL
     return [_internal(error)], BROKEN

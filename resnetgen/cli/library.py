@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,8 +30,27 @@ class Kind(StrEnum):
     ops = "ops"
 
 
+class Order(StrEnum):
+    """By what networks are sorted."""
+
+    name = "name"
+    family = "family"
+    params = "params"
+    macs = "macs"
+
+
 def list_library(
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help="What to list.")] = Kind.networks,
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="WORD", help="Networks of this family only.")
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option("--match", metavar="TEXT", help="Lines whose name or description has TEXT."),
+    ] = None,
+    sort: Annotated[
+        Order, typer.Option("--sort", help="The order of networks; the least first.")
+    ] = Order.name,
 ) -> None:
     """Lists networks, blocks or ops of the library.
 
@@ -39,13 +59,17 @@ def list_library(
     \b
     Examples:
       resnetgen list
+      resnetgen list --family resnext --sort macs
+      resnetgen list --match "option A"
       resnetgen list blocks
       resnetgen list ops
     """
     from resnetgen.report.columns import align
 
     if kind is Kind.networks:
-        lines = align([("network", "parameters", "multiply-adds", "about"), *_networks()], "<>><")
+        rows = [entry.row() for entry in _networks(family, match, sort)]
+        header = ("network", "family", "parameters", "multiply-adds", "about", "paper")
+        lines = align([header, *rows], "<<>><<")
     elif kind is Kind.ops:
         lines = align([("op", "about", "attributes"), *_ops()], "<<<")
     else:
@@ -53,20 +77,59 @@ def list_library(
     print("\n".join(lines))
 
 
-def _networks() -> Rows:
-    from resnetgen.cli.options import compile_spec
-    from resnetgen.language import library
-    from resnetgen.report.columns import count, rounded
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A network of the library, as it is listed; no cost where its spec is at fault."""
 
-    for path in library.networks():
-        try:
-            compiled = compile_spec(str(path), {})
-        except Exception as error:  # a library that someone is editing is still listed
-            faults, _ = diagnose(error)
-            yield path.stem, "", "", faults[0].message
-            continue
-        about = compiled.network.doc or compiled.network.paper or ""
-        yield path.stem, count(compiled.cost.params), rounded(compiled.cost.macs), about
+    name: str
+    family: str
+    params: int | None
+    macs: int | None
+    about: str
+    paper: str
+
+    def row(self) -> tuple[str, ...]:
+        """The columns."""
+        from resnetgen.report.columns import count, rounded
+
+        params = "" if self.params is None else count(self.params)
+        macs = "" if self.macs is None else rounded(self.macs)
+        return self.name, self.family, params, macs, self.about, self.paper
+
+    def has(self, text: str) -> bool:
+        """Whether the name or the description has a text, in whatever case."""
+        return text.lower() in f"{self.name} {self.about} {self.paper}".lower()
+
+
+def _networks(family: str | None, match: str | None, sort: Order) -> list[Entry]:
+    from resnetgen.language import library
+
+    entries = [_entry(path) for path in library.networks()]
+    chosen = [
+        entry
+        for entry in entries
+        if (family is None or entry.family == family) and (match is None or entry.has(match))
+    ]
+    keys: dict[Order, Callable[[Entry], Any]] = {
+        Order.name: lambda entry: entry.name,
+        Order.family: lambda entry: (entry.family, entry.macs or 0),
+        Order.params: lambda entry: entry.params or 0,
+        Order.macs: lambda entry: entry.macs or 0,
+    }
+    return sorted(chosen, key=keys[sort])
+
+
+def _entry(path: Path) -> Entry:
+    from resnetgen.cli.options import compile_spec
+
+    try:
+        compiled = compile_spec(str(path), {})
+    except Exception as error:  # a library that someone is editing is still listed
+        faults, _ = diagnose(error)
+        return Entry(path.stem, "", None, None, faults[0].message, "")
+    network, cost = compiled.network, compiled.cost
+    paper = (network.paper or "").rpartition("/")[2]
+    return Entry(path.stem, network.family or "", cost.params, cost.macs, network.doc, paper)
 
 
 def _blocks(kind: str) -> Rows:

@@ -55,6 +55,23 @@ Set = Annotated[
         help="Override a value of the spec, such as layer3.blocks=11. Repeatable.",
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="A checkpoint (safetensors or torch.save) that has to fit the network; its tensors are"
+        " written to NAME.safetensors beside the module. Needs torch.",
+    ),
+]
+Except = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--except",
+        metavar="MODULE",
+        help="With --weights: leave this module, such as fc, at its initial weights. Repeatable.",
+    ),
+]
 
 
 class Device(StrEnum):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from resnetgen.codegen import forward, layout
 from resnetgen.codegen.calls import IDENTITY, Calls, values_at
@@ -17,12 +17,13 @@ from resnetgen.codegen.units import Container, Unit, containers, indexed, is_cha
 from resnetgen.graph.ir import OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS, TorchFunction
 from resnetgen.graph.paths import numbered_paths
-from resnetgen.language.diagnostics import Diagnostic, SpecError
+from resnetgen.language.diagnostics import Diagnostic, Span, SpecError
 from resnetgen.language.expressions import (
     Apply,
     Const,
     Expr,
     Name,
+    Value,
     free_names,
     occurrences,
     python,
@@ -80,6 +81,7 @@ class Body:
         training = self.training_only()
         for placed, own in zip(self.instance.placed, paths, strict=True):
             for unit in self.units_of(placed, own, taken):
+                unit.home = unit.path or own[0]
                 unit.inputs = tuple(name for name in unit.inputs if name != "none")
                 unit.training = placed.key in training
                 yield unit
@@ -185,24 +187,31 @@ class Body:
         doc = sequential(tree)
         return doc if isinstance(doc, Brackets) else None
 
-    def member(
-        self, path: str, child: Container, steps: list[Unit], members: Members
-    ) -> list[Unit]:
-        """Adds one attribute of the class; gives the steps with those of a container merged."""
+    def holder(
+        self, path: str, access: str, child: Container, steps: list[Unit]
+    ) -> tuple[Doc, list[Unit]]:
+        """The module at a path, and the steps with those that it holds merged or told its name."""
         if child.is_leaf:
-            members.append((path, child.units[0].doc))
             for unit in child.units:
-                unit.access = f"self.{path}"
-            return steps
+                unit.access = access
+            return child.units[0].doc, steps
         chain = self.chain(child, steps)
         if chain is not None:
-            members.append((path, chain))
-            return _merged(steps, list(child.leaves()), f"self.{path}", path)
-        docs, merged = self.indexed_members(path, child, steps)
-        if docs is not None:
-            members.append((path, indexed(child, docs)))
-            return merged
-        return self.grouped(path, child, steps, members)
+            return chain, _merged(steps, list(child.leaves()), access, path)
+        simple = all(
+            each.is_leaf or self.chain(each, steps) is not None for each in child.children.values()
+        )
+        if not simple and not child.is_numbered:
+            return self.grouped(path, access, child, steps)
+        docs: dict[str, Doc] = {}
+        for name, each in child.children.items():
+            inner = f"{access}[{name}]" if child.is_numbered else f'{access}["{name}"]'
+            make = self.holder if self.is_simple(each, steps) else self.grouped
+            docs[name], steps = make(f"{path}.{name}", inner, each, steps)
+        return indexed(child, docs), steps
+
+    def is_simple(self, child: Container, steps: list[Unit]) -> bool:
+        return child.is_leaf or self.chain(child, steps) is not None
 
     def chain(self, child: Container, steps: list[Unit]) -> Doc | None:
         order = list(child.leaves())
@@ -211,63 +220,36 @@ class Body:
             return None
         return sequential(child)
 
-    def indexed_members(
-        self, path: str, child: Container, steps: list[Unit]
-    ) -> tuple[dict[str, Doc] | None, list[Unit]]:
-        """The members of a list or dict of modules; None where one is a container that is no chain."""
-        docs: dict[str, Doc] = {}
-        merged = steps
-        for name, each in child.children.items():
-            access = f"self.{path}[{name}]" if child.is_numbered else f'self.{path}["{name}"]'
-            if each.is_leaf:
-                docs[name] = each.units[0].doc
-                for unit in each.units:
-                    unit.access = access
-                continue
-            chain = self.chain(each, merged)
-            if chain is None:
-                return None, steps
-            docs[name] = chain
-            merged = _merged(merged, list(each.leaves()), access, f"{path}.{name}")
-        return docs, merged
-
     def grouped(
-        self, path: str, child: Container, steps: list[Unit], members: Members
-    ) -> list[Unit]:
+        self, path: str, access: str, child: Container, steps: list[Unit]
+    ) -> tuple[Doc, list[Unit]]:
         """A container that is neither a chain nor flat is a class of its own."""
-        inside = self.group_members(list(child.leaves()), steps)
+        inside = self.group_members(path, steps)
         values = {unit.value for unit in inside}
         outputs = [unit.value for unit in inside if self.is_read_outside(unit, inside)]
         if len(outputs) != 1 or not _is_convex(inside, steps):
-            self.not_printable(path, len(outputs))
+            self.not_printable(path, child, len(outputs))
         inputs = tuple(dict.fromkeys(n for unit in inside for n in unit.inputs if n not in values))
         named = {unit.value: unit.name for unit in self.units}
         renamed = {name: _variable(named.get(name, name)) for name in inputs} | {inputs[0]: "x"}
-        units = [_moved(unit, path, renamed) for unit in inside]
+        whole = Unit(outputs[0], inputs, path, home=path, name=path, access=access)
+        last = max(steps.index(unit) for unit in inside)
+        after = [*steps[: last + 1], whole, *steps[last + 1 :]]
+        remaining = [step for step in after if step not in inside]
+        for unit in inside:
+            unit.move(path, renamed)
         name = unique(camel(path), self.registry.taken)
-        part = Part(
-            name,
-            f"the modules below `{path}`",
-            units,
-            tuple(renamed.values()),
-            (outputs[0],),
-            False,
-        )
-        plan = self.module(part)
+        doc = f"the modules below `{path}`"
+        plan = self.module(Part(name, doc, inside, tuple(renamed.values()), (outputs[0],), False))
         self.registry.printed.append(plan)
         items = [
             keyword(a.name, a.name if a.module else Hole(Name(a.name))) for a in plan.arguments
         ]
-        members.append((path, call(name, items)))
-        whole = Unit(outputs[0], inputs, path, name=path, access=f"self.{path}")
-        last = max(steps.index(unit) for unit in inside)
-        return [
-            step for step in [*steps[: last + 1], whole, *steps[last + 1 :]] if step not in inside
-        ]
+        return call(name, items), remaining
 
-    def group_members(self, modules: list[Unit], steps: list[Unit]) -> list[Unit]:
-        """The modules of a container and the expressions that only they read."""
-        inside = list(modules)
+    def group_members(self, path: str, steps: list[Unit]) -> list[Unit]:
+        """What stands below a path, and the expressions that only its modules read."""
+        inside = [step for step in steps if step.home.startswith(f"{path}.")]
         grown = True
         while grown:
             fresh = [
@@ -286,21 +268,22 @@ class Body:
             reader is None or reader not in inside for reader in self.readers.get(unit.value, [])
         )
 
-    def numbered(self, path: str) -> None:
+    def numbered(self, path: str, child: Container) -> None:
         """A number is no attribute of a class: only chains are numbered without a container."""
-        below = (p.node for p in self.instance.placed if p.paths[0].split(".")[0] == path)
         message = f"the module `{path}` has a number for a name, and its block is no chain"
         hint = "number it inside a container, `layers.0`, or give it a name"
-        raise SpecError([Diagnostic("container", message, next(below).span, (), hint)])
+        raise SpecError([Diagnostic("container", message, self.span_of(child), (), hint)])
 
-    def not_printable(self, path: str, outputs: int) -> None:
-        below = (
-            p.node for p in self.instance.placed if any(x.startswith(f"{path}.") for x in p.paths)
-        )
+    def not_printable(self, path: str, child: Container, outputs: int) -> None:
         why = f"has {outputs} outputs" if outputs != 1 else "is left and entered again"
         message = f"the modules below `{path}` cannot be one class: the group {why}"
         hint = "give the nodes keys without dots, or number them in one container"
-        raise SpecError([Diagnostic("container", message, next(below).span, (), hint)])
+        raise SpecError([Diagnostic("container", message, self.span_of(child), (), hint)])
+
+    def span_of(self, child: Container) -> Span:
+        """Where the first module of a container was written."""
+        key = next(child.leaves()).value.partition("#")[0]
+        return self.scope.placed[key].node.span
 
     # --- the class
 
@@ -310,8 +293,9 @@ class Body:
         steps = list(part.units)
         for path, child in containers(part.units).children.items():
             if path.isdigit():
-                self.numbered(path)
-            steps = self.member(path, child, steps, members)
+                self.numbered(path, child)
+            doc, steps = self.holder(path, f"self.{path}", child, steps)
+            members.append((path, doc))
         network = self.registry.network if self.is_root and part.whole else None
         several = network is not None and len(network.outputs) > 1
         lines, variables = forward.statements(
@@ -402,8 +386,7 @@ class Body:
 
     def argument(self, name: str) -> Argument:
         values = self.scope.values_of(name)
-        kinds = {type(value) for value in values}
-        kind = "bool" if kinds == {bool} else "float" if float in kinds else "int"
+        kind = _type_name(values)
         if self.is_root:
             return Argument(name, kind, values[0])
         param = self.structure.block.params.get(name)
@@ -428,6 +411,16 @@ def _reads(lines: Sequence[str], attribute: str) -> bool:
     return any(f"self.{attribute}" in line for line in lines)
 
 
+def _type_name(values: Sequence[Value]) -> str:
+    """The annotation of an argument that has these values."""
+    kinds = {type(value) for value in values}
+    axes = next((len(value) for value in values if isinstance(value, tuple)), 0)
+    names = ["bool"] if kinds == {bool} else ["float"] if float in kinds else []
+    names += ["int"] if int in kinds and not names else []
+    names += [f"tuple[{', '.join(['int'] * axes)}]"] if axes else []
+    return " | ".join(names) or "int"
+
+
 def _signature(arguments: Sequence[Argument]) -> list[str]:
     parameters = ("self", *(str(argument) for argument in arguments))
     return layout.lay(Brackets("__init__(", parameters), 4, "def ", " -> None:")
@@ -436,16 +429,16 @@ def _signature(arguments: Sequence[Argument]) -> list[str]:
 def _merged(steps: Sequence[Unit], chain: Sequence[Unit], access: str, path: str) -> list[Unit]:
     """The steps with a chain as one step."""
     last = chain[-1]
-    unit = Unit(last.value, chain[0].inputs, path, name=path, access=access, training=last.training)
-    return [unit if step is last else step for step in steps if step is last or step not in chain]
-
-
-def _moved(unit: Unit, path: str, names: Mapping[str, str]) -> Unit:
-    """The unit inside the class of a container: shorter path, inputs as that class calls them."""
-    inside = (
-        unit.path[len(path) + 1 :] if unit.path and unit.path.startswith(f"{path}.") else unit.path
+    unit = Unit(
+        last.value,
+        chain[0].inputs,
+        path,
+        home=path,
+        name=path,
+        access=access,
+        training=last.training,
     )
-    return replace(unit, inputs=tuple(names.get(name, name) for name in unit.inputs), path=inside)
+    return [unit if step is last else step for step in steps if step is last or step not in chain]
 
 
 def _variable(name: str) -> str:

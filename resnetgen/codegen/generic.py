@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from resnetgen.codegen.structure import Structures
 from resnetgen.graph.ir import Instance, Network, OpCall, Passes, Placed
-from resnetgen.language.expressions import free_names
+from resnetgen.language.expressions import free_names, substitute
 
 IN_CHANNELS = frozenset(["in_channels"])
 Kept = dict[int, frozenset[str]]
@@ -22,8 +22,24 @@ def kept_names(network: Network, found: Structures) -> Kept:
         kept[id(root)] = IN_CHANNELS
     else:
         kept = {}
-    kept[id(root)] = kept.get(id(root), frozenset()) | frozenset(network.root.params)
+    _keep(root.instances[0], frozenset(network.root.params), found, kept)
     return kept
+
+
+def _keep(instance: Instance, names: frozenset[str], found: Structures, kept: Kept) -> None:
+    """Keeps names of a class, and those of its callees to which they are passed."""
+    structure = found.of[id(instance)]
+    kept[id(structure)] = kept.get(id(structure), frozenset()) | names
+    for placed in instance.placed:
+        if not isinstance(placed.what, tuple):
+            continue
+        passed = frozenset(
+            name
+            for name, term in placed.node.arguments.items()
+            if names.intersection(free_names(substitute(term.expr, placed.scope or {})))
+        )
+        for run in placed.what if passed else ():
+            _keep(run.instance, passed, found, kept)
 
 
 def _takes_any_channels(instance: Instance, found: Structures, kept: Kept) -> bool:

@@ -5,7 +5,7 @@ The order is that of torchvision and timm, so that one seed gives the same weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from resnetgen.codegen import layout
 from resnetgen.codegen.layout import call
@@ -28,18 +28,43 @@ _CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def init_lines(network: Network, structures: Structures) -> list[str]:
     """The statements at the end of the network's constructor."""
-    lines: list[str] = []
-    for rules in (_by_op(network, structures), _by_role(network, structures)):
-        classes: dict[tuple[str, ...], list[str]] = {}
-        for name, body in rules:
-            classes.setdefault(tuple(body), []).append(name)
+    root_rules = list(_by_role_of_root(network, structures.root))
+    first = [*root_rules, *_by_op(network, structures)]
+    named = "name, module in self.named_modules()" if root_rules else "module in self.modules()"
+    lines = _loop(named, first)
+    return [*lines, *_loop("module in self.modules()", _by_role(network, structures))]
+
+
+def _loop(variables: str, rules: Iterable[tuple[str, list[str]]]) -> list[str]:
+    """One loop over the modules; classes of one rule share a branch."""
+    branches: dict[tuple[str, ...], list[str]] = {}
+    for condition, body in rules:
+        branches.setdefault(tuple(body), []).append(condition)
+    lines = [f"        for {variables}:"] if branches else []
+    for index, (statements, conditions) in enumerate(branches.items()):
+        classes = [each for each in conditions if " " not in each]
+        own = [each for each in conditions if " " in each]
         if classes:
-            lines.append("        for module in self.modules():")
-        for index, (same, names) in enumerate(classes.items()):
-            word = "elif" if index else "if"
-            lines.append(f"            {word} isinstance(module, {' | '.join(names)}):")
-            lines += same
-    return [*lines, *_role_assignments(network, structures.root, "self", 8)]
+            own.append(f"isinstance(module, {' | '.join(classes)})")
+        word = "elif" if index else "if"
+        lines += [f"            {word} {' or '.join(own)}:", *statements]
+    return lines
+
+
+def _by_role_of_root(network: Network, root: Structure) -> Iterator[tuple[str, list[str]]]:
+    """Rules for roles of the network's own nodes, in place of those of their ops."""
+    instance = root.instances[0]
+    for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
+        rule = network.init.get(placed.role or "")
+        if rule is None or not isinstance(placed.what, OpCall) or placed.role in OPS:
+            continue
+        base = network.init.get(placed.what.op)
+        whole = InitRule({**(base.rules if base else {}), **rule.rules}, rule.span)
+        callee = _callee(placed.what.op, network)
+        biased = bool(placed.what.attributes.get("bias", True)) and _has_bias(callee)
+        body = list(_assignments(whole, "module", biased))
+        if body:
+            yield f'name == "{own[0]}" and isinstance(module, {callee})', body
 
 
 def _by_op(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
@@ -48,8 +73,16 @@ def _by_op(network: Network, structures: Structures) -> Iterator[tuple[str, list
         if name not in OPS or OPS[name].weights is NO_WEIGHTS:
             continue
         callee = _callee(name, network)
-        if name in biased and (body := list(_assignments(rule, "module", all(biased[callee])))):
+        if name not in biased:
+            continue
+        body = list(_assignments(rule, "module", all(biased[callee]) and _has_bias(callee)))
+        if body:
             yield callee, body
+
+
+def _has_bias(callee: str) -> bool:
+    """Whether torch annotates the bias of a class as never None: of convolutions it does not."""
+    return not callee.startswith("nn.Conv")
 
 
 def _biased(network: Network, structures: Structures) -> dict[str, list[bool]]:
@@ -77,27 +110,24 @@ def _callee(op: str, network: Network) -> str:
 def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
     for structure in structures.all:
         if structure is not structures.root:
-            body = list(_role_assignments(network, structure, "module", 16))
+            body = list(_role_assignments(network, structure))
             if body:
                 yield structure.name, body
 
 
-def _role_assignments(
-    network: Network, structure: Structure, owner: str, indent: int
-) -> Iterator[str]:
+def _role_assignments(network: Network, structure: Structure) -> Iterator[str]:
     instance = structure.instances[0]
-    paths = numbered_paths(instance.placed)
-    for placed, own in zip(instance.placed, paths, strict=True):
+    for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
         rule = network.init.get(placed.role or "")
         if rule is None or not isinstance(placed.what, OpCall) or placed.role in OPS:
             continue
         for weight, (kind, number) in rule.rules.items():
             if weight == "bias" and not placed.what.attributes.get("bias", True):
                 continue
-            target = f"{owner}.{own[0]}.{weight}"
-            if "." in own[0]:
-                target = f'{owner}.get_parameter("{own[0]}.{weight}")'
-            yield from _statement(kind, number, target, indent)
+            target = f"module.{own[0]}.{weight}"
+            if "." in own[0] or weight == "bias":
+                target = f'module.get_parameter("{own[0]}.{weight}")'
+            yield from _statement(kind, number, target, 16)
 
 
 def _assignments(rule: InitRule, owner: str, always_biased: bool) -> Iterator[str]:

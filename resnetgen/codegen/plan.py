@@ -36,6 +36,7 @@ class ModulePlan:
     digest: str  # of the elaborated spec
     root: str  # the class of the network
     uses_torch: bool
+    uses_ordered_dict: bool
     support: tuple[str, ...]
     axes: int
     classes: tuple[ClassPlan, ...]
@@ -59,6 +60,7 @@ def plan(network: Network, root: Instance, measured: Measured) -> ModulePlan:
         digest=network.digest,
         root=name,
         uses_torch=registry.uses_torch,
+        uses_ordered_dict=any("OrderedDict(" in line for c in registry.printed for line in c.init),
         support=tuple(sorted(registry.support)),
         axes=network.axes,
         classes=tuple(registry.printed),

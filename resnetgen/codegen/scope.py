@@ -129,7 +129,8 @@ class Scope:
 
     def promote(self, hint: str, values: Sequence[Value]) -> Expr:
         """An argument of its own for what the class cannot compute."""
-        base = hint.replace(".", "_")
+        base = hint.replace(".", "_").replace("#", "_")
+        base = base if base[0].isalpha() else f"node_{base}"
         name, number = base, 2
         taken = {*self.block.params, *self.block.let, *self.instances[0].values}
         while name in taken or (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from resnetgen.codegen.layout import Brackets, Doc, Prefixed, call
+from resnetgen.codegen.layout import Brackets, Doc, Prefixed, call, keyword
 
 
 @dataclass(slots=True, eq=False)
@@ -25,10 +25,17 @@ class Unit:
     write: Callable[[Sequence[str]], str] | None = None  # how the module or expression is applied
     apply: Callable[[str, Sequence[str]], str] | None = None  # a module that is not simply called
     access: str = ""  # `self.conv1`, `self.features[0]`
+    home: str = ""  # the path, also of an expression
     name: str = ""  # of its value in `forward`
     first: bool = False  # executed as soon as it can be: the shortcut
     training: bool = False
     joins: bool = False  # a concatenation, whose operands have names
+
+    def move(self, path: str, names: Mapping[str, str]) -> None:
+        """Into the class of a container: shorter paths, inputs as that class calls them."""
+        self.inputs = tuple(names.get(name, name) for name in self.inputs)
+        self.home = self.home.removeprefix(f"{path}.")
+        self.path = self.home if self.path else None
 
     def text(self, inputs: Sequence[str]) -> str:
         """The expression that computes the value."""
@@ -84,26 +91,35 @@ def is_chain(members: Sequence[Unit], readers: Mapping[str, Sequence[Unit | None
     return plain and len({unit.training for unit in members}) == 1
 
 
-def sequential(container: Container) -> Doc | None:
-    """`nn.Sequential(...)` of a chain; None where a name is not a number."""
+def sequential(container: Container, *, nested: bool = False) -> Doc | None:
+    """`nn.Sequential(...)` of a chain; None where numbers are out of order, or a name is not one.
+
+    A container inside another may have names; one that a class holds is rather an indexed dict.
+    """
     if container.is_leaf:
         return container.units[0].doc if len(container.units) == 1 else None
+    docs: dict[str, Doc] = {}
+    for name, child in container.children.items():
+        doc = sequential(child, nested=True)
+        if doc is None:
+            return None
+        docs[name] = doc
     if not container.is_numbered:
-        return None
-    numbers = [int(name) for name in container.children]
-    if numbers != sorted(numbers):
-        return None
-    docs = {int(name): sequential(child) for name, child in container.children.items()}
-    if any(doc is None for doc in docs.values()):
-        return None
-    return call("nn.Sequential", [docs.get(i) or "nn.Identity()" for i in range(max(numbers) + 1)])
+        pairs = [keyword(name, doc) for name, doc in docs.items()]
+        return call("nn.Sequential", [call("OrderedDict", pairs)]) if nested else None
+    numbers = [int(name) for name in docs]
+    return call("nn.Sequential", numbered(docs)) if numbers == sorted(numbers) else None
+
+
+def numbered(docs: Mapping[str, Doc]) -> list[Doc]:
+    """Modules by number; holes keep their numbers."""
+    last = max(int(name) for name in docs)
+    return [docs.get(str(number), "nn.Identity()") for number in range(last + 1)]
 
 
 def indexed(container: Container, docs: Mapping[str, Doc]) -> Doc:
     """`nn.ModuleList([...])` or `nn.ModuleDict({...})`."""
     if container.is_numbered:
-        numbers = [int(name) for name in container.children]
-        items = [docs.get(str(i), "nn.Identity()") for i in range(max(numbers) + 1)]
-        return call("nn.ModuleList", [Brackets("[", tuple(items), "]")])
+        return call("nn.ModuleList", [Brackets("[", tuple(numbered(docs)), "]")])
     pairs = tuple(Prefixed(f'"{name}": ', doc) for name, doc in docs.items())
     return call("nn.ModuleDict", [Brackets("{", pairs, "}")])

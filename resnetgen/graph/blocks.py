@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from resnetgen.graph.ir import (
     IDENTITY,
@@ -32,10 +31,9 @@ from resnetgen.language.diagnostics import Diagnostic, Note, Span, did_you_mean
 from resnetgen.language.expressions import Apply, Const, Expr, ExpressionError, parse
 from resnetgen.language.library import Document
 from resnetgen.language.names import wrong_identifier, wrong_key
-from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, read
+from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree
 from resnetgen.language.spec import RESERVED, BlockForm, check_form
-
-_EMPTY: Mapping[str, Tree] = {}
+from resnetgen.language.trees import entries, items, key_of, key_spans, keys, text_of
 
 
 class Blocks:
@@ -83,9 +81,6 @@ class Blocks:
         self.blocks[name] = self.block_of(name, tree)
         self.open.pop()
         return self.blocks[name]
-
-    def read_block(self, path: Path) -> MapTree:
-        return read(path, library.shown(path))
 
     def block_of(self, name: str, written: MapTree) -> Block | None:
         """The block of a tree, with what it extends; None after a fault of its form."""
@@ -163,7 +158,7 @@ class Blocks:
         if name in self.define:
             yield self.define[name]
         for path in library.find_blocks(name, self.folders):
-            yield self.read_block(path)
+            yield library.read_shipped(path)
 
     def params(self, tree: MapTree) -> dict[str, Param]:
         params = {}
@@ -536,35 +531,3 @@ def names_in(block: Block) -> set[str]:
 def _without_expressions(path: str) -> str:
     """`stages.<index>` with every `<EXPR>` as a letter, so that the rest can be checked."""
     return re.sub(r"<[^<>]*>", "a", path)
-
-
-def entries(tree: MapTree, key: str) -> Mapping[str, Tree]:
-    inner = tree.entries.get(key)
-    return inner.entries if isinstance(inner, MapTree) else _EMPTY
-
-
-def key_spans(tree: MapTree, key: str) -> Mapping[str, Span]:
-    inner = tree.entries.get(key)
-    return inner.keys if isinstance(inner, MapTree) else {}
-
-
-def keys(tree: MapTree, key: str) -> Iterable[tuple[str, Span]]:
-    return [
-        (name, span) for name, span in key_spans(tree, key).items() if name in entries(tree, key)
-    ]
-
-
-def key_of(tree: MapTree, key: str, name: str) -> Span:
-    return key_spans(tree, key)[name]
-
-
-def items(tree: Tree | None) -> tuple[Scalar, ...]:
-    """One name or a list of names."""
-    if isinstance(tree, ListTree):
-        return tuple(item for item in tree.items if isinstance(item, Scalar))
-    return (tree,) if isinstance(tree, Scalar) else ()
-
-
-def text_of(tree: MapTree, key: str) -> str | None:
-    value = tree.entries.get(key)
-    return value.text if isinstance(value, Scalar) and value.value is not None else None

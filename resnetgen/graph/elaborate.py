@@ -10,16 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnetgen.graph.blocks import (
-    Blocks,
-    entries,
-    items,
-    key_of,
-    key_spans,
-    keys,
-    names_in,
-    text_of,
-)
+from resnetgen.graph.blocks import Blocks, names_in
 from resnetgen.graph.ir import (
     IDENTITY,
     NONE,
@@ -41,6 +32,7 @@ from resnetgen.language.library import Document
 from resnetgen.language.names import wrong_file_name
 from resnetgen.language.reader import MapTree, Scalar, Tree
 from resnetgen.language.spec import NetworkForm, check_form
+from resnetgen.language.trees import entries, items, key_of, key_spans, keys, text_of
 
 DEFAULT_HEAD = "classifier"
 # Kaiming initialisation of every convolution (arXiv 1502.01852); the rest as torch does.
@@ -89,6 +81,7 @@ def _network(names: Blocks) -> Network | None:
         name=name,
         doc=text_of(tree, "doc") or "",
         paper=text_of(tree, "paper"),
+        family=text_of(tree, "family"),
         input=_input(tree),
         input_span=entries(tree, "input")["size"].span,
         root=root,
@@ -141,10 +134,17 @@ def _root(names: Blocks, name: str) -> Block:
     for key, each in entries(tree, "nodes").items():
         nodes.append(names.node(key, each, key_of(tree, "nodes", key), (), nodes))
     let = names.terms(entries(tree, "let"), key_spans(tree, "let"))
-    head, params = _with_classes(_slot_value(names, "head", DEFAULT_HEAD), let)
+    params = names.params(tree)
+    for param, span in keys(tree, "params"):
+        names.check_name(param, span)
+        if params[param].default is None:
+            names.fault("wrong-value", f"the network's parameter `{param}` needs a value", span)
+    head, classes = _with_classes(_slot_value(names, "head", DEFAULT_HEAD), let)
     nodes += _spliced(names, "head", head, nodes)
     output = None if "outputs" in tree.entries else ""
-    return names.block(name, nodes, inputs=("x",), params=params, let=let, output=output, tree=tree)
+    return names.block(
+        name, nodes, inputs=("x",), params=params | classes, let=let, output=output, tree=tree
+    )
 
 
 def _with_classes(

@@ -215,6 +215,7 @@ class Network:
     name: str
     doc: str
     paper: str | None
+    family: str | None
     input: TensorType
     root: Block
     ambient: Mapping[str, Binding]

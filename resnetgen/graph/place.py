@@ -214,7 +214,10 @@ class Placing:
             rename = self.splice(index, node, what, inputs, "", {})
             own = {name: key for name, key in rename.items() if name not in what.inputs}
             self.where |= own
-        elif what is not None:
+        elif node.path == ".":
+            message = f"`as: .` splices the nodes of a block, and `{node.key}` calls an op"
+            raise self.facts.fault("wrong-value", message, node.path_span, "leave `as` out")
+        else:
             runs = (Run(what, 1),) if isinstance(what, Instance) else what
             names = tuple(name or "none" for name in inputs)
             flow = self.result(node, what, inputs)

@@ -156,18 +156,16 @@ def spliced(
 
     `names` says what the inputs of the block are called there.
     """
-    rename = dict(names)
+    rename = {**names, **{each.key: f"{prefix}{each.key}" for each in instance.placed}}
     scope = _spliced_scope(node, instance, stage)
     placed: list[Placed] = []
     for each in instance.placed:
-        key = f"{prefix}{each.key}"
         below = {name: substitute(expr, scope) for name, expr in (each.scope or {}).items()}
         inputs = tuple(rename[name] for name in each.inputs)
-        rename[each.key] = key
         placed.append(
             replace(
                 each,
-                key=key,
+                key=rename[each.key],
                 inputs=inputs,
                 what=undecided(each.what),
                 scope=below or scope,

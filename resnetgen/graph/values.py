@@ -52,10 +52,12 @@ class Values:
     def let(self, network: Network) -> dict[str, Value]:
         """The network's own `let`, which its ambient slots may read."""
         values: dict[str, Value] = {"in_channels": network.input.channels}
+        for name, param in network.root.params.items():
+            if param.default:
+                values[name] = self.value(param.default, values)
         for name, term in network.root.let.items():
             values[name] = self.value(term, values)
-        del values["in_channels"]
-        return values
+        return {name: values[name] for name in network.root.let}
 
     def value(self, term: Term, values: Mapping[str, Value]) -> Value:
         """The value of an expression. Raises Broken."""

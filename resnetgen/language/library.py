@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from resnetgen.language.diagnostics import Diagnostic, Note, Source, SpecError, did_you_mean
@@ -57,7 +58,7 @@ def shown(path: Path) -> str:
 def load(spec: str | Path, overrides: Mapping[str, object] | None = None) -> Document:
     """The document of a path or of a library network. Raises SpecError, and OSError for a bad path."""
     path = locate_network(spec)
-    return complete(read(path, shown(path)), (path.parent,), overrides or {})
+    return complete(read_shipped(path), (path.parent,), overrides or {})
 
 
 def load_text(
@@ -120,13 +121,23 @@ def _read_base(path: Path, chain: list[MapTree]) -> MapTree:
     where = chain[-1].entries["extends"].span
     if len(chain) >= DEEPEST:
         raise SpecError([Diagnostic("limit", f"a chain of more than {DEEPEST} specs", where)])
-    base = read(path, shown(path))
+    base = read_shipped(path)
     if "block" in base.entries and "network" not in base.entries:
         message = f"`{path.stem}` is a block, not a network"
         raise SpecError(
             [Diagnostic("unknown-spec", message, where, help=f"say `block: {path.stem}`")]
         )
     return base
+
+
+def read_shipped(path: Path) -> MapTree:
+    """The tree of a file; those of the library are read once a process."""
+    return _read_once(path) if path.is_relative_to(LIBRARY) else read(path, shown(path))
+
+
+@cache
+def _read_once(path: Path) -> MapTree:
+    return read(path, shown(path))
 
 
 def locate_network(spec: str | Path) -> Path:

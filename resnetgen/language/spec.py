@@ -123,7 +123,11 @@ class NetworkForm(Form):
     extends: str | None = None
     doc: str | None = None
     paper: str | None = None
+    family: str | None = Field(None, description="a word by which `resnetgen list` groups it")
     class_name: str | None = Field(None, alias="class", description="the name of the printed class")
+    params: dict[str, Number] | None = Field(
+        None, description="numbers that the printed class takes as arguments"
+    )
     let: dict[str, Number] | None = None
     define: dict[str, dict[str, Any]] | None = Field(None, description="blocks of this file")
     input: Input

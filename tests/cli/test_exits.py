@@ -21,9 +21,9 @@ COMMANDS = ["build", "check", "report", "show", "verify"]
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_name_is_a_wrong_call(call, folder: Path, command: str) -> None:
-    done = call(command, "resnet5O")
+    done = call(command, "resnett50")
     assert done.exit_code == 2
-    assert "error[unknown-spec]: there is no file and no library network `resnet5O`" in done.stderr
+    assert "error[unknown-spec]: there is no file and no library network `resnett50`" in done.stderr
     assert "help: did you mean `resnet50`?" in done.stderr
     assert not list(folder.iterdir())
 
@@ -201,16 +201,16 @@ def _on_terminal(environment: dict[str, str], *arguments: str, **extra: str) -> 
 
 
 def test_diagnostics_have_colour_on_a_terminal(on_terminal) -> None:
-    assert "\x1b[1;31merror[unknown-spec]\x1b[0m" in on_terminal("report", "resnet5O")
+    assert "\x1b[1;31merror[unknown-spec]\x1b[0m" in on_terminal("report", "resnett50")
 
 
 @pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_color_is_honoured(on_terminal, extra: dict[str, str]) -> None:
-    shown = on_terminal("report", "resnet5O", **extra)
+    shown = on_terminal("report", "resnett50", **extra)
     assert "error[unknown-spec]" in shown
     assert "\x1b" not in shown
 
 
 def test_a_file_gets_no_colour(program) -> None:
-    assert "\x1b" not in program("report", "resnet5O").stderr
+    assert "\x1b" not in program("report", "resnett50").stderr
     assert "\x1b" not in program("report", "resnet50").stdout

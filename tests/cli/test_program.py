@@ -68,7 +68,7 @@ ALLOWED = {
     "show resnet152": [],
     "check resnet152": ["networkx"],
     "build resnet152 -o -": ["networkx", "jinja2"],
-    "report resnet5O": [],
+    "report resnett50": [],
 }
 
 
@@ -117,7 +117,7 @@ def test_completion_knows_commands_networks_and_files(environment, tiny: Path) -
     (tiny.parent / "notes.txt").touch()
     (tiny.parent / "more" / "net.yml").touch()
     assert complete(environment, "resnetgen re", tiny.parent) == ["report"]
-    assert complete(environment, "resnetgen report resnext50", tiny.parent) == ["resnext50_32x4d"]
+    assert complete(environment, "resnetgen report resnext50_", tiny.parent) == ["resnext50_32x4d"]
     assert complete(environment, "resnetgen report ti", tiny.parent) == ["tiny.yaml"]
     assert complete(environment, "resnetgen check resnet50 mo", tiny.parent) == ["more/"]
     assert complete(environment, "resnetgen check more/", tiny.parent) == ["more/net.yml"]

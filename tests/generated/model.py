@@ -89,6 +89,11 @@ def value(term: Any, env: Mapping[str, Any]) -> Any:
 # --- the library
 
 
+def library_names(kind: str) -> tuple[str, ...]:
+    """The names of the library's `blocks`, `shortcuts`, `stems` or `heads`."""
+    return tuple(sorted(path.stem for path in (SPECS / kind).glob("*.yaml")))
+
+
 @functools.cache
 def library_block(name: str) -> Form | None:
     """A block, policy, stem or head of the library, after `extends`."""
@@ -154,6 +159,22 @@ def _window(source: Type, a: Mapping[str, Any], ceil: bool = False) -> tuple[int
     return tuple(sizes)
 
 
+def _sees_something(source: Type, a: Mapping[str, Any], size: tuple[int, ...]) -> bool:
+    """Whether every window of a dilated pool holds a position that is not padding.
+
+    Torch does not ask; its backward pass writes outside the tensor where one does not.
+    """
+    axes = len(size)
+    columns = (per_axis(a[name], axes) for name in ("kernel", "stride", "padding", "dilation"))
+    return all(
+        any(0 <= place * stride - padding + tap * dilation < before for tap in range(kernel))
+        for before, after, kernel, stride, padding, dilation in zip(
+            source.size, size, *columns, strict=True
+        )
+        for place in range(after)
+    )
+
+
 def _default_padding(kernel: Any, dilation: Any) -> Any:
     if isinstance(kernel, tuple) or isinstance(dilation, tuple):
         axes = max(len(each) for each in (kernel, dilation) if isinstance(each, tuple))
@@ -191,7 +212,9 @@ def op(name: str, a: dict[str, Any], sources: Sequence[Type], axes: int) -> Type
                     for size, k in zip(source.size, per_axis(a["kernel"], axes), strict=True)
                 )
             )
-        return Type(source.channels, _window(source, a, _truth(a.get("ceil"))), None, far)
+        size = _window(source, a, _truth(a.get("ceil")))
+        _need(name == "avg_pool" or _sees_something(source, a, size), "a window of padding")
+        return Type(source.channels, size, None, far)
     if name == "linear":
         _need(not source.size and a["out"] >= 1)
         return Type(a["out"], (), 1, far)
@@ -280,7 +303,7 @@ def bind(form: Any, env: Mapping[str, Any], slots: Mapping[str, Bound], context:
     if isinstance(form, str):
         form = {"op": form}
     if "nodes" in form:
-        inline = ("nodes", "params", "slots", "let", "inputs", "output")
+        inline = ("nodes", "params", "slots", "let", "output")
         return Bound({key: each for key, each in form.items() if key in inline})
     name = form["op"]
     if name == "none":

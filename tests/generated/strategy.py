@@ -19,11 +19,16 @@ from generated import model
 from generated.model import Context, Form, Invalid, Stages, Type, Walk
 
 T = TypeVar("T")
+# What the compiler does not do yet; True once it does.
+NUMBERED_BRANCHES = False  # a numbered container inside a numbered one that is no chain
+
 MOST_OPS = 60
 MOST_ELEMENTS = 30_000  # of one value
 MOST_CHANNELS = 192
-STEMS = ("cifar", "imagenet", "imagenet_blur", "deep", "deep_blur", "deep_conv_pool")
-HEADS = ("classifier", "preact_classifier")
+STEMS = [  # the others are pools, for the slots of these
+    name for name in model.library_names("stems") if "params" in (model.library_block(name) or {})
+]
+HEADS = model.library_names("heads")
 POLICIES = (
     "none",
     "identity",
@@ -33,14 +38,11 @@ POLICIES = (
     "preact_projection",
     "avg_projection",
 )
-RESIDUAL_BLOCKS = (
-    "basic",
-    "bottleneck",
-    "bottleneck_v1",
-    "bottleneck_blur",
-    "preact_basic",
-    "preact_bottleneck",
-)
+RESIDUAL_BLOCKS = [
+    name
+    for name in model.library_names("blocks")
+    if {"width", "stride"} <= (model.library_block(name) or {}).get("params", {}).keys()
+]
 BASES = ("resnet18", "resnet50", "resnet34_a", "preact_resnet18", "resnet50d", "resnetblur50d", "resnext50_32x4d",
          "seresnext50_32x4d", "ecaresnet50t", "plain18", "resnet110", "resnet50_gn", "resnetrs50", "r3d_18")  # fmt: skip
 
@@ -238,7 +240,7 @@ class Builder:
         self.ops += count
         key = key or self.key(stem)
         written_node = dict(node)
-        if "nodes" not in node and (names != [self.previous] or self.chance(15)):
+        if names != [self.previous] or self.chance(15):
             inputs_form: Any = names if len(names) > 1 or self.chance(20) else names[0]
             head = {"op": written_node.pop("op")} if "op" in written_node else {}
             written_node = {**head, "inputs": inputs_form, **written_node}
@@ -471,11 +473,16 @@ class Builder:
                 node[param] = self.pick([0.1, 0.2])
         for slot in block.get("slots", {}):
             if self.chance(60):
-                node[slot] = self.slot_value()
+                node[slot] = self.slot_value(slot)
         return node
 
-    def slot_value(self) -> Any:
-        """What a slot may be bound to: same channels, same size."""
+    def slot_value(self, slot: str) -> Any:
+        """What a slot may be bound to: by its name in the library, else what keeps the shape."""
+        if slot == "pool":
+            strided = {"op": "max_pool", "kernel": 2}
+            return self.pick(["conv_pool", "blurred_pool", strided, "identity"])
+        if slot == "antialias":
+            return self.pick(["blur_stride", "avg_stride"])
         inline = {"nodes": {"pool": {"op": "global_avg_pool"}, "gate": {"op": "sigmoid"},
                             "scale": {"op": "mul", "inputs": ["x", "gate"]}}}  # fmt: skip
         return self.pick(
@@ -539,11 +546,15 @@ class Builder:
         self.prefix, self.numbered = prefix, numbered
         self.readable = [start]
         for _ in range(steps):
-            self.pick(CHAIN_IDEAS)(self)
+            self.pick(
+                CHAIN_IDEAS if NUMBERED_BRANCHES or not (outer[1] and numbered) else MODULE_IDEAS
+            )(self)
         self.readable = self.readable[1:]
         self.close(lambda name: name not in unread)
         self.prefix, self.numbered = outer
-        inner = [key.removeprefix(f"{prefix}.") for key in self.nodes if key.startswith(f"{prefix}.")]
+        inner = [
+            key.removeprefix(f"{prefix}.") for key in self.nodes if key.startswith(f"{prefix}.")
+        ]
         flat = not any("." in key for key in inner)
         tapped = numbered and flat and not outer[0] and self.chance(25)
         own = self.readable if tapped else [each for each in self.readable if each == self.last]
@@ -604,14 +615,10 @@ class Builder:
         inner.close()
         if not inner.nodes:
             return
-        outer = {"x": self.last} if self.last != self.previous else {}
-        nodes = {key: _renamed(node, outer) for key, node in inner.nodes.items()}
         form: Form = {
-            "nodes": nodes,
+            "nodes": inner.nodes,
             **({"output": inner.last} if inner.last != inner.previous else {}),
         }
-        if self.last != self.previous:
-            form["inputs"] = [self.last]
         self.add("inline", form)
 
     def repeated(self) -> None:
@@ -669,18 +676,7 @@ class Builder:
         self.add("concat", {"op": "concat"}, names, always=True)
 
 
-def _renamed(node: Form, names: dict[str, str]) -> Form:
-    if "inputs" not in node:
-        return node
-    inputs = node["inputs"]
-    new = (
-        [names.get(each, each) for each in inputs]
-        if isinstance(inputs, list)
-        else names.get(inputs, inputs)
-    )
-    return {**node, "inputs": new}
-
-
+MODULE_IDEAS = [Builder.convolution, Builder.norm, Builder.activation, Builder.pool, Builder.drop]
 CHAIN_IDEAS = [
     Builder.unit, Builder.convolution, Builder.norm, Builder.activation, Builder.pool, Builder.drop,
     Builder.residual, Builder.gate, Builder.block, Builder.blur, Builder.slot, Builder.join,
@@ -704,6 +700,7 @@ class Program:
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.count = 10
+        self.spliced: set[str] = set()
 
     def below(self, count: int) -> int:
         return self.choices.below(count)
@@ -781,6 +778,7 @@ class Program:
             strides,
             readable=["x"],
             previous="x",
+            used=self.spliced,
         )
 
     # --- a network of the library, changed
@@ -956,8 +954,8 @@ class Program:
 
     def shuffled(self, nodes: dict[str, Form]) -> dict[str, Form]:
         """Another order of declaration, every read said."""
-        if not self.chance(15) or any("nodes" in node for node in nodes.values()):
-            return nodes  # what an inline block reads is never written down
+        if not self.chance(15):
+            return nodes
         keys = list(nodes)
         explicit = {
             key: node if "inputs" in node else {**node, "inputs": keys[index - 1] if index else "x"}
@@ -1054,9 +1052,15 @@ class Program:
         if self.chance(30):
             return
         name = self.pick([*STEMS, "inline"])
-        form: Form = {"op": name, "width": self.pick([8, 4, 16])}
-        if name.startswith("deep") and self.chance(50):
+        known = model.library_block(name) or {}
+        form: Form = {"op": name}
+        if "width" in known.get("params", {}):
+            form["width"] = self.pick([8, 4, 16])
+        if "first" in known.get("params", {}) and self.chance(50):
             form["first"] = self.pick([4, 8])
+        for slot in known.get("slots", {}):
+            if self.chance(50):
+                form[slot] = builder.slot_value(slot)
         if name == "inline":
             walk = builder.walks[0]
             inner = self.builder(
@@ -1109,7 +1113,7 @@ class Program:
             base["expansion"] = self.pick([2, 1])
         for slot in known.get("slots", {}):
             if self.chance(50):
-                base[slot] = builder.slot_value()
+                base[slot] = builder.slot_value(slot)
         path = self.pick(
             [
                 None,

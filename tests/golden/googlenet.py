@@ -27,7 +27,7 @@ dropout      1024                     0              0
 fc           1000             1,025,000      1,024,000
 total                        13,004,888  1,498,376,192
 
-Compiled by resnetgen from googlenet (spec e2f0624a202a7a00, code c6feb7511a4d2d6d).
+Compiled by resnetgen from googlenet (spec 32fb9e51611f9caf, code 6177200c2d1cf22c).
 """
 
 import torch
@@ -93,14 +93,14 @@ class Inception(nn.Module):
 
 
 class AuxClassifier(nn.Module):
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(4)
         self.conv = Unit(in_channels, 128)
         self.fc1 = nn.Linear(2048, 1024)
         self.relu = nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(0.7)
-        self.fc2 = nn.Linear(1024, 1000)
+        self.fc2 = nn.Linear(1024, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(x)
@@ -115,7 +115,7 @@ class AuxClassifier(nn.Module):
 class GoogLeNet(nn.Module):
     """GoogLeNet with batch normalisation, two auxiliary classifiers in training."""
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.conv1 = Unit(in_channels, 64, kernel=7, stride=2)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
@@ -197,14 +197,14 @@ class GoogLeNet(nn.Module):
             b3=128,
             b4=128,
         )
-        self.aux1 = AuxClassifier(512)
-        self.aux2 = AuxClassifier(528)
+        self.aux1 = AuxClassifier(512, num_classes)
+        self.aux2 = AuxClassifier(528, num_classes)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.2)
-        self.fc = nn.Linear(1024, 1000)
+        self.fc = nn.Linear(1024, num_classes)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.01, a=-2, b=2)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.conv1(x)

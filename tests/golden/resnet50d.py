@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,576,264  4,328,824,832
 
-Compiled by resnetgen from resnet50d (spec 711ff6f3af7b4628, code 25f05317d234879f).
+Compiled by resnetgen from resnet50d (spec 749d07a101778974, code 25f05317d234879f).
 """
 
 from torch import Tensor, nn

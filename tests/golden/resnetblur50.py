@@ -1,4 +1,4 @@
-"""ResNet-50 with blurs before its strides.
+"""ResNet-50 that blurs before its strides.
 
 Paper: https://arxiv.org/abs/1904.11486
 
@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736  1,156,280,832
 head    1000             2,049,000      2,048,000
 total                   25,557,032  5,133,020,672
 
-Compiled by resnetgen from resnetblur50 (spec ebf78ab3b03d5694, code c74755835f22041d).
+Compiled by resnetgen from resnetblur50 (spec b170bce460505d58, code 9b9d9eeb582a76bd).
 """
 
 import torch
@@ -40,6 +40,13 @@ class BlurPool(nn.Module):
         return nn.functional.conv2d(x, self.filter, stride=self.stride, groups=groups)
 
 
+class BlurredPool(nn.Sequential):
+    """Max-pool of stride 1, then a blur that strides (arXiv 1904.11486)."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.MaxPool2d(3, stride=1, padding=1), BlurPool(64, stride=2))
+
+
 class Projection(nn.Sequential):
     """Option B, a 1x1 projection where the shape changes, the identity elsewhere."""
 
@@ -50,10 +57,16 @@ class Projection(nn.Sequential):
         )
 
 
-class BlurBottleneck(nn.Module):
-    """A bottleneck that blurs before it strides (arXiv 1904.11486)."""
+class AntialiasedBottleneck(nn.Module):
+    """A bottleneck that strides in a blur or an average after its 3x3."""
 
-    def __init__(self, in_channels: int, width: int, downsample: nn.Module) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        aa: nn.Module,
+        downsample: nn.Module,
+    ) -> None:
         super().__init__()
         out = width * 4
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
@@ -61,36 +74,7 @@ class BlurBottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
-        x = self.conv1(x)
-        x = self.bn1(x)
-        x = self.relu(x)
-        x = self.conv2(x)
-        x = self.bn2(x)
-        x = self.relu(x)
-        x = self.conv3(x)
-        x = self.bn3(x)
-        x = self.relu(x + shortcut)
-        return x
-
-
-class AaBlurBottleneck(nn.Module):
-    """A bottleneck that blurs before it strides (arXiv 1904.11486)."""
-
-    def __init__(self, in_channels: int, width: int, downsample: nn.Module) -> None:
-        super().__init__()
-        out = width * 4
-        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.aa = BlurPool(width, stride=2)
+        self.aa = aa
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample = downsample
@@ -110,39 +94,73 @@ class AaBlurBottleneck(nn.Module):
         return x
 
 
+class BlurStride(nn.Sequential):
+    """Strides after a blur (arXiv 1904.11486)."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(BlurPool(in_channels, stride=2))
+
+
 class ResNet(nn.Module):
-    """ResNet-50 with blurs before its strides."""
+    """ResNet-50 that blurs before its strides."""
 
     def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.Sequential(
-            nn.MaxPool2d(3, stride=1, padding=1),
-            BlurPool(64, stride=2),
-        )
+        self.maxpool = BlurredPool()
         self.layer1 = nn.Sequential(
-            BlurBottleneck(64, 64, Projection(64, 256)),
-            *(BlurBottleneck(256, 64, nn.Identity()) for _ in range(2)),
+            AntialiasedBottleneck(64, 64, nn.Identity(), Projection(64, 256)),
+            *(
+                AntialiasedBottleneck(256, 64, nn.Identity(), nn.Identity())
+                for _ in range(2)
+            ),
         )
         self.layer2 = nn.Sequential(
-            AaBlurBottleneck(256, 128, Projection(256, 512, stride=2)),
-            *(BlurBottleneck(512, 128, nn.Identity()) for _ in range(3)),
+            AntialiasedBottleneck(
+                256,
+                128,
+                BlurStride(128),
+                Projection(256, 512, stride=2),
+            ),
+            *(
+                AntialiasedBottleneck(512, 128, nn.Identity(), nn.Identity())
+                for _ in range(3)
+            ),
         )
         self.layer3 = nn.Sequential(
-            AaBlurBottleneck(512, 256, Projection(512, 1024, stride=2)),
-            *(BlurBottleneck(1024, 256, nn.Identity()) for _ in range(5)),
+            AntialiasedBottleneck(
+                512,
+                256,
+                BlurStride(256),
+                Projection(512, 1024, stride=2),
+            ),
+            *(
+                AntialiasedBottleneck(1024, 256, nn.Identity(), nn.Identity())
+                for _ in range(5)
+            ),
         )
         self.layer4 = nn.Sequential(
-            AaBlurBottleneck(1024, 512, Projection(1024, 2048, stride=2)),
-            *(BlurBottleneck(2048, 512, nn.Identity()) for _ in range(2)),
+            AntialiasedBottleneck(
+                1024,
+                512,
+                BlurStride(512),
+                Projection(1024, 2048, stride=2),
+            ),
+            *(
+                AntialiasedBottleneck(2048, 512, nn.Identity(), nn.Identity())
+                for _ in range(2)
+            ),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(2048, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        for module in self.modules():
+            if isinstance(module, AntialiasedBottleneck):
+                nn.init.zeros_(module.bn3.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)

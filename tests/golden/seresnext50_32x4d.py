@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    16,124,288    867,008,512
 head    1000             2,049,000      2,048,000
 total                   27,559,896  4,232,994,816
 
-Compiled by resnetgen from seresnext50_32x4d (spec d7ca9f73cc9745f8, code 48fa8f7a7b4c4542).
+Compiled by resnetgen from seresnext50_32x4d (spec b2a01a2247988894, code 6d088e23acef5944).
 """
 
 from torch import Tensor, nn
@@ -130,6 +130,9 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        for module in self.modules():
+            if isinstance(module, Bottleneck):
+                nn.init.zeros_(module.bn3.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)

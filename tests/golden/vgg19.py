@@ -11,7 +11,7 @@ block5  512 x 7 x 7       9,439,232   1,849,688,064
 head    1000            123,642,856     123,633,664
 total                   143,667,240  19,632,062,464
 
-Compiled by resnetgen from vgg19 (spec 61eb1f2b578183b7, code 9809c0a211ae129e).
+Compiled by resnetgen from vgg19 (spec 06407c9d7b045bda, code a19412a119b699d3).
 """
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ __all__ = ["VGG"]
 class VGG(nn.Module):
     """VGG-19."""
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, 64, 3, padding=1),
@@ -71,11 +71,16 @@ class VGG(nn.Module):
             nn.Linear(4096, 4096),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
-            nn.Linear(4096, 1000),
+            nn.Linear(4096, num_classes),
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(x)

@@ -1,0 +1,73 @@
+"""fill(module, checkpoint, fit): the tensors of a checkpoint become those of a live module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resnetgen.graph.shapes import state_dict
+from resnetgen.language.diagnostics import visible
+from resnetgen.weights.explain import Asked, check, check_left
+from resnetgen.weights.fit import COUNTER, Fit, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import nn
+
+    from resnetgen.graph.ir import Graph
+    from resnetgen.weights.read import Checkpoint
+
+
+def match(checkpoint: Checkpoint, graph: Graph, classes: object, leave: Sequence[str] = ()) -> Fit:
+    """Where each tensor goes; those of the modules in `leave` stay as they are.
+
+    `classes` is what `head.classes` says, None where the network has none. Raises Misfit, and WeightsError
+    `unknown-module` where `leave` names nothing.
+    """
+    wanted = state_dict(graph)
+    number = classes if isinstance(classes, int) else None
+    asked = Asked(checkpoint.name, graph.name, graph.input.channels, number)
+    found = fit(wanted, checkpoint.entries, leave)
+    check_left(leave, [*wanted, *found.held], asked)
+    check(found, asked)
+    return found
+
+
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """A module whose initial weights are always the same; the caller's random state stays."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return make()
+
+
+def fill(module: nn.Module, checkpoint: Checkpoint, found: Fit) -> None:
+    """Copies every tensor that was paired, in the module's own types; the rest keeps its values."""
+    import torch
+
+    own = module.state_dict()  # detached, and of the same memory
+    with torch.no_grad():
+        for key, source in found.sources.items():
+            own[key].copy_(checkpoint.tensors[source])
+        for key in found.zeroed:
+            own[key].zero_()
+
+
+def remarks(checkpoint: Checkpoint, found: Fit) -> Iterator[str]:
+    """What was done to a checkpoint that fits: lines without control characters."""
+    for line in (*checkpoint.remarks, *_changes(found)):
+        yield visible(f"{checkpoint.name}: {line}")
+
+
+def _changes(found: Fit) -> Iterator[str]:
+    if found.wrappers:
+        yield f"taken off the keys: {', '.join(f'`{each}.`' for each in found.wrappers)}"
+    if found.zeroed:
+        yield f"`{COUNTER}` of {len(found.zeroed)} norms is not in the file; set to 0"
+    for (old, new), count in found.converted.items():
+        yield f"{count} {'tensor' if count == 1 else 'tensors'} converted from {old} to {new}"
+    if found.fresh:
+        yield f"left at initial weights: {', '.join(found.fresh)}"
+    if found.unused:
+        yield f"not used of the file: {', '.join(found.unused)}"

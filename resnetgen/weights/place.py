@@ -1,0 +1,145 @@
+"""A network's weights as a file beside its module: whole or not at all, over nothing foreign.
+
+The header of the file holds the digest of what follows, so that an edited file is recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnetgen.codegen.write import WriteError, refuse_foreign, write_atomically, write_source
+from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.weights import require_safetensors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SUFFIX = ".safetensors"
+_MARK = "resnetgen"  # the key of the digest
+_LARGEST_HEADER = 100_000_000  # as safetensors has it
+_ALIGNED = 8
+
+
+def beside(module: Path, checkpoint: str) -> Path:
+    """Where the weights of a module go: `NAME.safetensors`. Raises WriteError where they cannot."""
+    path = module.with_suffix(SUFFIX)
+    if path == module:
+        help = "name the module, such as `-o NAME.py`"
+        raise WriteError(
+            Diagnostic("unwritable", f"`{path}` is the place of the weights", help=help)
+        )
+    with suppress(OSError, ValueError):
+        if os.path.samefile(path, checkpoint):
+            help = "name another place with `-o`"
+            message = f"`{path}` is the checkpoint itself and would be replaced"
+            raise WriteError(Diagnostic("file-exists", message, help=help))
+    return path
+
+
+def refuse_foreign_weights(path: Path, force: bool = False) -> None:
+    """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
+    refuse_foreign(path, force or _is_ours(path))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The file of a network's weights, to be placed."""
+
+    path: Path
+    data: bytes
+    tensors: int
+
+    @classmethod
+    def of(cls, module: nn.Module, network: str, path: Path) -> Converted:
+        """All that the state_dict of a module holds."""
+        state = module.state_dict()
+        return cls(path, as_safetensors(state, network), len(state))
+
+
+def place(weights: Converted, module: Path, source: str, *, force: bool = False) -> None:
+    """Places weights and module, both or none. Raises WriteError; then the folder is as it was."""
+    refuse_foreign(module, force)
+    refuse_foreign_weights(weights.path, force)
+    with _restored(weights.path):
+        write_atomically(weights.path, weights.data)
+        write_source(module, source, force)
+
+
+@contextmanager
+def _restored(path: Path) -> Iterator[None]:
+    """Whatever is raised inside, the file that stood at the path stands there again."""
+    saved = path.parent / f".resnetgen-{os.urandom(6).hex()}.tmp"
+    existed = os.path.lexists(path)
+    try:
+        if existed:
+            _save(path, saved)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if existed:
+                os.replace(saved, path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+    finally:
+        with suppress(OSError):
+            saved.unlink(missing_ok=True)
+
+
+def _save(path: Path, saved: Path) -> None:
+    try:
+        os.link(path, saved, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # a file system without hard links
+        shutil.copy2(path, saved, follow_symlinks=False)
+
+
+# --- the bytes
+
+
+def as_safetensors(state: Mapping[str, torch.Tensor], network: str) -> bytes:
+    """A state_dict as a file of safetensors; the same tensors give the same bytes."""
+    require_safetensors()
+    from safetensors.torch import save
+
+    packed = memoryview(save({key: each.contiguous() for key, each in state.items()}))
+    start = 8 + int.from_bytes(packed[:8], "little")
+    entries = json.loads(bytes(packed[8:start]))
+    body = packed[start:]
+    digest = _begun(entries)
+    digest.update(body)
+    about = {"format": "pt", "network": network, _MARK: digest.hexdigest()}
+    header = json.dumps({"__metadata__": about, **entries}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % _ALIGNED)
+    return b"".join((len(header).to_bytes(8, "little"), header, body))
+
+
+def _begun(entries: Mapping[str, Any]) -> Any:
+    """The digest of names, shapes and types, to be continued with the numbers."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether resnetgen wrote these weights and nobody edited them since."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return False
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(length)) if length <= _LARGEST_HEADER else {}
+            mark = entries.pop("__metadata__")[_MARK]
+            digest = _begun(entries)
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            return bool(mark == digest.hexdigest())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False

@@ -1,0 +1,60 @@
+"""A small network of our own, its checkpoint, and the command line in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner, Result
+
+if TYPE_CHECKING:
+    import torch
+
+SPEC = """\
+network: tiny
+input: {channels: 3, size: [32, 32]}
+stem: cifar
+block: basic
+shortcut: projection
+stages:
+  layer1: {blocks: 1, width: 8}
+  layer2: {blocks: 2, width: 16, stride: 2}
+head: {classes: 10}
+"""
+
+Call = Callable[..., Result]
+State = dict[str, "torch.Tensor"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the spec `tiny.yaml`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(SPEC, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def call() -> Call:
+    from resnetgen.cli.app import app
+
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def state(folder: Path) -> State:
+    """A state_dict of the network that no initialisation gives."""
+    import torch
+
+    from resnetgen import load
+
+    generator = torch.Generator().manual_seed(7)
+    found = load("tiny.yaml").state_dict()
+    for value in found.values():
+        if value.is_floating_point():
+            value.uniform_(0.5, 1.5, generator=generator)
+        else:
+            value.fill_(3)
+    return found

@@ -1,0 +1,175 @@
+"""What of a checkpoint goes where, on names and shapes alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from resnetgen.weights import Misfit, WeightsError
+from resnetgen.weights.explain import Asked, check, check_left
+from resnetgen.weights.fit import Entry, Fit, fit
+
+WANTED = {
+    "conv1.weight": (8, 3, 3, 3),
+    "bn1.weight": (8,),
+    "bn1.num_batches_tracked": (),
+    "fc.weight": (10, 8),
+    "fc.bias": (10,),
+}
+HELD = {key: Entry(shape) for key, shape in WANTED.items()} | {
+    "bn1.num_batches_tracked": Entry((), "int64")
+}
+ASKED = Asked("net.pth", "net", channels=3, classes=10)
+
+
+def without(*keys: str) -> dict[str, Entry]:
+    return {key: entry for key, entry in HELD.items() if key not in keys}
+
+
+def fault(found: Fit) -> tuple[str, str, str | None]:
+    """Message, notes and help."""
+    with pytest.raises(Misfit) as caught:
+        check(found, ASKED)
+    diagnostic = caught.value.diagnostic
+    assert diagnostic.code == "weights-mismatch"
+    assert caught.value.fit is found
+    return diagnostic.message, "\n".join(note.text for note in diagnostic.notes), diagnostic.help
+
+
+def test_equal_names_and_shapes_fit() -> None:
+    found = fit(WANTED, HELD)
+    check(found, ASKED)
+    assert found.sources == {key: key for key in WANTED}
+    assert (*found.zeroed, *found.fresh, *found.unused, *found.converted) == ()
+
+
+def test_order_does_not_count() -> None:
+    assert fit(WANTED, dict(reversed(HELD.items()))).ok
+
+
+def test_counters_that_an_old_checkpoint_lacks_start_at_zero() -> None:
+    found = fit(WANTED, without("bn1.num_batches_tracked"))
+    assert found.ok
+    assert found.zeroed == ("bn1.num_batches_tracked",)
+
+
+def test_one_counter_that_is_missing_among_others_is_a_fault() -> None:
+    wanted = {**WANTED, "bn2.num_batches_tracked": ()}
+    assert fit(wanted, HELD).missing == ("bn2.num_batches_tracked",)
+
+
+def test_types_that_are_converted_are_counted() -> None:
+    held = {**HELD, "fc.weight": Entry((10, 8), "float16"), "fc.bias": Entry((10,), "float16")}
+    found = fit(WANTED, held)
+    assert found.ok
+    assert found.converted == {("float16", "float32"): 2}
+
+
+@pytest.mark.parametrize(
+    ("key", "dtype"),
+    [
+        ("fc.bias", "int8"),
+        ("fc.bias", "bool"),
+        ("fc.bias", "complex64"),
+        ("fc.bias", "qint8"),
+        ("fc.bias", "sparse float32"),
+        ("fc.bias", "no data, float32"),
+        ("bn1.num_batches_tracked", "float32"),
+    ],
+)
+def test_types_of_another_kind_are_refused(key: str, dtype: str) -> None:
+    found = fit(WANTED, {**HELD, key: Entry(WANTED[key], dtype)})
+    message, notes, help = fault(found)
+    assert message == "`net.pth` does not fit `net`: 1 tensor of a type that is not converted"
+    assert f"of {dtype}" in notes
+    assert help
+
+
+def test_every_difference_is_listed() -> None:
+    held = without("bn1.weight") | {"conv1.weight": Entry((8, 1)), "aux.bias": Entry((4,))}
+    message, notes, _ = fault(fit(WANTED, held))
+    assert message == (
+        "`net.pth` does not fit `net`: 1 tensor of 5 missing, 1 tensor unexpected,"
+        " 1 tensor of another shape"
+    )
+    assert notes.splitlines() == [
+        "missing: bn1: weight",
+        "unexpected: aux: bias",
+        "another shape: conv1: weight 8 x 3 x 3 x 3 (in the file 8 x 1)",
+    ]
+
+
+def test_a_whole_module_is_one_line() -> None:
+    held = HELD | {f"aux.{part}.weight": Entry((1,)) for part in "abc"}
+    assert fault(fit(WANTED, held))[1] == "unexpected: aux: all 3 tensors"
+
+
+def test_long_lists_end() -> None:
+    held = {f"x{number}.{tensor}": Entry(()) for number in range(50) for tensor in "ab"}
+    notes = fault(fit(WANTED, held | {"y" * 900: Entry(())}))[1].splitlines()
+    assert notes[-1] == "unexpected: and 85 more, in 43 modules"
+    assert max(map(len, notes)) < 200
+
+
+def test_other_classes() -> None:
+    held = {**HELD, "fc.weight": Entry((7, 8)), "fc.bias": Entry((7,))}
+    help = fault(fit(WANTED, held))[2]
+    assert help is not None
+    assert help.startswith("as in the file: `--set head.classes=7`; or `--except fc` (in Python,")
+
+
+def test_other_channels() -> None:
+    help = fault(fit(WANTED, {**HELD, "conv1.weight": Entry((8, 1, 3, 3))}))[2]
+    assert help is not None
+    assert "`--set input.channels=1`; or `--except conv1`" in help
+
+
+def test_another_width_is_not_taken_for_other_classes() -> None:
+    help = fault(fit(WANTED, {**HELD, "bn1.weight": Entry((16,))}))[2]
+    assert help is None or "--set" not in help
+
+
+def test_a_prefix_that_all_keys_have() -> None:
+    held = {f"backbone.{key}": entry for key, entry in HELD.items()}
+    assert fault(fit(WANTED, held))[2] == "all keys begin with `backbone.`; save it again without"
+
+
+@pytest.mark.parametrize(("leave", "left"), [("fc", 2), ("fc.bias", 1), ("bn1", 2)])
+def test_what_is_left_out_is_not_compared(leave: str, left: int) -> None:
+    held = {key: entry for key, entry in HELD.items() if not key.startswith(leave)}
+    found = fit(WANTED, held, [leave])
+    assert found.ok
+    assert len(found.fresh) == left
+    assert fit(WANTED, HELD, [leave]).fresh == found.fresh
+    assert not set(found.fresh) & found.sources.keys()
+
+
+def test_what_only_the_checkpoint_has_can_be_left_out() -> None:
+    found = fit(WANTED, HELD | {"aux.bias": Entry(())}, ["aux"])
+    assert found.ok
+    assert found.unused == ("aux.bias",)
+
+
+def test_a_module_is_no_beginning_of_a_word() -> None:
+    assert fit(WANTED, HELD, ["f"]).fresh == ()
+
+
+@pytest.mark.parametrize("leave", ["head", "f", "fc.", "", "fc.weight.x"])
+def test_leaving_out_nothing_is_an_error(leave: str) -> None:
+    with pytest.raises(WeightsError) as caught:
+        check_left([leave], WANTED, ASKED)
+    assert caught.value.diagnostic.code == "unknown-module"
+
+
+def test_a_misspelt_module_has_a_suggestion() -> None:
+    with pytest.raises(WeightsError, match="did you mean `conv1`") as caught:
+        check_left(["conv"], WANTED, ASKED)
+    assert not isinstance(caught.value, Misfit)
+
+
+def test_none_of_it_needs_torch() -> None:
+    names = ", ".join(f"resnetgen.weights.{name}" for name in ("explain", "read", "fill", "place"))
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

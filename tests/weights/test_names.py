@@ -1,0 +1,78 @@
+"""Wrappers come off where all keys have them; modules at fault are named as shortly as possible."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnetgen.weights.names import modules, roots, unwrapped
+
+WANTED = ("conv1.weight", "layer1.0.conv1.weight", "layer1.1.conv1.weight")
+
+
+@pytest.mark.parametrize(
+    ("held", "removed"),
+    [
+        (WANTED, ()),
+        ([f"module.{key}" for key in WANTED], ("module",)),
+        ([f"_orig_mod.{key}" for key in WANTED], ("_orig_mod",)),
+        ([f"module._orig_mod.{key}" for key in WANTED], ("module", "_orig_mod")),
+        ([f"_orig_mod.module.{key}" for key in WANTED], ("_orig_mod", "module")),
+        ([f"module.module.{key}" for key in WANTED], ("module",)),
+        ([key.replace("layer1.", "layer1._orig_mod.") for key in WANTED], ("_orig_mod",)),
+        ([key.replace("layer1.0.", "layer1.0._orig_mod.") for key in WANTED], ("_orig_mod",)),
+        (
+            [f"module.{key}".replace("layer1.1.", "layer1.1._orig_mod.") for key in WANTED],
+            ("module", "_orig_mod"),
+        ),
+    ],
+)
+def test_wrappers_that_all_keys_have_come_off(held, removed) -> None:
+    names, found = unwrapped(held, WANTED)
+    assert names == dict(zip(WANTED, held, strict=True))
+    assert found == removed
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        ["module.conv1.weight", "fc.weight"],
+        ["layer1._orig_mod.conv1.weight", "layer1.conv2.weight"],
+        ["module", "modules.x", "my_module.x"],
+        ["", ".", "..", ".module"],
+    ],
+)
+def test_any_other_key_stays(held: list[str]) -> None:
+    assert unwrapped(held, WANTED) == ({key: key for key in held}, ())
+
+
+def test_a_network_may_have_a_module_of_that_name() -> None:
+    keys = ["module.conv1.weight", "module.fc.weight"]
+    assert unwrapped(keys, keys) == ({key: key for key in keys}, ())
+
+
+def test_keys_stay_apart() -> None:
+    held = ["module.module.a", "module.a", "a._orig_mod", "_orig_mod.a._orig_mod"]
+    assert len(unwrapped(held, ())[0]) == len(held)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (["fc.weight", "fc.bias"], ["fc"]),
+        (["fc.weight"], ["fc.weight"]),
+        (["layer1.0.a", "layer1.1.a", "layer1.1.b"], ["layer1"]),
+        (["layer1.1.a", "layer1.1.b", "conv1.a"], ["layer1.1", "conv1"]),
+        ([], []),
+    ],
+)
+def test_modules_at_fault(chosen: list[str], expected: list[str]) -> None:
+    every = ["fc.weight", "fc.bias", "layer1.0.a", "layer1.1.a", "layer1.1.b", "conv1.a", "x"]
+    assert roots(chosen, every) == expected
+
+
+def test_all_keys_have_no_module_in_common() -> None:
+    assert roots(["a.x", "b.x"], ["a.x", "b.x"]) == []
+
+
+def test_the_modules_of_keys() -> None:
+    assert modules(["layer1.0.a", "x"]) == {"layer1", "layer1.0"}
