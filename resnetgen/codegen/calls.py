@@ -238,6 +238,8 @@ def _equals(expr: Expr, default: Any) -> bool:
     """Whether an expression is a literal that equals a default; True is not 1."""
     if not isinstance(expr, Const):
         return False
+    if isinstance(expr.value, tuple) and not isinstance(default, tuple):
+        return all(each == default for each in expr.value)
     return (type(expr.value) is bool) == (type(default) is bool) and expr.value == default
 
 

@@ -289,7 +289,21 @@ def _pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorTy
     pairs = _elementwise(lambda k, p: p * 2 <= k, attributes["kernel"], attributes["padding"])
     if not (all(pairs) if isinstance(pairs, tuple) else pairs):
         raise ShapeError("the padding of a pool is at most half its kernel")
-    return TensorType(source.channels, _window(attributes, source, attributes["ceil"]))
+    result = TensorType(source.channels, _window(attributes, source, attributes["ceil"]))
+    if _largest(attributes.get("dilation", 1)) > 1:
+        _refuse_empty_windows(attributes, source, result)
+    return result
+
+
+def _refuse_empty_windows(attributes: Attributes, source: TensorType, result: TensorType) -> None:
+    """The taps of a dilated window may all lie in the padding, where there is nothing to pool."""
+    names = ("kernel", "stride", "padding", "dilation")
+    columns = zip(*(per_axis(attributes[name], len(source.size)) for name in names), strict=True)
+    for size, windows, column in zip(source.size, result.size, columns, strict=True):
+        kernel, stride, padding, dilation = column
+        for start in range(-padding, windows * stride - padding, stride):
+            if not any(0 <= start + dilation * tap < size for tap in range(kernel)):
+                raise ShapeError(f"a window of the pool holds padding only, on {source}")
 
 
 def _avg_pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:

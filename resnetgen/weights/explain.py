@@ -7,14 +7,14 @@ error[weights-mismatch]: `old.pth` does not fit `resnet50`: 2 tensors have anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from resnetgen.language.diagnostics import Diagnostic, Note, did_you_mean
 from resnetgen.weights import Misfit, WeightsError
 from resnetgen.weights.closest import closest, likeness
 from resnetgen.weights.fit import Fit, Reshaped, Shape
-from resnetgen.weights.names import is_under, module_of, modules, roots
+from resnetgen.weights.names import module_of, modules, roots
 
 MOST_SHOWN = 8  # modules of each kind of fault
 _LONGEST = 100  # characters of a key
@@ -78,11 +78,11 @@ def _whole_modules(kind: str, keys: Iterable[str], all_keys: Iterable[str]) -> I
     """`unexpected: layer3.6: all 18 tensors`, where a module with modules inside is at fault."""
     rest = dict.fromkeys(keys, "")
     lines = []
-    for path in roots([*rest], all_keys):
-        inside = [key for key in rest if is_under(key, path)]
+    for path, inside in roots([*rest], all_keys).items():
         if len({module_of(key) for key in inside}) > 1:
             lines.append(f"{kind}: {_short(path)}: all {len(inside):,} tensors")
-            rest = {key: "" for key in rest if key not in {*inside}}
+            for key in inside:
+                del rest[key]
     yield from lines[:MOST_SHOWN]
     if len(lines) > MOST_SHOWN:
         yield f"{kind}: and all of {_number(len(lines) - MOST_SHOWN, 'more module')}"
@@ -166,7 +166,7 @@ def _others(faults: Mapping[str, Reshaped], axis: int) -> dict[str, int]:
     return found
 
 
-def _excepted(paths: Sequence[str]) -> str:
+def _excepted(paths: Collection[str]) -> str:
     options = " ".join(f"--except {_short(path)}" for path in paths)
     listed = ", ".join(f'"{_short(path)}"' for path in paths)
     return f"`{options}` (in Python, `leave=[{listed}]`) loads everything else"

@@ -67,6 +67,7 @@ def fit(wanted: Mapping[str, Shape], held: Mapping[str, Entry], leave: Sequence[
     left = {key for key in (*wanted, *names) if any(is_under(key, each) for each in leave)}
     here = {name: held[key] for name, key in names.items() if name not in left}
     zeroed = _zeroed(wanted, names, left)
+    excused = {*left, *zeroed}
     both = [key for key in wanted if key in here]
     reshaped = {
         key: Reshaped(wanted[key], here[key].shape)
@@ -88,7 +89,7 @@ def fit(wanted: Mapping[str, Shape], held: Mapping[str, Entry], leave: Sequence[
             for key in both
             if key not in faulty and here[key].dtype != dtype_of(key)
         ),
-        missing=tuple(key for key in wanted if key not in here and key not in {*left, *zeroed}),
+        missing=tuple(key for key in wanted if key not in here and key not in excused),
         unexpected={key: each.shape for key, each in here.items() if key not in wanted},
         reshaped=reshaped,
         retyped=retyped,

@@ -62,19 +62,19 @@ def unwrapped(
     return names, tuple(removed)
 
 
-def roots(chosen: Collection[str], keys: Iterable[str]) -> list[str]:
-    """The fewest module paths (or keys) that hold all chosen keys and no other, in order.
+def roots(chosen: Collection[str], keys: Iterable[str]) -> dict[str, list[str]]:
+    """The fewest module paths (or keys) that hold all chosen keys and no other, with those keys.
 
-        {fc.weight, fc.bias} of {conv1.weight, fc.weight, fc.bias}  ->  [fc]
+        {fc.weight, fc.bias} of {conv1.weight, fc.weight, fc.bias}  ->  {fc: [fc.weight, fc.bias]}
 
     Empty if every key is chosen.
     """
     total = Counter(prefix for key in keys for prefix in prefixes(key))
     part = Counter(prefix for key in chosen for prefix in prefixes(key))
     if not chosen or part[""] == total[""]:
-        return []
-    found: dict[str, None] = {}
+        return {}
+    found: dict[str, list[str]] = {}
     for key in chosen:
         whole = (prefix for prefix in prefixes(key) if part[prefix] == total[prefix])
-        found[next(whole, key + ".")[:-1]] = None
-    return list(found)
+        found.setdefault(next(whole, key + ".")[:-1], []).append(key)
+    return found

@@ -31,6 +31,7 @@ class Entry:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     initial: Mapping[str, object] = field(default_factory=dict)  # what the peer's start asks for
     small: tuple[int, ...] = (72, 88)  # the input of `numerics`: odd sizes on the way down
+    why: str = ""  # a known difference, explained
     clip: tuple[int, ...] = ()  # the input of `counts` where `peers.json` does not say it
 
     @property

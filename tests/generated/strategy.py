@@ -482,7 +482,7 @@ class Builder:
             strided = {"op": "max_pool", "kernel": 2}
             return self.pick(["conv_pool", "blurred_pool", strided, "identity"])
         if slot == "antialias":
-            return self.pick(["blur_stride", "avg_stride"])
+            return self.pick(["avg_stride", "blur_stride"])
         inline = {"nodes": {"pool": {"op": "global_avg_pool"}, "gate": {"op": "sigmoid"},
                             "scale": {"op": "mul", "inputs": ["x", "gate"]}}}  # fmt: skip
         return self.pick(
@@ -1112,7 +1112,7 @@ class Program:
         if "expansion" in params and self.chance(50):
             base["expansion"] = self.pick([2, 1])
         for slot in known.get("slots", {}):
-            if self.chance(50):
+            if slot == "antialias" or self.chance(50):
                 base[slot] = builder.slot_value(slot)
         path = self.pick(
             [
