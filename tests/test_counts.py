@@ -14,13 +14,11 @@ from pathlib import Path
 import pytest
 
 from resnetgen import Compiled, compile_spec
-from resnetgen.compiler import compile_text
 from resnetgen.graph import shapes
 from resnetgen.graph.instantiate import instances_below
 from resnetgen.language import library
 
 PEERS = json.loads(Path(__file__).with_name("peers.json").read_text(encoding="utf-8"))
-OTHER_NAMES = {"timm/resnetv2_50": "preact_resnet50"}  # theirs: stages.0.blocks.0; ours: layer1.0
 
 OPTION_A = "{op: zero_pad, centred: false}"
 OPTION_C = "projection_all"
@@ -44,11 +42,15 @@ COUNTS: dict[str, tuple[str, dict[str, str], int, int]] = {
     "plain-34": ("plain34", {}, 21_623_848, 3_644_493_824),
     "preact-18": ("preact_resnet18", {}, 11_687_720, 1_814_073_344),
     "preact-34": ("preact_resnet34", {}, 21_795_880, 3_663_761_408),
-    "vgg19": ("vgg19", {}, 143_667_240, 19_632_062_464),
+    "preact-50": ("preact_resnet50", {}, 25_549_352, 4_089_184_256),
+    "preact-101": ("preact_resnet101", {}, 44_541_480, 7_801_405_440),
+    "preact-152": ("preact_resnet152", {}, 60_185_128, 11_513_626_624),
+    "preact-200": ("preact_resnet200", {}, 64_666_152, 15_007_481_856),
     "r3d-18": ("r3d_18", {}, 33_371_472, 40_696_553_472),  # 16 frames of 112 x 112, 400 classes
+    "18-1d": ("resnet18_1d", {}, 3_851_397, 707_267_072),  # 12 leads, 4096 samples, 5 classes
 }
 
-# CIFAR-10, option A: the depth 6n + 2, parameters, multiply-adds.
+# CIFAR-10, option A: the depth 6n + 2, parameters, multiply-adds (table 6 of the paper).
 CIFAR = {
     20: (269_722, 40_551_040),
     32: (464_154, 68_862_592),
@@ -59,10 +61,17 @@ CIFAR = {
 }
 
 
-def cifar(depth: int, **overrides: object) -> Compiled:
-    """The CIFAR network of a depth, by overrides of ResNet-110."""
-    blocks = {f"layer{stage}.blocks": (depth - 2) // 6 for stage in (1, 2, 3)}
-    return compile_spec("resnet110", **blocks, **overrides)
+# CIFAR-10: parameters, multiply-adds, and the parameters that the paper rounds to, in millions.
+SMALL_IMAGES = {
+    "preact_resnet110": (1_730_522, 253_149_824, 1.7),
+    "preact_resnet164": (1_703_258, 247_646_720, 1.7),
+    "preact_resnet1001": (10_327_706, 1_490_995_712, 10.3),
+    "wide_resnet16_8": (10_961_370, 1_548_145_664, 11.0),
+    "wide_resnet28_10": (36_479_194, 5_243_328_768, 36.5),
+    "wide_resnet40_4": (8_949_210, 1_298_582_016, 8.9),
+    "resnext29_8x64d": (34_426_698, 5_387_266_048, 34.4),
+    "resnext29_16x64d": (68_155_210, 10_688_866_304, 68.2),
+}
 
 
 def counts(compiled: Compiled) -> tuple[int, int]:
@@ -97,29 +106,57 @@ def test_both_forms_of_option_a_count_the_same(centred: str) -> None:
 
 
 @pytest.mark.parametrize("depth", CIFAR)
-def test_a_cifar_network_counts_what_table_6_says(depth: int) -> None:
-    assert counts(cifar(depth)) == CIFAR[depth]
+@pytest.mark.parametrize("form", ["", "_appended"])
+def test_a_cifar_network_counts_what_table_6_says(depth: int, form: str) -> None:
+    assert counts(compile_spec(f"resnet{depth}{form}")) == CIFAR[depth]
 
 
 @pytest.mark.parametrize("depth", CIFAR)
 def test_option_b_adds_the_same_parameters_at_every_depth(depth: int) -> None:
-    assert cifar(depth, shortcut="projection").cost.params == CIFAR[depth][0] + 2_752
+    assert compile_spec(f"resnet{depth}_b").cost.params == CIFAR[depth][0] + 2_752
+
+
+@pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
+def test_a_plain_cifar_network_counts_what_option_a_does(depth: int) -> None:
+    assert counts(compile_spec(f"plain{depth}")) == CIFAR[depth]
+
+
+def test_option_a_pads_as_its_name_says() -> None:
+    forms = {"resnet20": ("8, 8", "16, 16"), "resnet20_appended": ("0, 16", "0, 32")}
+    for name, pads in forms.items():
+        nodes = compile_spec(name).graph.nodes
+        padded = [node.attributes for node in nodes if node.op == "pad_channels"]
+        found = [f"{each['front']}, {each['back']}" for each in padded]
+        assert tuple(found) == pads
+
+
+@pytest.mark.parametrize("name", SMALL_IMAGES)
+def test_a_network_for_small_images_counts_what_its_paper_rounds_to(name: str) -> None:
+    params, macs, millions = SMALL_IMAGES[name]
+    assert counts(compile_spec(name)) == (params, macs)
+    assert round(params / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize(("depth", "width"), [(16, 8), (28, 10), (40, 4)])
+def test_a_wide_network_counts_what_a_formula_says(depth: int, width: int) -> None:
+    """Independent of the compiler: 3 stages of (depth - 4) / 6 blocks of two 3x3 and two norms."""
+    channels, params = 16, 3 * 9 * 16
+    for out in (16 * width, 32 * width, 64 * width):
+        params += channels * out  # the projection
+        for _ in range((depth - 4) // 6):
+            params += 2 * channels + 9 * channels * out + 2 * out + 9 * out * out
+            channels = out
+    assert (
+        params + 2 * channels + channels * 10 + 10 == SMALL_IMAGES[f"wide_resnet{depth}_{width}"][0]
+    )
 
 
 def test_an_override_of_one_is_one_and_not_true() -> None:
     assert compile_spec("resnet18", **{"layer1.blocks": 1}).cost.params == 11_689_512 - 73_984
 
 
-RESNET_1202 = """\
-network: resnet1202
-extends: resnet110
-doc: ResNet-1202 for CIFAR-10, option A
-stages: {layer1: {blocks: 200}, layer2: {blocks: 200}, layer3: {blocks: 200}}
-"""
-
-
 def test_1202_layers_cost_the_compiler_what_20_do() -> None:
-    deep, shallow = compile_text(RESNET_1202), cifar(20)
+    deep, shallow = compile_spec("resnet1202"), compile_spec("resnet20")
     assert counts(deep) == CIFAR[1202]
     assert len(instances_below(deep.root)) == len(instances_below(shallow.root))
     assert deep.source.count("\n") == shallow.source.count("\n")
@@ -128,17 +165,30 @@ def test_1202_layers_cost_the_compiler_what_20_do() -> None:
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_network_counts_what_its_peer_does(peer: str) -> None:
     row = PEERS[peer]
-    name = OTHER_NAMES.get(peer, peer.rpartition("/")[2])
-    compiled = compile_spec(name, **{"input.size": [row["size"], row["size"]]})
+    compiled = compile_spec(peer.rpartition("/")[2], **{"input.size": [row["size"], row["size"]]})
     assert counts(compiled) == (row["params"], row["macs"])
-    if peer in OTHER_NAMES:
-        return
     keys = list(shapes.state_dict(compiled.graph).items())
     assert len(keys) == row["keys"]
     assert hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16] == row["keys_sha"]
 
 
+def test_the_size_of_a_network_is_that_of_its_peer() -> None:
+    for peer, row in PEERS.items():
+        size = compile_spec(peer.rpartition("/")[2]).network.input.size
+        assert tuple(size) == (row["size"], row["size"]), peer
+
+
 def test_every_network_of_the_library_has_a_committed_figure() -> None:
     counted = {network for network, overrides, *_ in COUNTS.values() if not overrides}
-    counted |= {OTHER_NAMES.get(peer, peer.rpartition("/")[2]) for peer in PEERS} | {"resnet110"}
+    counted |= {peer.rpartition("/")[2] for peer in PEERS} | set(SMALL_IMAGES)
+    counted |= {f"resnet{depth}{form}" for depth in CIFAR for form in ("", "_appended", "_b")}
+    counted |= {f"plain{depth}" for depth in CIFAR}
     assert {path.stem for path in library.networks()} <= counted
+
+
+def test_every_network_of_the_library_says_what_it_is() -> None:
+    for path in library.networks():
+        network = compile_spec(path.stem).network
+        assert network.doc, path
+        assert network.paper, path
+        assert network.family, path

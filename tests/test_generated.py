@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 import torch
 from generated import model
-from generated.strategy import POLICIES, Drawn, networks, spec_of
+from generated.choices import Drawn
+from generated.strategy import POLICIES, networks, spec_of
 from hypothesis import given
 from torch import Tensor, nn
 
@@ -39,6 +40,7 @@ from resnetgen.runtime.verify import verify
 SEEDS = range(200)
 BATCHES = [range(start, start + 20) for start in SEEDS[::20]]
 TYPED = 5  # of them, the shortest files that use the most: mypy takes seconds
+pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 by_batch = pytest.mark.parametrize(
     "seeds", BATCHES, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}"
 )
@@ -115,21 +117,11 @@ def ruff(folder: Path, *command: str) -> None:
 
 
 @pytest.mark.slow
-def test_sources_are_strictly_typed(tmp_path: Path) -> None:
+def test_sources_are_strictly_typed(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     for each in typed():
         (tmp_path / f"sample{each.seed}.py").write_text(each.compiled.source, encoding="utf-8")
-    cache = Path(__file__).resolve().parents[1] / ".mypy_cache"
-    call = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--config-file",
-        os.devnull,
-        "--cache-dir",
-        str(cache),
-        ".",
-    ]
+    cache = request.config.cache.mkdir("mypy_golden")  # torch is read once for both
+    call = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}", "."]
     done = subprocess.run(
         call, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -159,7 +151,8 @@ def test_the_same_spec_gives_the_same_bytes() -> None:
 
 HASHES = """
 import hashlib, random, sys
-from generated.strategy import Drawn, spec_of
+from generated.choices import Drawn
+from generated.strategy import spec_of
 from resnetgen.compiler import compile_text
 for seed in range(int(sys.argv[1])):
     source = compile_text(spec_of(Drawn(random.Random(seed)))).source

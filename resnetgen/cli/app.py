@@ -61,7 +61,7 @@ def resnetgen(
     \b
     Exit status:
       0  fine
-      1  the spec is wrong
+      1  the spec is wrong, or a checkpoint does not fit the network
       2  the call is wrong, a file cannot be read or written, or something
          needed is not installed
       3  a prediction of the compiler did not hold

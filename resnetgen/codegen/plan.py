@@ -13,14 +13,17 @@ Names, order, arguments, defaults and line breaks are decided in this folder; te
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from resnetgen.codegen import layout
 from resnetgen.codegen.body import Body
 from resnetgen.codegen.generic import kept_names
 from resnetgen.codegen.header import header
+from resnetgen.codegen.layout import Brackets
 from resnetgen.codegen.registry import ClassPlan, Registry
 from resnetgen.codegen.scope import Scope
 from resnetgen.codegen.structure import structures
+from resnetgen.graph.features import features
 from resnetgen.graph.ir import Instance, Network
 from resnetgen.graph.measure import Measured
 from resnetgen.graph.ops import OPS, TorchModule
@@ -54,6 +57,9 @@ def plan(network: Network, root: Instance, measured: Measured) -> ModulePlan:
         registry.scopes[id(structure)] = scope
         registry.plans[id(structure)] = Body(registry, structure).plan()
         registry.printed.append(registry.plans[id(structure)])
+    printed = registry.printed
+    if len(network.outputs) > 1:
+        printed[-1] = replace(printed[-1], constants=tuple(_feature_info(network, root)))
     return ModulePlan(
         header=tuple(header(network, measured)),
         name=network.name,
@@ -65,6 +71,15 @@ def plan(network: Network, root: Instance, measured: Measured) -> ModulePlan:
         axes=network.axes,
         classes=tuple(registry.printed),
     )
+
+
+def _feature_info(network: Network, root: Instance) -> list[str]:
+    """What each output is, as timm says it."""
+    items = tuple(
+        f'{{"module": "{each.module}", "num_chs": {each.channels}, "reduction": {each.reduction}}}'
+        for each in features(network, root)
+    )
+    return layout.lay(Brackets("(", items), 4, "feature_info = ")
 
 
 def support_classes() -> list[str]:

@@ -37,6 +37,7 @@ class ClassPlan:
     init: tuple[str, ...]
     forward_signature: tuple[str, ...]
     forward: tuple[str, ...]
+    constants: tuple[str, ...] = ()  # lines before the constructor
 
 
 @dataclass(slots=True, eq=False)

@@ -44,7 +44,7 @@ class Blocks:
         self.folders = document.folders
         self.found: dict[tuple[str, str, int, int], Diagnostic] = {}
         self.blocks: dict[str, Block | None] = {}
-        self.trees: dict[str, Tree] = {"network": document.tree}
+        self.trees: dict[str, Tree] = {"network": library.without(document.tree, "family")}
         self.inlines: dict[int, Block | None] = {}
         self.open: list[str] = []  # names of the blocks being elaborated, to find recursion
         self.define = entries(document.tree, "define")

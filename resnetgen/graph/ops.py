@@ -595,6 +595,14 @@ OPS: Mapping[str, OpDef] = {
         shape=_avg_pool_shape,
         stride=lambda a: _largest(a["stride"]),
     ),
+    "avg_pool_same": OpDef(
+        "mean over a window of stride 1 that keeps the size: zeros stand after the last position",
+        TorchModule("AvgPoolSame", (Argument("kernel"),), support="avg_pool_same"),
+        ("avg_pool1d", "avg_pool2d", "avg_pool3d"),
+        {"kernel": Attribute("int", doc="kernel size", least=1)},
+        flow=lambda a, flows, axes: Flow(flows[0].channels),
+        shape=_spatial,
+    ),
     "adaptive_avg_pool": OpDef(
         "mean over windows chosen so that the output has a given size",
         TorchModule("nn.AdaptiveAvgPool{n}d", (Argument("size"),)),

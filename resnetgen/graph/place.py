@@ -229,7 +229,7 @@ class Placing:
         self.flows[placed.key] = placed.flow
         self.where[placed.key] = placed.key
         source = max((self.strides.get(name, 1) for name in placed.inputs), default=1)
-        self.strides[placed.key] = source * _stride(placed)
+        self.strides[placed.key] = source * stride_of(placed)
 
     def result(
         self, node: BlockNode, what: Instance | OpCall, inputs: tuple[Reference, ...]
@@ -390,7 +390,7 @@ def _size(placed: Placed) -> int:
     return 1
 
 
-def _stride(placed: Placed) -> float:
+def stride_of(placed: Placed) -> float:
     """How far a placed node reduces the resolution."""
     if isinstance(placed.what, OpCall):
         return OPS[placed.what.op].stride(placed.what.attributes)

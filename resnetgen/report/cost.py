@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from resnetgen.graph.features import features
 from resnetgen.graph.ir import Network
 from resnetgen.graph.measure import Cost, Measured, Row, rows_by_block, rows_by_node, rows_by_stage
 from resnetgen.graph.ops import TensorType
@@ -26,7 +27,10 @@ def summary(cost: Cost) -> str:
 
 
 def as_data(network: Network, measured: Measured, by: str = "stage") -> dict[str, Any]:
-    """The report of one network as plain data; `nodes` lists nodes or blocks where asked for."""
+    """The report of one network as plain data; `nodes` lists nodes or blocks where asked for.
+
+    `outputs` gives channels and reduction of each output.
+    """
     cost = measured.cost
     data: dict[str, Any] = {
         "network": network.name,
@@ -37,6 +41,10 @@ def as_data(network: Network, measured: Measured, by: str = "stage") -> dict[str
             "flops": cost.flops,
             "activations": cost.activations,
         },
+        "outputs": [
+            {"name": each.name, "channels": each.channels, "reduction": each.reduction}
+            for each in features(network, measured.instance)
+        ],
         "stages": [_stage(row) for row in rows_by_stage(measured)],
     }
     if by in ("node", "block"):
@@ -95,7 +103,17 @@ def table(network: Network, measured: Measured, by: str = "stage") -> list[str]:
         lines.append((row.name, what, *shapes, *_cost_cells(row.cost)))
     lines.append(("total", "", *("" for _ in places), *_cost_cells(measured.cost)))
     title = f"{network.name}, input {network.input}"
-    return [title, *align(lines, "<<" + "<" * len(places) + ">>>")]
+    return [title, *align(lines, "<<" + "<" * len(places) + ">>>"), *_outputs(network, measured)]
+
+
+def _outputs(network: Network, measured: Measured) -> list[str]:
+    """A line for each of several outputs."""
+    found = features(network, measured.instance)
+    if len(found) < 2:
+        return []
+    rows = [("outputs", "channels", "reduction")]
+    rows += [(each.name, count(each.channels), str(each.reduction)) for each in found]
+    return ["", *align(rows, "<>>")]
 
 
 def _cost_cells(cost: Cost) -> tuple[str, ...]:

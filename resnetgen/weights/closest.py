@@ -20,8 +20,12 @@ from resnetgen.weights.fit import Shape, is_counter
 
 def likeness(one: Mapping[str, Shape], other: Mapping[str, Shape]) -> float:
     """The share of all tensors that both have, by name and shape: from 0 to 1."""
-    first, second = map(_weights, (one, other))
-    return len(first & second) / max(1, len(first | second))
+    return _alike(_weights(one), _weights(other))
+
+
+def _alike(one: set[tuple[str, Shape]], other: set[tuple[str, Shape]]) -> float:
+    common = len(one & other)
+    return common / max(1, len(one) + len(other) - common)
 
 
 def _weights(shapes: Mapping[str, Shape]) -> set[tuple[str, Shape]]:
@@ -30,9 +34,10 @@ def _weights(shapes: Mapping[str, Shape]) -> set[tuple[str, Shape]]:
 
 def closest(shapes: Mapping[str, Shape], file: str) -> tuple[str, float]:
     """The network that is most alike, and how alike it is."""
+    held = _weights(shapes)
     best, highest = "", 0.0
     for name, predicted in _library(Path(file).name):
-        alike = likeness(shapes, predicted)
+        alike = _alike(held, _weights(predicted))
         if alike > highest:
             best, highest = name, alike
         if alike == 1:

@@ -91,6 +91,20 @@ VARIATIONS = {
     "output stride 8": Entry(
         "timm/resnet34", {"output_stride": 8}, {"output_stride": 8}, TIMM_INIT
     ),
+    "output stride 8, average-pool shortcuts": Entry(
+        "timm/seresnext26t_32x4d", {"output_stride": 8}, {"output_stride": 8}
+    ),
+    "output stride 16, blur": Entry(
+        "timm/resnetblur18", {"output_stride": 16}, {"output_stride": 16}
+    ),
+    "output stride 16, averages": Entry(
+        "timm/resnetaa50d", {"output_stride": 16}, {"output_stride": 16}, small=(64, 96)
+    ),
+    "output stride 16, 3x3 shortcuts": Entry(
+        "timm/senet154",
+        {"output_stride": 16, "stages.layer2.blocks": 1, "stages.layer3.blocks": 1},
+        {"output_stride": 16, "layers": (3, 1, 1, 3)},
+    ),
     "10 classes, 1 channel": Entry(
         "timm/seresnet18",
         {"head.classes": 10, "input.channels": 1},

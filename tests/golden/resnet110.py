@@ -1,4 +1,4 @@
-"""ResNet-110 for CIFAR-10, option A.
+"""ResNet-110 for CIFAR-10, option A, zero channels half before and half after.
 
 Paper: https://arxiv.org/abs/1512.03385
 
@@ -10,7 +10,7 @@ layer3  64 x 8 x 8     1,313,280     83,755,008
 head    10                   650            640
 total                  1,727,962    252,887,680
 
-Compiled by resnetgen from resnet110 (spec f543f56d7aaa4eac, code 3a6ec2b0e1d74f78).
+Compiled by resnetgen from resnet110 (spec 29586bcfe61b3bc3, code b9d0753bc1bdccc5).
 """
 
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ class ZeroPad(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-110 for CIFAR-10, option A."""
+    """ResNet-110 for CIFAR-10, option A, zero channels half before and half after."""
 
     def __init__(self, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ layer3  1024 x 14 x 14   7,098,368  1,464,336,384
 layer4  2048 x 7 x 7    14,964,736    809,238,528
 total                   23,508,032  4,087,136,256
 
-Compiled by resnetgen from resnet50_features (spec 939011d1a6bf8f69, code 537889cdeae1778f).
+Compiled by resnetgen from resnet50_features (spec 939011d1a6bf8f69, code 43fbe07f06c49261).
 """
 
 from torch import Tensor, nn
@@ -64,6 +64,13 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
+    feature_info = (
+        {"module": "layer1", "num_chs": 256, "reduction": 4},
+        {"module": "layer2", "num_chs": 512, "reduction": 8},
+        {"module": "layer3", "num_chs": 1024, "reduction": 16},
+        {"module": "layer4", "num_chs": 2048, "reduction": 32},
+    )
+
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)

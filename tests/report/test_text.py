@@ -120,5 +120,5 @@ def test_the_json_has_a_line_for_each_row() -> None:
     compiled = compile_spec("resnet50")
     data = as_data(compiled.network, compiled.measured, "stage")
     lines = as_json(data).splitlines()
-    assert len(lines) == 7 + len(rows_by_stage(compiled.measured))
+    assert len(lines) == 10 + len(rows_by_stage(compiled.measured))
     assert json.loads(as_json([data, data])) == [data, data]
