@@ -94,6 +94,7 @@ class Calls:
         callee, scope = self.registry.plan(structure), self.registry.scope(structure)
         numbers = {id(instance): row for row, instance in enumerate(structure.instances)}
         required = sum(each.default is None and not each.module for each in callee.arguments)
+        handed = sum(each.module is not None for each in callee.arguments)
         most = MOST_POSITIONAL if required <= MOST_POSITIONAL + 1 else 1
         positional: list[Doc] = []
         named: list[Doc] = []
@@ -101,7 +102,7 @@ class Calls:
         for argument in callee.arguments:
             if argument.module:
                 doc = self.handed(argument.module, rows, scope, guesses, env)
-                if named or modules:
+                if named or handed > 1:
                     modules.append(keyword(argument.name, doc))
                 else:
                     positional.append(doc)

@@ -123,6 +123,8 @@ CALLABLE = tuple(
     name for name in FUNCTIONS if name.isidentifier() and name not in ("neg", "not", "tuple")
 )
 
+_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=", "not", "and", "or")
+
 _BINARY = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -271,6 +273,8 @@ def simplify(expr: Apply) -> Expr:
         return _fold(expr)
     if expr.function == "if" and isinstance(expr.operands[0], Const):
         return expr.operands[1] if expr.operands[0].value else expr.operands[2]
+    if expr.function in ("and", "or"):
+        return _boolean(expr)
     if len(expr.operands) != 2:
         return expr
     left, right = expr.operands
@@ -292,6 +296,18 @@ def simplify(expr: Apply) -> Expr:
         case "//":
             return _quotient(expr, left, right)
     return expr
+
+
+def _boolean(expr: Apply) -> Expr:
+    """`x > 1 or false` -> `x > 1`; `x > 1 and false` -> `false`; of comparisons only."""
+    decides = expr.function == "or"
+    truths = [operand for operand in expr.operands if not isinstance(operand, Const)]
+    if not all(isinstance(each, Apply) and each.function in _COMPARISONS for each in truths):
+        return expr
+    constants = [operand.value for operand in expr.operands if isinstance(operand, Const)]
+    if any(bool(value) is decides for value in constants):
+        return Const(decides)
+    return truths[0] if len(truths) == 1 else Apply(expr.function, tuple(truths))
 
 
 def _fold(expr: Apply) -> Expr:

@@ -178,7 +178,8 @@ def test_check_github_annotates_the_place(call, folder: Path) -> None:
 def test_list_has_every_network_with_its_cost(call) -> None:
     lines = call("list").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [each.stem for each in library.networks()]
-    assert any(line.split()[:4] == ["resnet152", "60,192,808", "11.51", "G"] for line in lines)
+    expected = ["resnet152", "resnet", "60,192,808", "11.51", "G"]
+    assert any(line.split()[:5] == expected for line in lines)
 
 
 def test_a_network_that_does_not_compile_is_still_listed(call, folder, monkeypatch) -> None:
@@ -210,3 +211,16 @@ def test_list_has_every_op_with_its_attributes(call) -> None:
     assert lines[0].endswith(
         "out, kernel, stride = 1, dilation = 1, groups = 1, padding = ..., bias = ..."
     )
+
+
+def test_list_filters_and_sorts() -> None:
+    lines = call("list", "--family", "vgg", "--sort", "params").stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [
+        "vgg11",
+        "vgg11_bn",
+        "vgg16",
+        "vgg19",
+        "vgg19_bn",
+    ]
+    found = call("list", "--match", "option C").stdout.splitlines()[1:]
+    assert [line.split()[0] for line in found] == ["resnet34_c"]

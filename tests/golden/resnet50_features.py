@@ -10,7 +10,7 @@ layer3  1024 x 14 x 14   7,098,368  1,464,336,384
 layer4  2048 x 7 x 7    14,964,736    809,238,528
 total                   23,508,032  4,087,136,256
 
-Compiled by resnetgen from resnet50_features (spec 939011d1a6bf8f69, code 43fbe07f06c49261).
+Compiled by resnetgen from resnet50_features (spec 63517b88416c62ef, code 43fbe07f06c49261).
 """
 
 from torch import Tensor, nn

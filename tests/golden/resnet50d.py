@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,576,264  4,328,824,832
 
-Compiled by resnetgen from resnet50d (spec 749d07a101778974, code 25f05317d234879f).
+Compiled by resnetgen from resnet50d (spec cf7842e63a33a786, code a49c60c084fb3e57).
 """
 
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 __all__ = ["ResNet"]
 
 
-class AvgProjectionWithoutAvgPool(nn.Sequential):
+class AvgProjectionWithoutPool(nn.Sequential):
     """Average pool, then a 1x1 projection (ResNet-D, arXiv 1812.01187)."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class ResNet(nn.Module):
         self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(
-            Bottleneck(64, 64, AvgProjectionWithoutAvgPool()),
+            Bottleneck(64, 64, AvgProjectionWithoutPool()),
             *(Bottleneck(256, 64, nn.Identity()) for _ in range(2)),
         )
         self.layer2 = nn.Sequential(

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736  1,156,280,832
 head    1000             2,049,000      2,048,000
 total                   25,557,032  5,133,020,672
 
-Compiled by resnetgen from resnetblur50 (spec b170bce460505d58, code 9b9d9eeb582a76bd).
+Compiled by resnetgen from resnetblur50 (spec 282e1bb01618aa1f, code 0d7cc20e45aa4652).
 """
 
 import torch
@@ -57,7 +57,7 @@ class Projection(nn.Sequential):
         )
 
 
-class AntialiasedBottleneck(nn.Module):
+class Bottleneck(nn.Module):
     """A bottleneck that strides in a blur or an average after its 3x3."""
 
     def __init__(
@@ -111,45 +111,45 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = BlurredPool()
         self.layer1 = nn.Sequential(
-            AntialiasedBottleneck(64, 64, nn.Identity(), Projection(64, 256)),
+            Bottleneck(64, 64, aa=nn.Identity(), downsample=Projection(64, 256)),
             *(
-                AntialiasedBottleneck(256, 64, nn.Identity(), nn.Identity())
+                Bottleneck(256, 64, aa=nn.Identity(), downsample=nn.Identity())
                 for _ in range(2)
             ),
         )
         self.layer2 = nn.Sequential(
-            AntialiasedBottleneck(
+            Bottleneck(
                 256,
                 128,
-                BlurStride(128),
-                Projection(256, 512, stride=2),
+                aa=BlurStride(128),
+                downsample=Projection(256, 512, stride=2),
             ),
             *(
-                AntialiasedBottleneck(512, 128, nn.Identity(), nn.Identity())
+                Bottleneck(512, 128, aa=nn.Identity(), downsample=nn.Identity())
                 for _ in range(3)
             ),
         )
         self.layer3 = nn.Sequential(
-            AntialiasedBottleneck(
+            Bottleneck(
                 512,
                 256,
-                BlurStride(256),
-                Projection(512, 1024, stride=2),
+                aa=BlurStride(256),
+                downsample=Projection(512, 1024, stride=2),
             ),
             *(
-                AntialiasedBottleneck(1024, 256, nn.Identity(), nn.Identity())
+                Bottleneck(1024, 256, aa=nn.Identity(), downsample=nn.Identity())
                 for _ in range(5)
             ),
         )
         self.layer4 = nn.Sequential(
-            AntialiasedBottleneck(
+            Bottleneck(
                 1024,
                 512,
-                BlurStride(512),
-                Projection(1024, 2048, stride=2),
+                aa=BlurStride(512),
+                downsample=Projection(1024, 2048, stride=2),
             ),
             *(
-                AntialiasedBottleneck(2048, 512, nn.Identity(), nn.Identity())
+                Bottleneck(2048, 512, aa=nn.Identity(), downsample=nn.Identity())
                 for _ in range(2)
             ),
         )
@@ -159,7 +159,7 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
         for module in self.modules():
-            if isinstance(module, AntialiasedBottleneck):
+            if isinstance(module, Bottleneck):
                 nn.init.zeros_(module.bn3.weight)
 
     def forward(self, x: Tensor) -> Tensor:

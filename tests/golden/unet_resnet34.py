@@ -16,7 +16,7 @@ decoder.blocks.4     16 x 224 x 224       6,976    346,816,512
 segmentation_head.0  21 x 224 x 224       3,045    151,732,224
 total                                24,439,269  6,127,091,712
 
-Compiled by resnetgen from unet_resnet34 (spec de275fcbeeedca7a, code 8c0a6179882f9468).
+Compiled by resnetgen from unet_resnet34 (spec 7da9010851229a43, code 8c0a6179882f9468).
 """
 
 import torch
