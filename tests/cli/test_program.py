@@ -213,7 +213,7 @@ def test_list_has_every_op_with_its_attributes(call) -> None:
     )
 
 
-def test_list_filters_and_sorts() -> None:
+def test_list_filters_and_sorts(call) -> None:
     lines = call("list", "--family", "vgg", "--sort", "params").stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [
         "vgg11",
