@@ -34,7 +34,7 @@ from resnetgen.language.reader import MapTree, Scalar, Tree
 from resnetgen.language.spec import NetworkForm, check_form
 from resnetgen.language.trees import entries, items, key_of, key_spans, keys, text_of
 
-DEFAULT_HEAD = "classifier"
+DEFAULT_HEAD = "default"  # a file of the library, like any other
 # Kaiming initialisation of every convolution (arXiv 1502.01852); the rest as torch does.
 DEFAULT_INIT = {"convolution": InitRule({"weight": ("kaiming_normal", None)}, None)}
 INIT_RULES = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "default")
