@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    12,982,272    635,830,272
 head    1000              513,000        512,000
 total                  21,623,848  3,644,493,824
 
-Compiled by resnetgen from plain34 (spec b1821d358ad1f66c, code ca61d4daf51017ee).
+Compiled by resnetgen from plain34 (spec 530769ccf9ec7db8, code ca61d4daf51017ee).
 """
 
 from torch import Tensor, nn

@@ -10,7 +10,7 @@ layer3  64 x 8 x 8     1,313,280     83,755,008
 head    10                   650            640
 total                  1,727,962    252,887,680
 
-Compiled by resnetgen from resnet110 (spec 29586bcfe61b3bc3, code b9d0753bc1bdccc5).
+Compiled by resnetgen from resnet110 (spec 3fe730a206486d5e, code b9d0753bc1bdccc5).
 """
 
 from torch import Tensor, nn

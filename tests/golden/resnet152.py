@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736     809,238,528
 head    1000             2,049,000       2,048,000
 total                   60,192,808  11,513,626,624
 
-Compiled by resnetgen from resnet152 (spec 7135d5c5e195a98d, code 9c8af63365e9fb57).
+Compiled by resnetgen from resnet152 (spec 4908ece2627c1bc3, code 9c8af63365e9fb57).
 """
 
 from torch import Tensor, nn

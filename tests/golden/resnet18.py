@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,393,728    411,041,792
 head    1000              513,000        512,000
 total                  11,689,512  1,814,073,344
 
-Compiled by resnetgen from resnet18 (spec c12dcd9d643a0241, code 940affad35b72923).
+Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code 940affad35b72923).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    13,114,368    642,252,800
 head    1000              513,000        512,000
 total                  21,797,672  3,663,761,408
 
-Compiled by resnetgen from resnet34 (spec 0c183108c94f748b, code 5dfc868f09e4cd11).
+Compiled by resnetgen from resnet34 (spec 40540c3a36cc9e8c, code 5dfc868f09e4cd11).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    12,982,272    635,830,272
 head    1000              513,000        512,000
 total                  21,623,848  3,644,493,824
 
-Compiled by resnetgen from resnet34_a (spec 5d67470d85a53769, code 1e99b6372953202a).
+Compiled by resnetgen from resnet34_a (spec ec9e1a9dc29e5ff0, code 1e99b6372953202a).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    13,640,704    667,942,912
 head    1000              513,000        512,000
 total                  22,716,840  3,830,747,136
 
-Compiled by resnetgen from resnet34_c (spec 7846bd32fb4aff3c, code 50e5aaaf09ffe824).
+Compiled by resnetgen from resnet34_c (spec eb4c3ea8bc16dc69, code 50e5aaaf09ffe824).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,557,032  4,089,184,256
 
-Compiled by resnetgen from resnet50 (spec 626adaae6113ed0c, code c1c54a2eaac6d9df).
+Compiled by resnetgen from resnet50 (spec 42bbfa81e0ab64ac, code c1c54a2eaac6d9df).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,557,032  4,089,184,256
 
-Compiled by resnetgen from resnet50_dp (spec 99a76039bf7971c7, code 332913c36e75c3a7).
+Compiled by resnetgen from resnet50_dp (spec cb0e131bb35a5d4b, code 332913c36e75c3a7).
 """
 
 import torch

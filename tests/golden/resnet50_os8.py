@@ -11,7 +11,7 @@ layer4  2048 x 28 x 28  14,964,736  11,714,691,072
 head    1000             2,049,000       2,048,000
 total                   25,557,032  19,079,364,608
 
-Compiled by resnetgen from resnet50_os8 (spec d253baa4f3609e03, code b2cfb2f5d6026d6d).
+Compiled by resnetgen from resnet50_os8 (spec e24f9b18432303c0, code b2cfb2f5d6026d6d).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    732,168,192
 head    1000             2,049,000      2,048,000
 total                   25,557,032  3,857,973,248
 
-Compiled by resnetgen from resnet50_v1 (spec 4759a0ac1fafbbd8, code e0d0ef2b39c91c29).
+Compiled by resnetgen from resnet50_v1 (spec 61a4b5a5a87bc87f, code e0d0ef2b39c91c29).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,576,264  4,328,824,832
 
-Compiled by resnetgen from resnet50d (spec cf7842e63a33a786, code a49c60c084fb3e57).
+Compiled by resnetgen from resnet50d (spec 223b41ee4d999332, code a49c60c084fb3e57).
 """
 
 from torch import Tensor, nn

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    16,124,288    867,008,512
 head    1000             2,049,000      2,048,000
 total                   27,559,896  4,232,994,816
 
-Compiled by resnetgen from seresnext50_32x4d (spec d253a5ad45bc1248, code 6d088e23acef5944).
+Compiled by resnetgen from seresnext50_32x4d (spec eb095bab5af1a328, code 6d088e23acef5944).
 """
 
 from torch import Tensor, nn
