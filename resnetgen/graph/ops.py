@@ -404,8 +404,9 @@ def _resize_shape(attributes: Attributes, types: Sequence[TensorType]) -> Tensor
 
 
 def _subsample(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
-    steps = ", ".join([f"::{attributes['stride']}"] * axes)
-    return f"{inputs[0]}[:, :, {steps}]"
+    stride = attributes["stride"]
+    step = f"::{stride}" if stride.isdigit() else f":: {stride}"  # as ruff spaces slices
+    return f"{inputs[0]}[:, :, {', '.join([step] * axes)}]"
 
 
 def _pad(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
@@ -681,7 +682,7 @@ OPS: Mapping[str, OpDef] = {
         "every stride-th position of each axis",
         TorchFunction(_subsample),
         ("getitem",),
-        {"stride": Attribute("axes", doc="stride", least=1)},
+        {"stride": Attribute("int", doc="stride, along every axis", least=1)},
         flow=lambda a, flows, axes: Flow(flows[0].channels),
         shape=_subsample_shape,
         stride=lambda a: _largest(a["stride"]),

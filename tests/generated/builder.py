@@ -191,6 +191,9 @@ class Builder(Deciding):
         self.activation()
 
     def pool(self) -> None:
+        if self.chance(15):
+            self.add("pool", {"op": "avg_pool_same", "kernel": self.pick([2, 3])})
+            return
         node: Form = {"op": self.pick(["max_pool", "avg_pool"]), "kernel": self.pick([3, 2, 2, 5])}
         if self.chance(75):
             node["stride"] = self.pick([1, 2, *self.strides])

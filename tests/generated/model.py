@@ -230,6 +230,9 @@ def op(name: str, a: dict[str, Any], sources: Sequence[Type], axes: int) -> Type
         return source
     if name in ACTIVATIONS or name in ("dropout", "drop_path"):
         return source
+    if name == "avg_pool_same":
+        _need(bool(source.size) and (axes < 3 or min(source.size) >= a["kernel"]))
+        return Type(source.channels, source.size, None, far)
     if name == "adaptive_avg_pool":
         _need(bool(source.size))
         size = per_axis(a["size"], axes)
@@ -284,6 +287,7 @@ _ATTRIBUTES = {
     "group_norm": ("groups", "eps"),
     "max_pool": ("kernel", "stride", "dilation", "padding", "ceil"),
     "avg_pool": ("kernel", "stride", "padding", "ceil", "count_pad"),
+    "avg_pool_same": ("kernel",),
     "adaptive_avg_pool": ("size",),
     "dropout": ("rate",),
     "drop_path": ("rate",),

@@ -29,6 +29,7 @@ POLICIES = (
     "identity",
     "zero_pad",
     "projection",
+    "projection_3x3",
     "projection_all",
     "preact_projection",
     "avg_projection",
