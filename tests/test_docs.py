@@ -5,13 +5,18 @@
 A fenced `yaml` example is a file of one folder, so that a later example may use an earlier one. Over
 it may stand `<!-- over: X -->` (it extends X) or `<!-- error: CODE, line N -->` (it must fail so).
 A `text` block after `<!-- report -->`, and a span before a comment such as `<!-- total -->`, are
-outputs of the example above; between `<!-- ops -->` and `<!-- end -->` stands a table.
+outputs of the example above; between `<!-- ops -->` and `<!-- end -->` stands a table. A `console`
+block holds commands, each with what it writes, and a `python` block of the guide is run; both in a
+folder with the examples of their page.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peers import import_timm
 
 from resnetgen import compiler
 from resnetgen.compiler import Compiled
@@ -31,7 +37,10 @@ from resnetgen.language.diagnostics import SpecError
 from resnetgen.report import cost
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [path for path in (ROOT / "docs/language.md", ROOT / "README.md") if path.is_file()]
+GUIDE = ROOT / "docs/blocks.md"
+PAGES = [
+    path for path in (ROOT / "docs/language.md", GUIDE, ROOT / "README.md") if path.is_file()
+]
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,23 @@ def examples(page: str) -> Iterator[Example]:
         yield Example(page.count("\n", 0, found.start(3)) + 1, found[3], said)
 
 
-def compiled(folder: Path, example: Example) -> Compiled | None:
-    """Writes an example to its file; compiles it if it is a network, and its Python too."""
+def blocks(page: str, language: str) -> list[tuple[int, str]]:
+    """The line and the text of each block of a page in a language."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [(page.count("\n", 0, each.start(1)) + 1, each[1]) for each in fence.finditer(page)]
+
+
+def place(folder: Path, example: Example) -> Path:
+    """Writes an example to its file."""
     path = folder / example.file
     path.parent.mkdir(exist_ok=True)
     path.write_text(example.spec, encoding="utf-8")
+    return path
+
+
+def compiled(folder: Path, example: Example) -> Compiled | None:
+    """Writes an example to its file; compiles it if it is a network, and its Python too."""
+    path = place(folder, example)
     if "/" in example.file:
         return None
     result = compiler.compile_spec(path)
@@ -144,6 +165,28 @@ def _ops() -> Iterator[str]:
         yield f"| `{name}` | {op.doc} | {attributes} |"
 
 
+def session(page: str, text: str) -> str:
+    """The commands of a `console` block, each with what it writes, errors too."""
+    lines: list[str] = []
+    ours = {**os.environ, "PYTHONPATH": str(ROOT), "RESNETGEN": f"{sys.executable} -m resnetgen"}
+    with tempfile.TemporaryDirectory() as folder:
+        for example in examples(page):
+            place(Path(folder), example)
+        for line in text.splitlines():
+            if line.startswith("$ "):
+                done = subprocess.run(
+                    ["bash", "-c", 'resnetgen() { $RESNETGEN "$@"; }\n' + line[2:]],
+                    cwd=folder,
+                    env=ours,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    check=False,
+                )
+                lines += [line, *done.stdout.strip("\n").splitlines()]
+    return "".join(f"{line}\n" for line in lines)
+
+
 _SPAN = re.compile(r"`[^`]*` <!-- (total|modules|functions|rules|limits)(: [^>]+)? -->")
 
 
@@ -185,9 +228,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every example that is a file of its own."""
     here = tmp_path_factory.mktemp("docs")
     for example in reversed([each for page in PAGES for each in _examples_of(page)]):
-        path = here / example.file
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(example.spec, encoding="utf-8")
+        place(here, example)
     return here
 
 
@@ -279,6 +320,34 @@ def test_outputs_and_tables_are_current(page: Path) -> None:
     assert not (shown := "\n".join(changes)), f"`python tests/test_docs.py` mends this:\n{shown}"
 
 
+def _blocks_of_the_guide(language: str) -> list[Any]:
+    return [
+        pytest.param(text, id=f"{GUIDE.stem}-{line}")
+        for line, text in blocks(GUIDE.read_text(encoding="utf-8"), language)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", _blocks_of_the_guide("console"))
+def test_commands_write_what_the_guide_says(text: str) -> None:
+    assert session(GUIDE.read_text(encoding="utf-8"), text) == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", _blocks_of_the_guide("python"))
+def test_python_of_the_guide_runs(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_timm()
+    for example in _examples_of(GUIDE):
+        place(tmp_path, example)
+    monkeypatch.chdir(tmp_path)
+    exec(text, {})
+
+
 if __name__ == "__main__":
     for path in PAGES:
-        path.write_text(regenerated(path.read_text(encoding="utf-8")), encoding="utf-8")
+        page = regenerated(path.read_text(encoding="utf-8"))
+        for _, text in blocks(page, "console"):
+            page = page.replace(text, session(page, text))
+        path.write_text(page, encoding="utf-8")
