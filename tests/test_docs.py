@@ -38,9 +38,7 @@ from resnetgen.report import cost
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs/blocks.md"
-PAGES = [
-    path for path in (ROOT / "docs/language.md", GUIDE, ROOT / "README.md") if path.is_file()
-]
+PAGES = [path for path in (ROOT / "docs/language.md", GUIDE, ROOT / "README.md") if path.is_file()]
 
 
 @dataclass(frozen=True)
