@@ -180,7 +180,9 @@ class Builder(Deciding):
     def activation(self) -> None:
         name = self.pick(["act", "relu", "act", "relu6", "silu", "gelu", "sigmoid", "tanh"])
         node: Form = {"op": name}
-        if not self.prefix and self.chance(40):
+        act = self.walks[0].context.ambient["act"].target
+        shareable = name != "act" or act not in OWN_BLOCKS  # a module that is a block is not shared
+        if not self.prefix and self.chance(40) and shareable:
             node["as"] = f"shared_{name}"
         self.add("act", node)
 
@@ -326,6 +328,12 @@ class Builder(Deciding):
         ]
         self.add("block", self.pick(makers)())
 
+    def family(self, name: str) -> set[str]:
+        """The blocks with the same keys: what a block extends, and what extends it."""
+        define = self.walks[0].context.define
+        base = define[name].get("extends", name)
+        return {base, *(each for each, block in define.items() if block.get("extends") == base)}
+
     def spliced(self) -> None:
         """`as: .`: the nodes of a block stand in this one. Once a block, or keys would be given twice."""
         act = self.walks[0].context.ambient["act"].target
@@ -333,7 +341,7 @@ class Builder(Deciding):
         if names and not self.prefix and act not in OWN_BLOCKS:
             name = self.pick(names)
             if self.add("splice", {**self.defined_call(name), "as": "."}):
-                self.used.add(name)
+                self.used |= self.family(name)
 
     def own_blocks(self) -> list[str]:
         define = self.walks[0].context.define
