@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnetgen.cli.faults import diagnose
+from resnetgen.cli.progress import Progress
 
 if TYPE_CHECKING:
     from resnetgen.graph.ops import Attribute
@@ -104,12 +105,10 @@ class Entry:
 def _networks(family: str | None, match: str | None, sort: Order) -> list[Entry]:
     from resnetgen.language import library
 
-    entries = [_entry(path) for path in library.networks()]
-    chosen = [
-        entry
-        for entry in entries
-        if (family is None or entry.family == family) and (match is None or entry.has(match))
-    ]
+    with Progress() as progress:
+        progress("counting")
+        entries = [_entry(path, family, match) for path in library.networks()]
+    chosen = [entry for entry in entries if entry is not None]
     keys: dict[Order, Callable[[Entry], Any]] = {
         Order.name: lambda entry: entry.name,
         Order.family: lambda entry: (entry.family, entry.macs or 0),
@@ -119,17 +118,24 @@ def _networks(family: str | None, match: str | None, sort: Order) -> list[Entry]
     return sorted(chosen, key=keys[sort])
 
 
-def _entry(path: Path) -> Entry:
-    from resnetgen.cli.options import compile_spec
+def _entry(path: Path, family: str | None, match: str | None) -> Entry | None:
+    """A network as it is listed; None where a filter leaves it out, before anything is counted."""
+    from resnetgen.compiler import compile_document
+    from resnetgen.language import library
+    from resnetgen.language.trees import text_of
 
     try:
-        compiled = compile_spec(str(path), {})
+        document = library.load(path)
+        words = [text_of(document.tree, key) or "" for key in ("family", "doc", "paper")]
+        entry = Entry(path.stem, words[0], None, None, words[1], words[2].rpartition("/")[2])
+        wanted = family is None or entry.family == family
+        if not wanted or (match is not None and not entry.has(match)):
+            return None
+        cost = compile_document(document).cost
     except Exception as error:  # a library that someone is editing is still listed
         faults, _ = diagnose(error)
         return Entry(path.stem, "", None, None, faults[0].message, "")
-    network, cost = compiled.network, compiled.cost
-    paper = (network.paper or "").rpartition("/")[2]
-    return Entry(path.stem, network.family or "", cost.params, cost.macs, network.doc, paper)
+    return replace(entry, params=cost.params, macs=cost.macs)
 
 
 def _blocks(kind: str) -> Rows:
