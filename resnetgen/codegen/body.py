@@ -231,7 +231,10 @@ class Body:
             self.not_printable(path, child, len(outputs))
         inputs = tuple(dict.fromkeys(n for unit in inside for n in unit.inputs if n not in values))
         named = {unit.value: unit.name for unit in self.units}
-        renamed = {name: _variable(named.get(name, name)) for name in inputs} | {inputs[0]: "x"}
+        taken = {"x", *values}
+        renamed = {inputs[0]: "x"}
+        for each in inputs[1:]:
+            renamed[each] = unique(_variable(named.get(each, each)), taken)
         whole = Unit(outputs[0], inputs, path, home=path, name=path, access=access)
         last = max(steps.index(unit) for unit in inside)
         after = [*steps[: last + 1], whole, *steps[last + 1 :]]
