@@ -145,11 +145,8 @@ class _Walk:
                 return op_step(placed, placed.what, known)
             except ShapeError as error:
                 fault = shape_fault(self.network, instance, placed, types, frames, error)
-                span = fault.span or placed.node.span
-                self.faults.setdefault(
-                    (placed.node.span.file, placed.node.span.line, placed.node.span.column), fault
-                )
-                assert span
+                node = placed.node.span  # one fault a node of a block, however often it is called
+                self.faults.setdefault((node.file, node.line, node.column), fault)
                 join = OPS[placed.what.op].arity is None
                 return Step(placed, known[0], known[0], Cost()) if join else None
         return self.stage(instance, placed, sources, frames)
