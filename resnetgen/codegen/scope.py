@@ -15,7 +15,8 @@ from typing import Any
 
 from resnetgen.codegen.structure import Structure
 from resnetgen.graph.ir import Instance, OpCall, Passes, Placed
-from resnetgen.graph.ops import OPS, Flow, ShapeError
+from resnetgen.graph.ops import OPS
+from resnetgen.graph.rules import Flow, ShapeError
 from resnetgen.language.expressions import (
     Const,
     Expr,

@@ -24,7 +24,8 @@ from resnetgen.graph.ir import (
     Param,
     Term,
 )
-from resnetgen.graph.ops import AMBIENT, OPS, TensorType
+from resnetgen.graph.ops import AMBIENT, OPS
+from resnetgen.graph.rules import TensorType
 from resnetgen.language import library
 from resnetgen.language.diagnostics import Diagnostic, SpecError, did_you_mean
 from resnetgen.language.expressions import Name, substitute

@@ -25,9 +25,10 @@ from resnetgen.graph.ir import (
     Placed,
 )
 from resnetgen.graph.opcalls import Arguments
-from resnetgen.graph.ops import OPS, Flow, shown
+from resnetgen.graph.ops import OPS, shown
 from resnetgen.graph.paths import conflicts
 from resnetgen.graph.place import Placing
+from resnetgen.graph.rules import Flow
 from resnetgen.graph.values import Broken, Values
 from resnetgen.language.diagnostics import Note, Span, SpecError
 from resnetgen.language.expressions import (

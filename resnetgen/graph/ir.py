@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from resnetgen.graph.ops import Flow, TensorType
+from resnetgen.graph.rules import Flow, TensorType
 from resnetgen.language.diagnostics import Span
 from resnetgen.language.expressions import Expr, Value
 

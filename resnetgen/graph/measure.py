@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from resnetgen.graph.ir import Instance, Network, OpCall, Passes, Placed
-from resnetgen.graph.ops import OPS, ShapeError, TensorType
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.paths import numbered_paths, shared_paths
+from resnetgen.graph.rules import ShapeError, TensorType
 from resnetgen.graph.stories import Frame, shape_fault
 from resnetgen.language.diagnostics import Diagnostic, SpecError
 

@@ -28,8 +28,9 @@ from resnetgen.graph.ir import (
     Term,
 )
 from resnetgen.graph.opcalls import Arguments, check_arity, check_offer, op_call, parameters
-from resnetgen.graph.ops import OPS, Flow, ShapeError
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.order import stable_order
+from resnetgen.graph.rules import Flow, ShapeError
 from resnetgen.graph.values import Broken, Values, follow
 from resnetgen.language.diagnostics import Note, Span, did_you_mean
 from resnetgen.language.expressions import ExpressionError, UnknownName, Value, evaluate, parse

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from resnetgen.graph.ir import Graph, Node
 from resnetgen.graph.measure import INPUT, Cost
-from resnetgen.graph.ops import OPS, TensorType, Weight
+from resnetgen.graph.ops import OPS
+from resnetgen.graph.rules import TensorType, Weight
 
 if TYPE_CHECKING:
     import networkx

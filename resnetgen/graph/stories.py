@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resnetgen.graph.ir import Block, Instance, Network, OpCall, Passes, Placed, Slot
-from resnetgen.graph.ops import OPS, ShapeError, TensorType
+from resnetgen.graph.ops import OPS
+from resnetgen.graph.rules import ShapeError, TensorType
 from resnetgen.language.diagnostics import Diagnostic, Note, Span
 
 

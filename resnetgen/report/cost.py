@@ -12,7 +12,7 @@ from typing import Any
 from resnetgen.graph.features import features
 from resnetgen.graph.ir import Network
 from resnetgen.graph.measure import Cost, Measured, Row, rows_by_block, rows_by_node, rows_by_stage
-from resnetgen.graph.ops import TensorType
+from resnetgen.graph.rules import TensorType
 from resnetgen.report.columns import align, count, rounded
 
 _COSTS = ("parameters", "multiply-adds", "activations")

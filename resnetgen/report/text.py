@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 from resnetgen.graph.ir import Network, OpCall
 from resnetgen.graph.measure import Measured, Step
-from resnetgen.graph.ops import OPS, Attribute, TensorType
+from resnetgen.graph.ops import OPS, Attribute
 from resnetgen.graph.paths import numbered_paths
+from resnetgen.graph.rules import TensorType
 from resnetgen.language.diagnostics import visible
 from resnetgen.report.columns import align
 from resnetgen.report.cost import summary

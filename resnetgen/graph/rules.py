@@ -1,0 +1,324 @@
+"""Rules that ops share: what follows from attributes and inputs for channels, shapes, weights and cost.
+
+A rule takes the attributes of a node and what it reads; the table in `ops.py` names the rules of each op.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Attributes = Mapping[str, Any]
+
+
+class ShapeError(ValueError):
+    """Why an op cannot take its inputs, in the field's words, and what would mend it.
+
+    `too_small`: the input of the network may be at fault.
+    """
+
+    def __init__(self, reason: str, help: str | None = None, *, too_small: bool = False) -> None:
+        super().__init__(reason)
+        self.help = help
+        self.too_small = too_small
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """The type of a value: channels, spatial size (empty once flattened), no batch axis."""
+
+    channels: int
+    size: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(channels, *size)`."""
+        return (self.channels, *self.size)
+
+    @property
+    def elements(self) -> int:
+        """Elements of one image."""
+        return math.prod(self.shape)
+
+    def __str__(self) -> str:
+        return " x ".join(str(axis) for axis in self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a block may know of a value: channels, and the positions an image has where that is fixed.
+
+    `positions` is 1 after a global pool, 49 after an adaptive pool to 7 x 7, else None: blocks
+    never see a spatial size.
+    """
+
+    channels: Any  # int, or Expr in the printed class
+    positions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A tensor of the state_dict: its name in the module, shape, and whether it is trained."""
+
+    name: str
+    shape: tuple[int, ...]
+    trained: bool = True
+
+    @property
+    def elements(self) -> int:
+        """Elements of the tensor."""
+        return math.prod(self.shape)
+
+
+def per_axis(value: Any, axes: int) -> tuple[int, ...]:
+    """One integer an axis; ShapeError where their number is wrong."""
+    if not isinstance(value, tuple):
+        return (value,) * axes
+    if len(value) != axes:
+        raise ShapeError(f"{len(value)} values were given for {axes} spatial axes")
+    return value
+
+
+def elementwise(rule: Callable[..., Any], *values: Any) -> Any:
+    axes = max((len(value) for value in values if isinstance(value, tuple)), default=0)
+    if not axes:
+        return rule(*values)
+    columns = [per_axis(value, axes) for value in values]
+    return tuple(rule(*column) for column in zip(*columns, strict=True))
+
+
+def same_padding(attributes: Attributes) -> Any:
+    """The default padding: `dilation * (kernel - 1) // 2` for an odd kernel, 0 for an even one."""
+
+    def rule(kernel: Any, dilation: Any) -> Any:
+        if isinstance(kernel, int) and kernel % 2 == 0:
+            return 0
+        return dilation * (kernel - 1) // 2
+
+    return elementwise(rule, attributes["kernel"], attributes.get("dilation", 1))
+
+
+def window(attributes: Attributes, source: TensorType, ceil: bool = False) -> tuple[int, ...]:
+    """The spatial size after a kernel slides over the input (torch.nn.Conv2d, MaxPool2d)."""
+    axes = len(source.size)
+    if not axes:
+        raise ShapeError("it needs spatial axes, and its input is flattened")
+    columns = zip(
+        source.size,
+        per_axis(attributes["kernel"], axes),
+        per_axis(attributes["stride"], axes),
+        per_axis(attributes["padding"], axes),
+        per_axis(attributes.get("dilation", 1), axes),
+        strict=True,
+    )
+    return tuple(window_axis(*column, ceil=ceil) for column in columns)
+
+
+def window_axis(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, *, ceil: bool
+) -> int:
+    reach = dilation * (kernel - 1) + 1
+    room = size + 2 * padding - reach
+    if room < 0:
+        what = f"a kernel of {kernel}" if dilation == 1 else f"a dilated kernel that spans {reach}"
+        raise ShapeError(f"{what} does not fit into {size} (padding {padding})", too_small=True)
+    if not ceil:
+        return room // stride + 1
+    windows = -(-room // stride) + 1
+    return windows - 1 if (windows - 1) * stride >= size + padding else windows
+
+
+def largest(value: Any) -> int:
+    largest: int = max(value) if isinstance(value, tuple) else value
+    return largest
+
+
+def convolution_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    (source,) = types
+    groups, out = attributes["groups"], attributes["out"]
+    for what, channels in (("input", source.channels), ("output", out)):
+        if channels % groups:
+            raise ShapeError(f"{channels} {what} channels do not divide into {groups} groups")
+    return TensorType(out, window(attributes, source))
+
+
+def convolution_weights(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:
+    out = attributes["out"]
+    kernel = per_axis(attributes["kernel"], axes)
+    weight = Weight("weight", (out, channels // attributes["groups"], *kernel))
+    return (weight, Weight("bias", (out,))) if attributes["bias"] else (weight,)
+
+
+def convolution_macs(attributes: Attributes, source: TensorType, result: TensorType) -> int:
+    kernel = math.prod(per_axis(attributes["kernel"], len(source.size)))
+    groups: int = attributes["groups"]
+    return result.elements * (source.channels // groups) * kernel
+
+
+def convolution_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
+    pointwise = (
+        attributes["kernel"] == 1 and attributes["stride"] == 1 and attributes["padding"] == 0
+    )
+    return Flow(attributes["out"], flows[0].positions if pointwise else None)
+
+
+def linear_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    if types[0].size:
+        reason = f"a linear layer needs a flattened input, and this one is {types[0]}"
+        raise ShapeError(reason, "put `{op: flatten}` before it")
+    return TensorType(attributes["out"], ())
+
+
+def linear_weights(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:
+    weight = Weight("weight", (attributes["out"], channels))
+    return (weight, Weight("bias", (attributes["out"],))) if attributes["bias"] else (weight,)
+
+
+def batch_norm_weights(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:
+    statistics = (
+        Weight("running_mean", (channels,), trained=False),
+        Weight("running_var", (channels,), trained=False),
+        Weight("num_batches_tracked", (), trained=False),
+    )
+    return (Weight("weight", (channels,)), Weight("bias", (channels,)), *statistics)
+
+
+def spatial(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    if not types[0].size:
+        raise ShapeError("it needs spatial axes, and its input is flattened")
+    return types[0]
+
+
+def group_norm_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    if types[0].channels % attributes["groups"]:
+        raise ShapeError(
+            f"{types[0].channels} channels do not divide into {attributes['groups']} groups"
+        )
+    return types[0]
+
+
+def pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    (source,) = types
+    pairs = elementwise(lambda k, p: p * 2 <= k, attributes["kernel"], attributes["padding"])
+    if not (all(pairs) if isinstance(pairs, tuple) else pairs):
+        raise ShapeError("the padding of a pool is at most half its kernel")
+    result = TensorType(source.channels, window(attributes, source, attributes["ceil"]))
+    if largest(attributes.get("dilation", 1)) > 1:
+        refuse_empty_windows(attributes, source, result)
+    return result
+
+
+def refuse_empty_windows(attributes: Attributes, source: TensorType, result: TensorType) -> None:
+    """The taps of a dilated window may all lie in the padding, where there is nothing to pool."""
+    names = ("kernel", "stride", "padding", "dilation")
+    columns = zip(*(per_axis(attributes[name], len(source.size)) for name in names), strict=True)
+    for size, windows, column in zip(source.size, result.size, columns, strict=True):
+        kernel, stride, padding, dilation = column
+        for start in range(-padding, windows * stride - padding, stride):
+            if not any(0 <= start + dilation * tap < size for tap in range(kernel)):
+                raise ShapeError(f"a window of the pool holds padding only, on {source}")
+
+
+def avg_pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    (source,) = types
+    axes = len(source.size)
+    kernel = per_axis(attributes["kernel"], axes)
+    if axes == 3 and any(size < tap for size, tap in zip(source.size, kernel, strict=True)):
+        reason = f"torch refuses an average over {kernel} of a smaller input, {source}"
+        raise ShapeError(reason, too_small=True)
+    return pool_shape(attributes, types)
+
+
+def adaptive_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = spatial(attributes, types)
+    return TensorType(source.channels, per_axis(attributes["size"], len(source.size)))
+
+
+def global_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = spatial(attributes, types)
+    return TensorType(source.channels, (1,) * len(source.size))
+
+
+def flatten_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
+    (flow,) = flows
+    if flow.positions is None:
+        reason = "the number of values depends on the input size here"
+        raise ShapeError(reason, "put `global_avg_pool` or `adaptive_avg_pool` before it")
+    return Flow(flow.channels * flow.positions, 1)
+
+
+def broadcast_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    """All inputs alike, but for axes of 1 in later ones that stretch (a gate times its input)."""
+    first = types[0]
+    for other in types[1:]:
+        same_axes = len(other.size) == len(first.size)
+        if not same_axes or any(
+            b not in (a, 1) for a, b in zip(first.shape, other.shape, strict=True)
+        ):
+            raise ShapeError(f"cannot multiply {first} by {other}")
+    return first
+
+
+def add_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    for other in types[1:]:
+        if other.shape != types[0].shape:
+            same_size = other.size == types[0].size
+            help = None if same_size else "let both paths stride alike, or `resize` the smaller"
+            raise ShapeError(f"cannot add {types[0]} to {other}", help)
+    return types[0]
+
+
+def concat_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    for other in types[1:]:
+        if other.size != types[0].size:
+            reason = f"cannot concatenate {types[0]} and {other}: the sizes differ"
+            raise ShapeError(reason, "let both paths stride alike, or `resize` the smaller")
+    return TensorType(sum(each.channels for each in types), types[0].size)
+
+
+def concat_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
+    total = flows[0].channels
+    for flow in flows[1:]:
+        total = total + flow.channels
+    return Flow(total, flows[0].positions)
+
+
+def subsample_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = spatial(attributes, types)
+    strides = per_axis(attributes["stride"], len(source.size))
+    size = tuple(-(-axis // stride) for axis, stride in zip(source.size, strides, strict=True))
+    return TensorType(source.channels, size)
+
+
+def pad_channels(attributes: Attributes, channels: Any) -> Any:
+    return channels + attributes["front"] + attributes["back"]
+
+
+def pad_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = spatial(attributes, types)
+    return TensorType(pad_channels(attributes, source.channels), source.size)
+
+
+def blur_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    (source,) = types
+    if any(axis < 2 for axis in source.size):
+        raise ShapeError(
+            f"reflection padding by 1 needs two positions an axis, and this is {source}"
+        )
+    return TensorType(source.channels, window({**attributes, "kernel": 3, "padding": 1}, source))
+
+
+def resize_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = spatial(attributes, types)
+    return TensorType(source.channels, tuple(axis * attributes["scale"] for axis in source.size))
+
+
+def channel_conv_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    if math.prod(types[0].size) != 1:
+        raise ShapeError(
+            f"it reads one value a channel (after global_avg_pool), and this is {types[0]}"
+        )
+    return types[0]
