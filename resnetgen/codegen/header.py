@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator
 
 from resnetgen.graph.ir import Network
-from resnetgen.graph.measure import Measured, rows_by_stage
+from resnetgen.graph.measure import Measured
+from resnetgen.graph.rows import rows_by_stage
 
 WIDTH = 88
 

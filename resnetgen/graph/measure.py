@@ -7,12 +7,11 @@ the sum over the flattened graph. Faults of shape are found here and told once a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from resnetgen.graph.ir import Instance, Network, OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS
-from resnetgen.graph.paths import numbered_paths, shared_paths
 from resnetgen.graph.rules import ShapeError, TensorType
 from resnetgen.graph.stories import Frame, shape_fault
 from resnetgen.language.diagnostics import Diagnostic, SpecError
@@ -27,7 +26,7 @@ class Cost:
     params: int = 0  # trained parameters
     buffers: int = 0  # elements of the state_dict that are not trained
     macs: int = 0  # multiply-adds of convolutions and linear layers
-    activations: int = 0  # elements of the results of all ops
+    activations: int = 0  # elements of the results of all ops that compute in evaluation
 
     @property
     def flops(self) -> int:
@@ -50,13 +49,20 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One placed node with types: its first input, its result, its cost, what its blocks measure."""
+    """One placed node with types: its inputs, its result, its cost, what its blocks measure."""
 
     placed: Placed
-    source: TensorType
+    sources: tuple[TensorType | None, ...]  # None: an input of a block that is `none`
     result: TensorType
     cost: Cost
     blocks: tuple[tuple[Measured, int], ...] = ()
+
+    @property
+    def source(self) -> TensorType:
+        """The type of the first input."""
+        first = self.sources[0]
+        assert first is not None
+        return first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,18 +73,6 @@ class Measured:
     steps: tuple[Step, ...]  # in the order of `instance.placed`
     outputs: tuple[TensorType, ...]
     cost: Cost
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a report."""
-
-    name: str
-    op: str
-    source: TensorType
-    result: TensorType
-    cost: Cost
-    group: str  # the stage, or `stem`, `head`, ...
 
 
 def measure(network: Network, root: Instance) -> Measured:
@@ -140,7 +134,7 @@ class _Walk:
         frames: tuple[Frame, ...],
     ) -> Step | None:
         if isinstance(placed.what, Passes):
-            return Step(placed, known[0], known[0], Cost())
+            return Step(placed, tuple(sources), known[0], Cost())
         if isinstance(placed.what, OpCall):
             try:
                 return op_step(placed, placed.what, known)
@@ -149,7 +143,7 @@ class _Walk:
                 node = placed.node.span  # one fault a node of a block, however often it is called
                 self.faults.setdefault((node.file, node.line, node.column), fault)
                 join = OPS[placed.what.op].arity is None
-                return Step(placed, known[0], known[0], Cost()) if join else None
+                return Step(placed, tuple(sources), known[0], Cost()) if join else None
         return self.stage(instance, placed, sources, frames)
 
     def stage(
@@ -162,7 +156,6 @@ class _Walk:
         assert isinstance(placed.what, tuple)
         here, cost, blocks, at = sources[0], Cost(), list[tuple[Measured, int]](), 0
         assert here is not None
-        first = here
         for run in placed.what:
             done = 0
             while done < run.count:
@@ -177,7 +170,7 @@ class _Walk:
                 times = run.count - done if settled else 1
                 cost, blocks = cost + measured.cost * times, [*blocks, (measured, times)]
                 here, done, at = measured.outputs[0], done + times, at + times
-        return Step(placed, first, here, cost, tuple(blocks))
+        return Step(placed, tuple(sources), here, cost, tuple(blocks))
 
 
 def op_step(placed: Placed, call: OpCall, sources: list[TensorType]) -> Step:
@@ -189,9 +182,9 @@ def op_step(placed: Placed, call: OpCall, sources: list[TensorType]) -> Step:
         params=sum(weight.elements for weight in weights if weight.trained),
         buffers=sum(weight.elements for weight in weights if not weight.trained),
         macs=definition.macs(call.attributes, sources[0], result),
-        activations=result.elements,
+        activations=0 if definition.training_only else result.elements,
     )
-    return Step(placed, sources[0], result, cost)
+    return Step(placed, tuple(sources), result, cost)
 
 
 def _without_training(steps: list[Step], outputs: tuple[str, ...]) -> list[Step]:
@@ -210,56 +203,10 @@ def _held(step: Step) -> Step:
     return replace(step, cost=replace(step.cost, macs=0, activations=0))
 
 
-def rows_by_node(measured: Measured, prefix: str = "", group: str = "") -> Iterator[Row]:
-    """Every op of the network, in order of registration of blocks and of execution within them."""
-    paths = numbered_paths(measured.instance.placed)
-    shared = shared_paths(paths)
-    for index in measured.instance.schedule:
-        step, own = measured.steps[index], paths[index]
-        inner = group or step.placed.group or step.placed.key
-        name = prefix + (step.placed.key if own[0] in shared else own[0])
+def op_counts(steps: Iterable[tuple[Step, int]], times: int = 1) -> Iterator[tuple[Step, int]]:
+    """The distinct ops below some steps, and how often each runs: what additive figures sum over."""
+    for step, count in steps:
         if isinstance(step.placed.what, OpCall):
-            yield Row(name, step.placed.what.op, step.source, step.result, step.cost, inner)
-        at = 0
-        for block, count in step.blocks:
-            for _ in range(count):
-                below = step.placed.key if own[at] in shared else own[at]
-                yield from rows_by_node(block, f"{prefix}{below}.", inner)
-                at += 1
-
-
-def rows_by_block(measured: Measured) -> Iterator[Row]:
-    """Every block of every stage, and every other node of the network's own body."""
-    paths = numbered_paths(measured.instance.placed)
-    for index in measured.instance.schedule:
-        step, own = measured.steps[index], paths[index]
-        group = step.placed.group or step.placed.key
-        if isinstance(step.placed.what, OpCall):
-            yield Row(own[0], step.placed.what.op, step.source, step.result, step.cost, group)
-        source, at = step.source, 0
-        for block, count in step.blocks:
-            for _ in range(count):
-                name = block.instance.block.name
-                yield Row(own[at], name, source, block.outputs[0], block.cost, group)
-                source, at = block.outputs[0], at + 1
-
-
-def rows_by_stage(measured: Measured) -> list[Row]:
-    """The stem, each stage, each other node, the head."""
-    rows: dict[str, Row] = {}
-    for index in measured.instance.schedule:
-        step = measured.steps[index]
-        group = step.placed.group or step.placed.key
-        before = rows.get(group)
-        cost = before.cost + step.cost if before else step.cost
-        source = before.source if before else step.source
-        rows[group] = Row(group, _kind(step), source, step.result, cost, group)
-    return list(rows.values())
-
-
-def _kind(step: Step) -> str:
-    if step.placed.group:
-        return step.placed.group
-    if step.blocks:
-        return step.blocks[-1][0].instance.block.name
-    return step.placed.what.op if isinstance(step.placed.what, OpCall) else ""
+            yield step, times * count
+        for block, repeats in step.blocks:
+            yield from op_counts(((each, 1) for each in block.steps), times * count * repeats)

@@ -121,6 +121,7 @@ class OpDef:
         False  # its backward pass reads its result, so that must not be overwritten
     )
     aliases: bool = False  # its result may share memory with its input
+    training_only: bool = False  # in evaluation it passes its input on
     inplace: bool = False  # may overwrite its input where that is safe
     in_container: TorchModule | None = None  # a module form for numbered containers
 
@@ -360,6 +361,7 @@ OPS: Mapping[str, OpDef] = {
         {"rate": RATE},
         neutral=lambda a: a["rate"] == 0,
         aliases=True,
+        training_only=True,
     ),
     "drop_path": OpDef(
         "zeroes whole images of a branch at random in training (stochastic depth, arXiv 1603.09382)",
@@ -368,6 +370,7 @@ OPS: Mapping[str, OpDef] = {
         {"rate": RATE},
         neutral=lambda a: a["rate"] == 0,
         aliases=True,
+        training_only=True,
     ),
     "blur": OpDef(
         "binomial 3-tap blur by channel, reflection padding, then stride (arXiv 1904.11486)",

@@ -102,6 +102,6 @@ def graph_cost(graph: Graph) -> Cost:
             sum(weight.elements for weight in held if weight.trained),
             sum(weight.elements for weight in held if not weight.trained),
             0 if node.training else OPS[node.op].macs(node.attributes, source, result),
-            0 if node.training else result.elements,
+            0 if node.training or OPS[node.op].training_only else result.elements,
         )
     return total

@@ -11,7 +11,8 @@ from typing import Any
 
 from resnetgen.graph.features import features
 from resnetgen.graph.ir import Network
-from resnetgen.graph.measure import Cost, Measured, Row, rows_by_block, rows_by_node, rows_by_stage
+from resnetgen.graph.measure import Cost, Measured
+from resnetgen.graph.rows import Row, rows_by_block, rows_by_node, rows_by_stage
 from resnetgen.graph.rules import TensorType
 from resnetgen.report.columns import align, count, rounded
 
@@ -66,7 +67,9 @@ def _costs(cost: Cost) -> dict[str, int]:
 
 
 def _rows(measured: Measured, by: str) -> Iterable[Row]:
-    return {"node": rows_by_node, "block": rows_by_block, "stage": rows_by_stage}[by](measured)
+    if by == "node":
+        return rows_by_node(measured)
+    return rows_by_block(measured) if by == "block" else rows_by_stage(measured)
 
 
 def as_json(data: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:

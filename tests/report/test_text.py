@@ -7,7 +7,7 @@ import json
 import pytest
 
 from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.measure import rows_by_stage
+from resnetgen.graph.rows import rows_by_stage
 from resnetgen.language import library
 from resnetgen.report.columns import align, rounded
 from resnetgen.report.cost import as_data, as_json, table
