@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from resnetgen.codegen import forward, layout
 from resnetgen.codegen.calls import IDENTITY, Calls, values_at
 from resnetgen.codegen.init import init_lines
-from resnetgen.codegen.inplace import overwritable
 from resnetgen.codegen.layout import Brackets, Doc, Hole, call, keyword
 from resnetgen.codegen.registry import Argument, ClassPlan, Registry
 from resnetgen.codegen.results import return_lines, return_type
 from resnetgen.codegen.structure import SHORTCUT, Structure, unique
 from resnetgen.codegen.units import Container, Unit, containers, indexed, is_chain, sequential
+from resnetgen.graph.inplace import overwritable
 from resnetgen.graph.ir import OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS, TorchFunction
 from resnetgen.graph.paths import numbered_paths
@@ -112,17 +112,18 @@ class Body:
         if isinstance(form, TorchFunction) and definition.in_container and "." in path:
             form = definition.in_container
         if isinstance(form, TorchFunction):
-            return self.function_unit(placed, form, what.op == "concat")
+            return self.function_unit(placed, form)
         unit = Unit(placed.key, placed.inputs, path, self.calls.op(placed, form), name=placed.key)
         if form.call:
             pattern = form.call
             unit.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
         return unit
 
-    def function_unit(self, placed: Placed, form: TorchFunction, joins: bool) -> Unit:
+    def function_unit(self, placed: Placed, form: TorchFunction) -> Unit:
         self.registry.uses_torch |= form.uses_torch
         texts = self.attribute_texts(placed)
         axes = self.registry.network.axes
+        joins = form.names_operands
         unit = Unit(placed.key, placed.inputs, None, name=placed.key, joins=joins)
         unit.write = lambda inputs: form.write(inputs, texts, axes)
         return unit

@@ -17,7 +17,7 @@ from resnetgen.codegen.structure import Structure
 from resnetgen.graph.ir import Instance, OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS, TorchModule
 from resnetgen.graph.ops import Argument as OpArgument
-from resnetgen.graph.stages import stage_values
+from resnetgen.graph.stages import depends_on_index, stage_values
 from resnetgen.language.expressions import (
     Apply,
     Const,
@@ -166,7 +166,7 @@ class Calls:
 
     def stage(self, placed: Placed, count: int) -> Doc:
         """`nn.Sequential` of the blocks, equal ones as a comprehension."""
-        plain = [self.stage_block(placed, number, symbolic=False) for number in range(count)]
+        plain = self.plain_calls(placed, count)
         items: list[Doc] = []
         at = 0
         while at < count:
@@ -183,8 +183,23 @@ class Calls:
             at += max(same, indexed)
         return call("nn.Sequential", items)
 
+    def plain_calls(self, placed: Placed, count: int) -> list[Doc]:
+        """The call of each block; equal blocks have the same unless `index` and its like are read."""
+        if depends_on_index(placed.node):
+            return [self.stage_block(placed, number, symbolic=False) for number in range(count)]
+        made: dict[tuple[int, ...], Doc] = {}
+        calls = []
+        for number in range(count):
+            key = tuple(id(instance_at(row[placed.key], number)) for row in self.scope.rows)
+            if key not in made:
+                made[key] = self.stage_block(placed, number, symbolic=False)
+            calls.append(made[key])
+        return calls
+
     def indexed_run(self, placed: Placed, at: int, count: int) -> int:
         """How many calls from `at` on are the same text once `index` is left in it."""
+        if not depends_on_index(placed.node):
+            return 0
         first = self.stage_block(placed, at, symbolic=True)
         if INDEX.id not in names(first):
             return 0

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from resnetgen.codegen import layout
 from resnetgen.codegen.units import Unit
+from resnetgen.graph.frames import LONGEST_INLINE, long_lived
 from resnetgen.graph.order import stable_order
 from resnetgen.language.names import PRINTED_NAMES
 
 LONGEST_VARIABLE = 24
-LONGEST_INLINE = 24
 MARGIN = " " * 8  # of a method's body
 
 
@@ -97,19 +97,13 @@ def _long_lived(
 ) -> set[str]:
     """The values that need a name of their own: another `x` would overwrite them before they are read.
 
-    From the last step to the first: a value may be `x` if all that are born before its last reader
-    have names. Operands of a concatenation, and several outputs, are named for the reader's sake.
+    Operands of a concatenation, and several outputs, are named for the reader's sake.
     """
     named = {name for step in steps if step.joins for name in step.inputs}
     named |= set(named_outputs)
     named |= {step.value for step in steps if step.training}
     named -= set(inputs)
-    births = [*inputs[:1], *(step.value for step in steps)]
-    for born in range(len(births) - 1, -1, -1):
-        between = births[born + 1 : last.get(births[born], born - 1) + 1]
-        if any(name not in named for name in between):
-            named.add(births[born])
-    return named
+    return long_lived([*inputs[:1], *(step.value for step in steps)], last, named)
 
 
 def _fresh(name: str, taken: set[str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from resnetgen.graph.ir import Instance, Network, OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.rules import ShapeError, TensorType
-from resnetgen.graph.stories import Frame, shape_fault
+from resnetgen.graph.stories import Frame, shape_fault, turned
 from resnetgen.language.diagnostics import Diagnostic, SpecError
 
 INPUT = "input"
@@ -56,6 +56,7 @@ class Step:
     result: TensorType
     cost: Cost
     blocks: tuple[tuple[Measured, int], ...] = ()
+    training: bool = False  # computed in training only
 
     @property
     def source(self) -> TensorType:
@@ -70,14 +71,22 @@ class Measured:
     """An instance at given input types."""
 
     instance: Instance
+    inputs: tuple[TensorType | None, ...]  # None: an input that is `none`
     steps: tuple[Step, ...]  # in the order of `instance.placed`
     outputs: tuple[TensorType, ...]
     cost: Cost
 
+    @property
+    def source(self) -> TensorType:
+        """The type of the first input."""
+        first = self.inputs[0]
+        assert first is not None
+        return first
+
 
 def measure(network: Network, root: Instance) -> Measured:
     """Types and cost of the whole network. Raises SpecError with every fault of shape."""
-    walk = _Walk(network)
+    walk = Measuring(network)
     types = dict(zip(root.block.inputs, (network.input,), strict=True))
     measured = walk.instance(root, types, ())
     if walk.faults or measured is None:
@@ -85,7 +94,9 @@ def measure(network: Network, root: Instance) -> Measured:
     return measured
 
 
-class _Walk:
+class Measuring:
+    """The memo of one walk over instances at input types, and the faults so far."""
+
     def __init__(self, network: Network) -> None:
         self.network = network
         self.memo: dict[tuple[int, tuple[TensorType | None, ...]], Measured | None] = {}
@@ -122,7 +133,8 @@ class _Walk:
         if instance.block is self.network.root and self.network.train_outputs:
             done = _without_training(done, instance.outputs[: len(self.network.outputs)])
         cost = sum((step.cost for step in done), Cost())
-        return Measured(instance, tuple(done), tuple(each for each in outputs if each), cost)
+        found = tuple(each for each in outputs if each)
+        return Measured(instance, tuple(inputs.values()), tuple(done), found, cost)
 
     def step(
         self,
@@ -139,12 +151,25 @@ class _Walk:
             try:
                 return op_step(placed, placed.what, known)
             except ShapeError as error:
-                fault = shape_fault(self.network, instance, placed, types, frames, error)
-                node = placed.node.span  # one fault a node of a block, however often it is called
-                self.faults.setdefault((node.file, node.line, node.column), fault)
-                join = OPS[placed.what.op].arity is None
-                return Step(placed, tuple(sources), known[0], Cost()) if join else None
+                self.refuse(instance, placed, types, frames, error)
+                if OPS[placed.what.op].arity is not None:
+                    return None
+                meant = turned(placed.what, known) or known[0]  # what follows is checked too
+                return Step(placed, tuple(sources), meant, Cost())
         return self.stage(instance, placed, sources, frames)
+
+    def refuse(
+        self,
+        instance: Instance,
+        placed: Placed,
+        types: Mapping[str, TensorType | None],
+        frames: tuple[Frame, ...],
+        error: ShapeError,
+    ) -> None:
+        """Records what an op cannot take: one fault a node of a block, however often it is called."""
+        fault = shape_fault(self.network, instance, placed, types, frames, error)
+        node = placed.node.span
+        self.faults.setdefault((node.file, node.line, node.column), fault)
 
     def stage(
         self,
@@ -200,7 +225,14 @@ def _without_training(steps: list[Step], outputs: tuple[str, ...]) -> list[Step]
 
 
 def _held(step: Step) -> Step:
-    return replace(step, cost=replace(step.cost, macs=0, activations=0))
+    blocks = tuple((_held_block(block), times) for block, times in step.blocks)
+    cost = replace(step.cost, macs=0, activations=0)
+    return replace(step, cost=cost, blocks=blocks, training=True)
+
+
+def _held_block(block: Measured) -> Measured:
+    steps = tuple(_held(step) for step in block.steps)
+    return replace(block, steps=steps, cost=replace(block.cost, macs=0, activations=0))
 
 
 def op_counts(steps: Iterable[tuple[Step, int]], times: int = 1) -> Iterator[tuple[Step, int]]:

@@ -1,7 +1,8 @@
 """The ops: every fact of each in one entry of one table.
 
 An entry says which attributes an op takes, how channels and shapes follow, which weights it holds,
-how many multiply-adds it costs, and how it is written in PyTorch. Adding an op touches this table.
+how many multiply-adds it costs, which positions it reads, what its backward pass keeps, and how it
+is written in PyTorch. Adding an op touches this table.
 Attribute rules and channel rules work on numbers and on expressions alike, so that the same rule
 gives the compiler its figures and the printed class its arithmetic.
 """
@@ -11,18 +12,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from resnetgen.graph.rules import (
     Attributes,
+    Extra,
     Flow,
+    Taps,
     TensorType,
     Weight,
     adaptive_shape,
+    adaptive_taps,
     add_shape,
     avg_pool_shape,
     batch_norm_weights,
     blur_shape,
+    blur_taps,
     broadcast_shape,
     channel_conv_shape,
     concat_flow,
@@ -32,19 +37,27 @@ from resnetgen.graph.rules import (
     convolution_shape,
     convolution_weights,
     flatten_flow,
+    flatten_taps,
+    forward_taps,
     global_shape,
+    global_taps,
     group_norm_shape,
     largest,
     linear_shape,
     linear_weights,
     pad_channels,
     pad_shape,
+    padded,
+    partial_results,
     per_axis,
     pool_shape,
     resize_shape,
+    resize_taps,
     same_padding,
     spatial,
     subsample_shape,
+    subsample_taps,
+    window_taps,
 )
 from resnetgen.language.expressions import Value
 
@@ -94,11 +107,27 @@ class TorchFunction:
 
     write: Callable[[Sequence[str], Mapping[str, str], int], str]
     uses_torch: bool = False
+    names_operands: bool = False  # the values that it reads have names, for the reader's sake
 
 
 def NO_WEIGHTS(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:  # noqa: N802
     """The weights of an op that holds none."""
     return ()
+
+
+def ONE_TAP(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:  # noqa: N802
+    """An op whose result at a position reads its input at that position."""
+    return (Taps(),) * len(source.size)
+
+
+def NOTHING_EXTRA(  # noqa: N802
+    attributes: Attributes, types: Sequence[TensorType], result: TensorType
+) -> Extra:
+    """An op that computes its result and nothing else."""
+    return Extra()
+
+
+Saved = Literal["inputs", "result", "extra"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +146,22 @@ class OpDef:
     stride: Callable[[Attributes], float] = lambda a: 1  # how far it reduces the resolution
     neutral: Callable[[Attributes], bool] = lambda a: False  # True: it computes the identity
     is_norm: bool = False
-    saves_output: bool = (
-        False  # its backward pass reads its result, so that must not be overwritten
-    )
-    aliases: bool = False  # its result may share memory with its input
+    taps: Callable[[Attributes, TensorType], tuple[Taps, ...]] = ONE_TAP
+    saves: tuple[Saved, ...] = ()  # what autograd keeps for its backward pass, beside weights
+    extra: Callable[[Attributes, Sequence[TensorType], TensorType], Extra] = NOTHING_EXTRA
+    hands_on: bool = False  # the gradient of its inputs is that of its result, or a part of it
+    aliases: bool = False  # its result shares memory with its input
     training_only: bool = False  # in evaluation it passes its input on
+    pointwise: bool = False  # in evaluation one value of each input makes one of its result
     inplace: bool = False  # may overwrite its input where that is safe
     in_container: TorchModule | None = None  # a module form for numbered containers
+    kind: str = "other"  # what sort of op it is: drawings colour by it
+    short: str | None = None  # how the field abbreviates it, where it does
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether it counts in the depth of a network: convolutions and linear layers."""
+        return self.weights is not NO_WEIGHTS and not self.is_norm
 
 
 # --- how functions are written
@@ -165,12 +203,18 @@ POOL_STRIDE = Attribute(
 CEIL = Attribute("bool", False, "round the output size up")
 
 
-def _activation(
-    callee: str, doc: str, call: str, *, inplace: bool = False, saves: bool = False
-) -> OpDef:
+def _activation(callee: str, doc: str, call: str, saves: Saved, *, inplace: bool = False) -> OpDef:
     arguments = (Argument("inplace", "inplace", False),) if inplace else ()
     module = TorchModule(callee, arguments)
-    return OpDef(doc, module, (call,), inplace=inplace, saves_output=saves)
+    return OpDef(
+        doc,
+        module,
+        (call,),
+        inplace=inplace,
+        saves=(saves,),
+        pointwise=True,
+        kind="activation",
+    )
 
 
 OPS: Mapping[str, OpDef] = {
@@ -204,6 +248,10 @@ OPS: Mapping[str, OpDef] = {
         weights=convolution_weights,
         macs=convolution_macs,
         stride=lambda a: largest(a["stride"]),
+        taps=window_taps,
+        saves=("inputs",),
+        kind="convolution",
+        short="conv",
     ),
     "linear": OpDef(
         "fully connected layer",
@@ -214,6 +262,8 @@ OPS: Mapping[str, OpDef] = {
         shape=linear_shape,
         weights=linear_weights,
         macs=lambda a, source, result: source.channels * result.channels,
+        saves=("inputs",),
+        kind="linear",
     ),
     "channel_conv": OpDef(
         "1-D convolution over the channel axis of a pooled value (ECA, arXiv 1910.03151)",
@@ -240,7 +290,8 @@ OPS: Mapping[str, OpDef] = {
         ),
         shape=lambda a, types: channel_conv_shape(a, types),
         macs=lambda a, source, result: source.channels * a["kernel"],
-        aliases=True,
+        saves=("inputs",),
+        kind="convolution",
     ),
     "batch_norm": OpDef(
         "batch normalisation (arXiv 1502.03167)",
@@ -252,7 +303,12 @@ OPS: Mapping[str, OpDef] = {
         {"eps": EPS, "momentum": Attribute("float", 0.1, "weight of the new statistics", least=0)},
         shape=spatial,
         weights=batch_norm_weights,
+        saves=("inputs", "extra"),
+        extra=lambda a, types, result: Extra(once=2 * 4 * result.channels),
         is_norm=True,
+        pointwise=True,
+        kind="normalisation",
+        short="BN",
     ),
     "group_norm": OpDef(
         "group normalisation (arXiv 1803.08494)",
@@ -267,13 +323,17 @@ OPS: Mapping[str, OpDef] = {
             Weight("bias", (channels,)),
         ),
         is_norm=True,
+        saves=("inputs", "extra"),
+        extra=lambda a, types, result: Extra(values=2 * a["groups"]),
+        kind="normalisation",
+        short="GN",
     ),
-    "relu": _activation("nn.ReLU", "max(x, 0)", "relu", inplace=True, saves=True),
-    "relu6": _activation("nn.ReLU6", "min(max(x, 0), 6)", "hardtanh", inplace=True, saves=True),
-    "silu": _activation("nn.SiLU", "x * sigmoid(x), also called swish", "silu"),
-    "gelu": _activation("nn.GELU", "x * Phi(x)", "gelu"),
-    "sigmoid": _activation("nn.Sigmoid", "1 / (1 + exp(-x))", "sigmoid", saves=True),
-    "tanh": _activation("nn.Tanh", "hyperbolic tangent", "tanh", saves=True),
+    "relu": _activation("nn.ReLU", "max(x, 0)", "relu", "result", inplace=True),
+    "relu6": _activation("nn.ReLU6", "min(max(x, 0), 6)", "hardtanh", "inputs", inplace=True),
+    "silu": _activation("nn.SiLU", "x * sigmoid(x), also called swish", "silu", "inputs"),
+    "gelu": _activation("nn.GELU", "x * Phi(x)", "gelu", "inputs"),
+    "sigmoid": _activation("nn.Sigmoid", "1 / (1 + exp(-x))", "sigmoid", "result"),
+    "tanh": _activation("nn.Tanh", "hyperbolic tangent", "tanh", "result"),
     "max_pool": OpDef(
         "maximum over a window",
         TorchModule(
@@ -297,6 +357,10 @@ OPS: Mapping[str, OpDef] = {
         flow=lambda a, flows, axes: Flow(flows[0].channels),
         shape=pool_shape,
         stride=lambda a: largest(a["stride"]),
+        taps=window_taps,
+        saves=("inputs", "extra"),
+        extra=lambda a, types, result: Extra(bytes=8 * result.elements),
+        kind="resampling",
     ),
     "avg_pool": OpDef(
         "mean over a window",
@@ -321,6 +385,9 @@ OPS: Mapping[str, OpDef] = {
         flow=lambda a, flows, axes: Flow(flows[0].channels),
         shape=avg_pool_shape,
         stride=lambda a: largest(a["stride"]),
+        taps=window_taps,
+        saves=("inputs",),
+        kind="resampling",
     ),
     "avg_pool_same": OpDef(
         "mean over a window of stride 1 that keeps the size: zeros stand after the last position",
@@ -329,6 +396,10 @@ OPS: Mapping[str, OpDef] = {
         {"kernel": Attribute("int", doc="kernel size", least=1)},
         flow=lambda a, flows, axes: Flow(flows[0].channels),
         shape=spatial,
+        taps=forward_taps,
+        saves=("extra",),
+        extra=lambda a, types, result: Extra(values=padded(types[0], a["kernel"] - 1)),
+        kind="resampling",
     ),
     "adaptive_avg_pool": OpDef(
         "mean over windows chosen so that the output has a given size",
@@ -337,6 +408,9 @@ OPS: Mapping[str, OpDef] = {
         {"size": Attribute("axes", doc="output size", least=1)},
         flow=lambda a, flows, axes: Flow(flows[0].channels, math.prod(per_axis(a["size"], axes))),
         shape=adaptive_shape,
+        taps=adaptive_taps,
+        saves=("inputs",),
+        kind="resampling",
     ),
     "global_avg_pool": OpDef(
         "mean over all positions; the spatial axes stay, of size 1",
@@ -344,6 +418,8 @@ OPS: Mapping[str, OpDef] = {
         ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
         flow=lambda a, flows, axes: Flow(flows[0].channels, 1),
         shape=global_shape,
+        taps=global_taps,
+        kind="resampling",
     ),
     "flatten": OpDef(
         "all axes of an image into one",
@@ -351,6 +427,8 @@ OPS: Mapping[str, OpDef] = {
         ("flatten",),
         flow=flatten_flow,
         shape=lambda a, types: TensorType(types[0].elements, ()),
+        taps=flatten_taps,
+        hands_on=True,
         aliases=True,
         in_container=TorchModule("nn.Flatten"),
     ),
@@ -360,8 +438,11 @@ OPS: Mapping[str, OpDef] = {
         ("dropout",),
         {"rate": RATE},
         neutral=lambda a: a["rate"] == 0,
+        saves=("extra",),
+        extra=lambda a, types, result: Extra(bytes=result.elements),  # a mask of bytes, on a GPU
         aliases=True,
         training_only=True,
+        kind="regularisation",
     ),
     "drop_path": OpDef(
         "zeroes whole images of a branch at random in training (stochastic depth, arXiv 1603.09382)",
@@ -369,8 +450,11 @@ OPS: Mapping[str, OpDef] = {
         ("mul", "__mul__"),
         {"rate": RATE},
         neutral=lambda a: a["rate"] == 0,
+        saves=("extra",),
+        extra=lambda a, types, result: Extra(values=1),
         aliases=True,
         training_only=True,
+        kind="regularisation",
     ),
     "blur": OpDef(
         "binomial 3-tap blur by channel, reflection padding, then stride (arXiv 1904.11486)",
@@ -383,6 +467,10 @@ OPS: Mapping[str, OpDef] = {
         shape=blur_shape,
         macs=lambda a, source, result: result.elements * 3 ** len(source.size),
         stride=lambda a: largest(a["stride"]),
+        taps=blur_taps,
+        saves=("inputs", "extra"),
+        extra=lambda a, types, result: Extra(values=padded(types[0], 2)),
+        kind="resampling",
     ),
     "add": OpDef(
         "sum of values of one shape",
@@ -390,6 +478,11 @@ OPS: Mapping[str, OpDef] = {
         ("add", "iadd"),
         arity=None,
         shape=add_shape,
+        extra=partial_results,
+        hands_on=True,
+        pointwise=True,
+        kind="join",
+        short="+",
     ),
     "mul": OpDef(
         "product; axes of size 1 of the second value stretch",
@@ -397,14 +490,21 @@ OPS: Mapping[str, OpDef] = {
         ("mul", "imul"),
         arity=None,
         shape=broadcast_shape,
+        saves=("inputs", "extra"),
+        extra=partial_results,
+        pointwise=True,
+        kind="join",
+        short="×",
     ),
     "concat": OpDef(
         "concatenation along the channels",
-        TorchFunction(_concat, uses_torch=True),
+        TorchFunction(_concat, uses_torch=True, names_operands=True),
         ("cat",),
         arity=None,
         flow=concat_flow,
         shape=concat_shape,
+        hands_on=True,
+        kind="join",
     ),
     "subsample": OpDef(
         "every stride-th position of each axis",
@@ -414,8 +514,10 @@ OPS: Mapping[str, OpDef] = {
         flow=lambda a, flows, axes: Flow(flows[0].channels),
         shape=subsample_shape,
         stride=lambda a: largest(a["stride"]),
+        taps=subsample_taps,
         neutral=lambda a: largest(a["stride"]) == 1,
         aliases=True,
+        kind="resampling",
     ),
     "pad_channels": OpDef(
         "zero channels before and after",
@@ -440,6 +542,8 @@ OPS: Mapping[str, OpDef] = {
         flow=lambda a, flows, axes: Flow(flows[0].channels),
         shape=resize_shape,
         stride=lambda a: 1 / a["scale"],
+        taps=resize_taps,
+        kind="resampling",
     ),
 }
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from resnetgen.graph.ir import OpCall
 from resnetgen.graph.measure import Cost, Measured, Step
 from resnetgen.graph.paths import numbered_paths, shared_paths
+from resnetgen.graph.reach import Reach, Reaches
 from resnetgen.graph.rules import TensorType
+
+Sources = Sequence[Reach | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,59 +28,87 @@ class Row:
     cost: Cost  # of all of them
     group: str  # the stage, or `stem`, `head`, ...
     steps: tuple[tuple[Step, int], ...]  # what it is made of, and how often
+    reach: Reach  # of the result; where equal ones are folded, of the last
     count: int = 1  # equal ones that are folded here
 
 
 def rows_by_node(measured: Measured, folded: bool = False) -> Iterator[Row]:
     """Every op of the network."""
-    yield from _nodes(measured, "", "", 1, folded)
+    reaches, start = _reaches(measured)
+    yield from _nodes(measured, reaches, start, "", "", 1, folded)
 
 
-def _nodes(measured: Measured, prefix: str, group: str, times: int, folded: bool) -> Iterator[Row]:
+def _nodes(
+    measured: Measured,
+    reaches: Reaches,
+    inputs: Sources,
+    prefix: str,
+    group: str,
+    times: int,
+    folded: bool,
+) -> Iterator[Row]:
     paths = numbered_paths(measured.instance.placed)
     shared = shared_paths(paths)
-    for index in measured.instance.schedule:
+    for index, sources, reach in reaches.steps(measured, inputs):
         step, own = measured.steps[index], paths[index]
+        assert reach is not None
         inner = group or step.placed.group or step.placed.key
         told = [step.placed.key if path in shared else path for path in own]
         if isinstance(step.placed.what, OpCall):
             cost, steps = step.cost * times, ((step, times),)
             op, name = step.placed.what.op, prefix + told[0]
-            yield Row(name, op, step.source, step.result, cost, inner, steps, times)
-        for block, name, count in _runs(step, told, folded):
-            yield from _nodes(block, f"{prefix}{name}.", inner, times * count, folded)
+            yield Row(name, op, step.source, step.result, cost, inner, steps, reach, times)
+        for run in _runs(step, told, reaches, sources, folded):
+            before = (reaches.blocks(run.block, run.count - 1, run.sources), *run.sources[1:])
+            below, name = times * run.count, f"{prefix}{run.name}."
+            yield from _nodes(run.block, reaches, before, name, inner, below, folded)
 
 
 def rows_by_block(measured: Measured, folded: bool = False) -> Iterator[Row]:
     """Every block of every stage, and every other node of the network's own body."""
+    reaches, start = _reaches(measured)
     paths = numbered_paths(measured.instance.placed)
-    for index in measured.instance.schedule:
+    for index, sources, reach in reaches.steps(measured, start):
         step, own = measured.steps[index], paths[index]
+        assert reach is not None
         group = step.placed.group or step.placed.key
         if isinstance(step.placed.what, OpCall):
-            op = step.placed.what.op
-            yield Row(own[0], op, step.source, step.result, step.cost, group, ((step, 1),))
+            op, once = step.placed.what.op, ((step, 1),)
+            yield Row(own[0], op, step.source, step.result, step.cost, group, once, reach)
         source = step.source
-        for block, name, count in _runs(step, own, folded):
-            op, steps = block.instance.block.name, tuple((each, count) for each in block.steps)
-            cost, result = block.cost * count, block.outputs[0]
-            yield Row(name, op, source, result, cost, group, steps, count)
+        for run in _runs(step, own, reaches, sources, folded):
+            block, result = run.block, run.block.outputs[0]
+            op, steps = block.instance.block.name, tuple((each, run.count) for each in block.steps)
+            cost, last = block.cost * run.count, reaches.blocks(block, run.count, run.sources)
+            assert last is not None
+            yield Row(run.name, op, source, result, cost, group, steps, last, run.count)
             source = result
 
 
-def _runs(step: Step, names: Sequence[str], folded: bool) -> Iterator[tuple[Measured, str, int]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """One block, or equal ones in a row; `sources` are the reaches that the first one reads."""
+
+    block: Measured
+    name: str
+    count: int
+    sources: Sources
+
+
+def _runs(
+    step: Step, names: Sequence[str], reaches: Reaches, sources: Sources, folded: bool
+) -> Iterator[_Run]:
     """The blocks of a stage, equal ones in a row as one where they are folded."""
     at = 0
-    for block, count in step.blocks:
-        if folded:
-            yield block, _folded(names[at], names[at + count - 1]), count
-        else:
-            for each in range(count):
-                yield block, names[at + each], 1
-        at += count
+    for block, times in step.blocks:
+        for first in (at,) if folded else range(at, at + times):
+            count = times if folded else 1
+            yield _Run(block, folded_name(names[first], names[first + count - 1]), count, sources)
+            sources = (reaches.blocks(block, count, sources), *sources[1:])
+        at += times
 
 
-def _folded(first: str, last: str) -> str:
+def folded_name(first: str, last: str) -> str:
     """`layer3.1`, `layer3.35` -> `layer3.1-35`."""
     parent, dot, number = last.rpartition(".")
     if first == last:
@@ -88,16 +119,35 @@ def _folded(first: str, last: str) -> str:
 
 def rows_by_stage(measured: Measured) -> list[Row]:
     """The stem, each stage, each other node, the head."""
+    reaches, start = _reaches(measured)
     rows: dict[str, Row] = {}
-    for index in measured.instance.schedule:
+    for index, _, reach in reaches.steps(measured, start):
         step = measured.steps[index]
+        assert reach is not None
         group = step.placed.group or step.placed.key
         before = rows.get(group)
         cost = before.cost + step.cost if before else step.cost
         source = before.source if before else step.source
         steps = (*(before.steps if before else ()), (step, 1))
-        rows[group] = Row(group, _kind(step), source, step.result, cost, group, steps)
+        rows[group] = Row(group, _kind(step), source, step.result, cost, group, steps, reach)
     return list(rows.values())
+
+
+def whole(measured: Measured, name: str) -> Row:
+    """The network as one row; what it sees is that of its first output."""
+    reaches, start = _reaches(measured)
+    first = measured.instance.outputs[0]
+    ends = {measured.steps[at].placed.key: reach for at, _, reach in reaches.steps(measured, start)}
+    reach = ends[first] or reaches.start
+    steps = tuple((step, 1) for step in measured.steps)
+    result, cost = measured.outputs[0], measured.cost
+    return Row(name, "", measured.source, result, cost, "", steps, reach)
+
+
+def _reaches(measured: Measured) -> tuple[Reaches, Sources]:
+    """Those of a network, and what its body reads: the input."""
+    reaches = Reaches(measured.source.size)
+    return reaches, (reaches.start,)
 
 
 def _kind(step: Step) -> str:

@@ -66,11 +66,38 @@ class Weight:
     name: str
     shape: tuple[int, ...]
     trained: bool = True
+    counter: bool = False  # an int64, whatever the type of the other weights
 
     @property
     def elements(self) -> int:
         """Elements of the tensor."""
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """What a position of a result reads along one axis.
+
+    Position `i` reads the positions of the input from `i * step + first` to `i * step + last`. After
+    an enlargement these are fractions: bounds that hold for every `i`. Infinite: all there are.
+    """
+
+    first: float = 0
+    last: float = 0
+    step: float = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """The memory of what an op computes beside its result: indices, statistics, a mask, a padded input."""
+
+    values: int = 0  # of each image, in the type of the activations
+    bytes: int = 0  # of each image, in a type of their own
+    once: int = 0  # bytes, for a batch of any size
+
+    def size(self, batch: int, width: int) -> int:
+        """Bytes for a batch, where a value has `width`."""
+        return batch * (self.values * width + self.bytes) + self.once
 
 
 def per_axis(value: Any, axes: int) -> tuple[int, ...]:
@@ -181,7 +208,7 @@ def batch_norm_weights(attributes: Attributes, channels: int, axes: int) -> tupl
     statistics = (
         Weight("running_mean", (channels,), trained=False),
         Weight("running_var", (channels,), trained=False),
-        Weight("num_batches_tracked", (), trained=False),
+        Weight("num_batches_tracked", (), trained=False, counter=True),
     )
     return (Weight("weight", (channels,)), Weight("bias", (channels,)), *statistics)
 
@@ -322,3 +349,92 @@ def channel_conv_shape(attributes: Attributes, types: Sequence[TensorType]) -> T
             f"it reads one value a channel (after global_avg_pool), and this is {types[0]}"
         )
     return types[0]
+
+
+# --- what a position of the result reads
+
+
+def window_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    axes = len(source.size)
+    columns = zip(
+        per_axis(attributes["kernel"], axes),
+        per_axis(attributes["stride"], axes),
+        per_axis(attributes["padding"], axes),
+        per_axis(attributes.get("dilation", 1), axes),
+        strict=True,
+    )
+    return tuple(
+        Taps(-padding, dilation * (kernel - 1) - padding, stride)
+        for kernel, stride, padding, dilation in columns
+    )
+
+
+def blur_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    return window_taps({**attributes, "kernel": 3, "padding": 1}, source)
+
+
+def forward_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    """A window of stride 1 that begins at its own position."""
+    return (Taps(0, attributes["kernel"] - 1),) * len(source.size)
+
+
+def subsample_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    return (Taps(step=attributes["stride"]),) * len(source.size)
+
+
+def adaptive_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    targets = per_axis(attributes["size"], len(source.size))
+    return tuple(
+        adaptive_axis(size, target) for size, target in zip(source.size, targets, strict=True)
+    )
+
+
+def adaptive_axis(size: int, windows: int) -> Taps:
+    """Window `i` of torch's adaptive pools is `floor(i * step) ... ceil((i + 1) * step) - 1`."""
+    if windows == 1:
+        return every_tap(size)
+    step = size // windows if size % windows == 0 else size / windows
+    starts = [i * size // windows for i in range(windows)]
+    ends = [-(-(i + 1) * size // windows) - 1 for i in range(windows)]
+    first = min(start - i * step for i, start in enumerate(starts))
+    return Taps(first, max(end - i * step for i, end in enumerate(ends)), step)
+
+
+def global_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    return tuple(every_tap(size) for size in source.size)
+
+
+def every_tap(size: int) -> Taps:
+    return Taps(-math.inf, math.inf, size)
+
+
+def flatten_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    """All positions of a fixed number: where that is 1, there is nothing to gather."""
+    return tuple(every_tap(size) if size > 1 else Taps() for size in source.size)
+
+
+def resize_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+    """`nearest` reads `floor(i / scale)`; `linear` both neighbours of `(i + 0.5) / scale - 0.5`."""
+    scale = attributes["scale"]
+    taps = Taps((1 - scale) / scale, 0, 1 / scale)
+    if attributes["mode"] != "nearest" and scale > 1:
+        places = [(2 * i + 1 - scale) / (2 * scale) for i in range(scale)]
+        first = min(math.floor(place) - i / scale for i, place in enumerate(places))
+        last = max(math.ceil(place) - i / scale for i, place in enumerate(places))
+        taps = Taps(first, last, 1 / scale)
+    return (taps,) * len(source.size)
+
+
+# --- memory beside the result
+
+
+def padded(source: TensorType, zeros: int) -> int:
+    """Elements of an input that is padded by so many positions along each axis."""
+    return source.channels * math.prod(axis + zeros for axis in source.size)
+
+
+def partial_results(
+    attributes: Attributes, types: Sequence[TensorType], result: TensorType
+) -> Extra:
+    """`a + b + c` is two sums, and `a * b * c` two products."""
+    return Extra(values=(len(types) - 2) * result.elements)

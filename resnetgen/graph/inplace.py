@@ -40,7 +40,7 @@ def _makes_fresh(producer: Placed) -> bool:
     """Whether a node's result is memory of its own, which its backward pass does not read."""
     if isinstance(producer.what, OpCall):
         definition = OPS[producer.what.op]
-        return not (definition.saves_output or definition.aliases)
+        return not ("result" in definition.saves or definition.aliases)
     if not isinstance(producer.what, tuple):
         return False
     instance = producer.what[-1].instance

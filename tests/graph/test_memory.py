@@ -1,0 +1,300 @@
+"""Memory, held against torch's own account of the printed module, to the byte where it can be.
+
+Modules run on the meta device: storages have sizes and nothing in them. A dispatch mode sees every
+tensor that an op makes, and a weak reference tells when its storage goes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from resnetgen.compiler import Compiled, compile_spec, compile_text
+from resnetgen.graph.memory import OPTIMIZERS, inference, profile, training
+from resnetgen.graph.rows import rows_by_node
+from resnetgen.runtime.load import build
+
+BATCH = 32
+SPECS = Path(__file__).resolve().parents[1] / "specs"
+NETWORKS = [
+    "resnet18",
+    "resnet50",
+    "resnet152",
+    "resnet20",
+    "resnet110_b",
+    "preact_resnet18",
+    "preact_resnet50",
+    "resnetv2_50",
+    "wide_resnet28_10",  # dropout inside its blocks
+    "seresnet50",
+    "ecaresnet50d",
+    "resnetrs50",
+    "resnetblur18",
+    "resnetaa50",
+    "resnet50d",
+    "resnet50_gn",
+    "resnext50_32x4d",
+    "vgg11_bn",
+    "vgg19",
+    "alexnet",
+    "googlenet",  # joins, and outputs in training only
+    "resnet18_1d",
+    "r3d_18",
+    SPECS / "resnet50_features.yaml",  # several outputs
+    SPECS / "resnet50_os8.yaml",
+    SPECS / "resnet50_dp.yaml",  # stochastic depth
+]
+TEXTS = {
+    "activations that do not work in place": """
+network: n
+input: {channels: 3, size: [32, 32]}
+act: silu
+block: basic
+shortcut: projection
+stages: {layer1: {blocks: 2, width: 16}, layer2: {blocks: 2, width: 32, stride: 2}}
+stem: cifar
+head: {classes: 10}
+""",
+    "free": """
+network: n
+input: {channels: 4, size: [16, 16]}
+nodes:
+  pool: {op: max_pool, kernel: 3, stride: 1}
+  a: {op: conv, out: 8, kernel: 3, stride: 2}
+  b: {op: norm}
+  c: {op: relu6}
+  d: {op: conv, out: 8, kernel: 1}
+  e: {op: tanh}
+  f: {op: conv, inputs: c, out: 8, kernel: 3}
+  g: {op: gelu}
+  sum: {op: add, inputs: [e, g, c]}
+  h: {op: sigmoid}
+  product: {op: mul, inputs: [h, sum, g]}
+  up: {op: resize, scale: 2, mode: linear}
+  join: {op: concat, inputs: [up, pool]}
+  mean: {op: avg_pool_same, kernel: 2}
+  low: {op: subsample, stride: 2}
+  last: {op: conv, out: 6, kernel: 1}
+  pad: {op: pad_channels, back: 2}
+outputs: {last: pad, up: up}
+""",
+}
+
+
+def networks() -> dict[str, Callable[[], Compiled]]:
+    found = {Path(name).stem: lambda name=name: compile_spec(name) for name in NETWORKS}
+    return found | {name: lambda text=text: compile_text(text) for name, text in TEXTS.items()}
+
+
+each_network = pytest.mark.parametrize("compiled", networks().values(), ids=networks().keys())
+
+
+def on_meta(
+    compiled: Compiled, batch: int, dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, Tensor]:
+    with torch.device("meta"):
+        module = build(compiled.source, compiled.network.name).to(dtype)
+        return module, torch.empty(batch, *compiled.network.input.shape, dtype=dtype)
+
+
+def as_on_a_gpu(x: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+    """Dropout as a GPU computes it: the mask that it keeps has a byte a value."""
+    return torch.native_dropout(x, p, training)[0] if training and p else x
+
+
+def own(module: nn.Module) -> set[int]:
+    return {each.untyped_storage()._cdata for each in (*module.parameters(), *module.buffers())}
+
+
+class Live(TorchDispatchMode):
+    """The bytes of the storages that are alive, and the most that ever were."""
+
+    def __init__(self, left_out: set[int]) -> None:
+        super().__init__()
+        self.left_out = left_out
+        self.sizes: dict[int, int] = {}
+        self.watched: dict[int, weakref.ref[Any]] = {}
+        self.peak = 0
+
+    def add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self.sizes and key not in self.left_out:
+            self.sizes[key] = storage.nbytes()
+            self.watched[key] = weakref.ref(storage, lambda _: self.sizes.pop(key))
+            self.peak = max(self.peak, sum(self.sizes.values()))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self.add(tensor)
+        return result
+
+
+def peak_of_evaluation(compiled: Compiled, dtype: torch.dtype = torch.float32) -> int:
+    module, source = on_meta(compiled, BATCH, dtype)
+    with torch.no_grad(), Live(own(module.eval())) as live:
+        live.add(source)
+        module(source)
+    return live.peak
+
+
+def kept_by_autograd(compiled: Compiled, dtype: torch.dtype = torch.float32) -> int:
+    """The sizes of the storages that autograd saves, those of the module left out."""
+    module, source = on_meta(compiled, BATCH, dtype)
+    weights, saved = own(module.train()), {}
+
+    def save(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage._cdata] = storage  # held, so that its number is not given away
+        return tensor
+
+    dropout = patch.object(nn.functional, "dropout", as_on_a_gpu)
+    with dropout, saved_tensors_hooks(save, lambda tensor: tensor):
+        result = module(source)
+    assert result is not None
+    return sum(storage.nbytes() for key, storage in saved.items() if key not in weights)
+
+
+def peak_of_training(compiled: Compiled) -> int:
+    """The second step of SGD with momentum: gradients are made anew, its state is there."""
+    module, source = on_meta(compiled, BATCH)
+    optimizer = torch.optim.SGD(module.train().parameters(), 0.1, momentum=0.9, foreach=False)
+
+    def step() -> None:
+        found = tree_leaves(module(source))
+        torch.autograd.backward(found, [torch.empty_like(each) for each in found])
+        del found
+        optimizer.step()
+        optimizer.zero_grad()
+
+    with patch.object(nn.functional, "dropout", as_on_a_gpu):
+        step()
+        with Live(set()) as live:
+            state = [each["momentum_buffer"] for each in optimizer.state.values()]
+            for tensor in (source, *module.parameters(), *module.buffers(), *state):
+                live.add(tensor)
+            del tensor, state
+            step()
+    return live.peak
+
+
+@each_network
+def test_what_a_training_step_keeps_is_what_autograd_saves(compiled) -> None:
+    compiled = compiled()
+    assert training(compiled.measured, BATCH).kept == kept_by_autograd(compiled)
+
+
+@each_network
+def test_the_peak_of_evaluation_is_that_of_the_storages_alive(compiled) -> None:
+    compiled = compiled()
+    found = inference(compiled.measured, BATCH)
+    assert found.activations == peak_of_evaluation(compiled)
+    assert found.ideal <= found.activations
+
+
+TRAINED = ["resnet18", "preact_resnet50", "wide_resnet28_10", "seresnet50", "resnetblur18"]
+TRAINED += ["vgg11_bn", "googlenet", "resnet20", "r3d_18", SPECS / "resnet50_features.yaml"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_peak_of_a_training_step_is_near_that_of_the_storages_alive(name: str | Path) -> None:
+    compiled = compile_spec(name)
+    measured = peak_of_training(compiled)
+    assert training(compiled.measured, BATCH).peak == pytest.approx(measured, rel=0.02)
+
+
+def test_a_container_that_is_a_class_of_its_own_holds_its_inputs_a_little_longer() -> None:
+    compiled = compile_spec(SPECS / "unet_resnet34.yaml")
+    found, measured = inference(compiled.measured, BATCH).activations, peak_of_evaluation(compiled)
+    held = BATCH * 512 * 7 * 7 * 4  # the result of `layer4`, until the decoder returns
+    assert found == measured - held
+    assert training(compiled.measured, BATCH).kept == kept_by_autograd(compiled)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_halves_what_is_not_counted_in_another_type(dtype: str) -> None:
+    compiled = compile_spec("resnet18")
+    found = inference(compiled.measured, BATCH, dtype)
+    module, _ = on_meta(compiled, 1, getattr(torch, dtype))
+    held = sum(each.untyped_storage().nbytes() for each in module.state_dict().values())
+    assert found.weights == held
+    assert found.activations == pytest.approx(
+        peak_of_evaluation(compiled, getattr(torch, dtype)), rel=1e-4
+    )
+    kept = training(compiled.measured, BATCH, dtype).kept
+    assert kept == pytest.approx(kept_by_autograd(compiled, getattr(torch, dtype)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    {
+        "sgd": lambda weights: torch.optim.SGD(weights),
+        "momentum": lambda weights: torch.optim.SGD(weights, momentum=0.9),
+        "rmsprop": lambda weights: torch.optim.RMSprop(weights),
+        "adagrad": lambda weights: torch.optim.Adagrad(weights),
+        "adam": lambda weights: torch.optim.Adam(weights),
+        "adamw": lambda weights: torch.optim.AdamW(weights),
+    }.items(),
+)
+def test_optimizers_keep_what_the_table_says(name: str, make: Callable[..., Any]) -> None:
+    weight = nn.Parameter(torch.ones(1000))
+    optimizer = make([weight])
+    weight.sum().backward()
+    optimizer.step()
+    state = [each for each in optimizer.state[weight].values() if isinstance(each, Tensor)]
+    assert sum(each.numel() for each in state if each.ndim) == OPTIMIZERS[name] * 1000
+
+
+def test_the_parts_of_a_training_step() -> None:
+    compiled = compile_spec("resnet50")
+    found = training(compiled.measured, BATCH, optimizer="adamw")
+    assert found.weights == found.gradients == 4 * compiled.cost.params
+    assert found.optimizer == 2 * found.weights
+    norms = sum(row.op == "batch_norm" for row in rows_by_node(compiled.measured))
+    assert found.buffers == 4 * (compiled.cost.buffers - norms) + 8 * norms
+
+
+def test_a_planner_does_without_what_python_holds() -> None:
+    found = inference(compile_spec("resnet50").measured, BATCH)
+    value = BATCH * 256 * 56 * 56 * 4
+    assert found.activations - found.ideal == value // 4  # the input of `layer1`, in its stage
+    assert found.at == "layer1.0.bn3"
+
+
+@pytest.mark.parametrize("name", ["resnet50", "googlenet", "resnet110"])
+def test_the_profile_has_the_nodes_in_order_and_the_peak(name: str) -> None:
+    measured = compile_spec(name).measured
+    found, points = inference(measured, BATCH), profile(measured, BATCH)
+    assert max(points, key=lambda point: point[1]) == (found.at, found.activations)
+    names = {row.name for row in rows_by_node(measured) if row.op != "flatten"}
+    told = [name for name, _ in points if name in names]
+    assert len(set(told)) == len(told) > 20
+    assert told[0] == next(row.name for row in rows_by_node(measured))
+
+
+def test_memory_is_proportional_to_the_batch_but_for_weights_and_statistics() -> None:
+    measured = compile_spec("resnet18").measured
+    one, two, four = (training(measured, batch).kept for batch in (1, 2, 4))
+    assert four - two == 2 * (two - one)
+
+
+def test_auxiliary_classifiers_cost_memory_in_training_alone() -> None:
+    measured = compile_spec("googlenet").measured
+    assert not any(name.startswith("aux") for name, _ in profile(measured))
+    without = compile_spec(
+        "googlenet", train_outputs=[], **{"nodes.aux1": None, "nodes.aux2": None}
+    )
+    assert training(measured).kept > training(without.measured).kept
+    assert inference(measured).activations == inference(without.measured).activations
