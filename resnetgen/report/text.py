@@ -94,7 +94,7 @@ def _lines(measured: Measured, names: dict[int, str]) -> Iterator[_Line]:
     before = instance.block.inputs[0]
     for index in instance.schedule:
         step, placed = measured.steps[index], instance.placed[index]
-        details = _attributes(placed.what) if isinstance(placed.what, OpCall) else []
+        details = shown_attributes(placed.what) if isinstance(placed.what, OpCall) else []
         if placed.inputs != (before,):
             details.append(f"from {', '.join(placed.inputs)}")
         if isinstance(placed.what, OpCall) and paths[index][0] != placed.key:
@@ -113,16 +113,17 @@ def _called_by(step: Step, names: dict[int, str]) -> str:
     return ", ".join(parts) or "identity"
 
 
-def _attributes(call: OpCall) -> list[str]:
+def shown_attributes(call: OpCall) -> list[str]:
     """The attributes that differ from their default."""
     return [
         _pair(key, call.attributes[key])
         for key, attribute in OPS[call.op].attributes.items()
-        if key in call.attributes and not _is_default(key, attribute, call)
+        if key in call.attributes and not is_default(key, attribute, call)
     ]
 
 
-def _is_default(key: str, attribute: Attribute, call: OpCall) -> bool:
+def is_default(key: str, attribute: Attribute, call: OpCall) -> bool:
+    """Whether a node says of this attribute what it would be anyway."""
     if attribute.required:
         return False
     default = attribute.default

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.rows import rows_by_stage
 from resnetgen.language import library
 from resnetgen.report.columns import align, rounded
-from resnetgen.report.cost import as_data, as_json, table
 from resnetgen.report.text import show
 
 TINY = """\
@@ -105,20 +101,7 @@ def test_show_escapes_what_a_terminal_would_obey() -> None:
 
 
 @pytest.mark.parametrize("path", library.networks(), ids=lambda path: path.stem)
-def test_every_network_of_the_library_is_shown_and_counted(path) -> None:
+def test_every_network_of_the_library_is_shown(path) -> None:
     compiled = compile_spec(path)
-    network, measured = compiled.network, compiled.measured
-    assert show(network, measured).startswith(f"{network.name}: {network.input} -> ")
-    for by in ("stage", "block", "node"):
-        data = as_data(network, measured, by)
-        assert json.loads(as_json(data)) == data
-        assert sum(each["params"] for each in data["stages"]) == compiled.cost.params
-        assert table(network, measured, by)[-1].startswith("total ")
-
-
-def test_the_json_has_a_line_for_each_row() -> None:
-    compiled = compile_spec("resnet50")
-    data = as_data(compiled.network, compiled.measured, "stage")
-    lines = as_json(data).splitlines()
-    assert len(lines) == 10 + len(rows_by_stage(compiled.measured))
-    assert json.loads(as_json([data, data])) == [data, data]
+    text = show(compiled.network, compiled.measured)
+    assert text.startswith(f"{compiled.network.name}: {compiled.network.input} -> ")
