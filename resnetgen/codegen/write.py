@@ -40,9 +40,9 @@ def is_untouched(text: str) -> bool:
     return bool(marks) and marks[-1] == body_digest(text[docstring.end() :])
 
 
-def destination(output: str | None, network: str) -> Path:
+def destination(output: str | None, network: str, suffix: str = ".py") -> Path:
     """Where a module goes: the file or folder that was named, else `NAME.py` here."""
-    name = re.sub(r"[-.]", "_", network) + ".py"
+    name = re.sub(r"[-.]", "_", network) + suffix
     if output is None:
         return Path(name)
     is_folder = output.endswith(("/", os.sep)) or os.path.isdir(output)
@@ -65,7 +65,7 @@ def refuse_foreign(path: Path, force: bool = False) -> None:
     except OSError as error:
         raise _unwritable(path, error) from None
     if not stat.S_ISREG(mode):
-        help = "to print the module, use `-o -`"
+        help = "to print it, use `-o -`"
         raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file", help=help))
     if force:
         return

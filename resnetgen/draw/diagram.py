@@ -1,0 +1,359 @@
+"""Measured -> Diagram: what is drawn of a network, or of one of its blocks.
+
+    x -> conv1 -> bn1 -> act1 -> conv2 -> bn2 -> add -> act2      (and x -> add)
+    [x] -> [conv1 bn1 act1 conv2 bn2] -> (add) -> [act2] -> [out]
+
+Ops in a line are one node, a stack of cells. A small block within a block is drawn in its place;
+blocks that repeat are a node of their own, and the inside of each distinct one is a further
+diagram. Blocks in a row with the same structure are one: what varies is a range in the labels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from resnetgen.draw.labels import Label, merged, op_label, op_tip, shape_label, words
+from resnetgen.graph.ir import Network, OpCall, Passes
+from resnetgen.graph.measure import Cost, Measured, Step
+from resnetgen.graph.ops import OPS
+from resnetgen.graph.paths import numbered_paths
+from resnetgen.graph.rules import TensorType
+from resnetgen.report.cost import summary
+
+INLINED = 16  # ops of a block within a block that are drawn in its place, not in a panel
+UNROLLED = 16  # ops of the simple blocks of a stage that are drawn in the network itself
+
+
+class Form(Enum):
+    """How a node is drawn."""
+
+    INPUT = "input"
+    CHAIN = "chain"  # ops in a line
+    JOIN = "join"
+    BLOCKS = "blocks"  # blocks in a row, folded
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An op."""
+
+    label: Label
+    kind: str
+    tip: str
+    block: str  # the block that it is written in
+    changed: Label | None = None  # the shape of its result where its input has another
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeat:
+    """Blocks in a row with one structure, and what is inside of each."""
+
+    name: str  # `layer3.1-35`
+    block: str
+    count: int
+    cost: Cost  # of all of them
+    inside: Diagram
+    tip: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One thing of a diagram. `sources` are the indices of the nodes that it reads."""
+
+    form: Form
+    sources: tuple[int, ...]
+    shape: Label  # of the result
+    cells: tuple[Cell, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
+    name: str = ""  # of an input or output
+    group: str = ""  # `stem`, `head` or a stage; a network's other ops have none, but
+    keys: tuple[str, ...] = ()  # their own
+    cost: Cost = field(default_factory=Cost)
+    training: bool = False  # only results of training need it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagram:
+    """Nodes in an order of execution, inputs first, outputs last."""
+
+    nodes: tuple[Node, ...]
+
+    def panels(self) -> Iterator[Repeat]:
+        """The distinct blocks inside, outer before inner."""
+        for node in self.nodes:
+            for repeat in node.repeats:
+                yield repeat
+                yield from repeat.inside.panels()
+
+
+def network_diagram(network: Network, measured: Measured) -> Diagram:
+    """The body of a network, with its stages folded."""
+    builder = _Builder(at_root=True)
+    name = measured.instance.block.inputs[0]
+    first = builder.input(network.input, "input")
+    ends = builder.body(measured, {name: first}, "", "")
+    results = [*network.outputs, *network.train_outputs]
+    several = len(results) > 1
+    for number, (result, end) in enumerate(zip(results, ends, strict=True)):
+        training = number >= len(network.outputs)
+        builder.output(end, result.name if several else "output", training)
+    return _chained(builder.marked())
+
+
+def block_diagram(block: Measured, sources: Sequence[TensorType | None], prefix: str) -> Diagram:
+    """The inside of a block that reads values of these types, `None` where an input is `none`."""
+    builder = _Builder(at_root=False)
+    names = block.instance.block.inputs
+    several = len([each for each in sources if each]) > 1
+    environment = {
+        name: builder.input(source, name if several else "")
+        for name, source in zip(names, sources, strict=True)
+        if source
+    }
+    for end in builder.body(block, environment, prefix, ""):
+        builder.output(end, "", training=False)
+    return _chained(builder.nodes)
+
+
+class _Builder:
+    """Collects one node an op; chains are joined afterwards."""
+
+    def __init__(self, at_root: bool) -> None:
+        self.at_root = at_root
+        self.nodes: list[Node] = []
+
+    def add(self, node: Node) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def input(self, type: TensorType, name: str) -> int:
+        return self.add(Node(Form.INPUT, (), shape_label(type), name=name))
+
+    def output(self, end: int, name: str, training: bool) -> None:
+        shape = self.nodes[end].shape
+        self.add(Node(Form.OUTPUT, (end,), shape, name=name, training=training))
+
+    def body(
+        self, measured: Measured, environment: Mapping[str, int], prefix: str, group: str
+    ) -> list[int]:
+        """Adds the nodes of a block; the indices of its outputs."""
+        known = dict(environment)
+        paths = numbered_paths(measured.instance.placed)
+        for index in measured.instance.schedule:
+            step = measured.steps[index]
+            placed = step.placed
+            stage = placed.key if self.at_root and step.blocks else ""
+            inner = group or placed.group or stage
+            sources = tuple(known.get(name) for name in placed.inputs)
+            present = tuple(source for source in sources if source is not None)
+            if isinstance(placed.what, Passes):
+                known[placed.key] = present[0]
+            elif isinstance(placed.what, OpCall):
+                block = measured.instance.block.name
+                known[placed.key] = self.op(step, prefix + paths[index][0], block, present, inner)
+            else:
+                own = [prefix + path for path in paths[index]]
+                known[placed.key] = self.blocks(step, own, sources, present, inner)
+        return [known[name] for name in measured.instance.outputs]
+
+    def op(self, step: Step, path: str, block: str, sources: tuple[int, ...], group: str) -> int:
+        assert isinstance(step.placed.what, OpCall)
+        definition = OPS[step.placed.what.op]
+        shape = shape_label(step.result)
+        changed = shape if step.result.shape != step.source.shape else None
+        cell = Cell(op_label(step), definition.kind, op_tip(path, step), block, changed)
+        form = Form.CHAIN if definition.arity else Form.JOIN
+        keys = (step.placed.key,)
+        return self.add(Node(form, sources, shape, (cell,), group=group, keys=keys, cost=step.cost))
+
+    def blocks(
+        self,
+        step: Step,
+        paths: Sequence[str],
+        sources: Sequence[int | None],
+        present: tuple[int, ...],
+        group: str,
+    ) -> int:
+        """Blocks of a stage: in place where they are small and few, else folded."""
+        if not step.blocks:
+            return present[0]
+        if _in_place(step, self.at_root):
+            here, at = present[0], 0
+            for block, times in step.blocks:
+                names = block.instance.block.inputs
+                for path in paths[at : at + times]:
+                    given = zip(names, (here, *sources[1:]), strict=True)
+                    environment = {name: source for name, source in given if source is not None}
+                    here = self.body(block, environment, f"{path}.", group)[0]
+                at += times
+            return here
+        repeats = tuple(_repeats(step, paths))
+        shape = shape_label(step.result)
+        node = Node(Form.BLOCKS, present, shape, repeats=repeats, group=group, cost=step.cost)
+        return self.add(node)
+
+    def marked(self) -> list[Node]:
+        """The nodes, those marked that no result of evaluation needs."""
+        needed: set[int] = set()
+        for index in reversed(range(len(self.nodes))):
+            node = self.nodes[index]
+            if index in needed or (node.form is Form.OUTPUT and not node.training):
+                needed |= {index, *node.sources}
+        return [
+            replace(node, training=index not in needed and node.form is not Form.INPUT)
+            for index, node in enumerate(self.nodes)
+        ]
+
+
+def _in_place(step: Step, at_root: bool) -> bool:
+    """Whether the blocks of a step are drawn op by op where they stand."""
+    if at_root:
+        plain = all(_is_line(block) for block, _ in step.blocks)
+        return (
+            plain and sum(block.instance.size * times for block, times in step.blocks) <= UNROLLED
+        )
+    ((first, times), *others) = step.blocks
+    return not others and times == 1 and first.instance.size <= INLINED and not _repeating(first)
+
+
+def _is_line(block: Measured) -> bool:
+    """Whether the ops of a block stand one after the other."""
+    ops = all(isinstance(each.placed.what, OpCall | Passes) for each in block.steps)
+    return (
+        ops
+        and len(block.instance.inputs) == 1
+        and all(len(each.placed.inputs) == 1 for each in block.steps)
+        and len(set(_reads(block))) == len(list(_reads(block)))
+    )
+
+
+def _reads(block: Measured) -> Iterator[str]:
+    yield from (name for each in block.steps for name in each.placed.inputs)
+    yield from block.instance.outputs
+
+
+def _repeating(block: Measured) -> bool:
+    """Whether a block holds blocks in a row."""
+    return any(
+        sum(times for _, times in step.blocks) > 1
+        or any(_repeating(each) for each, _ in step.blocks)
+        for step in block.steps
+    )
+
+
+# --- folding
+
+
+def _repeats(step: Step, paths: Sequence[str]) -> Iterator[Repeat]:
+    """The blocks of a stage; those in a row with one structure as one."""
+    at, source = 0, step.source
+    found: list[Repeat] = []
+    firsts: list[int] = []
+    for block, times in step.blocks:
+        inside = block_diagram(block, (source, *step.sources[1:]), f"{paths[at]}.")
+        name = block.instance.block.name
+        last = found[-1] if found else None
+        if last and last.block == name and structure(last.inside) == structure(inside):
+            first, total = firsts[-1], last.count + times
+            both, cost = _merged(last.inside, inside), last.cost + block.cost * times
+            folded = _folded(paths[first], paths[at + times - 1])
+            found[-1] = Repeat(folded, name, total, cost, both, _tip(folded, block, total, cost))
+        else:
+            firsts.append(at)
+            folded, cost = _folded(paths[at], paths[at + times - 1]), block.cost * times
+            tip = _tip(folded, block, times, cost)
+            found.append(Repeat(folded, name, times, cost, inside, tip))
+        at, source = at + times, block.outputs[0]
+    yield from found
+
+
+def _tip(name: str, block: Measured, count: int, cost: Cost) -> str:
+    title = (
+        f"{name}: {count} x {block.instance.block.name}"
+        if count > 1
+        else (f"{name}: {block.instance.block.name}")
+    )
+    return f"{title}\n{summary(cost)}"
+
+
+def _folded(first: str, last: str) -> str:
+    """`layer3.1`, `layer3.35` -> `layer3.1-35`."""
+    parent, _, number = last.rpartition(".")
+    if first == last:
+        return first
+    alike = first.rpartition(".")[0] == parent
+    return f"{first}-{number}" if alike else f"{first} - {last}"
+
+
+def structure(diagram: Diagram) -> object:
+    """What blocks have in common that are drawn as one."""
+    return tuple(
+        (
+            node.form,
+            node.sources,
+            words(node.shape),
+            tuple((words(cell.label), cell.kind) for cell in node.cells),
+            tuple((each.block, each.count, structure(each.inside)) for each in node.repeats),
+        )
+        for node in diagram.nodes
+    )
+
+
+def _merged(one: Diagram, other: Diagram) -> Diagram:
+    pairs = zip(one.nodes, other.nodes, strict=True)
+    return Diagram(tuple(_merged_node(a, b) for a, b in pairs))
+
+
+def _merged_node(one: Node, other: Node) -> Node:
+    cells = tuple(
+        replace(a, label=merged(a.label, b.label), changed=_either(a.changed, b.changed))
+        for a, b in zip(one.cells, other.cells, strict=True)
+    )
+    repeats = tuple(
+        replace(a, inside=_merged(a.inside, b.inside))
+        for a, b in zip(one.repeats, other.repeats, strict=True)
+    )
+    return replace(one, shape=merged(one.shape, other.shape), cells=cells, repeats=repeats)
+
+
+def _either(one: Label | None, other: Label | None) -> Label | None:
+    return merged(one, other) if one and other else one or other
+
+
+# --- chains
+
+
+def _chained(nodes: Sequence[Node]) -> Diagram:
+    """Ops in a line joined to one node."""
+    reads = Counter(source for node in nodes for source in node.sources)
+    place: dict[int, int] = {}
+    made: list[Node] = []
+    for index, node in enumerate(nodes):
+        sources = tuple(place[source] for source in node.sources)
+        last = made[sources[0]] if len(sources) == 1 else None
+        if last and reads[node.sources[0]] == 1 and _continues(last, node):
+            made[sources[0]] = _joined(last, node)
+            place[index] = sources[0]
+        else:
+            made.append(replace(node, sources=sources))
+            place[index] = len(made) - 1
+    return Diagram(tuple(made))
+
+
+def _continues(last: Node, node: Node) -> bool:
+    chains = last.form is Form.CHAIN and node.form is Form.CHAIN
+    return chains and last.group == node.group and last.training == node.training
+
+
+def _joined(last: Node, node: Node) -> Node:
+    return replace(
+        last,
+        shape=node.shape,
+        cells=last.cells + node.cells,
+        keys=last.keys + node.keys,
+        cost=last.cost + node.cost,
+    )
