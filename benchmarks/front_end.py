@@ -3,7 +3,7 @@
     python benchmarks/front_end.py [RUNS]
 
 build    `resnetgen build resnet152`  against  importing torch and torchvision and building resnet152()
-report   `resnetgen report resnet152` against  torch's FlopCounterMode on the meta device
+report   `resnetgen report resnet152` against  each of five tools that count its operations
 depth    check + build + report of ResNet-1202 (CIFAR) against ResNet-20
 
 Each round runs both sides of each pair once, alternating. Nothing is cached between processes but
@@ -24,19 +24,53 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PEER = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); from peers import import_torchvision\n"
 CONSTRUCT = PEER + "import_torchvision().models.resnet152()"
-COUNT = (
+MODEL = (
     PEER
     + """
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+model = import_torchvision().models.resnet152().eval()
+x = torch.zeros(1, 3, 224, 224)
+"""
+)
+META = (
+    PEER
+    + """
+import torch
 with torch.device("meta"):
     model = import_torchvision().models.resnet152().eval()
     x = torch.empty(1, 3, 224, 224)
+"""
+)
+# Each as its users run it; on the meta device, which is faster, where the tool allows it.
+COUNTERS = {
+    "torch": META
+    + """
+from torch.utils.flop_counter import FlopCounterMode
 with FlopCounterMode(display=False) as counter, torch.no_grad():
     model(x)
 assert counter.get_total_flops() == 23_027_253_248
-"""
-)
+""",
+    "thop": META
+    + """
+import thop
+thop.profile(model, inputs=(x,), verbose=False)
+""",
+    "torchinfo": META
+    + """
+import torchinfo
+torchinfo.summary(model, input_data=x, verbose=0, device="meta")
+""",
+    "fvcore": MODEL
+    + """
+from fvcore.nn import FlopCountAnalysis
+FlopCountAnalysis(model, x).total()
+""",
+    "ptflops": MODEL
+    + """
+from ptflops import get_model_complexity_info
+get_model_complexity_info(model, (3, 224, 224), as_strings=False, print_per_layer_stat=False, verbose=False)
+""",
+}
 CIFAR = ["--set", "layer1.blocks={n}", "--set", "layer2.blocks={n}", "--set", "layer3.blocks={n}"]
 
 
@@ -60,10 +94,13 @@ PAIRS: dict[str, tuple[list[list[str]], list[list[str]]]] = {
         [resnetgen("build", "resnet152", "--force")],
         [[sys.executable, "-c", CONSTRUCT]],
     ),
-    "report": (
-        [resnetgen("report", "resnet152", "--format", "json")],
-        [[sys.executable, "-c", COUNT]],
-    ),
+    **{
+        f"report / {tool}": (
+            [resnetgen("report", "resnet152", "--format", "json")],
+            [[sys.executable, "-c", script]],
+        )
+        for tool, script in COUNTERS.items()
+    },
     "depth": (cifar(200), cifar(3)),
 }
 
@@ -83,14 +120,14 @@ def main(runs: int) -> None:
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     )
-    print(f"{'pair':8} {'ours':>18} {'theirs':>18} {'theirs / ours':>14}")
+    print(f"{'pair':18} {'ours':>18} {'theirs':>18} {'theirs / ours':>14}")
     with tempfile.TemporaryDirectory() as folder:
         for name, (ours, theirs) in PAIRS.items():
             seconds(ours, folder), seconds(theirs, folder)
             rows = [(seconds(ours, folder), seconds(theirs, folder)) for _ in range(runs)]
             mine, others = zip(*rows, strict=True)
             ratio = statistics.median(others) / statistics.median(mine)
-            print(f"{name:8} {spread(mine):>18} {spread(others):>18} {ratio:>14.2f}", flush=True)
+            print(f"{name:18} {spread(mine):>18} {spread(others):>18} {ratio:>14.2f}", flush=True)
 
 
 def spread(times: tuple[float, ...]) -> str:

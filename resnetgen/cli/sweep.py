@@ -1,0 +1,241 @@
+"""`sweep`: what every variant of a network costs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnetgen.cli.options import Set, Spec, overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from resnetgen.sweep.files import Place
+    from resnetgen.sweep.pareto import Axis, Front
+    from resnetgen.sweep.run import Plan
+    from resnetgen.sweep.space import Space
+
+MOST_SHOWN = 20  # points of the front in the table
+DEFAULT_AXES = "macs,-params"
+
+
+def sweep(
+    spec: Spec,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="PATH=VALUES",
+            help="Values of a path, as for --set: 1..40, 64..512..64 (both ends belong to it), "
+            "256,384,512 or basic,bottleneck. Repeatable: all combinations, the last the fastest.",
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="FILE.csv or FILE.jsonl.")
+    ],
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where", metavar="EXPR", help="Which variants have a row, such as 'macs < 5e9'."
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", metavar="A,B", help="Which figures have a column. [default: all]"
+        ),
+    ] = None,
+    pareto: Annotated[
+        str | None,
+        typer.Option(
+            "--pareto",
+            metavar="X,Y",
+            help="The axes of the front and of the plot; with - before it, more is better."
+            f" [default: {DEFAULT_AXES}]",
+        ),
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the variants.")
+    ] = None,
+    settings: Set = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin anew, and replace what is not ours.")
+    ] = False,
+) -> None:
+    """Writes what every variant of a network costs.
+
+    FILE gets a row a variant, in order; FILE.meta.json says what the columns mean. A sweep that was
+    stopped, in whatever way, goes on with the same command. A variant that the compiler refuses has
+    no figures, and its fault in the column `error`. At the end stands the Pareto front: by default
+    the variants with the most parameters for their multiply-adds.
+
+    \b
+    Examples:
+      resnetgen sweep resnet50 --vary layer3.blocks=1..40 -o depth.csv
+      resnetgen sweep resnet50 --vary layer3.blocks=1..40 --vary layer4.width=256,384,512 \\
+          --where 'macs < 5e9' -o small.jsonl --plot small.svg
+      resnetgen sweep my/net.yaml --vary 'input.size=[160,160],[224,224]' -o sizes.csv
+    """
+    from resnetgen.sweep.costs import Costs
+    from resnetgen.sweep.files import find_place, refuse_foreign_plot
+    from resnetgen.sweep.rows import format_of
+    from resnetgen.sweep.run import Plan, description, probe, run
+    from resnetgen.sweep.space import parse_space
+    from resnetgen.sweep.symbols import base_of
+    from resnetgen.sweep.where import parse_where
+
+    space = parse_space(vary)
+    given = overrides(settings)
+    _refuse_set_and_varied(space, given)
+    figures = _figures(columns)
+    path = Path(output)
+    format = format_of(path.suffix, space, figures)
+    if format is None:
+        raise typer.BadParameter(f"{output!r} is neither .csv nor .jsonl", param_hint="--output")
+    axes = _axes(space, figures, pareto, plot)
+    condition = parse_where(where, space) if where is not None else None
+    plan = Plan(base_of(spec.replace("\0", "\\0"), given), space, condition)
+    if plot is not None:
+        refuse_foreign_plot(Path(plot), path, force)
+    meta = description(plan, vary, figures, spec)
+    place = find_place(path, meta, format, force)
+    if place.complete:
+        print(f"{path} is complete; there is nothing to do (--force begins anew)")
+    else:
+        costs = Costs(plan.base, plan.space)
+        probe(plan, costs)
+        with _Told(plan, place) as tell:
+            run(plan, costs, place, tell)
+    if axes:
+        _conclude(plan, place, axes, plot, str(meta["spec"]))
+
+
+class _Told:
+    """Progress on a terminal, and where to go on after Ctrl-C."""
+
+    def __init__(self, plan: Plan, place: Place) -> None:
+        from resnetgen.cli.progress import Progress
+
+        self.plan = plan
+        self.place = place
+        self.progress = Progress()
+
+    def __enter__(self) -> Callable[[int], None]:
+        """Starts the line."""
+        self.progress.__enter__()
+        self(self.place.next)
+        return self
+
+    def __call__(self, done: int) -> None:
+        """Says how many variants are done, how fast, and how long the others take."""
+        import time
+
+        total, seconds = self.plan.space.count, time.monotonic() - self.progress.since
+        rate = (done - self.place.next) / seconds if seconds > 1 else 0
+        left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+        told = f", {rate:,.0f} a second" if rate else ""
+        self.progress.text = f"{done:,} of {total:,} variants{told}{left};"
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Wipes the line."""
+        self.progress.__exit__(kind, None, None)
+        if kind is KeyboardInterrupt:
+            told = "stopped; the same command goes on after the last row of"
+            print(f"{told} {self.place.path}", file=sys.stderr)
+
+
+def _refuse_set_and_varied(space: Space, given: dict[str, object]) -> None:
+    for factor in space.factors:
+        if factor.path in given:
+            raise typer.BadParameter(f"{factor.path} is both set and varied", param_hint="--set")
+
+
+def _figures(columns: str | None) -> tuple[str, ...]:
+    """The figures that have a column."""
+    from resnetgen.language.diagnostics import did_you_mean
+    from resnetgen.sweep.columns import NAMES
+
+    if columns is None:
+        return NAMES
+    wanted = [name.strip() for name in columns.split(",")]
+    for name in wanted:
+        if name not in NAMES:
+            hint = did_you_mean(name, NAMES) or f"there are {', '.join(NAMES)}"
+            raise typer.BadParameter(f"there is no figure {name!r}; {hint}", param_hint="--columns")
+    return tuple(name for name in NAMES if name in wanted)
+
+
+def _axes(
+    space: Space, figures: Sequence[str], pareto: str | None, plot: str | None
+) -> tuple[Axis, Axis] | None:
+    """The axes of the front; None where nobody asked and the rows lack the default ones."""
+    from resnetgen.language.diagnostics import SpecError
+    from resnetgen.sweep.pareto import parse_axes
+
+    numbers = [factor.path for factor in space.factors if factor.is_numeric]
+    try:
+        return parse_axes(pareto or DEFAULT_AXES, [*figures, *numbers])
+    except SpecError:
+        if pareto or plot:
+            raise
+        return None
+
+
+def _conclude(
+    plan: Plan, place: Place, axes: tuple[Axis, Axis], plot: str | None, title: str
+) -> None:
+    """The Pareto front of a complete file as a table, and its plot."""
+    from resnetgen.sweep.files import read
+    from resnetgen.sweep.pareto import Front
+
+    names = ("variant", axes[0].name, axes[1].name)
+    front, total = Front(axes), 0
+    for variant, x, y in read(place.path, place.format, names):
+        front.add(x, y, variant)
+        total += 1
+    print(f"{place.path}: {total:,} variants with figures")
+    if total:
+        print("\n".join(_table(plan, front)))
+    if plot:
+        from resnetgen.codegen.write import write_atomically
+        from resnetgen.sweep.plot import svg
+
+        def points() -> Iterable[tuple[float, float]]:
+            return ((x, y) for _, x, y in read(place.path, place.format, names))
+
+        text = svg(title, (_label(axes[0]), _label(axes[1])), points, front)
+        write_atomically(Path(plot), text.encode())
+        print(plot)
+
+
+def _label(axis: Axis) -> str:
+    """`macs` -> `macs (multiply-adds)`."""
+    from resnetgen.sweep.columns import FIGURES
+
+    units = {column.name: column.unit for column in FIGURES}
+    return f"{axis.name} ({units[axis.name]})" if units.get(axis.name) else axis.name
+
+
+def _table(plan: Plan, front: Front) -> list[str]:
+    """The front, or some of it from end to end."""
+    from resnetgen.report.columns import align, count
+
+    points = list(front)
+    step = (len(points) - 1) / (MOST_SHOWN - 1) if len(points) > MOST_SHOWN else 1
+    shown = [points[round(index * step)] for index in range(min(len(points), MOST_SHOWN))]
+    space = plan.space
+    heads = ("variant", *(factor.path for factor in space.factors))
+    rows = [(*heads, *(axis.name for axis in front.axes))]
+    for point in shown:
+        values = (setting.text for _, setting in space.settings(space.choice(point.row)))
+        figures = (
+            count(each) if isinstance(each, int) else str(each) for each in (point.x, point.y)
+        )
+        rows.append((count(point.row), *values, *figures))
+    x, y = (f"{'less' if axis.less else 'more'} {axis.name}" for axis in front.axes)
+    some = f", {len(shown)} of {len(points):,}" if len(shown) < len(points) else ""
+    thinned = " (thinned: too many to keep)" if front.thinned else ""
+    return [f"Pareto front, {x} and {y}{some}{thinned}:", *align(rows, ">" * len(rows[0]))]

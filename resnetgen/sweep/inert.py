@@ -1,0 +1,126 @@
+"""Rates: arguments whose exact value no cost depends on.
+
+    drop: {op: drop_path, rate: drop_path}   ->   of `drop_path` it matters only whether it is 0
+
+A network may give every block a rate of its own, by its position; to a sweep such blocks are alike.
+A rate is a parameter that goes to float attributes of ops, as it is, and nowhere else: floats decide
+no shape, no weight and no work, only whether an op does anything at all (`tests/sweep` holds that
+of every op).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+from resnetgen.graph.ir import Binding, Block, BlockNode, Op, Target, Term
+from resnetgen.graph.ops import OPS
+from resnetgen.language.expressions import Name, Value, evaluate, free_names
+
+MOST_KEPT = 50_000  # rates by place
+RATE = 0.5  # stands for every rate between 0 and 1
+
+
+def canonical(value: Value) -> Value:
+    """The value that stands for a rate; what is 0, or no rate at all, stands for itself."""
+    return RATE if type(value) is float and 0 < value <= 1 else value
+
+
+def is_rate(op: str, attribute: str) -> bool:
+    """Whether an attribute takes any float from 0 to 1, 0 apart, to the same effect on costs."""
+    found = OPS[op].attributes.get(attribute)
+    return (
+        found is not None
+        and found.kind == "float"
+        and found.least in (None, 0)
+        and found.most in (None, 1)
+    )
+
+
+class Patterns:
+    """The rates of stages, block by block; the rate at a place is computed once."""
+
+    def __init__(self) -> None:
+        self.known: dict[Hashable, dict[Any, Hashable]] = {}
+        self.size = 0
+
+    def of(
+        self, term: Term, values: Mapping[str, Value], count: int, before: int, total: int
+    ) -> tuple[Hashable, ...]:
+        """What stands for the rate of each of `count` blocks, with `before` of `total` before them.
+
+        `values` are those of the network's names. Raises ExpressionError.
+        """
+        places = {  # as `stages.stage_values` has them
+            "index": range(count),
+            "position": range(before, before + count),
+            "total": (total,) * count,
+            "first": [at == 0 for at in range(count)],
+            "last": [at == count - 1 for at in range(count)],
+        }
+        read = set(free_names(term.expr))
+        along = [name for name in places if name in read] or ["total"]
+        fixed = [(name, type(values[name]), values[name]) for name in read if name in values]
+        known = self.known.setdefault((term, frozenset(fixed)), {})
+        rows = list(zip(*(places[name] for name in along), strict=True))
+        for row in dict.fromkeys(row for row in rows if row not in known):
+            rate = canonical(evaluate(term.expr, {**values, **dict(zip(along, row, strict=True))}))
+            known[row] = (type(rate), rate)
+            self.size += 1
+        found = tuple([known[row] for row in rows])
+        if self.size > MOST_KEPT:
+            self.known.clear()
+            self.size = 0
+        return found
+
+
+class Rates:
+    """The parameters of blocks that are rates."""
+
+    def __init__(self) -> None:
+        self.memo: dict[Block, frozenset[str]] = {}
+
+    def of(self, target: Target) -> frozenset[str]:
+        """The parameters of a block that are rates; none of anything else."""
+        if not isinstance(target, Block):
+            return frozenset()
+        if target not in self.memo:
+            self.memo[target] = frozenset(target.params) - set(self._elsewhere(target))
+        return self.memo[target]
+
+    def _elsewhere(self, block: Block) -> Iterator[str]:
+        """The names that a block reads for anything but a rate."""
+        defaults = (param.default for param in block.params.values() if param.default)
+        whole = [*defaults, *block.let.values(), *([block.when] if block.when else [])]
+        for term in whole:
+            yield from free_names(term.expr)
+        for binding in block.slots.values():
+            yield from _names_of(binding)
+        for node in block.nodes:
+            yield from self._elsewhere_in(node)
+
+    def _elsewhere_in(self, node: BlockNode) -> Iterator[str]:
+        for name, term in node.arguments.items():
+            if not self._is_handed_on(node.target, name, term):
+                yield from free_names(term.expr)
+        for own in (node.when, node.repeat):
+            if own:
+                yield from free_names(own.expr)
+        for binding in node.slots.values():
+            yield from _names_of(binding)
+        for inside in re.findall(r"<([^<>]*)>", node.path):
+            yield from re.findall(r"\w+", inside)
+
+    def _is_handed_on(self, target: Target, name: str, term: Term) -> bool:
+        """Whether an argument is a parameter as it is, and a rate where it goes."""
+        if not isinstance(term.expr, Name):
+            return False
+        return is_rate(target.name, name) if isinstance(target, Op) else name in self.of(target)
+
+
+def _names_of(binding: Binding) -> Iterator[str]:
+    for term in binding.arguments.values():
+        yield from free_names(term.expr)
+    for each in binding.slots.values():
+        yield from _names_of(each)

@@ -1,0 +1,142 @@
+"""Rows as lines of CSV (RFC 4180) or of JSON (jsonlines.org), and back.
+
+    variant,layer3.blocks,params,macs,error            {"variant": 0, "layer3.blocks": 1, ...}
+    0,1,19971624,2997813248,
+
+One row is one line: that is how a file which was cut off is mended. Empty cells, or null, stand
+where there is no figure and no fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import IO, Any, Protocol
+
+from resnetgen.sweep.columns import NAMES, columns_of
+from resnetgen.sweep.evaluate import Figures
+from resnetgen.sweep.space import Factor, Space
+
+
+class Format(Protocol):
+    """How rows are written and read."""
+
+    head: str  # what stands before the rows
+
+    def line(self, variant: int, choice: Sequence[int], found: Figures | str) -> str:
+        """The line of a variant: its figures, or its fault."""
+
+    def variant_of(self, line: str) -> int:
+        """The number of the variant of a line. Raises ValueError."""
+
+    def read(self, file: IO[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Some columns of each row that has figures, as numbers."""
+
+
+def format_of(suffix: str, space: Space, figures: Sequence[str]) -> Format | None:
+    """The format of a file's suffix; None where there is none."""
+    formats: dict[str, type[Csv] | type[JsonLines]] = {".csv": Csv, ".jsonl": JsonLines}
+    found = formats.get(suffix.lower())
+    return found(space, figures) if found else None
+
+
+class Csv:
+    """Rows parted by commas, under a line of names."""
+
+    def __init__(self, space: Space, figures: Sequence[str]) -> None:
+        self.names = [column.name for column in columns_of(space, figures)]
+        self.head = ",".join(map(_quoted, self.names)) + "\n"
+        self.cells = [[_quoted(each.text) for each in factor.settings] for factor in space.factors]
+        self.pick = _picker(figures)
+        self.none = "," * (len(figures) - 1)
+
+    def line(self, variant: int, choice: Sequence[int], found: Figures | str) -> str:
+        """`12,5,384,25557032,...,`"""
+        cells = [cells[index] for cells, index in zip(self.cells, choice, strict=True)]
+        if isinstance(found, str):
+            return f"{variant},{','.join(cells)},{self.none},{_quoted(found)}\n"
+        return f"{variant},{','.join(cells)},{','.join(map(str, self.pick(found)))},\n"
+
+    def variant_of(self, line: str) -> int:
+        """The number before the first comma."""
+        return int(line.partition(",")[0])
+
+    def read(self, file: IO[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Some columns of each row without a fault, as numbers."""
+        import csv
+
+        pick = itemgetter(*(self.names.index(name) for name in names))
+        rows = csv.reader(file)
+        next(rows, None)
+        for row in rows:
+            if not row[-1]:
+                yield tuple(map(_number, pick(row)))
+
+
+class JsonLines:
+    """An object a line."""
+
+    head = ""
+
+    def __init__(self, space: Space, figures: Sequence[str]) -> None:
+        self.cells = [_members(factor) for factor in space.factors]
+        self.figures = figures
+        self.pick = _picker(figures)
+
+    def line(self, variant: int, choice: Sequence[int], found: Figures | str) -> str:
+        """`{"variant": 12, "layer3.blocks": 5, ..., "error": null}`"""
+        import json
+
+        cells = [cells[index] for cells, index in zip(self.cells, choice, strict=True)]
+        fault = isinstance(found, str)
+        values = ["null"] * len(self.figures) if isinstance(found, str) else self.pick(found)
+        pairs = zip(self.figures, values, strict=True)
+        cells += [f'"{name}": {value}' for name, value in pairs]
+        error = json.dumps(found) if fault else "null"
+        return f'{{"variant": {variant}, {", ".join(cells)}, "error": {error}}}\n'
+
+    def variant_of(self, line: str) -> int:
+        """The member `variant`."""
+        import json
+
+        row = json.loads(line)
+        if not isinstance(row, dict) or type(row.get("variant")) is not int:
+            raise ValueError("no row of a sweep")
+        return int(row["variant"])
+
+    def read(self, file: IO[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Some columns of each row without a fault."""
+        import json
+
+        for line in file:
+            row = json.loads(line)
+            if row["error"] is None:
+                yield tuple(row[name] for name in names)
+
+
+def _members(factor: Factor) -> list[str]:
+    """`"layer3.blocks": 5` for each value."""
+    import json
+
+    name = json.dumps(factor.path)
+    return [f"{name}: {json.dumps(setting.value)}" for setting in factor.settings]
+
+
+def _picker(figures: Sequence[str]) -> itemgetter[Any] | Any:
+    """The chosen figures of a variant, as a tuple."""
+    indices = [NAMES.index(name) for name in figures]
+    if len(indices) == 1:
+        return lambda found: (found[indices[0]],)
+    return itemgetter(*indices)
+
+
+def _quoted(text: str) -> str:
+    """A cell of CSV; a row is one line, so a line break becomes a space."""
+    text = " ".join(text.splitlines())
+    if any(char in text for char in ',"') or text != text.strip():
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _number(cell: str) -> float:
+    return float(cell) if not cell.lstrip("-").isdigit() else int(cell)

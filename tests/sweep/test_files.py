@@ -1,0 +1,214 @@
+"""A sweep that was stopped, in whatever way, ends with the file that it would have written at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+LONG = ["resnet110", *(f"--vary=layer{n}.blocks=1..{n + 39}" for n in (1, 2, 3))]  # 68,880 variants
+SHORT = ["resnet18", "--vary=layer1.blocks=0..2", "--vary=block=basic,bottleneck", "--vary=layer2.width=64,96"]  # fmt: skip
+
+
+def sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".meta.json")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of the long sweep, written at once."""
+    from typer.testing import CliRunner
+
+    from resnetgen.cli.app import app
+
+    folder = tmp_path_factory.mktemp("whole")
+    found = {}
+    for suffix in (".csv", ".jsonl"):
+        path = folder / f"whole{suffix}"
+        done = CliRunner().invoke(app, ["sweep", *LONG, "-o", str(path)])
+        assert done.exit_code == 0
+        found[suffix] = path.read_bytes()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suffix", "stop"),
+    [
+        (".csv", signal.SIGKILL),
+        (".jsonl", signal.SIGKILL),
+        (".csv", signal.SIGINT),
+        (".jsonl", signal.SIGTERM),
+    ],
+)
+def test_kills_at_random_moments_lose_and_double_nothing(
+    suffix: str, stop: signal.Signals, folder: Path, command, environment, whole
+) -> None:
+    path, draw = folder / f"rows{suffix}", random.Random(f"{suffix} {stop}")
+    stopped = 0
+    for _ in range(4):
+        run = subprocess.Popen(
+            [*command, *LONG, "-o", str(path)], env=environment, stderr=subprocess.PIPE
+        )
+        size = path.stat().st_size if path.exists() else 0
+        while run.poll() is None and (path.stat().st_size if path.exists() else 0) <= size:
+            time.sleep(0.02)  # until it has written something more
+        time.sleep(draw.uniform(0, 0.6))
+        run.send_signal(stop)
+        _, said = run.communicate()
+        if run.returncode:
+            stopped += 1
+            assert whole[suffix].startswith(path.read_bytes())
+            assert json.loads(sidecar(path).read_text())["complete"] is False
+            assert b"Traceback" not in said
+        if run.returncode and stop is signal.SIGINT:
+            assert run.returncode == 130
+            assert b"the same command goes on" in said
+    assert stopped
+    subprocess.run([*command, *LONG, "-o", str(path)], env=environment, check=True)
+    assert path.read_bytes() == whole[suffix]
+    assert json.loads(sidecar(path).read_text())["complete"] is True
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize("more", [[], ["--where=layer1.blocks != 1"]])
+def test_a_file_cut_off_anywhere_is_completed(
+    suffix: str, more: list[str], folder: Path, sweep
+) -> None:
+    path = folder / f"rows{suffix}"
+    assert sweep(*SHORT, *more, "-o", str(path)).exit_code == 0
+    rows, meta = path.read_bytes(), json.loads(sidecar(path).read_text())
+    draw = random.Random(1)
+    for length in [0, 1, len(rows) - 1, *draw.sample(range(len(rows)), 25)]:
+        path.write_bytes(rows[:length])
+        sidecar(path).write_text(json.dumps({**meta, "complete": False}))
+        done = sweep(*SHORT, *more, "-o", str(path))
+        assert done.exit_code == 0, done.stderr
+        assert path.read_bytes() == rows, length
+        assert json.loads(sidecar(path).read_text()) == meta
+
+
+def test_a_full_disk_is_one_error_and_loses_nothing(
+    folder: Path, command, environment, whole
+) -> None:
+    path = folder / "rows.csv"
+    most = 300_000
+    done = subprocess.run(
+        [*command, *LONG, "-o", str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error[unwritable]: cannot write `{path}`: ")
+    assert "the same command goes on after the last whole row" in done.stderr
+    assert path.read_bytes() == whole[".csv"][:most]
+    subprocess.run([*command, *LONG, "-o", str(path)], env=environment, check=True)
+    assert path.read_bytes() == whole[".csv"]
+
+
+def test_a_complete_sweep_does_nothing(folder: Path, sweep) -> None:
+    path = folder / "rows.csv"
+    sweep(*SHORT, "-o", str(path))
+    before = path.read_bytes(), path.stat().st_mtime_ns, sidecar(path).stat().st_mtime_ns
+    done = sweep(*SHORT, "-o", str(path))
+    assert done.exit_code == 0
+    assert "is complete" in done.stdout
+    after = path.read_bytes(), path.stat().st_mtime_ns, sidecar(path).stat().st_mtime_ns
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (["--set=layer3.blocks=3"], "`--set`"),
+        (["--where=layer1.blocks < 2"], "`--where` was none, and is"),
+        (["--columns=macs"], "`--columns`"),
+        (["--vary=layer3.blocks=1..2"], "`--vary`"),
+    ],
+)
+def test_another_sweep_is_refused_and_forced(
+    change: list[str], told: str, folder: Path, sweep
+) -> None:
+    path = folder / "rows.csv"
+    sweep(*SHORT, "-o", str(path))
+    before = path.read_bytes()
+    done = sweep(*SHORT, *change, "-o", str(path))
+    assert done.exit_code == 2
+    assert "is another sweep" in done.stderr
+    assert told in done.stderr
+    assert path.read_bytes() == before
+    assert sweep(*SHORT, *change, "-o", str(path), "--force").exit_code == 0
+    assert path.read_bytes() != before
+
+
+def test_a_spec_or_a_block_that_was_edited_is_another_sweep(folder: Path, sweep) -> None:
+    spec, block = folder / "mine.yaml", folder / "blocks" / "own.yaml"
+    block.parent.mkdir()
+    spec.write_text("network: mine\nextends: resnet18\nblock: own\n")
+    block.write_text("block: own\nextends: basic\n")
+    arguments = (str(spec), "--vary=layer1.blocks=1..3", "-o", "rows.csv")
+    assert sweep(*arguments).exit_code == 0
+    block.write_text("block: own\nextends: basic\nparams: {dilation: 2}\n")
+    done = sweep(*arguments)
+    assert done.exit_code == 2
+    assert "the spec, or a block" in done.stderr
+
+
+@pytest.mark.parametrize("content", ["", "variant,params\n0,1\n", "my notes"])
+def test_a_foreign_file_is_left_alone(content: str, folder: Path, sweep) -> None:
+    path = folder / "rows.csv"
+    path.write_text(content)
+    done = sweep(*SHORT, "-o", str(path))
+    assert done.exit_code == 2
+    assert "was not written by `resnetgen sweep`" in done.stderr
+    assert path.read_text() == content
+    assert list(folder.iterdir()) == [path]
+    assert sweep(*SHORT, "-o", str(path), "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda rows: rows + b"100,1\n", "was changed since"),
+        (lambda rows: rows.replace(b"variant", b"Variant"), "its first line is another"),
+        (lambda rows: rows + b"mine\n", "its last line is no row"),
+    ],
+)
+def test_a_file_that_was_edited_is_left_alone(edit, told: str, folder: Path, sweep) -> None:
+    path = folder / "rows.csv"
+    sweep(*SHORT, "-o", str(path))
+    meta = json.loads(sidecar(path).read_text())
+    if told != "was changed since":
+        sidecar(path).write_text(json.dumps({**meta, "complete": False}))
+    edited = edit(path.read_bytes())
+    path.write_bytes(edited)
+    done = sweep(*SHORT, "-o", str(path))
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert path.read_bytes() == edited
+
+
+def test_a_sweep_without_a_row_yet_may_become_another(folder: Path, sweep) -> None:
+    path = folder / "rows.csv"
+    sweep(*SHORT, "-o", str(path))
+    meta = json.loads(sidecar(path).read_text())
+    sidecar(path).write_text(json.dumps({**meta, "complete": False}))
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert sweep(*SHORT, "--set=layer3.blocks=3", "-o", str(path)).exit_code == 0
+
+
+@pytest.mark.parametrize("path", ["nowhere/rows.csv", "folder.csv"])
+def test_a_place_that_takes_no_file_is_one_error(path: str, folder: Path, sweep) -> None:
+    (folder / "folder.csv").mkdir()
+    done = sweep(*SHORT, "-o", path)
+    assert done.exit_code == 2
+    assert "error[unwritable]" in done.stderr
