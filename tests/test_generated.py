@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 import torch
 from generated import model
+from generated.agreement import agrees
 from generated.choices import Drawn
 from generated.strategy import POLICIES, networks, spec_of
 from hypothesis import given
@@ -28,14 +29,12 @@ from torch import Tensor, nn
 
 from resnetgen import Compiled
 from resnetgen.compiler import compile_text
-from resnetgen.graph import shapes
 from resnetgen.graph.instantiate import instances_below
 from resnetgen.graph.ir import Instance
 from resnetgen.graph.ops import OPS
 from resnetgen.language import library
 from resnetgen.runtime.load import build
 from resnetgen.runtime.trace import returned_tensors
-from resnetgen.runtime.verify import verify
 
 SEEDS = range(200)
 BATCHES = [range(start, start + 20) for start in SEEDS[::20]]
@@ -64,21 +63,6 @@ def sample(seed: int) -> Sample:
 
 def every_sample() -> Iterator[Sample]:
     yield from map(sample, SEEDS)
-
-
-def agrees(compiled: Compiled) -> None:
-    """Everything that the compiler says of a network is so."""
-    graph = compiled.graph
-    assert compiled.cost == shapes.graph_cost(graph)
-    with torch.device("meta"):
-        module = build(compiled.source, graph.name)
-    held = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    assert list(held.items()) == list(shapes.state_dict(graph).items())
-    assert sum(each.numel() for each in module.parameters()) == compiled.cost.params
-    report = verify(graph, compiled.source, compile=False)
-    assert report.ok, "\n".join(report.mismatches)
-    training = sum(node.training for node in graph.nodes)
-    assert report.nodes == {"eval": len(graph.nodes) - training, "training": len(graph.nodes)}
 
 
 # --- what the compiler says, and what torch does

@@ -8,7 +8,7 @@ named container has one output) holds by how nodes are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -51,10 +51,14 @@ def networks(draw: Callable[[Any], Any]) -> str:
 
 def spec_of(choices: Choices) -> str:
     """One valid spec, as YAML text."""
+    return next(text for text in drafts(choices) if text is not None)
+
+
+def drafts(choices: Choices) -> Iterator[str | None]:
+    """Attempts at a spec; None for one of which nothing came."""
     for _ in range(20):
         form = Program(choices).form()
-        if form is not None:
-            return written(form)
+        yield None if form is None else written(form)
     raise AssertionError("twenty networks in a row came to nothing")
 
 
