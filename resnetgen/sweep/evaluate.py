@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from resnetgen.graph.bias import with_bias
 from resnetgen.graph.instantiate import DEEPEST, MOST_INSTANCES
 from resnetgen.graph.ir import Bound, Network, OpCall, Passes, Placed
-from resnetgen.graph.measure import Cost
+from resnetgen.graph.measure import MOST_PARAMS, Cost
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.paths import numbered_paths
 from resnetgen.graph.rules import Flow
@@ -276,6 +276,8 @@ class Evaluator:
             buffers += counts[1]
             macs += counts[2]
             activations += counts[3]
+        if params > MOST_PARAMS:
+            return Unsound()
         return Figures(params, buffers, macs, 2 * macs, activations)
 
     # --- what is learned on the way

@@ -2,7 +2,8 @@
 
     layer3.blocks >= 4 and macs < 5e9 and block == bottleneck
 
-It is the language of specs, with paths as names; a word that varies stands for itself.
+It is the language of specs, with paths as names; a word that varies stands for itself. Numbers may
+have a suffix, as in budgets: `macs < 5G`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from resnetgen.language.expressions import (
     free_names,
     parse,
 )
+from resnetgen.report.columns import with_factors
 from resnetgen.sweep.columns import NAMES
 from resnetgen.sweep.space import Space
 
@@ -60,7 +62,7 @@ class Where:
 def parse_where(text: str, space: Space) -> Where:
     """The condition that a text says. Raises SpecError, which points into the text."""
     try:
-        expr = parse(_PATH.sub(lambda found: found[0].replace(".", _DOT), text))
+        expr = parse(with_factors(_PATH.sub(lambda found: found[0].replace(".", _DOT), text)))
     except ExpressionError as error:
         raise _fault(text, text, str(error).replace(_DOT, ".")) from None
     paths = [factor.path for factor in space.factors]

@@ -15,6 +15,7 @@ from resnetgen.graph.ops import NO_WEIGHTS, OPS, complete
 from resnetgen.graph.rules import Flow, TensorType
 from resnetgen.language.diagnostics import Source, SpecError
 from resnetgen.language.reader import MapTree, Scalar, parse
+from resnetgen.sweep import sweep
 from resnetgen.sweep.columns import NAMES
 from resnetgen.sweep.costs import Costs
 from resnetgen.sweep.evaluate import Evaluator, Figures, figures_of
@@ -259,3 +260,10 @@ def test_rates_are_what_they_are_meant_to_be() -> None:
     assert {("drop_path", "rate"), ("dropout", "rate"), ("batch_norm", "eps")} <= rates
     assert not any(OPS[op].attributes[name].kind != "float" for op, name in rates)
     assert all(OPS[op].weights is NO_WEIGHTS for op, name in rates if name == "rate")
+
+
+def test_more_parameters_than_a_network_may_have_are_refused() -> None:
+    small, large = sweep("resnet18", {"layer4.width": [512, 30_000_000]})
+    assert (small["params"], small["error"]) == (11_689_512, None)
+    assert large["params"] is None
+    assert large["error"].startswith("limit: ")
