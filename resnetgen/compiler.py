@@ -23,6 +23,7 @@ from resnetgen.language.library import Document
 
 if TYPE_CHECKING:
     from resnetgen.codegen.plan import ModulePlan
+    from resnetgen.language.diagnostics import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Compiled:
     def cost(self) -> Cost:
         """Parameters, multiply-adds, FLOPs and activations of one image."""
         return self.measured.cost
+
+    @cached_property
+    def warnings(self) -> list[Diagnostic]:
+        """What is sound and yet hardly meant."""
+        from resnetgen.graph.lint import lint
+        from resnetgen.graph.lint.facts import Facts
+
+        return lint(Facts(self.document, self.network, self.measured))
 
     @cached_property
     def graph(self) -> Graph:

@@ -29,12 +29,17 @@ import pytest
 from peers import import_timm
 
 from resnetgen import compiler
+from resnetgen.codegen import render
 from resnetgen.compiler import Compiled
-from resnetgen.graph import elaborate, instantiate, shapes, stages
+from resnetgen.graph import elaborate, instantiate, measure, shapes, stages
+from resnetgen.graph.blocks import DEEPEST
 from resnetgen.graph.ops import OPS, Attribute
-from resnetgen.language import expressions, library, names, reader, yaml_text
+from resnetgen.language import diagnostics, expressions, library, names, reader, yaml_text
 from resnetgen.language.diagnostics import SpecError
-from resnetgen.report import cost
+from resnetgen.report.assemble import Report
+from resnetgen.report.cost import summary
+from resnetgen.report.grid import grid, plain
+from resnetgen.report.metrics import METRICS, Conditions
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs/blocks.md"
@@ -107,7 +112,7 @@ def _total(net: Compiled, call: str) -> str:
         spec, *settings = call.split()
         net = compiler.compile_spec(spec, **dict(setting.split("=") for setting in settings))
     results = ", ".join(str(each) for each in net.measured.outputs)
-    return f"{net.network.input} -> {results}; {cost.summary(net.cost)}"
+    return f"{net.network.input} -> {results}; {summary(net.cost)}"
 
 
 def _modules(net: Compiled, pattern: str) -> str:
@@ -129,11 +134,16 @@ def _limits() -> str:
         (reader.MAX_DEPTH, "maps and lists in one another"),
         (yaml_text.MAX_SCALAR, "characters of a value"),
         (expressions.LONGEST, "characters of an expression"),
+        (expressions.DEEPEST, "operations in one another"),
         (names.LONGEST, "characters of a name"),
         (yaml_text.MAX_DIGITS, "digits of an integer"),
-        (library.DEEPEST, "files in a chain of extends"),
+        (library.DEEPEST, "files or blocks in a chain of extends"),
+        (DEEPEST, "calls in one another"),
         (instantiate.DEEPEST, "blocks in one another"),
         (stages.MOST_NODES, "ops of a network, all repetitions counted"),
+        (measure.MOST_PARAMS, "parameters of a network"),
+        (render.MOST_BYTES, "bytes of a printed file"),
+        (diagnostics.MOST_FAULTS, "faults told at once"),
     )
     return ", ".join(f"{number:,} {what}" for number, what in limits)
 
@@ -210,12 +220,19 @@ def regenerated(page: str) -> str:
             lines.append(_SPAN.sub(span, line))
             if lines[-2:] == ["<!-- report -->", "```text"]:
                 assert net
-                lines += cost.table(net.network, net.measured, "stage")
+                lines += _table(net)
                 skip_to = "```"
             elif line == "<!-- ops -->":
                 lines += _ops()
                 skip_to = "<!-- end -->"
     return "\n".join(lines) + "\n"
+
+
+def _table(net: Compiled) -> list[str]:
+    """What `report` prints of a network."""
+    figures = tuple(METRICS[name] for name in ("params", "macs", "activations"))
+    table = grid(Report(net.network, net.measured, Conditions(), figures), "stage")
+    return [table.title, *plain(table)]
 
 
 # --- the tests
@@ -286,7 +303,7 @@ FACTS = [  # what the page says, a spec, the shape that comes out or the code of
     ("no anchors", WIDTH % "&a 8", "yaml-alias"),
     ("or tags", WIDTH % "!!int 8", "yaml-tag"),
     ("No key may be given twice", CONV % "out: 9", "duplicate-key"),
-    ("no default for `shortcut`", BARE, "missing-key"),
+    ("no default for `shortcut`", BARE, "missing-shortcut"),
     ("nor for `centred`", OVER % "shortcut: zero_pad", "missing-argument"),
     ("{op: zero_pad, centred: false}", OVER % "shortcut: {op: zero_pad, centred: false}", "1000"),
     ("{op: zero_pad, centred: true}", OVER % "shortcut: {op: zero_pad, centred: true}", "1000"),

@@ -24,6 +24,8 @@ LAYERS = (
     "graph",
     "codegen",
     "report",
+    "sweep",
+    "draw",
     "weights",
     "runtime",
     "compiler",

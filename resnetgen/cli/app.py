@@ -10,18 +10,27 @@ import typer
 from resnetgen import __version__
 from resnetgen.cli.build import build
 from resnetgen.cli.check import check
+from resnetgen.cli.draw import draw
+from resnetgen.cli.explain import explain
 from resnetgen.cli.faults import Command
 from resnetgen.cli.library import list_library
-from resnetgen.cli.report import report, show
+from resnetgen.cli.report import report
+from resnetgen.cli.schema import schema
+from resnetgen.cli.show import show
+from resnetgen.cli.sweep import sweep
 from resnetgen.cli.verify import verify
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": build,
     "check": check,
+    "explain": explain,
     "report": report,
     "show": show,
+    "draw": draw,
     "list": list_library,
+    "schema": schema,
     "verify": verify,
+    "sweep": sweep,
 }
 
 # Plain help: formatting it with rich costs a quarter of a second.

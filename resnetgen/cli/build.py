@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnetgen.cli.faults import show
 from resnetgen.cli.options import Device, Except, Set, Spec, Weights, compile_spec, overrides
 from resnetgen.cli.verify import agreed, compile_on, held, hold
 from resnetgen.language.diagnostics import visible
@@ -58,6 +59,7 @@ def build(
 
     It is one readable file that needs only torch. It is placed whole or not at all. A file in its
     way is replaced only if resnetgen wrote it and nobody edited it since, or with --force.
+    Warnings are told, and the module is written all the same.
 
     With --weights, the names and shapes of all tensors of the checkpoint have to be those of the
     network. They are written to NAME.safetensors beside NAME.py, named and typed as
@@ -90,6 +92,7 @@ def build(
         _tell(held(hold(compiled.graph, source)), path)
     if device:
         _tell(agreed(compile_on(compiled.graph, source, device)), path)
+    show(compiled.warnings)
     if not path:
         _print(source)
         return

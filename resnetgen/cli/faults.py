@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -80,6 +80,7 @@ def report(error: Exception) -> int:
         _forget_stdout()
     diagnostics, status = diagnose(error)
     show(diagnostics)
+    point_to_explain(diagnostics)
     return status
 
 
@@ -97,6 +98,17 @@ def show(diagnostics: Sequence[Diagnostic]) -> None:
         print(render(diagnostics, color=wants_color(sys.stderr)), file=sys.stderr)
 
 
+def point_to_explain(diagnostics: Iterable[Diagnostic]) -> None:
+    """A line below them that names `explain`; on a terminal only, so that logs stay as they are."""
+    codes = list(dict.fromkeys(each.code for each in diagnostics))
+    if codes and sys.stderr is not None and sys.stderr.isatty():
+        about = f"explain {codes[0]}` says more"
+        if len(codes) > 1:
+            about = f"explain CODE` says more about {', '.join(codes)}"
+        dim, plain = ("\x1b[2m", "\x1b[0m") if wants_color(sys.stderr) else ("", "")
+        print(f"\n{dim}`resnetgen {about}{plain}", file=sys.stderr)
+
+
 def wants_color(stream: IO[str] | None) -> bool:
     """Whether colours help there: a terminal, and nobody said NO_COLOR (https://no-color.org)."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -111,14 +123,17 @@ def diagnose(error: Exception) -> tuple[Sequence[Diagnostic], int]:
         return error.diagnostics, WRONG_CALL if _all_from_the_call(error) else WRONG_SPEC
     if isinstance(error, OSError):
         return [_unreadable(error)], WRONG_CALL
+    from resnetgen.codegen.guard import BrokenPrint
     from resnetgen.codegen.write import WriteError
     from resnetgen.graph.shapes import BrokenGraph
     from resnetgen.runtime import RuntimeFault
     from resnetgen.weights import Misfit, WeightsError
 
+    help = "this is a defect of resnetgen; please report it with the spec"
     if isinstance(error, BrokenGraph):
-        help = "this is a defect of resnetgen; please report it with the spec"
         return [Diagnostic("broken-graph", str(error), help=help)], BROKEN
+    if isinstance(error, BrokenPrint):
+        return [Diagnostic("broken-print", str(error), help=help)], BROKEN
     if isinstance(error, WriteError):
         return [error.diagnostic], WRONG_CALL
     if isinstance(error, WeightsError):
@@ -129,9 +144,9 @@ def diagnose(error: Exception) -> tuple[Sequence[Diagnostic], int]:
 
 
 def _all_from_the_call(error: SpecError) -> bool:
-    """Whether each fault lies in what `--set` or `--input` said."""
+    """Whether each fault lies in what an option said, such as `--set`."""
     spans = [fault.span for fault in error.diagnostics]
-    return bool(spans) and all(span and span.file.startswith("--set ") for span in spans)
+    return bool(spans) and all(span and span.file.startswith("--") for span in spans)
 
 
 def _unreadable(error: OSError) -> Diagnostic:

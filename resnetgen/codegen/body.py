@@ -389,7 +389,7 @@ class Body:
         return list(dict.fromkeys(order))
 
     def argument(self, name: str) -> Argument:
-        values = self.scope.values_of(name)
+        values = self.scope.values_of(name, self.scope.instances)
         kind = _type_name(values)
         if self.is_root:
             return Argument(name, kind, values[0])

@@ -92,7 +92,6 @@ class Calls:
         """`Bottleneck(64, 64, ...)`; `guesses` says the callee's names in ours."""
         structure = self.registry.structure(rows[0])
         callee, scope = self.registry.plan(structure), self.registry.scope(structure)
-        numbers = {id(instance): row for row, instance in enumerate(structure.instances)}
         required = sum(each.default is None and not each.module for each in callee.arguments)
         handed = sum(each.module is not None for each in callee.arguments)
         most = MOST_POSITIONAL if required <= MOST_POSITIONAL + 1 else 1
@@ -108,8 +107,7 @@ class Calls:
                     positional.append(doc)
                     most = 0
                 continue
-            own = scope.values_of(argument.name)
-            values = [own[numbers[id(row)]] for row in rows]
+            values = scope.values_of(argument.name, rows)
             expr = self.scope.settle(
                 f"{hint}_{argument.name}", guesses.get(argument.name), values, env
             )

@@ -22,12 +22,12 @@ from resnetgen.codegen.header import header
 from resnetgen.codegen.layout import Brackets
 from resnetgen.codegen.registry import ClassPlan, Registry
 from resnetgen.codegen.scope import Scope
-from resnetgen.codegen.structure import structures
+from resnetgen.codegen.structure import capitalised, structures, unique
 from resnetgen.graph.features import features
 from resnetgen.graph.ir import Instance, Network
 from resnetgen.graph.measure import Measured
 from resnetgen.graph.ops import OPS, TorchModule
-from resnetgen.language.names import camel
+from resnetgen.language.names import PRINTED_CLASSES, camel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +47,10 @@ class ModulePlan:
 
 def plan(network: Network, root: Instance, measured: Measured) -> ModulePlan:
     """The plan of a whole module. Raises SpecError where a container cannot be printed."""
-    name = root.block.class_name or camel(network.name)
-    found = structures(root, name, support_classes())
-    taken = {structure.name for structure in found.all} | set(support_classes())
+    taken = {*support_classes(), *PRINTED_CLASSES, *capitalised(root)}
+    name = unique(root.block.class_name or camel(network.name), taken)
+    found = structures(root, name, taken)
+    taken |= {structure.name for structure in found.all}
     registry = Registry(network, found, taken)
     kept = kept_names(network, found)
     for structure in found.all:

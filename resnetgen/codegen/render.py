@@ -13,20 +13,32 @@ from functools import cache
 
 import jinja2
 
+from resnetgen.codegen.guard import hold
 from resnetgen.codegen.header import sentence
 from resnetgen.codegen.plan import ModulePlan
+from resnetgen.language.diagnostics import Diagnostic, SpecError
 from resnetgen.language.library import TEMPLATES
 
 WIDTH = 88
+MOST_BYTES = 1 << 20  # of a printed file, as of a spec
 
 
 def render(plan: ModulePlan) -> str:
-    """The text of the printed module, with the digests by which an edit is recognised."""
+    """The text of the printed module, with the digests by which an edit is recognised.
+
+    Raises SpecError where the text is too long, and BrokenPrint where it holds syntax that no
+    printed module may hold.
+    """
     environment = _environment()
     body = environment.get_template("module.py.jinja").render(plan=plan)
     body = body.rstrip("\n") + "\n"
+    if len(body) > MOST_BYTES:
+        message = f"the module of `{plan.name}` has {len(body):,} bytes; a file has at most 1 MiB"
+        raise SpecError([Diagnostic("limit", message)])
     head = environment.get_template("docstring.py.jinja").render(plan=plan, code=body_digest(body))
-    return head.rstrip("\n") + "\n" + body
+    text = head.rstrip("\n") + "\n" + body
+    hold(text)
+    return text
 
 
 def body_digest(body: str) -> str:

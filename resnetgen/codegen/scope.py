@@ -46,6 +46,7 @@ class Scope:
         self.placed = {each.key: each for each in structure.instances[0].placed}
         self._expanded: dict[str, Expr | None] = {}
         self._channels: dict[str, Expr | None] = {}
+        self.row_of = {id(each): row for row, each in enumerate(structure.instances)}
         self.rows = [
             {each.key: each for each in instance.placed} for instance in structure.instances
         ]
@@ -59,7 +60,12 @@ class Scope:
     def expand(self, name: str) -> Expr | None:
         """A name of the block as the class prints it; None for a name that is not the block's."""
         if name not in self._expanded:
-            self._expanded[name] = self._expand(name)
+            # Those before it first: it may read them, and a long chain is no deep recursion so.
+            own = (*self.block.params, *self.block.let)
+            before = own[: own.index(name)] if name in own else ()
+            for each in (*before, name):
+                if each not in self._expanded:
+                    self._expanded[each] = self._expand(each)
         return self._expanded[name]
 
     def _expand(self, name: str) -> Expr | None:
@@ -89,11 +95,11 @@ class Scope:
                 bindings[name] = found
         return substitute(expr, bindings)
 
-    def values_of(self, name: str) -> list[Value]:
-        """The value of an argument in each instance."""
+    def values_of(self, name: str, instances: Sequence[Instance]) -> list[Value]:
+        """The value of an argument in some of the instances."""
         if name in self.promoted:
-            return list(self.promoted[name])
-        return [instance.values[name] for instance in self.instances]
+            return [self.promoted[name][self.row_of[id(each)]] for each in instances]
+        return [each.values[name] for each in instances]
 
     # --- settling on an expression
 
@@ -187,8 +193,15 @@ class Scope:
 
     def channels(self, name: str) -> Expr | None:
         """The channels of a value in terms of the arguments; None where no expression is known."""
-        if name not in self._channels:
-            self._channels[name] = self._guess_channels(name)
+        waiting = [] if name in self._channels else [name]  # no recursion: bodies may be long
+        while waiting:
+            read = self.placed[waiting[-1]].inputs if waiting[-1] in self.placed else ()
+            unknown = [each for each in read if each != "none" and each not in self._channels]
+            if unknown:
+                waiting += unknown
+            else:
+                key = waiting.pop()
+                self._channels[key] = self._guess_channels(key)
         return self._channels[name]
 
     def _guess_channels(self, name: str) -> Expr | None:

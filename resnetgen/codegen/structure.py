@@ -8,7 +8,7 @@ So is the content of any slot whose structure alone would split a class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Structures:
     root: Structure
 
 
-def structures(root: Instance, root_name: str, reserved: Sequence[str]) -> Structures:
+def structures(root: Instance, root_name: str, reserved: Collection[str]) -> Structures:
     """Groups the instances of a network into classes and names them."""
     instances = instances_below(root)
     hoisted = _hoisted(instances[:-1])
@@ -63,6 +63,13 @@ def structures(root: Instance, root_name: str, reserved: Sequence[str]) -> Struc
     }
     of = {number: found[key] for number, key in keys.items()}
     return Structures(tuple(found.values()), of, of[id(root)])
+
+
+def capitalised(root: Instance) -> Iterator[str]:
+    """The names of values and nodes that look like classes: no class may be hidden by one."""
+    for instance in instances_below(root):
+        nodes = (node.key for node in instance.block.nodes)
+        yield from (name for name in (*instance.values, *nodes) if name[:1].isupper())
 
 
 def _hoisted_in(instance: Instance, hoisted: set[tuple[int, str]]) -> frozenset[str]:

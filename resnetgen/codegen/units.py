@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from resnetgen.codegen.layout import Brackets, Doc, Prefixed, call, keyword
+from resnetgen.graph.paths import in_order
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +72,7 @@ class Container:
 
 
 def containers(units: Sequence[Unit]) -> Container:
-    """The tree of modules, members in order of first appearance."""
+    """The tree of modules, members as torch registers them."""
     root = Container()
     for unit in units:
         here = root
@@ -79,7 +80,14 @@ def containers(units: Sequence[Unit]) -> Container:
             here = here.children.setdefault(component, Container())
         if unit.path:
             here.units.append(unit)
-    return root
+    return _ordered(root)
+
+
+def _ordered(container: Container) -> Container:
+    """Members by number where all have one."""
+    names = in_order(container.children)
+    children = {name: _ordered(container.children[name]) for name in names}
+    return Container(children, container.units)
 
 
 def is_chain(members: Sequence[Unit], readers: Mapping[str, Sequence[Unit | None]]) -> bool:
@@ -92,7 +100,7 @@ def is_chain(members: Sequence[Unit], readers: Mapping[str, Sequence[Unit | None
 
 
 def sequential(container: Container, *, nested: bool = False) -> Doc | None:
-    """`nn.Sequential(...)` of a chain; None where numbers are out of order, or a name is not one.
+    """`nn.Sequential(...)` of a chain; None where a name is no number.
 
     A container inside another may have names; one that a class holds is rather an indexed dict.
     """
@@ -107,8 +115,7 @@ def sequential(container: Container, *, nested: bool = False) -> Doc | None:
     if not container.is_numbered:
         pairs = [keyword(name, doc) for name, doc in docs.items()]
         return call("nn.Sequential", [call("OrderedDict", pairs)]) if nested else None
-    numbers = [int(name) for name in docs]
-    return call("nn.Sequential", numbered(docs)) if numbers == sorted(numbers) else None
+    return call("nn.Sequential", numbered(docs))
 
 
 def numbered(docs: Mapping[str, Doc]) -> list[Doc]:

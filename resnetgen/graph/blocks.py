@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from resnetgen.graph.ir import (
     IDENTITY,
@@ -27,13 +28,23 @@ from resnetgen.graph.ir import (
 from resnetgen.graph.ops import AMBIENT, OPS
 from resnetgen.graph.order import find_cycle, stable_order
 from resnetgen.language import library
-from resnetgen.language.diagnostics import Diagnostic, Note, Span, did_you_mean
+from resnetgen.language.diagnostics import (
+    MOST_FAULTS,
+    Diagnostic,
+    Note,
+    Span,
+    SpecError,
+    did_you_mean,
+)
 from resnetgen.language.expressions import Apply, Const, Expr, ExpressionError, parse
 from resnetgen.language.library import Document
-from resnetgen.language.names import wrong_identifier, wrong_key
+from resnetgen.language.names import wrong_class, wrong_identifier, wrong_key
 from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree
 from resnetgen.language.spec import RESERVED, BlockForm, check_form
 from resnetgen.language.trees import entries, items, key_of, key_spans, keys, text_of
+
+KINDS = ("int", "float", "bool")  # of the parameters that a caller must give
+DEEPEST = 64  # calls inside of what is called, from the network down
 
 
 class Blocks:
@@ -44,17 +55,27 @@ class Blocks:
         self.folders = document.folders
         self.found: dict[tuple[str, str, int, int], Diagnostic] = {}
         self.blocks: dict[str, Block | None] = {}
-        self.trees: dict[str, Tree] = {"network": library.without(document.tree, "family")}
+        self.trees: dict[str, Tree] = {"network": library.without(document.tree, "family", "allow")}
         self.inlines: dict[int, Block | None] = {}
         self.open: list[str] = []  # names of the blocks being elaborated, to find recursion
+        self.depth = 0  # of calls inside of what is called
         self.define = entries(document.tree, "define")
 
     def fault(
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
     ) -> None:
-        """Records a fault; the same place and code is the same cause."""
+        """Records a fault; the same place and code is the same cause.
+
+        Raises SpecError where there are more than are told.
+        """
         place = (code, span.file, span.line, span.column)
         self.found.setdefault(place, Diagnostic(code, message, span, notes, help))
+        if len(self.found) > MOST_FAULTS:
+            raise SpecError(self.faults)
+
+    def limit(self, message: str, span: Span) -> NoReturn:
+        """A limit is exceeded: raises SpecError, for reading on would take long or never end."""
+        raise SpecError([*self.faults, Diagnostic("limit", message, span)])
 
     def add(self, faults: Iterable[Diagnostic]) -> None:
         """Records faults that another pass found."""
@@ -78,12 +99,16 @@ class Blocks:
             return None
         self.blocks[name] = None
         self.open.append(name)
-        self.blocks[name] = self.block_of(name, tree)
+        named = key_of(self.tree, "define", name) if name in self.define else None
+        self.blocks[name] = self.block_of(name, tree, named)
         self.open.pop()
         return self.blocks[name]
 
-    def block_of(self, name: str, written: MapTree) -> Block | None:
-        """The block of a tree, with what it extends; None after a fault of its form."""
+    def block_of(self, name: str, written: MapTree, named: Span | None = None) -> Block | None:
+        """The block of a tree, with what it extends; None after a fault of its form.
+
+        `named` is where it has its name: a key of `define`, or the node that it is written in.
+        """
         self.trees[f"{len(self.trees)} {name}"] = written
         tree = self.extended(written, [written])
         if tree is None:
@@ -94,6 +119,10 @@ class Blocks:
             return None
         nodes_tree = tree.entries["nodes"]
         assert isinstance(nodes_tree, MapTree)
+        if not nodes_tree.entries:
+            hint = "`identity` passes its input on, and `none` leaves out what reads it"
+            self.fault("no-value", f"`{name}` has no nodes", nodes_tree.span, hint)
+            return None
         inputs = tuple(each.text for each in items(tree.entries.get("inputs"))) or ("x",)
         params = self.params(tree)
         let = self.terms(entries(tree, "let"), key_spans(tree, "let"))
@@ -101,18 +130,9 @@ class Blocks:
             slot: self.binding(each, (), None, slot, key_of(tree, "slots", slot))
             for slot, each in entries(tree, "slots").items()
         }
-        for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
-            self.check_name(each, span)
-            if each in RESERVED or each.endswith("in_channels"):
-                self.fault("wrong-name", f"`{each}` has a meaning of its own in the language", span)
+        self.check_own_names(tree, "block")
         for each_input in items(tree.entries.get("inputs")):
             self.check_name(each_input.text, each_input.span)
-        for each, span in keys(tree, "slots"):
-            self.check_shadow(each, span)
-        parts = [entries(tree, part) for part in ("params", "slots", "let")]
-        for each, span in [*keys(tree, "slots"), *keys(tree, "let")]:
-            if sum(each in part for part in parts) > 1:
-                self.fault("duplicate-key", f"the block has two names `{each}`", span)
         nodes: list[BlockNode] = []
         for key, node in nodes_tree.entries.items():
             nodes.append(
@@ -120,7 +140,7 @@ class Blocks:
             )
         output = text_of(tree, "output")
         return self.block(
-            name, nodes, inputs=inputs, params=params, slots=slots, let=let, tree=tree,
+            name, nodes, inputs=inputs, params=params, slots=slots, let=let, tree=tree, named=named,
             output=output if output is not None else "", when=self.optional_term(tree, "when"),
         )  # fmt: skip
 
@@ -129,6 +149,8 @@ class Blocks:
         base_name = tree.entries.get("extends")
         if not isinstance(base_name, Scalar):
             return tree
+        if len(chain) >= library.DEEPEST:
+            self.limit(f"a chain of more than {library.DEEPEST} blocks", base_name.span)
         base = self.base(base_name, chain)
         inherited = self.extended(base, [*chain, base]) if base else None
         if base is None or inherited is None:
@@ -146,11 +168,15 @@ class Blocks:
         if fresh:
             return fresh[0]
         if found:
-            message = f"the block `{name.text}` extends itself"
-            self.fault("extends-cycle", message, chain[0].entries["extends"].span)
+            start = next(at for at, tree in enumerate(chain) if tree in found)
+            spans = [tree.entries["extends"].span for tree in chain[start:]]
+            first = min(spans, key=lambda span: (span.file, span.line))  # one circle, one fault
+            self.fault("extends-cycle", f"the block `{name.text}` extends itself", first)
         else:
             hint = did_you_mean(name.text, [*self.define, *library.block_names(self.folders)])
-            self.fault("unknown-name", f"there is no block `{name.text}`", name.span, hint)
+            notes = library.leaving(name.text, self.folders)
+            message = f"there is no block `{name.text}`"
+            self.fault("unknown-name", message, name.span, hint, *notes)
         return None
 
     def candidates(self, name: str) -> Iterator[Tree]:
@@ -163,15 +189,20 @@ class Blocks:
     def params(self, tree: MapTree) -> dict[str, Param]:
         params = {}
         for name, each in entries(tree, "params").items():
-            required = (
-                isinstance(each, Scalar)
-                and each.text in ("int", "float", "bool")
-                and not each.quoted
-            )
             span = key_of(tree, "params", name)
-            kind = each.text if required and isinstance(each, Scalar) else None
-            params[name] = Param(name, kind, None if required else self.term(each, span))
+            word = each.value if isinstance(each, Scalar) and not each.quoted else None
+            if isinstance(word, str) and word in KINDS:
+                params[name] = Param(name, word, None)
+                continue
+            if isinstance(word, str) and word.isidentifier() and word not in params:
+                self.check_kind(word, each.span)
+            params[name] = Param(name, None, self.term(each, span))
         return params
+
+    def check_kind(self, word: str, span: Span) -> None:
+        """A default that is one unknown word, and nearly `int`: the other reasons are misleading."""
+        if not word.endswith("_channels") and (hint := did_you_mean(word, KINDS)):
+            self.fault("expression", f"there is no `{word}` here", span, hint)
 
     def block(
         self,
@@ -185,6 +216,7 @@ class Blocks:
         output: str | None,
         slots: Mapping[str, Binding] | None = None,
         when: Term | None = None,
+        named: Span | None = None,
     ) -> Block:
         """The block of its parts, once its names are known to be sound."""
         known = {*inputs, *(key for node in nodes for key in keys_of(node))}
@@ -214,14 +246,14 @@ class Blocks:
             nodes=tuple(nodes),
             output=output,
             schedule=self.schedule(nodes),
-            span=tree.keys.get("block") or tree.keys.get("network") or tree.span,
+            span=named or tree.keys.get("block") or tree.keys.get("network") or tree.span,
         )
 
     def class_name(self, tree: MapTree) -> str | None:
         name = tree.entries.get("class")
         if not isinstance(name, Scalar):
             return None
-        self.check(wrong_identifier(name.text), name.text, tree, "class")
+        self.check(wrong_class(name.text), name.text, tree, "class")
         return name.text
 
     def schedule(self, nodes: list[BlockNode]) -> tuple[int, ...]:
@@ -297,6 +329,10 @@ class Blocks:
         path = tree.entries.get("as")
         repeat = self.optional_term(tree, "blocks")
         read_spans = {each.text: each.span for each in [*items(inputs_tree), *items(otherwise)]}
+        if "after" in tree.entries:
+            message = f"`after` has no effect on `{key}`: nothing is extended here"
+            hint = "write the node where it belongs; `after` is for nodes added under `extends`"
+            self.fault("no-effect", message, tree.keys["after"], hint)
         node = BlockNode(
             key=key,
             target=binding.target,
@@ -323,9 +359,8 @@ class Blocks:
         text = tree.text
         plain = _without_expressions(text)
         if text != ".":
-            reason = wrong_key(
-                ".".join(part for part in plain.split(".") if part not in ("*", "0*")) or "a"
-            )
+            parts = ("a" if part in ("*", "0*") else part for part in plain.split("."))
+            reason = wrong_key(".".join(parts))
             if reason:
                 self.fault("wrong-name", f"the path `{text}` {reason}", tree.span)
         return text
@@ -341,9 +376,28 @@ class Blocks:
         node: bool = False,
     ) -> Binding:
         """A slot's value, or the call of a node: a target with arguments."""
+        if self.depth >= DEEPEST:
+            self.limit(f"what blocks call nests at most {DEEPEST} deep", key_span)
+        self.depth += 1
+        found = self.bound(tree, slots, default, key, key_span, node)
+        self.depth -= 1
+        return found
+
+    def bound(
+        self,
+        tree: Tree,
+        slots: tuple[str, ...],
+        default: str | None,
+        key: str,
+        key_span: Span,
+        node: bool,
+    ) -> Binding:
         if isinstance(tree, Scalar):
             return Binding(self.target(tree.text, slots, tree.span), {}, {}, tree.span)
-        assert isinstance(tree, MapTree)
+        if isinstance(tree, ListTree):
+            message = f"`{key}` must be a name or a map, not a list"
+            self.fault("wrong-value", message, tree.span)
+            return Binding(NONE, {}, {}, tree.span)
         op = tree.entries.get("op")
         if "nodes" in tree.entries:
             target: Target = self.inline(key, tree, key_span, node) or NONE
@@ -360,12 +414,13 @@ class Blocks:
             )
             target, span = NONE, key_span
         reserved = RESERVED if node else ("op",)
+        implied = None if isinstance(op, Scalar) else key
         given = {
             k: (v, tree.keys[k])
             for k, v in tree.entries.items()
             if k not in reserved and not (k in _INLINE_KEYS and "nodes" in tree.entries)
         }
-        return self.call(target, given, slots, span)
+        return self.call(target, given, slots, span, implied)
 
     def inline(self, key: str, tree: MapTree, span: Span, node: bool) -> Block | None:
         """A block written in place: one block for one place, however often it is called.
@@ -381,7 +436,7 @@ class Blocks:
             if node and len(reads) > 1:
                 inner = (replace(each, text=each.text.replace(".", "_")) for each in reads)
                 written["inputs"] = ListTree(tuple(inner), span)
-            self.inlines[place] = self.block_of(key, MapTree(written, tree.keys, span))
+            self.inlines[place] = self.block_of(key, MapTree(written, tree.keys, span), span)
         return self.inlines[place]
 
     def call(
@@ -390,8 +445,12 @@ class Blocks:
         given: Mapping[str, tuple[Tree, Span]],
         slots: tuple[str, ...],
         span: Span,
+        implied: str | None,
     ) -> Binding:
-        """The arguments of a call, apart from those that are slots of what is called."""
+        """The arguments of a call, apart from those that are slots of what is called.
+
+        `implied` is the key whose default is called: the person has not named what is called.
+        """
         arguments: dict[str, Term] = {}
         bindings: dict[str, Binding] = {}
         for name, (tree, key_span) in given.items():
@@ -400,19 +459,17 @@ class Blocks:
                     tree, slots, _default_op(target.slots[name]), name, key_span
                 )
                 continue
-            self.check_argument(target, name, key_span)
+            self.check_argument(target, name, key_span, implied)
             arguments[name] = self.term(tree, key_span)
         return Binding(target, arguments, bindings, span)
 
-    def check_argument(self, target: Target, name: str, span: Span) -> None:
+    def check_argument(self, target: Target, name: str, span: Span, implied: str | None) -> None:
         """A direct call matches exactly; a slot takes what it knows."""
         if isinstance(target, Op):
             known, what = list(OPS[target.name].attributes), f"`{target.name}` has no attribute"
         elif isinstance(target, Block):
-            known, what = (
-                [*target.params, *target.slots],
-                f"the block `{target.name}` has no parameter",
-            )
+            known = [*target.params, *target.slots]
+            what = f"{f'`{implied}`' if implied else f'the block `{target.name}`'} has no parameter"
         elif (
             isinstance(target, Slot)
             and target.name in AMBIENT
@@ -440,19 +497,28 @@ class Blocks:
             return Op(name)
         if name in self.open:
             path = " -> ".join([*self.open[self.open.index(name) :], name])
-            self.fault("cycle", f"the block `{name}` contains itself: {path}", span)
+            self.fault("recursive-block", f"the block `{name}` contains itself: {path}", span)
             return NONE
         known_fault = (
             name in self.blocks or name in self.define or library.find_block(name, self.folders)
         )
         block = self.find(name)
         if block is None and not known_fault:
-            known = [*slots, *AMBIENT, *OPS, *self.define, *library.block_names(self.folders)]
+            known = [
+                *slots,
+                *AMBIENT,
+                *OPS,
+                *PASSING,
+                *self.define,
+                *library.block_names(self.folders),
+            ]
             hint = (
                 did_you_mean(name, known)
                 or "`resnetgen list blocks` and `resnetgen list ops` show what there is"
             )
-            self.fault("unknown-name", f"there is no op, block or slot `{name}`", span, hint)
+            notes = library.leaving(name, self.folders)
+            message = f"there is no op, block or slot `{name}`"
+            self.fault("unknown-name", message, span, hint, *notes)
         return block or NONE
 
     # --- terms and names
@@ -488,9 +554,22 @@ class Blocks:
         if reason:
             self.fault("wrong-name", f"`{name}` {reason}", span)
 
+    def check_own_names(self, tree: MapTree, what: str) -> None:
+        """The parameters, slots and `let` of a block: each a name, without another meaning, once."""
+        parts = [entries(tree, part) for part in ("params", "slots", "let")]
+        for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
+            self.check_name(each, span)
+            if each in RESERVED or each.endswith("in_channels"):
+                self.fault("wrong-name", f"`{each}` has a meaning of its own in the language", span)
+        for each, span in keys(tree, "slots"):
+            self.check_shadow(each, span)
+        for each, span in [*keys(tree, "slots"), *keys(tree, "let")]:
+            if sum(each in part for part in parts) > 1:
+                self.fault("duplicate-key", f"the {what} has two names `{each}`", span)
+
     def check_shadow(self, name: str, span: Span) -> None:
         """Names of what can be called are looked up in one order, and none may hide another."""
-        if name in OPS or name in AMBIENT or name in ("identity", "none"):
+        if name in OPS or name in AMBIENT or name in PASSING:
             self.fault("shadowed-name", f"`{name}` is the name of an op or an ambient slot", span)
 
     def check(self, reason: str | None, name: str, tree: MapTree, key: str) -> None:
@@ -498,6 +577,7 @@ class Blocks:
             self.fault("wrong-name", f"`{name}` {reason}", tree.entries[key].span)
 
 
+PASSING = ("identity", "none")  # what can be called and does nothing
 _INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "class", "extends")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from resnetgen.graph.alone import check_names
 from resnetgen.graph.blocks import Blocks, names_in
 from resnetgen.graph.ir import (
     IDENTITY,
@@ -27,6 +28,7 @@ from resnetgen.graph.ir import (
 from resnetgen.graph.ops import AMBIENT, OPS
 from resnetgen.graph.rules import TensorType
 from resnetgen.language import library
+from resnetgen.language.allow import wrong_codes
 from resnetgen.language.diagnostics import Diagnostic, SpecError, did_you_mean
 from resnetgen.language.expressions import Name, substitute
 from resnetgen.language.library import Document
@@ -45,12 +47,13 @@ _EMPTY: Mapping[str, Tree] = {}
 
 def elaborate(document: Document) -> Network:
     """The symbolic network of a document. Raises SpecError with every fault that was found."""
-    if "block" in document.tree.entries and "network" not in document.tree.entries:
+    if library.is_block(document.tree):
         raise SpecError([_is_a_block(document.tree)])
     faults = check_form(document.tree, NetworkForm)
     if faults:
         raise SpecError(faults)
     names = Blocks(document)
+    names.add(wrong_codes(document.tree))
     network = _network(names)
     if network is None or names.faults:
         raise SpecError(names.faults)
@@ -60,7 +63,9 @@ def elaborate(document: Document) -> Network:
 def _is_a_block(tree: MapTree) -> Diagnostic:
     name = text_of(tree, "block")
     hint = f"name it in a network, `block: {name}`; a network starts with `network: NAME`"
-    return Diagnostic("missing-key", "this is a block, not a network", tree.keys["block"], (), hint)
+    return Diagnostic(
+        "not-a-network", "this is a block, not a network", tree.keys["block"], (), hint
+    )
 
 
 def _network(names: Blocks) -> Network | None:
@@ -70,11 +75,16 @@ def _network(names: Blocks) -> Network | None:
     for each, span in keys(tree, "define"):
         names.check_name(each, span)
         names.check_shadow(each, span)
+    names.check_own_names(tree, "network")
     root = _root(names, name)
     outputs = _outputs(names, root)
     train_outputs = _output_list(names, root, "train_outputs")
     ambient = {slot: bound for slot in AMBIENT if (bound := _ambient(names, slot))}
     init = _init(names, root)
+    digest = library.digest(names.trees)
+    for each in entries(tree, "define"):
+        if each not in names.blocks and (block := names.find(each)):
+            check_names(names, block)  # of one that nothing calls, no walk will see the expressions
     if names.faults:
         return None
     limit = tree.entries.get("output_stride")
@@ -93,7 +103,7 @@ def _network(names: Blocks) -> Network | None:
         init=init,
         output_stride=_integer(limit) if limit else None,
         output_stride_span=limit.span if limit else None,
-        digest=library.digest(names.trees),
+        digest=digest,
         span=tree.keys["network"],
     )
 
@@ -137,7 +147,6 @@ def _root(names: Blocks, name: str) -> Block:
     let = names.terms(entries(tree, "let"), key_spans(tree, "let"))
     params = names.params(tree)
     for param, span in keys(tree, "params"):
-        names.check_name(param, span)
         if params[param].default is None:
             names.fault("wrong-value", f"the network's parameter `{param}` needs a value", span)
     head, classes = _with_classes(_slot_value(names, "head", DEFAULT_HEAD), let)
@@ -172,8 +181,6 @@ def _spliced(
     if binding is None or binding.target in (IDENTITY, NONE):
         return []
     previous = before[-1].key if before else "x"
-    if isinstance(binding.target, Block) and not binding.target.nodes:
-        return []
     span = names.tree.keys[key]
     path = "." if isinstance(binding.target, Block) else key
     node = BlockNode(
@@ -227,6 +234,9 @@ def _output_list(names: Blocks, root: Block, key: str) -> tuple[Output, ...]:
     tree = names.tree.entries.get(key)
     if isinstance(tree, MapTree):
         pairs = [(name, each) for name, each in tree.entries.items() if isinstance(each, Scalar)]
+        for name, _ in pairs:  # it is printed between quotes
+            if reason := wrong_file_name(name):
+                names.fault("wrong-name", f"`{name}` {reason}", tree.keys[name])
     else:
         pairs = [(each.text, each) for each in items(tree)]
     known = names_in(root)
@@ -270,11 +280,11 @@ def _init_rule(names: Blocks, tree: Tree) -> tuple[str, float | None] | None:
             and isinstance(number.value, int | float)
         ):
             return (name, float(number.value))
+    if isinstance(tree, MapTree):
+        hint = did_you_mean(next(iter(tree.entries), ""), INIT_RULES_OF_A_NUMBER)
+    else:
+        hint = did_you_mean(tree.text, INIT_RULES) if isinstance(tree, Scalar) else None
     known = ", ".join([*INIT_RULES, *(f"{{{rule}: NUMBER}}" for rule in INIT_RULES_OF_A_NUMBER)])
-    names.fault(
-        "wrong-value",
-        "this is no rule of initialisation",
-        tree.span,
-        f"there are a number, {known}",
-    )
+    message = "this is no rule of initialisation"
+    names.fault("wrong-value", message, tree.span, hint or f"there are a number, {known}")
     return None

@@ -6,6 +6,8 @@ pass, trains silently with wrong gradients (a pre-activation block is the classi
 
 from __future__ import annotations
 
+from collections import Counter
+
 from resnetgen.graph.ir import Instance, OpCall, Placed
 from resnetgen.graph.ops import OPS
 
@@ -19,7 +21,12 @@ def overwritable(instance: Instance) -> frozenset[str]:
     """
     by_key = {placed.key: placed for placed in instance.placed}
     able = [placed for placed in instance.placed if _can_overwrite(placed)]
-    safe = {placed.key for placed in able if _is_safe(placed, instance, by_key)}
+    readers = Counter(name for placed in instance.placed for name in placed.inputs)
+    safe = {
+        placed.key
+        for placed in able
+        if readers[placed.inputs[0]] == 1 and _is_safe(placed.inputs[0], instance, by_key)
+    }
     unsafe_paths = {path for placed in able if placed.key not in safe for path in placed.paths}
     return frozenset(key for key in safe if not unsafe_paths & set(by_key[key].paths))
 
@@ -28,10 +35,8 @@ def _can_overwrite(placed: Placed) -> bool:
     return isinstance(placed.what, OpCall) and OPS[placed.what.op].inplace
 
 
-def _is_safe(placed: Placed, instance: Instance, by_key: dict[str, Placed]) -> bool:
-    source = placed.inputs[0]
-    readers = sum(name == source for each in instance.placed for name in each.inputs)
-    if readers != 1 or source in instance.outputs or source not in by_key:
+def _is_safe(source: str, instance: Instance, by_key: dict[str, Placed]) -> bool:
+    if source in instance.outputs or source not in by_key:
         return False
     return _makes_fresh(by_key[source])
 

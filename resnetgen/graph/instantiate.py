@@ -20,14 +20,14 @@ from resnetgen.graph.ir import (
     Bound,
     Instance,
     Network,
-    OpCall,
     Passes,
     Placed,
 )
 from resnetgen.graph.opcalls import Arguments
-from resnetgen.graph.ops import OPS, shown
+from resnetgen.graph.ops import shown
+from resnetgen.graph.origins import Names, named, within
 from resnetgen.graph.paths import conflicts
-from resnetgen.graph.place import Placing
+from resnetgen.graph.place import Idleness, NotIdle, Placing
 from resnetgen.graph.rules import Flow
 from resnetgen.graph.values import Broken, Values
 from resnetgen.language.diagnostics import Note, Span, SpecError
@@ -35,20 +35,22 @@ from resnetgen.language.expressions import (
     Value,
 )
 
-MOST_INSTANCES = 20_000
+MOST_INSTANCES = 4_000
 DEEPEST = 32  # blocks in blocks
 
 
 def instantiate(network: Network) -> Instance:
     """The instance of the network's own block. Raises SpecError with every fault found."""
-    walk = Walk(network, frozenset())
-    root = walk.root()
-    idle = _idle_everywhere(instances_below(root))
-    if idle:
-        walk = Walk(network, idle)
-        root = walk.root()
-    walk.check(instances_below(root))
-    return root
+    idleness = Idleness(frozenset())
+    while True:
+        walk = Walk(network, idleness)
+        try:
+            root = walk.root()
+        except NotIdle as found:
+            idleness = Idleness(idleness.kept | {found.place})
+        else:
+            walk.check(instances_below(root))
+            return root
 
 
 def instances_below(root: Instance) -> list[Instance]:
@@ -68,36 +70,12 @@ def instances_below(root: Instance) -> list[Instance]:
     return list(found.values())
 
 
-def _idle_everywhere(instances: Sequence[Instance]) -> frozenset[tuple[Block, str]]:
-    """The nodes that do nothing in any instance of their block: rate-0 drop paths, unused slots.
-
-    Never inside a numbered container, where the numbers of the others would lose their meaning.
-    """
-    idle: set[tuple[Block, str]] = set()
-    busy: set[tuple[Block, str]] = set()
-    for instance in instances:
-        for placed in instance.placed:
-            if placed.scope is None:
-                kind = idle if _does_nothing(placed) else busy
-                kind.add((instance.block, placed.node.key))
-    return frozenset(idle - busy)
-
-
-def _does_nothing(placed: Placed) -> bool:
-    if isinstance(placed.what, Passes):
-        return True
-    numbered = placed.paths[0].rpartition(".")[2].isdigit()
-    if isinstance(placed.what, OpCall) and not numbered:
-        return OPS[placed.what.op].neutral(placed.what.attributes)
-    return False
-
-
 class Walk:
     """The memo of one walk, and the faults so far: one a cause."""
 
-    def __init__(self, network: Network, idle: frozenset[tuple[Block, str]]) -> None:
+    def __init__(self, network: Network, idleness: Idleness) -> None:
         self.network = network
-        self.idle = idle
+        self.idleness = idleness
         self.facts = Values(network)
         self.memo: dict[Any, Instance | Passes | None] = {}
         self.depth = 0
@@ -154,18 +132,18 @@ class Walk:
         caller: BlockNode | None,
     ) -> Instance | Passes | None:
         try:
-            values = self.environment(block, arguments, flows, span, caller)
+            origins = named(block, {name: term for name, (_, term) in arguments.items() if term})
+            values = self.environment(block, arguments, origins, flows, span, caller)
             if block.when and not self.facts.value(block.when, values):
                 return IDENTITY
             own = {name: slots.get(name) for name in block.slots}
             bound = {
-                name: given or self.facts.bind(block.slots[name], values, {}, {})
+                name: given or self.facts.bind(block.slots[name], values, {}, origins)
                 for name, given in own.items()
             }
-            origins = {name: term for name, (_, term) in arguments.items() if term}
             inputs = dict(zip(block.inputs, flows, strict=True))
             return Placing(
-                self.facts, self.block, self.idle, block, values, bound, inputs, origins
+                self.facts, self.block, self.idleness, block, values, bound, inputs, origins
             ).instance(frozenset(arguments))
         except Broken:
             return None
@@ -174,6 +152,7 @@ class Walk:
         self,
         block: Block,
         arguments: Arguments,
+        origins: Names,
         flows: tuple[Flow | None, ...],
         span: Span,
         caller: BlockNode | None,
@@ -192,11 +171,11 @@ class Walk:
                     raise self.facts.fault("wrong-value", message, term.span if term else span)
                 values[name] = value
             elif param.default is not None:
-                values[name] = self.facts.value(param.default, values)
+                values[name] = self.facts.value(within(param.default, origins), values)
             else:
                 raise self.missing(block, name, span, caller)
         for name, term in block.let.items():
-            values[name] = self.facts.value(term, values)
+            values[name] = self.facts.value(within(term, origins), values)
         return values
 
     def missing(self, block: Block, name: str, span: Span, caller: BlockNode | None) -> Broken:

@@ -26,11 +26,12 @@ STAGE_NAMES = ("index", "position", "total", "first", "last")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """An expression, where it was written."""
+    """An expression, where it was written; of an argument of a call, what its names stand for."""
 
     expr: Expr
     span: Span
     key_span: Span
+    names: Mapping[str, Term] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ class Instance:
     flow: Flow  # of the first output
     stride: float  # how far the first output is reduced against the first input
     size: int  # ops, expanded
+    origins: Mapping[str, Term] = field(default_factory=dict)  # where its values were written
 
 
 @dataclass(frozen=True, slots=True, eq=False)

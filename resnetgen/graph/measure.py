@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from resnetgen.graph.ir import Instance, Network, OpCall, Passes, Placed
+from resnetgen.graph.ir import BlockNode, Instance, Network, OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.rules import ShapeError, TensorType
-from resnetgen.graph.stories import Frame, shape_fault, turned
+from resnetgen.graph.stories import shape_fault, turned
+from resnetgen.graph.ways import Frame
 from resnetgen.language.diagnostics import Diagnostic, SpecError
 
 INPUT = "input"
+
+MOST_PARAMS = 10**15  # of one network
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,17 @@ def measure(network: Network, root: Instance) -> Measured:
     measured = walk.instance(root, types, ())
     if walk.faults or measured is None:
         raise SpecError(walk.faults.values())
+    if measured.cost.params > MOST_PARAMS:
+        raise SpecError([_too_large(measured)])
     return measured
+
+
+def _too_large(measured: Measured) -> Diagnostic:
+    """More parameters than any machine holds: the node that has most of them is told."""
+    largest = max(measured.steps, key=lambda step: step.cost.params)
+    found = f"{measured.cost.params:.1e} parameters, most of them in `{largest.placed.key}`"
+    message = f"{found}; a network has at most {MOST_PARAMS:.0e}"
+    return Diagnostic("limit", message, largest.placed.node.span)
 
 
 class Measuring:
@@ -101,6 +114,7 @@ class Measuring:
         self.network = network
         self.memo: dict[tuple[int, tuple[TensorType | None, ...]], Measured | None] = {}
         self.faults: dict[tuple[str, int, int], Diagnostic] = {}
+        self.refused: set[BlockNode] = set()
 
     def instance(
         self, instance: Instance, inputs: Mapping[str, TensorType | None], frames: tuple[Frame, ...]
@@ -156,7 +170,7 @@ class Measuring:
                     return None
                 meant = turned(placed.what, known) or known[0]  # what follows is checked too
                 return Step(placed, tuple(sources), meant, Cost())
-        return self.stage(instance, placed, sources, frames)
+        return self.stage(instance, placed, sources, types, frames)
 
     def refuse(
         self,
@@ -166,16 +180,24 @@ class Measuring:
         frames: tuple[Frame, ...],
         error: ShapeError,
     ) -> None:
-        """Records what an op cannot take: one fault a node of a block, however often it is called."""
+        """Records what an op cannot take: one fault a node of a block, and one a place at fault.
+
+        After a fault the sizes that follow are a guess: none is told to be too small.
+        """
+        node = placed.node
+        if node in self.refused or (self.faults and error.too_small):
+            return
+        self.refused.add(node)
         fault = shape_fault(self.network, instance, placed, types, frames, error)
-        node = placed.node.span
-        self.faults.setdefault((node.file, node.line, node.column), fault)
+        assert fault.span
+        self.faults.setdefault((fault.span.file, fault.span.line, fault.span.column), fault)
 
     def stage(
         self,
         instance: Instance,
         placed: Placed,
         sources: list[TensorType | None],
+        types: Mapping[str, TensorType | None],
         frames: tuple[Frame, ...],
     ) -> Step | None:
         assert isinstance(placed.what, tuple)
@@ -186,9 +208,8 @@ class Measuring:
             while done < run.count:
                 inputs = dict(zip(run.instance.block.inputs, (here, *sources[1:]), strict=True))
                 path = placed.paths[min(at, len(placed.paths) - 1)]
-                measured = self.instance(
-                    run.instance, inputs, (*frames, Frame(instance, placed, path))
-                )
+                frame = Frame(instance, placed, path, types, at)
+                measured = self.instance(run.instance, inputs, (*frames, frame))
                 if measured is None:
                     return None
                 settled = measured.outputs[0] == here

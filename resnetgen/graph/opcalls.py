@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from resnetgen.graph.blocks import offers
 from resnetgen.graph.ir import Block, BlockNode, Bound, Op, OpCall, Slot, Target, Term
 from resnetgen.graph.ops import AMBIENT, OPS, complete, wrong_value
+from resnetgen.graph.origins import culprit, mistyped
 from resnetgen.graph.values import Broken, Values
-from resnetgen.language.diagnostics import Note, did_you_mean
+from resnetgen.language.diagnostics import Note, listed
 from resnetgen.language.expressions import Value
 
 Arguments = Mapping[str, tuple[Value, Term | None]]
@@ -21,7 +22,8 @@ def op_call(facts: Values, node: BlockNode, name: str, arguments: Arguments) -> 
         attribute = definition.attributes.get(key)
         wrong = wrong_value(attribute, value, facts.network.axes) if attribute else None
         if wrong:
-            raise _wrong_attribute(facts, node, f"`{key}` of `{name}`", wrong, term)
+            place = term and (culprit if type(value) is int else mistyped)(term, facts.network)
+            raise _wrong_attribute(facts, node, f"`{key}` of `{name}`", wrong, term, place)
     for key, attribute in definition.attributes.items():
         if attribute.required and key not in arguments:
             message = f"`{name}` needs `{key}`: {attribute.doc}"
@@ -33,9 +35,12 @@ def op_call(facts: Values, node: BlockNode, name: str, arguments: Arguments) -> 
 
 
 def _wrong_attribute(
-    facts: Values, node: BlockNode, what: str, wrong: str, term: Term | None
+    facts: Values, node: BlockNode, what: str, wrong: str, term: Term | None, place: Term | None
 ) -> Broken:
     """A value that does not suit an attribute, told where it was written."""
+    if term is not None and place is not None and place is not term:
+        notes = [Note("computed from this", place.span), Note(f"it is {what}", term.span)]
+        return facts.fault("wrong-value", f"{what} {wrong}", place.span, None, *notes)
     if term is None or term.span.source is node.span.source:
         span = term.span if term else node.span
         return facts.fault("wrong-value", f"{what} {wrong}", span)
@@ -71,7 +76,7 @@ def check_offer(facts: Values, slot: Slot, bound: Bound, name: str, term: Term) 
         return
     known = list(dict.fromkeys([*offers(slot.name), *parameters(bound.target)]))
     message = f"neither `{slot.name}` nor what it is bound to has `{name}`"
-    hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+    hint = facts.near(name, known) or f"there are {listed(known)}"
     facts.fault("unknown-argument", message, term.key_span, hint)
 
 

@@ -10,7 +10,7 @@ is the order of the state_dict.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from resnetgen.graph.ir import Instance, OpCall, Placed
@@ -28,8 +28,14 @@ class Trie:
         """The leaves in registration order."""
         if self.leaf is not None:
             yield self.leaf
-        for child in self.children.values():
-            yield from child.leaves()
+        for name in in_order(self.children):
+            yield from self.children[name].leaves()
+
+
+def in_order(members: Iterable[str]) -> list[str]:
+    """The members of a container as torch registers them: by number, else as they were declared."""
+    names = list(members)
+    return sorted(names, key=int) if all(name.isdigit() for name in names) else names
 
 
 def numbered_paths(placed: Sequence[Placed]) -> tuple[tuple[str, ...], ...]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from resnetgen.graph import stages
 from resnetgen.graph.bias import with_bias
+from resnetgen.graph.causes import opened
 from resnetgen.graph.ir import (
     IDENTITY,
     Block,
@@ -30,8 +32,9 @@ from resnetgen.graph.ir import (
 from resnetgen.graph.opcalls import Arguments, check_arity, check_offer, op_call, parameters
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.order import stable_order
+from resnetgen.graph.origins import follow
 from resnetgen.graph.rules import Flow, ShapeError
-from resnetgen.graph.values import Broken, Values, follow
+from resnetgen.graph.values import Broken, Values
 from resnetgen.language.diagnostics import Note, Span, did_you_mean
 from resnetgen.language.expressions import ExpressionError, UnknownName, Value, evaluate, parse
 from resnetgen.language.names import wrong_key
@@ -44,6 +47,42 @@ InstanceOf = Callable[
 ]
 
 
+class NotIdle(Exception):
+    """A node was left out where it did nothing, and does something in a later instance of its block."""
+
+    def __init__(self, place: tuple[Block, str]) -> None:
+        super().__init__(place[1])
+        self.place = place
+
+
+class Idleness:
+    """Nodes that do nothing in any instance of their block: rate-0 drop paths, unused slots.
+
+    They are left out on trust, as long as none is `kept`: the walk starts anew where one turns out
+    to do something elsewhere, so that its module stands in every instance or in none.
+    """
+
+    def __init__(self, kept: frozenset[tuple[Block, str]]) -> None:
+        self.kept = kept
+        self.left_out: set[tuple[Block, str]] = set()
+        self.busy: set[tuple[Block, str]] = set()
+
+    def leaves_out(self, block: Block, node: BlockNode) -> bool:
+        """Whether a node that does nothing here is left out."""
+        place = (block, node.key)
+        if place in self.kept or place in self.busy:
+            return False
+        self.left_out.add(place)
+        return True
+
+    def works(self, block: Block, node: BlockNode) -> None:
+        """Records that a node does something. Raises NotIdle where it was left out."""
+        place = (block, node.key)
+        if place in self.left_out:
+            raise NotIdle(place)
+        self.busy.add(place)
+
+
 class Placing:
     """The walk over the nodes of one block, in an order in which they can be computed."""
 
@@ -51,7 +90,7 @@ class Placing:
         self,
         facts: Values,
         instance_of: InstanceOf,
-        idle: frozenset[tuple[Block, str]],
+        idleness: Idleness,
         block: Block,
         values: dict[str, Value],
         slots: Mapping[str, Bound],
@@ -60,7 +99,7 @@ class Placing:
     ) -> None:
         self.facts = facts
         self.instance_of = instance_of
-        self.idle = idle
+        self.idleness = idleness
         self.block = block
         self.values = values
         self.slots = slots
@@ -69,6 +108,11 @@ class Placing:
         self.flows: dict[str, Flow] = {name: flow for name, flow in inputs.items() if flow}
         self.where: dict[str, Reference] = {
             name: name if flow else None for name, flow in inputs.items()
+        }
+        self.gone: dict[str, Note] = {  # why a value is `none`
+            name: Note(f"`{name}` is `none` in a call of `{block.name}`")
+            for name, flow in inputs.items()
+            if not flow
         }
         self.strides: dict[str, float] = dict.fromkeys(inputs, 1)
         self.placed: list[list[Placed]] = [[] for _ in block.nodes]
@@ -85,7 +129,10 @@ class Placing:
         outputs = self.outputs()
         size = sum(_size(each) for each in placed)
         if size > stages.MOST_NODES:
-            self.too_many(placed)
+            largest = max(placed, key=_size)
+            stages.too_many(
+                self.facts, largest.node, f"{size} ops, most of them in `{largest.key}`"
+            )
         if len(self.facts.faults) > before or self.broken:
             return None
         return Instance(
@@ -99,28 +146,20 @@ class Placing:
             flow=self.flows[outputs[0]],
             stride=self.strides[outputs[0]],
             size=size,
+            origins=self.origins,
         )
-
-    def too_many(self, placed: Sequence[Placed]) -> None:
-        """The network is too long: the stage that is longest is told."""
-        largest = max(placed, key=_size)
-        term = largest.node.repeat
-        message = (
-            f"{_size(largest)} ops in `{largest.key}`; a network has at most {stages.MOST_NODES}"
-        )
-        self.facts.fault("limit", message, term.span if term else largest.node.span)
 
     def outputs(self) -> tuple[str, ...]:
         """The keys of the values that the block gives."""
-        network = self.facts.network
+        network, whose = self.facts.network, f"the block `{self.block.name}`"
+        named = [(self.block.output or "", self.block.span)]
         if self.block is network.root:
             given = (*network.outputs, *network.train_outputs)
-            named = [(output.key, output.span) for output in given]
-        else:
-            named = [(self.block.output or "", self.block.span)]
+            named, whose = [(output.key, output.span) for output in given], "the network"
         for key, span in named:
             if self.where.get(key) is None and key not in self.broken:
-                self.facts.fault("no-value", f"`{key}` is `none` here", span)
+                message = f"{whose} gives `{key}`, which is `none` here"
+                self.no_value(message, key, span, "given here")
         return tuple(found for key, _ in named if (found := self.where.get(key)))
 
     # --- one node
@@ -131,8 +170,8 @@ class Placing:
         try:
             if self.broken & {*node.inputs, passes}:
                 raise Broken
-            if (self.block, node.key) in self.idle or self.is_left_out(node):
-                self.where[node.key] = self.where.get(passes)
+            if self.is_left_out(node):
+                self.stand_in(node, passes)
             else:
                 self.resolve(index, node, passes)
         except Broken:
@@ -147,6 +186,7 @@ class Placing:
         bound = self.bound(node)
         if isinstance(bound.target, Nothing):
             self.where[node.key] = None
+            self.gone[node.key] = Note(f"`{node.key}` is `none`", bound.span or node.op_span)
         elif isinstance(bound.target, Passes):
             self.pass_on(index, node, passes)
         elif (inputs := self.operands(node, bound)) is not None:
@@ -163,12 +203,34 @@ class Placing:
 
     def pass_on(self, index: int, node: BlockNode, passes: str) -> None:
         """Leaves a node out; a call through a slot may do something in another instance."""
+        if passes == "none" and node.target == Slot("shortcut"):
+            raise self.dropped(node)
         source = self.where.get(passes)
-        if source is None or passes != node.inputs[0] or not isinstance(node.target, Slot):
-            self.where[node.key] = source
+        called = isinstance(node.target, Slot) and source is not None
+        if not called or passes != node.inputs[0] or self.idleness.leaves_out(self.block, node):
+            self.stand_in(node, passes)
             return
+        assert source is not None
         path = self.path(node, {})
         self.add(index, Placed(node, node.key, (path,), (source,), IDENTITY, self.flows[source]))
+
+    def dropped(self, node: BlockNode) -> Broken:
+        """`else: none` of a shortcut that is the identity: the residual addition would vanish."""
+        message = "`else: none` takes the shortcut away wherever its policy is the identity"
+        policy = self.facts.ambient["shortcut"].span
+        notes = [Note("the policy", policy)] if policy else []
+        hint = (
+            "leave `else` out: the identity passes its input; a plain network says `shortcut: none`"
+        )
+        return self.facts.fault("no-value", message, node.read_spans["none"], hint, *notes)
+
+    def stand_in(self, node: BlockNode, passes: str) -> None:
+        """The value that passes stands for a node that is left out."""
+        self.where[node.key] = self.where.get(passes)
+        if passes == "none":
+            self.gone[node.key] = Note(f"`none` stands for `{node.key}`", node.read_spans["none"])
+        elif passes in self.gone:
+            self.gone[node.key] = self.gone[passes]
 
     def operands(self, node: BlockNode, bound: Bound) -> tuple[Reference, ...] | None:
         """The values that a node reads. Joins drop `none`, and pass a single value on."""
@@ -180,26 +242,25 @@ class Placing:
         if isinstance(bound.target, Op) and OPS[bound.target.name].arity is None:
             if len(present) > 1:
                 return present
-            self.where[node.key] = present[0] if present else None
+            self.stand_in(node, next((n for n in node.inputs if self.where.get(n)), node.inputs[0]))
             return None
         if len(present) == len(inputs):
             return present
-        raise self.no_value(node, node.inputs[inputs.index(None)])
-
-    def no_value(self, node: BlockNode, gone: str) -> Broken:
-        """A node reads what `none` took away; told in the file that the person is writing."""
+        gone = node.inputs[inputs.index(None)]
         message = f"`{node.key}` reads `{gone}`, which is `none` here"
+        raise self.no_value(message, gone, node.read_spans.get(gone, node.span))
+
+    def no_value(self, message: str, gone: str, read: Span, how: str = "read here") -> Broken:
+        """`none` is read where a value is needed: told at its cause, which may have many readers.
+
+        Not so where only the reader stands in the file that the person is writing.
+        """
         hint = "only `add`, `mul` and `concat` do without a value; `identity` passes one on"
-        read = node.read_spans.get(gone, node.span)
-        target = next((each.target for each in self.block.nodes if each.key == gone), None)
-        bound = self.facts.ambient.get(target.name) if isinstance(target, Slot) else None
-        span = bound.span if bound else None
-        if span is None:
-            return self.facts.fault("no-value", message, read, hint)
-        if read.source is self.facts.network.span.source:
-            note = Note(f"`{gone}` calls what is bound here", span)
-            return self.facts.fault("no-value", message, read, hint, note)
-        return self.facts.fault("no-value", message, span, hint, Note("read here", read))
+        why, own = self.gone.get(gone), self.facts.network.span.source
+        if why is None or why.span is None or (read.source is own and why.span.source is not own):
+            return self.facts.fault("no-value", message, read, hint, *([why] if why else []))
+        notes = [Note(how, read)] if read != why.span else []
+        return self.facts.fault("no-value", message, why.span, hint, *notes)
 
     def place(
         self, index: int, node: BlockNode, bound: Bound, inputs: tuple[Reference, ...], passes: str
@@ -217,15 +278,21 @@ class Placing:
             self.where |= own
         elif node.path == ".":
             message = f"`as: .` splices the nodes of a block, and `{node.key}` calls an op"
-            raise self.facts.fault("wrong-value", message, node.path_span, "leave `as` out")
+            raise self.facts.fault("not-a-block", message, node.path_span, "leave `as` out")
         else:
             runs = (Run(what, 1),) if isinstance(what, Instance) else what
             names = tuple(name or "none" for name in inputs)
             flow = self.result(node, what, inputs)
-            self.add(index, Placed(node, node.key, (self.path(node, {}),), names, runs, flow))
+            placed = Placed(node, node.key, (self.path(node, {}),), names, runs, flow)
+            if does_nothing(placed) and self.idleness.leaves_out(self.block, node):
+                self.stand_in(node, passes)
+            else:
+                self.add(index, placed)
 
     def add(self, index: int, placed: Placed) -> None:
         """Records a placed node, which is the value of its key from now on."""
+        if placed.scope is None and not does_nothing(placed):
+            self.idleness.works(self.block, placed.node)
         self.placed[index].append(placed)
         self.flows[placed.key] = placed.flow
         self.where[placed.key] = placed.key
@@ -242,7 +309,20 @@ class Placing:
             return OPS[what.op].flow(what.attributes, flows, self.facts.network.axes)
         except ShapeError as error:
             message = f"{node.key}: {error}"
-            raise self.facts.fault("shape-mismatch", message, node.span, error.help) from None
+            raise self.refused(node, message, error, inputs) from None
+
+    def refused(
+        self, node: BlockNode, message: str, error: ShapeError, inputs: tuple[Reference, ...]
+    ) -> Broken:
+        """An op cannot take its input: told at an op before it that made it so, where there is one."""
+        placed = [each for row in self.placed for each in row]
+        cause = opened(placed, self.flows, inputs[0] or "", self.origins)
+        if cause is None:
+            return self.facts.fault("shape-mismatch", message, node.span, error.help)
+        blame = cause.blames(self.facts.network)[0]
+        span = blame.span if blame.own else node.span
+        here = [Note(f"`{node.key}` is this node", node.span)] if blame.own else []
+        return self.facts.fault("shape-mismatch", message, span, error.help, blame.note, *here)
 
     # --- stages and spliced blocks
 
@@ -268,6 +348,9 @@ class Placing:
             else:
                 runs.append(Run(what, times))
             at, flow = at + times, what.flow
+            size = sum(run.instance.size * run.count for run in runs)
+            if size > stages.MOST_NODES:
+                raise stages.too_many(self.facts, node, f"{size} ops in `{node.key}`")
         if node.path == ".":
             return
         names = tuple(name or "none" for name in inputs)
@@ -304,7 +387,7 @@ class Placing:
             raise self.facts.fault("no-value", f"the blocks of `{node.key}` do nothing", node.span)
         if isinstance(what, OpCall):
             message = f"a stage repeats a block, and `{what.op}` is an op"
-            raise self.facts.fault("wrong-value", message, node.op_span)
+            raise self.facts.fault("not-a-block", message, node.op_span)
         return what
 
     def splice(
@@ -345,7 +428,7 @@ class Placing:
             if isinstance(node.target, Slot) and name not in known:
                 check_offer(self.facts, node.target, bound, name, term)
             elif name in instead:
-                arguments[name] = (instead[name], term)
+                arguments[name] = (instead[name], follow(term, self.origins))
             else:
                 value = self.facts.argument(bound.target, name, term, values)
                 arguments[name] = (value, follow(term, self.origins))
@@ -369,7 +452,7 @@ class Placing:
 
         def written(match: re.Match[str]) -> str:
             try:
-                return str(evaluate(parse(match[1]), env))
+                return str(evaluate(_parsed(match[1]), env))
             except ExpressionError as error:
                 name = error.name if isinstance(error, UnknownName) else ""
                 hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
@@ -382,6 +465,22 @@ class Placing:
             message = f"the path `{node.path}` gives `{path}`: it {reason}"
             raise self.facts.fault("wrong-name", message, node.path_span)
         return path
+
+
+_parsed = cache(parse)  # a path is evaluated for every block of a stage
+
+
+def does_nothing(placed: Placed) -> bool:
+    """Whether a node passes its input as it is, and may be left out.
+
+    Not so in a numbered container, where the numbers of the others would lose their meaning.
+    """
+    if isinstance(placed.what, Passes):
+        return True
+    numbered = placed.paths[0].rpartition(".")[2].isdigit()
+    if isinstance(placed.what, OpCall) and not numbered:
+        return OPS[placed.what.op].neutral(placed.what.attributes)
+    return False
 
 
 def _size(placed: Placed) -> int:

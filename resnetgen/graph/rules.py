@@ -16,13 +16,21 @@ Attributes = Mapping[str, Any]
 class ShapeError(ValueError):
     """Why an op cannot take its inputs, in the field's words, and what would mend it.
 
-    `too_small`: the input of the network may be at fault.
+    `too_small`: the input of the network may be at fault. `at`: the attributes that do not suit.
     """
 
-    def __init__(self, reason: str, help: str | None = None, *, too_small: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        help: str | None = None,
+        *,
+        too_small: bool = False,
+        at: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(reason)
         self.help = help
         self.too_small = too_small
+        self.at = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,8 @@ def window_axis(
     room = size + 2 * padding - reach
     if room < 0:
         what = f"a kernel of {kernel}" if dilation == 1 else f"a dilated kernel that spans {reach}"
-        raise ShapeError(f"{what} does not fit into {size} (padding {padding})", too_small=True)
+        message = f"{what} does not fit into {size} (padding {padding})"
+        raise ShapeError(message, too_small=True, at=("kernel", "padding"))
     if not ceil:
         return room // stride + 1
     windows = -(-room // stride) + 1
@@ -166,9 +175,10 @@ def largest(value: Any) -> int:
 def convolution_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     (source,) = types
     groups, out = attributes["groups"], attributes["out"]
-    for what, channels in (("input", source.channels), ("output", out)):
+    for what, channels, at in (("input", source.channels, ()), ("output", out, ("out",))):
         if channels % groups:
-            raise ShapeError(f"{channels} {what} channels do not divide into {groups} groups")
+            message = f"{channels} {what} channels do not divide into {groups} groups"
+            raise ShapeError(message, at=("groups", *at))
     return TensorType(out, window(attributes, source))
 
 
@@ -221,9 +231,8 @@ def spatial(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
 
 def group_norm_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     if types[0].channels % attributes["groups"]:
-        raise ShapeError(
-            f"{types[0].channels} channels do not divide into {attributes['groups']} groups"
-        )
+        message = f"{types[0].channels} channels do not divide into {attributes['groups']} groups"
+        raise ShapeError(message, at=("groups",))
     return types[0]
 
 
@@ -231,7 +240,8 @@ def pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorTyp
     (source,) = types
     pairs = elementwise(lambda k, p: p * 2 <= k, attributes["kernel"], attributes["padding"])
     if not (all(pairs) if isinstance(pairs, tuple) else pairs):
-        raise ShapeError("the padding of a pool is at most half its kernel")
+        reason = "the padding of a pool is at most half its kernel"
+        raise ShapeError(reason, at=("padding", "kernel"))
     result = TensorType(source.channels, window(attributes, source, attributes["ceil"]))
     if largest(attributes.get("dilation", 1)) > 1:
         refuse_empty_windows(attributes, source, result)
@@ -255,7 +265,7 @@ def avg_pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> Tenso
     kernel = per_axis(attributes["kernel"], axes)
     if axes == 3 and any(size < tap for size, tap in zip(source.size, kernel, strict=True)):
         reason = f"torch refuses an average over {kernel} of a smaller input, {source}"
-        raise ShapeError(reason, too_small=True)
+        raise ShapeError(reason, too_small=True, at=("kernel",))
     return pool_shape(attributes, types)
 
 

@@ -48,8 +48,12 @@ def stage_values(at: int, count: int, position: int, total: int) -> dict[str, An
 
 def stages_of(facts: Values, block: Block, values: Mapping[str, Value]) -> dict[str, Stage]:
     """The stages of a block: how many blocks each has, and how many stand before it."""
-    counts = {node.key: block_count(facts, node, values) for node in block.nodes if node.stage}
+    nodes = {node.key: node for node in block.nodes if node.stage}
+    counts = {key: block_count(facts, node, values) for key, node in nodes.items()}
     total, before = sum(counts.values()), 0
+    if total > MOST_NODES:
+        longest = max(counts, key=lambda key: counts[key])
+        raise too_many(facts, nodes[longest], f"{total} blocks in all stages")
     stages = {}
     for key, count in counts.items():
         stages[key] = Stage(count, before, total)
@@ -67,9 +71,14 @@ def block_count(facts: Values, node: BlockNode, values: Mapping[str, Value]) -> 
         message = f"`blocks` must be a positive integer, not `{shown(count)}`"
         raise facts.fault("wrong-value", message, span)
     if count > MOST_NODES:
-        message = f"{count} blocks; a network has at most {MOST_NODES} ops"
-        raise facts.fault("limit", message, span)
+        raise too_many(facts, node, f"{count} blocks")
     return count
+
+
+def too_many(facts: Values, node: BlockNode, what: str) -> Broken:
+    """The network is too long, with this stage at the latest."""
+    span = node.repeat.span if node.repeat else node.span
+    return facts.fault("limit", f"{what}; a network has at most {MOST_NODES} ops", span)
 
 
 def strided(

@@ -8,11 +8,19 @@ One cause gives one fault: what cannot go on after a fault raises `Broken`, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from resnetgen.graph.ir import STAGE_NAMES, Binding, Bound, Network, Op, Slot, Target, Term
 from resnetgen.graph.ops import OPS, shown
-from resnetgen.language.diagnostics import Diagnostic, Note, Span, did_you_mean
+from resnetgen.graph.origins import follow, mistyped
+from resnetgen.language.diagnostics import (
+    MOST_FAULTS,
+    Diagnostic,
+    Note,
+    Span,
+    did_you_mean,
+    listed,
+)
 from resnetgen.language.expressions import (
     ExpressionError,
     Name,
@@ -49,6 +57,10 @@ class Values:
         self.faults.setdefault((code, span.file, span.line, span.column), fault)
         return Broken()
 
+    def near(self, word: str, candidates: Iterable[str]) -> str | None:
+        """`did you mean ...?`; not looked for once there are more faults than are told."""
+        return None if len(self.faults) > MOST_FAULTS else did_you_mean(word, candidates)
+
     def let(self, network: Network) -> dict[str, Value]:
         """The network's own `let`, which its ambient slots may read."""
         values: dict[str, Value] = {"in_channels": network.input.channels}
@@ -65,17 +77,20 @@ class Values:
             return evaluate(term.expr, values)
         except UnknownName as error:
             name = error.name
-            hint = did_you_mean(name, values)
+            hint = self.near(name, values)
             if name in STAGE_NAMES:
                 hint = f"only a stage knows `{name}`; give the block a parameter that it passes on"
             elif not hint and values:
-                hint = f"there are {', '.join(f'`{each}`' for each in values)}"
+                hint = f"there are {listed(values)}"
             raise self.fault("expression", str(error), term.span, hint) from None
         except ExpressionError as error:
             read = [name for name in dict.fromkeys(free_names(term.expr)) if name in values]
             told = ", ".join(f"`{name}` is {shown(values[name])}" for name in read)
             notes = [Note(told)] if told else []
-            raise self.fault("expression", str(error), term.span, None, *notes) from None
+            place = mistyped(term, self.network).span
+            if place != term.span:
+                notes = [Note("computed from this", place), Note("here", term.span), *notes]
+            raise self.fault("expression", str(error), place, None, *notes) from None
 
     def bind(
         self,
@@ -108,7 +123,7 @@ class Values:
             "(option A), or `shortcut: none` (a plain network)"
         )
         note = Note("called here", span)
-        return self.fault("missing-key", message, self.network.span, hint, note)
+        return self.fault("missing-shortcut", message, self.network.span, hint, note)
 
     def argument(self, target: Target, name: str, term: Term, values: Mapping[str, Value]) -> Value:
         """An argument's value; of an attribute that takes a word, the word."""
@@ -117,10 +132,3 @@ class Values:
             if attribute and attribute.kind == "word":
                 return term.expr.id
         return self.value(term, values)
-
-
-def follow(term: Term, origins: Mapping[str, Term]) -> Term:
-    """The place where a value was written: of a bare parameter, the argument of the call."""
-    if isinstance(term.expr, Name) and term.expr.id in origins:
-        return origins[term.expr.id]
-    return term

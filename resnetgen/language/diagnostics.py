@@ -14,16 +14,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
+from typing import Literal
 
+MOST_FAULTS = 20  # that are told at once: more than a person mends before the next run
 COLUMNS = 160
 TAB = 4
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _LONGEST_WORD = 80
+_MOST_LISTED = 12  # names in one sentence
 _INVISIBLE = ("Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn")
 _STYLES = {"error": "1;31", "warning": "1;33", "place": "1", "gutter": "1;34"}
-_GITHUB_LEVELS = {"error": "error", "warning": "warning"}
+
+
+Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +38,17 @@ class Source:
 
     name: str
     text: str
+    shipped: bool = False  # a file of the library, which is not the person's to change
 
     def lines(self) -> list[str]:
         """The lines as YAML counts them (`str.splitlines` would also break at form feeds)."""
-        return _LINE_BREAK.split(self.text)
+        return _lines(self)
+
+
+@lru_cache(maxsize=4)
+def _lines(source: Source) -> list[str]:
+    """Each of the faults of a file shows some of its lines."""
+    return _LINE_BREAK.split(source.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +85,37 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One fault. A note with the very span of the fault is printed beside the caret."""
+    """One fault, or a warning. A note with its very span is printed beside the caret."""
 
     code: str
     message: str
     span: Span | None = None
     notes: tuple[Note, ...] = ()
     help: str | None = None
-    severity: str = "error"
+    severity: Severity = "error"
 
 
 class SpecError(Exception):
-    """All faults that one pass found; its text is their plain rendering."""
+    """The faults that one pass found, the first 20 of them; its text is their plain rendering."""
 
     diagnostics: tuple[Diagnostic, ...]
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(sorted(diagnostics, key=_order))
+        self.diagnostics = _first(sorted(diagnostics, key=_order))
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:
         """The faults as they are printed without colour."""
         return render(self.diagnostics)
+
+
+def _first(faults: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """As many faults as are told; the last says that there are more."""
+    told = faults[:MOST_FAULTS]
+    if len(faults) > MOST_FAULTS:
+        more = Note(f"there are more; {MOST_FAULTS} are told at once")
+        told[-1] = replace(told[-1], notes=(*told[-1].notes, more))
+    return tuple(told)
 
 
 def _order(fault: Diagnostic) -> tuple[str, int, int]:
@@ -109,7 +131,7 @@ def _block(fault: Diagnostic, color: bool) -> list[str]:
     indent = " " * (len(str(fault.span.line)) + 1 if fault.span else 2)
     lines = [_header(fault, color)]
     if fault.span:
-        lines += _excerpt(fault.span, _label(fault), indent, color)
+        lines += _excerpt(fault.span, _label(fault), indent, fault.severity, color)
     said = [("note", _note(note)) for note in fault.notes if not _is_label(note, fault)]
     said += [("help", visible(fault.help))] if fault.help else []
     equals = _paint("=", "gutter", color)
@@ -118,8 +140,8 @@ def _block(fault: Diagnostic, color: bool) -> list[str]:
 
 def _header(fault: Diagnostic, color: bool) -> str:
     place = _paint(f"{visible(str(fault.span))}: ", "place", color) if fault.span else ""
-    severity = visible(f"{fault.severity}[{fault.code}]")
-    return f"{place}{_paint(severity, fault.severity, color)}: {visible(fault.message)}"
+    kind = _paint(visible(f"{fault.severity}[{fault.code}]"), fault.severity, color)
+    return f"{place}{kind}: {visible(fault.message)}"
 
 
 def _is_label(note: Note, fault: Diagnostic) -> bool:
@@ -134,14 +156,14 @@ def _note(note: Note) -> str:
     return visible(f"{note.text} ({note.span})" if note.span else note.text)
 
 
-def _excerpt(span: Span, label: str, indent: str, color: bool) -> list[str]:
+def _excerpt(span: Span, label: str, indent: str, style: str, color: bool) -> list[str]:
     lines = span.source.lines()
     if span.line > len(lines) or not span.source.text:
         return []
     shown, offset, width = _clip(lines[span.line - 1], span.column, span.end)
     bar = _paint("|", "gutter", color)
     number = _paint(str(span.line), "gutter", color)
-    carets = _paint("^" * width, "error", color)
+    carets = _paint("^" * width, style, color)
     return [
         f"{indent}{bar}",
         f"{number} {bar} {shown}".rstrip(),
@@ -232,10 +254,9 @@ def as_github(diagnostics: Iterable[Diagnostic]) -> str:
 def _github_line(fault: Diagnostic) -> str:
     said = [visible(fault.message), *(f"note: {_note(note)}" for note in fault.notes)]
     said += [f"help: {visible(fault.help)}"] if fault.help else []
-    level = _GITHUB_LEVELS.get(fault.severity, "notice")
     where = _github_place(fault.span) if fault.span else ""
     title = _github_property(visible(fault.code))
-    return f"::{level} {where}title={title}::{_github_text(chr(10).join(said))}"
+    return f"::{fault.severity} {where}title={title}::{_github_text(chr(10).join(said))}"
 
 
 def _github_place(span: Span) -> str:
@@ -270,3 +291,10 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """The same as a sentence for `help`."""
     found = suggest(word, candidates)
     return None if found is None else f"did you mean `{found}`?"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a`, `b`, `c`; of many the first, and how many more there are."""
+    known = [f"`{each}`" for each in names]
+    more = [f"and {len(known) - _MOST_LISTED} more"] if len(known) > _MOST_LISTED else []
+    return ", ".join(known[:_MOST_LISTED] + more)

@@ -12,12 +12,16 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from typing import Any
+
+from resnetgen.language.diagnostics import did_you_mean
 
 Value = bool | int | float | str | tuple["Value", ...]
 
 LARGEST = 10**15  # beyond any size of a network; keeps products of sizes small numbers
 LONGEST = 1000  # characters of one expression
+DEEPEST = 64  # operations inside of operations
+MOST_OPERATIONS = 256  # after names were replaced by what they stand for
 
 
 class ExpressionError(ValueError):
@@ -92,13 +96,25 @@ def divisible(value: float, by: int, keep: float = 0.0) -> int:
     return rounded + by if rounded < keep * value else rounded
 
 
+def _of_numbers(operation: Callable[[Any, Any], Any]) -> Callable[[Value, Value], Value]:
+    """Without what Python also does with lists and words: `[3, 3] * 1000000000`."""
+
+    def apply(left: Value, right: Value) -> Value:
+        if not (isinstance(left, int | float) and isinstance(right, int | float)):
+            raise TypeError
+        result: Value = operation(left, right)
+        return result
+
+    return apply
+
+
 FUNCTIONS: dict[str, Callable[..., Value]] = {
-    "+": operator.add,
+    "+": _of_numbers(operator.add),
     "-": operator.sub,
-    "*": operator.mul,
+    "*": _of_numbers(operator.mul),
     "/": operator.truediv,
     "//": operator.floordiv,
-    "%": operator.mod,
+    "%": _of_numbers(operator.mod),
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -147,12 +163,22 @@ def parse(text: str) -> Expr:
         raise ExpressionError(f"the expression is longer than {LONGEST} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval")
+        if len(text) > DEEPEST and _depth(tree.body) > DEEPEST:
+            raise ExpressionError("it is nested too deeply")
         return _convert(tree.body)
     except SyntaxError as error:
         raise ExpressionError(f"`{text}` is not an expression: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         reason = str(error) if isinstance(error, ExpressionError) else "it is nested too deeply"
         raise ExpressionError(reason) from None
+
+
+def _depth(node: ast.AST) -> int:
+    """How many levels a syntax tree has; names and operators are a level of their own."""
+    depth, level = 0, [node]
+    while level:
+        depth, level = depth + 1, [below for each in level for below in ast.iter_child_nodes(each)]
+    return depth - 1
 
 
 def _convert(node: ast.expr) -> Expr:
@@ -180,8 +206,7 @@ def _convert(node: ast.expr) -> Expr:
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in CALLABLE:
             return Apply(name, tuple(_convert(argument) for argument in node.args))
         case ast.Call(func=ast.Name(id=name)):
-            near = get_close_matches(name, CALLABLE, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(CALLABLE)}"
+            hint = did_you_mean(name, CALLABLE) or f"there are {', '.join(CALLABLE)}"
             raise ExpressionError(f"there is no function `{name}`; {hint}")
         case ast.BinOp(op=ast.Pow()):
             raise ExpressionError("there is no `**`; write the product out")
@@ -197,6 +222,8 @@ def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:
             raise UnknownName(expr.id)
         return env[expr.id]
     assert isinstance(expr, Apply)
+    if expr.function == _VAST:
+        raise ExpressionError(f"more than {MOST_OPERATIONS} operations, with those of its names")
     if expr.function == "if":
         test, then, otherwise = expr.operands
         return evaluate(then if evaluate(test, env) else otherwise, env)
@@ -204,12 +231,13 @@ def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:
         return _evaluate_boolean(expr, env)
     values = [evaluate(operand, env) for operand in expr.operands]
     try:
-        return _bounded(FUNCTIONS[expr.function](*values))
+        value = FUNCTIONS[expr.function](*values)
     except ZeroDivisionError:
         raise ExpressionError(f"`{source(expr)}` divides by zero") from None
     except (TypeError, ValueError, OverflowError):
         shown = ", ".join(str(value) for value in values)
         raise ExpressionError(f"`{source(expr)}` has no value for {shown}") from None
+    return _bounded(value)
 
 
 def _evaluate_boolean(expr: Apply, env: Mapping[str, Value]) -> Value:
@@ -238,13 +266,39 @@ def free_names(expr: Expr) -> Iterator[str]:
 
 
 def substitute(expr: Expr, bindings: Mapping[str, Expr]) -> Expr:
-    """The expression with names replaced, simplified on the way up."""
+    """The expression with names replaced, simplified on the way up, and kept short."""
+    return _short(_substituted(expr, bindings))
+
+
+def _short(expr: Expr) -> Expr:
+    """The expression; of a vast one, which nobody could read, nothing but the names that it reads.
+
+    Sums of sums double in size with each step, so each step has to be kept short.
+    """
+    if _operations(expr, MOST_OPERATIONS) > MOST_OPERATIONS:
+        return Apply(_VAST, tuple(map(Name, dict.fromkeys(free_names(expr)))))
+    return expr
+
+
+def _substituted(expr: Expr, bindings: Mapping[str, Expr]) -> Expr:
     if isinstance(expr, Name):
         return bindings.get(expr.id, expr)
     if isinstance(expr, Apply):
-        operands = tuple(substitute(operand, bindings) for operand in expr.operands)
+        operands = tuple(_substituted(operand, bindings) for operand in expr.operands)
         return simplify(Apply(expr.function, operands))
     return expr
+
+
+def _operations(expr: Expr, most: int) -> int:
+    """How many operations an expression has, counted until there are more than `most`."""
+    if not isinstance(expr, Apply):
+        return 0
+    count = 1
+    for operand in expr.operands:
+        count += _operations(operand, most - count)
+        if count > most:
+            break
+    return count
 
 
 def replaced(expr: Expr, shorter: Mapping[Expr, Name]) -> Expr:
@@ -359,7 +413,8 @@ _SPELLED_OUT = {
     "floor": lambda x: f"int({x} // 1)",
     "ceil": lambda x: f"-int(-({x}) // 1)",
 }
-_UNPRINTABLE = ("log2", "sqrt")  # they would need an import
+_VAST = "vast"
+_UNPRINTABLE = ("log2", "sqrt", _VAST)  # the first two would need an import
 
 
 def source(expr: Expr) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from resnetgen.language.diagnostics import Diagnostic, Note, Source, SpecError, did_you_mean
+from resnetgen.language.diagnostics import Diagnostic, Note, Source, Span, SpecError, did_you_mean
 from resnetgen.language.names import wrong_file_name
 from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, parse, parse_value, read
+from resnetgen.language.yaml_text import decode, first_bytes
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent
@@ -69,7 +70,12 @@ def load_text(
 
 
 def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, object]) -> Document:
-    """Follows `extends` to its end and applies the overrides of the command line."""
+    """Follows `extends` to its end and applies the overrides of the command line.
+
+    Not of a block: what that extends is a block, and `elaborate` refuses it.
+    """
+    if is_block(tree):
+        return Document(tree, folders, (tree.span.source,))
     chain = [tree]
     while "extends" in chain[-1].entries:
         path = _base_path(chain, folders)
@@ -104,12 +110,16 @@ def _base_path(chain: list[MapTree], folders: tuple[Path, ...]) -> Path:
         first = chain[0].entries["extends"].span
         raise SpecError([Diagnostic("extends-cycle", f"a spec extends itself: {cycle}", first)])
     if find_block(name.text, folders):
-        message, help = f"`{name.text}` is a block, not a network", f"say `block: {name.text}`"
-    else:
-        known = [path.stem for folder in (*folders, LIBRARY) for path in networks(folder)]
-        message = f"there is no spec `{name.text}` beside this one or in the library"
-        help = did_you_mean(name.text, known) or ""
-    raise SpecError([Diagnostic("unknown-spec", message, name.span, help=help or None)])
+        raise SpecError([_not_a_network(name.text, name.span)])
+    known = [path.stem for folder in (*folders, LIBRARY) for path in networks(folder)]
+    message = f"there is no spec `{name.text}` beside this one or in the library"
+    notes, help = leaving(name.text, folders), did_you_mean(name.text, known)
+    raise SpecError([Diagnostic("unknown-spec", message, name.span, notes, help)])
+
+
+def _not_a_network(name: str, span: Span) -> Diagnostic:
+    message = f"`{name}` is a block, not a network"
+    return Diagnostic("not-a-network", message, span, help=f"say `block: {name}`")
 
 
 def inside(path: Path, folder: Path) -> bool:
@@ -117,17 +127,35 @@ def inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
+def leaving(name: str, folders: tuple[Path, ...]) -> tuple[Note, ...]:
+    """Why a file of a name is not read although it is there: it is a link out of its folder."""
+    if wrong_file_name(name):
+        return ()
+    links = (
+        path
+        for folder in folders
+        for path in (folder / below / f"{name}.yaml" for below in ("", *KINDS))
+        if path.is_file() and not inside(path, folder)
+    )
+    return tuple(
+        Note(f"`{shown(link)}` is a symbolic link that leaves its folder") for link in links
+    )
+
+
 def _read_base(path: Path, chain: list[MapTree]) -> MapTree:
     where = chain[-1].entries["extends"].span
     if len(chain) >= DEEPEST:
         raise SpecError([Diagnostic("limit", f"a chain of more than {DEEPEST} specs", where)])
     base = read_shipped(path)
-    if "block" in base.entries and "network" not in base.entries:
-        message = f"`{path.stem}` is a block, not a network"
-        raise SpecError(
-            [Diagnostic("unknown-spec", message, where, help=f"say `block: {path.stem}`")]
-        )
+    if is_block(base):
+        raise SpecError([_not_a_network(path.stem, where)])
     return base
+
+
+def is_block(tree: MapTree) -> bool:
+    """Whether a document declares a block, and no network whose `network:` is misspelt."""
+    keys = tree.entries.keys()
+    return "block" in keys and not keys & {"network", "input", "stages", "stem", "head"}
 
 
 def read_shipped(path: Path) -> MapTree:
@@ -137,7 +165,7 @@ def read_shipped(path: Path) -> MapTree:
 
 @cache
 def _read_once(path: Path) -> MapTree:
-    return read(path, shown(path))
+    return parse(replace(decode(first_bytes(path), shown(path)), shipped=True))
 
 
 def locate_network(spec: str | Path) -> Path:
@@ -207,7 +235,7 @@ def merge(base: Tree, later: Tree) -> MapTree:
         entries[key] = merge_value(entries.get(key), value)
         keys[key] = later.keys[key]
         if isinstance(value, MapTree) and "after" in value.entries:
-            entries = _moved_after(entries, key)
+            entries = _moved_after(entries, key, value.entries["after"])
     return MapTree(entries, keys, later.span)
 
 
@@ -226,12 +254,12 @@ def _replaces(later: MapTree, base: Tree | None) -> bool:
     return "op" in later.entries or ("nodes" in later.entries and not written)
 
 
-def _moved_after(entries: dict[str, Tree], key: str) -> dict[str, Tree]:
-    """`after: KEY` places a new node."""
+def _moved_after(entries: dict[str, Tree], key: str, after: Tree) -> dict[str, Tree]:
+    """`after: KEY` places a new node, and is gone then: one that stays had no effect."""
     value = entries[key]
-    after = value.entries.get("after") if isinstance(value, MapTree) else None
-    if not isinstance(after, Scalar):
+    if not isinstance(after, Scalar) or not isinstance(value, MapTree):
         return entries
+    value = without(value, "after")
     if after.text not in entries or after.text == key:
         message = f"there is no node `{after.text}` to follow"
         hint = did_you_mean(after.text, (each for each in entries if each != key))
@@ -253,7 +281,7 @@ def without(tree: MapTree, *dropped: str) -> MapTree:
 
 def _override(tree: MapTree, key: str, value: object) -> MapTree:
     """`layer3.blocks`, `11` -> `{stages: {layer3: {blocks: 11}}}`; the longest keys that match, stages first."""
-    text = value if isinstance(value, str) else _as_yaml(value)
+    text = value if isinstance(value, str) else as_yaml(value)
     leaf = parse_value(text, f"--set {key}")
     steps = key.split(".")
     path: list[str] = []
@@ -297,12 +325,12 @@ def _longest(tree: Tree | None, steps: list[str]) -> int:
     return next((count for count in counts if ".".join(steps[:count]) in tree.entries), 0)
 
 
-def _as_yaml(value: object) -> str:
+def as_yaml(value: object) -> str:
     """A Python value of `compile_spec(spec, **overrides)` as YAML flow text."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_as_yaml(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {as_yaml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_as_yaml(each) for each in value) + "]"
+        return "[" + ", ".join(as_yaml(each) for each in value) + "]"
     return (
         "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     )

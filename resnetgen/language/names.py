@@ -79,8 +79,11 @@ MODULE_NAMES = frozenset(
     ]
 )
 PRINTED_NAMES = frozenset(
-    ["torch", "nn", "self", "Tensor", "super", "range", "int", "max", "min", "round", "abs"]
-)
+    ["torch", "nn", "Tensor", "OrderedDict", "self", "super", "range", "isinstance", "max", "min",
+     "round", "abs", "int", "float", "bool", "str", "tuple", "dict"]
+)  # fmt: skip
+PRINTED_CLASSES = ("Tensor", "OrderedDict", "None", "True", "False")  # which `camel` may give
+IMPORTED = ("torch", "collections")  # a file of such a name beside others would hide them
 
 
 def wrong_identifier(name: str) -> str | None:
@@ -94,6 +97,13 @@ def wrong_identifier(name: str) -> str | None:
     if name in PRINTED_NAMES or name.startswith("__"):
         return "is a name that the printed file needs for itself"
     return None
+
+
+def wrong_class(name: str) -> str | None:
+    """Why a printed class cannot have this name; None if it can."""
+    if wrong_identifier(name) is None and not name.lstrip("_")[:1].isupper():
+        return "does not start with a capital letter, as classes do"
+    return wrong_identifier(name)
 
 
 def wrong_component(name: str) -> str | None:
@@ -120,6 +130,8 @@ def wrong_file_name(name: str) -> str | None:
     """Why a name cannot be the name of a network or block and of its file; None if it can."""
     if not _NETWORK.match(name) or ".." in name:
         return "is not a name: letters, digits, `_`, `-` and `.`, starting with a letter or digit"
+    if name in IMPORTED:
+        return "is a module that the printed file imports"
     return f"is longer than {2 * LONGEST} characters" if len(name) > 2 * LONGEST else None
 
 

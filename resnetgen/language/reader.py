@@ -20,7 +20,14 @@ from typing import Any, NoReturn, TypeAlias
 
 import yaml
 
-from resnetgen.language.diagnostics import Diagnostic, Note, Source, Span, SpecError
+from resnetgen.language.diagnostics import (
+    MOST_FAULTS,
+    Diagnostic,
+    Note,
+    Source,
+    Span,
+    SpecError,
+)
 from resnetgen.language.yaml_text import (
     MAX_FAULTS_PER_CAUSE,
     BadScalar,
@@ -33,7 +40,6 @@ from resnetgen.language.yaml_text import (
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000
-MAX_FAULTS = 20
 LONGEST_QUOTE = 100  # of what was written, inside a message
 
 # libyaml's parser is 16 times as fast; the wheel of a rare platform lacks it.
@@ -144,6 +150,7 @@ def _child(tree: Tree, step: str | int) -> Tree | None:
 
 _SHARE = "write the value out; what networks or blocks share goes through `extends:`"
 _NO_TAG = "write the value alone; quote it to make it a string"
+_NO_PAIR, _NO_COLON = "this is not a `key: value` line", "is a `:` missing?"
 _ALIGN = "start the keys of one map, and the items of one list, in the same column"
 
 # (what to look for in PyYAML's "context: problem", message, help); the first match counts. The
@@ -156,7 +163,7 @@ _REASONS = (
     ("quoted scalar: found", "the quote is never closed", None),
     ("mapping values", "a `:` cannot stand here", f"quote a value that holds `: `; {_ALIGN}"),
     ("sequence entries", "a list item cannot start here", "start a new line, or write `[a, b]`"),
-    ("simple key", "this is not a `key: value` line", "is a `:` missing?"),
+    ("simple key", _NO_PAIR, _NO_COLON),
     ("',' or '}'", "a `,` or the closing `}` is missing here", None),
     ("',' or ']'", "a `,` or the closing `]` is missing here", None),
     ("block (collection|mapping|sequence)", "this does not fit what stands above it", _ALIGN),
@@ -170,6 +177,10 @@ _CODES = {
     "ing a tag|undefined tag": "yaml-tag",
     "Unicode character": "yaml-encoding",
 }
+
+
+# What ends a text of several lines that stand alike: a key, an item, a comment, a document.
+_NO_TEXT = re.compile(r":\s|:$|^\s*[-#?&*!|>'\"%@`\[{]")
 
 
 class _Stop(Exception):
@@ -230,7 +241,7 @@ class _Builder:
             except yaml.MarkedYAMLError as error:
                 self.syntax(error)
         if self.faults:
-            raise SpecError(sorted(self.faults, key=_order)[:MAX_FAULTS])
+            raise SpecError(self.faults)
         return self.root
 
     def take(self, event: Any) -> None:
@@ -366,6 +377,9 @@ class _Builder:
         if "cannot start any token" in text:
             self.fault(_bad_start(self.char(span), span))
             return
+        if "mapping values" in text and (line := self.line_without_colon(span)):
+            self.fault(Diagnostic("yaml-syntax", _NO_PAIR, line, help=_NO_COLON))
+            return
         rows = (*_REASONS, ("", str(error.problem), None))
         pattern, message, help = next(row for row in rows if re.search(row[0], text))
         opened = start != span and ("flow" in text or "quoted scalar: found" in text)
@@ -374,13 +388,26 @@ class _Builder:
         code = _CODES.get(pattern, "yaml-syntax")
         self.fault(Diagnostic(code, message, place, notes, help))
 
+    def line_without_colon(self, span: Span) -> Span | None:
+        """The first of the lines above that YAML has joined with this one to a text of several lines."""
+        indent = _indent(self.line(span.line - 1))
+        found = None
+        for index in range(span.line - 2, -1, -1):
+            line = self.line(index)
+            if line.strip() and (_indent(line) != indent or _NO_TEXT.search(line)):
+                break
+            found = index if line.strip() else found
+        if found is None:
+            return None
+        return Span(self.source, found + 1, indent + 1, len(self.line(found).rstrip()) + 1)
+
     def fault(self, fault: Diagnostic, cause: Hashable = None) -> None:
         """Keep a fault; at most two per cause, and no more than a person reads."""
         self.causes[cause] += 1
         if cause is not None and self.causes[cause] > MAX_FAULTS_PER_CAUSE:
             return
         self.faults.append(fault)
-        if len(self.faults) >= MAX_FAULTS:
+        if len(self.faults) > MOST_FAULTS:
             raise _Stop
 
     def stop(self, code: str, message: str, span: Span, help: str | None = None) -> NoReturn:
@@ -411,8 +438,8 @@ class _Builder:
         return self.lines[index] if index < len(self.lines) else ""
 
 
-def _order(fault: Diagnostic) -> tuple[int, int]:
-    return (fault.span.line, fault.span.column) if fault.span else (0, 0)
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _as_key(tree: Tree) -> Scalar:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
-from resnetgen.language.diagnostics import Diagnostic, did_you_mean, suggest
+from resnetgen.language.diagnostics import MOST_FAULTS, Diagnostic, did_you_mean, suggest
 from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, key_span, locate, plain
 
 Number = Annotated[int | float | bool | str, Field(description="a number, or an expression")]
@@ -33,15 +33,20 @@ class Call(BaseModel):
 class Inline(Form):
     """A block written where it is used: `{nodes: ...}`."""
 
-    doc: str | None = None
+    doc: str | None = Field(None, description="a line about it; it reaches the printed docstring")
     class_name: str | None = Field(None, alias="class", description="the name of the printed class")
-    extends: str | None = None
-    inputs: list[str] | None = None
-    params: dict[str, Number] | None = None
-    slots: dict[str, Any] | None = None
-    let: dict[str, Number] | None = None
-    nodes: dict[str, Node]
-    output: str | None = None
+    extends: str | None = Field(None, description="a block to start from")
+    inputs: list[str] | None = Field(None, description="names of its inputs, `[x]` by default")
+    params: dict[str, Number] | None = Field(
+        None,
+        description="`int`, `float` or `bool`: a caller must give it; anything else is a default",
+    )
+    slots: dict[str, Any] | None = Field(
+        None, description="places for other blocks, with what stands there by default"
+    )
+    let: dict[str, Number] | None = Field(None, description="names for expressions")
+    nodes: dict[str, Node] = Field(description="the graph; a node reads the one before it")
+    output: str | None = Field(None, description="the node that is the result, the last by default")
 
 
 def _slot_form(value: Any) -> str:
@@ -73,7 +78,9 @@ class Node(BaseModel):
         None, alias="as", description="its module path; its key by default"
     )
     role: str | None = Field(None, description="a name for `init`")
-    blocks: int | str | None = Field(None, description="how often the block repeats")
+    blocks: int | str | None = Field(
+        None, description="how often the block repeats", json_schema_extra={"minimum": 1}
+    )
     after: str | None = Field(None, description="the key that it follows, under `extends`")
 
 
@@ -83,26 +90,35 @@ RESERVED = ("op", "inputs", "when", "else", "as", "role", "blocks", "after")
 class BlockForm(Form):
     """A block: a small graph of ops whose node names become module names."""
 
-    block: str | None = None
-    language: Literal[1] = 1
-    extends: str | None = None
-    doc: str | None = None
-    paper: str | None = None
+    block: str | None = Field(None, description="its name, that of the file")
+    language: Literal[1] = Field(1, description="the version of the language")
+    extends: str | None = Field(None, description="a block to start from")
+    doc: str | None = Field(None, description="a line about it; it reaches the printed docstring")
+    paper: str | None = Field(None, description="a link; it reaches the printed docstring")
     class_name: str | None = Field(None, alias="class", description="the name of the printed class")
-    inputs: list[str] | None = None
-    params: dict[str, Number] | None = None
-    slots: dict[str, SlotValue] | None = None
-    let: dict[str, Number] | None = None
-    when: Number | None = None
-    nodes: dict[str, Node]
-    output: str | None = None
+    inputs: list[str] | None = Field(None, description="names of its inputs, `[x]` by default")
+    params: dict[str, Number] | None = Field(
+        None,
+        description="`int`, `float` or `bool`: a caller must give it; anything else is a default",
+    )
+    slots: dict[str, SlotValue] | None = Field(
+        None, description="places for other blocks, with what stands there by default"
+    )
+    let: dict[str, Number] | None = Field(None, description="names for expressions")
+    when: Number | None = Field(
+        None, description="where it is false, the block passes its first input"
+    )
+    nodes: dict[str, Node] = Field(description="the graph; a node reads the one before it")
+    output: str | None = Field(None, description="the node that is the result, the last by default")
 
 
 class Input(Form):
     """What the network reads."""
 
-    channels: int = Field(ge=1)
-    size: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    channels: int = Field(ge=1, description="channels of an image")
+    size: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, max_length=3, description="the size of each spatial axis, 1 to 3 of them"
+    )
 
 
 Rule = int | float | str | dict[str, float | int]
@@ -111,41 +127,61 @@ Rule = int | float | str | dict[str, float | int]
 class InitForm(Form):
     """How weights start."""
 
-    weight: Rule | None = None
-    bias: Rule | None = None
+    weight: Rule | None = Field(None, description="how the weight starts: a number, or a rule")
+    bias: Rule | None = Field(None, description="how the bias starts: a number, or a rule")
 
 
 class NetworkForm(Form):
     """A network: stem, stages, nodes and head, in this order."""
 
-    network: str
-    language: Literal[1] = 1
-    extends: str | None = None
-    doc: str | None = None
-    paper: str | None = None
+    network: str = Field(description="its name, also that of the printed file")
+    language: Literal[1] = Field(1, description="the version of the language")
+    extends: str | None = Field(None, description="a network to start from")
+    doc: str | None = Field(None, description="a line about it; it reaches the printed docstring")
+    paper: str | None = Field(None, description="a link; it reaches the printed docstring")
     family: str | None = Field(None, description="a word by which `resnetgen list` groups it")
     class_name: str | None = Field(None, alias="class", description="the name of the printed class")
     params: dict[str, Number] | None = Field(
         None, description="numbers that the printed class takes as arguments"
     )
-    let: dict[str, Number] | None = None
+    let: dict[str, Number] | None = Field(None, description="names for expressions")
     define: dict[str, dict[str, Any]] | None = Field(None, description="blocks of this file")
-    input: Input
-    conv: SlotValue | None = None
-    norm: SlotValue | None = None
-    act: SlotValue | None = None
-    shortcut: SlotValue | None = None
-    block: SlotValue | None = None
-    stem: SlotValue | None = None
-    stages: dict[str, Node] | None = None
-    nodes: dict[str, Node] | None = None
-    head: SlotValue | None = None
-    outputs: list[str] | dict[str, str] | str | None = None
-    train_outputs: list[str] | None = None
-    output_stride: int | None = Field(None, ge=1)
-    init: dict[str, InitForm] | None = None
+    input: Input = Field(description="what the network reads")
+    conv: SlotValue | None = Field(
+        None, description="what blocks mean by `conv`, a convolution by default"
+    )
+    norm: SlotValue | None = Field(
+        None, description="what blocks mean by `norm`, batch normalisation by default"
+    )
+    act: SlotValue | None = Field(
+        None, description="what blocks mean by `act`, a rectifier by default"
+    )
+    shortcut: SlotValue | None = Field(
+        None, description="what joins the two ends of a block; there is no default"
+    )
+    block: SlotValue | None = Field(None, description="what a stage repeats")
+    stem: SlotValue | None = Field(None, description="the nodes before the stages")
+    stages: dict[str, Node] | None = Field(
+        None, description="each repeats a block; its arguments stand over those of `block`"
+    )
+    nodes: dict[str, Node] | None = Field(None, description="any acyclic graph after the stages")
+    head: SlotValue | None = Field(None, description="the nodes at the end; none by default")
+    outputs: list[str] | dict[str, str] | str | None = Field(
+        None, description="what it returns: a value, a tuple or a dict; the last node by default"
+    )
+    train_outputs: list[str] | None = Field(None, description="what it returns besides in training")
+    output_stride: int | None = Field(
+        None, ge=1, description="strides of stages beyond it become dilation"
+    )
+    init: dict[str, InitForm] | None = Field(
+        None, description="how weights start: rules for ops, then for roles"
+    )
+    allow: list[str] | None = Field(
+        None, min_length=1, description="codes of warnings that are meant, so that none is told"
+    )
 
 
+_MOST_PLACES = MOST_FAULTS + 1 + len(NetworkForm.model_fields)  # some faults are silent
 Inline.model_rebuild()
 _FORMS: dict[str, TypeAdapter[Any]] = {}
 
@@ -161,25 +197,30 @@ def check_form(tree: MapTree, form: type[BaseModel]) -> list[Diagnostic]:
 
 
 def _diagnostics(tree: MapTree, form: type[BaseModel], errors: list[Any]) -> list[Diagnostic]:
-    """One diagnostic a place: a union fails once for each of its members, and is told once."""
+    """One diagnostic a place: a union fails once for each of its members, and is told once.
+
+    One more than are told at most, so that suggestions are looked for no oftener.
+    """
     places: dict[tuple[Any, ...], list[Any]] = {}
     for error in errors:
         extra = error["type"] in ("extra_forbidden", "missing")
         path = tuple(_path_in(tree, error["loc"]))
         key = (path, error["type"], error["loc"][-1]) if extra else (path,)
-        places.setdefault(key, []).append(error)
+        if key in places or len(places) < _MOST_PLACES:
+            places.setdefault(key, []).append(error)
     misspelt = {
         (
             tuple(_path_in(tree, e["loc"][:-1])),
             suggest(str(e["loc"][-1]), _keys_at(form, e["loc"][:-1])),
         )
-        for e in errors
+        for (e, *_) in places.values()
         if e["type"] == "extra_forbidden"
     }
     found = [
         _diagnostic(tree, form, faults)
         for (path, *_), faults in places.items()
-        if faults[0]["type"] != "missing" or (path, str(faults[0]["loc"][-1])) not in misspelt
+        if faults[0]["type"] != "missing"
+        or not {(path, str(faults[0]["loc"][-1])), (path, "extends")} & misspelt
     ]
     return found
 

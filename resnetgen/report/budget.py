@@ -22,13 +22,11 @@ from resnetgen.language.expressions import (
     parse,
     source,
 )
+from resnetgen.report.columns import with_factors
 from resnetgen.report.figures import shown
 from resnetgen.report.metrics import Metric, Value
 
 _COMPARISONS = ("<", "<=", ">", ">=", "==")
-_SUFFIXED = re.compile(r"\b(\d+(?:\.\d+)?)([kMGT]i?|Ki)(?![A-Za-z0-9_])")
-_FACTORS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +68,6 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
         part = found[0].strip()
         if part:
             yield found.start() + found[0].index(part), part
-
-
-def with_factors(text: str) -> str:
-    """`4.1G` -> `4100000000.0`."""
-
-    def number(found: re.Match[str]) -> str:
-        factor = (_FACTORS | _BINARY)[found[2]]
-        value = float(found[1]) * factor
-        return str(int(value)) if value.is_integer() else repr(value)
-
-    return _SUFFIXED.sub(number, text)
 
 
 def _wrong(

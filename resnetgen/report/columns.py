@@ -1,4 +1,4 @@
-"""Text in columns, and numbers as people read them.
+"""Text in columns, and numbers as people read and write them.
 
 [("name", "params"), ("conv1", "9,408")], "<>"  ->  name   params
                                                     conv1   9,408
@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 GAP = "  "
+_SUFFIXED = re.compile(r"\b(\d+(?:\.\d+)?)([kMGT]i?|Ki)(?![A-Za-z0-9_])")
+_FACTORS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 def align(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
@@ -32,3 +36,14 @@ def rounded(number: int) -> str:
         if number >= factor:
             return f"{number / factor:.2f} {letter}"
     return str(number)
+
+
+def with_factors(text: str) -> str:
+    """`4.1G` -> `4100000000.0`."""
+
+    def number(found: re.Match[str]) -> str:
+        factor = (_FACTORS | _BINARY)[found[2]]
+        value = float(found[1]) * factor
+        return str(int(value)) if value.is_integer() else repr(value)
+
+    return _SUFFIXED.sub(number, text)

@@ -71,10 +71,9 @@ def broken(*_: object) -> None:
     raise BrokenGraph("resnet50: a cycle")
 
 
-@pytest.mark.parametrize("command", ["build", "check"])
-def test_a_broken_graph_ends_with_3(call, folder, monkeypatch, command: str) -> None:
+def test_a_broken_graph_ends_with_3(call, folder, monkeypatch) -> None:
     monkeypatch.setattr("resnetgen.graph.shapes.check", broken)
-    done = call(command, "resnet50")
+    done = call("build", "resnet50")
     assert done.exit_code == 3
     assert "error[broken-graph]: resnet50: a cycle" in done.stderr
     assert not list(folder.iterdir())
@@ -202,6 +201,12 @@ def _on_terminal(environment: dict[str, str], *arguments: str, **extra: str) -> 
 
 def test_diagnostics_have_colour_on_a_terminal(on_terminal) -> None:
     assert "\x1b[1;31merror[unknown-spec]\x1b[0m" in on_terminal("report", "resnett50")
+
+
+def test_a_terminal_is_pointed_to_explain_and_a_file_is_not(on_terminal, program) -> None:
+    shown = on_terminal("report", "resnett50")
+    assert "`resnetgen explain unknown-spec` says more" in shown.splitlines()[-1]
+    assert "explain" not in program("report", "resnett50").stderr
 
 
 @pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

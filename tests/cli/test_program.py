@@ -16,10 +16,18 @@ from resnetgen.language import library
 
 OPTIONS = {
     "build": ["--output", "-o", "--set", "--force", "--trace", "--compile", "cpu", "cuda"],
-    "check": ["--format", "text", "json", "github"],
-    "report": ["--format", "table", "json", "--by", "node", "stage", "total", "--input", "--set"],
+    "check": ["--format", "text", "json", "github", "sarif", "--strict", "--fix"],
+    "draw": ["--output", "-o", "--input", "--set", "--force"],
+    "explain": ["CODE"],
+    "report": [
+        "--format", "table", "json", "csv", "md", "html", "--output", "--by", "node", "stage",
+        "total", "--columns", "--input", "--batch", "--dtype", "--optimizer", "--convention",
+        "--explain", "--match", "--device", "--paths", "--budget", "--paper", "--set",
+    ],
     "show": ["--set"],
     "list": ["networks", "blocks", "shortcuts", "stems", "heads", "ops"],
+    "schema": ["network", "block", "--output", "-o"],
+    "sweep": ["--vary", "--where", "--output", "--columns", "--pareto", "--plot", "--force", "--set"],
     "verify": ["--set"],
 }  # fmt: skip
 
@@ -66,7 +74,8 @@ ALLOWED = {
     "report resnet152": [],
     "report resnet152 --format json --by node": [],
     "show resnet152": [],
-    "check resnet152": ["networkx"],
+    "draw resnet152 -o -": [],
+    "check resnet152": [],
     "build resnet152 -o -": ["networkx", "jinja2"],
     "report resnett50": [],
 }

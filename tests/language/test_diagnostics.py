@@ -72,6 +72,7 @@ def test_several_faults_are_separated_by_an_empty_line() -> None:
 def test_colour_adds_only_colour() -> None:
     painted = render([FAULT], color=True)
     assert "\x1b[1;31merror[shape-mismatch]\x1b[0m" in painted
+    assert "\x1b[1;31m^^^^^^^^^\x1b[0m" in painted
     assert "\x1b" not in render([FAULT])
 
 
@@ -189,7 +190,7 @@ def test_github_commands_are_escaped() -> None:
 
 
 def test_a_github_command_needs_no_place() -> None:
-    assert as_github([Diagnostic("x", "y", severity="info")]) == "::notice title=x::y"
+    assert as_github([Diagnostic("x", "y", severity="warning")]) == "::warning title=x::y"
 
 
 @pytest.mark.parametrize(

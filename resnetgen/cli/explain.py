@@ -1,0 +1,61 @@
+"""`explain`: what a code means, with an example that fails and one that is mended."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from resnetgen.cli.faults import WRONG_CALL, Failed, wants_color
+from resnetgen.language.diagnostics import Diagnostic, did_you_mean
+
+
+def _complete(incomplete: str) -> list[str]:
+    from resnetgen.language import catalogue
+
+    return [code for code in catalogue.codes() if code.startswith(incomplete)]
+
+
+def explain(
+    code: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CODE",
+            help="The word in brackets of a message, such as shape-mismatch; all codes without it.",
+            autocompletion=_complete,
+        ),
+    ] = None,
+) -> None:
+    """Explains the code of a diagnostic: why it is wrong, what causes it, how to mend it.
+
+    \b
+    Examples:
+      resnetgen explain
+      resnetgen explain shape-mismatch
+    """
+    print(_index() if code is None else _explained(code))
+
+
+def _index() -> str:
+    from resnetgen.language import catalogue
+    from resnetgen.report.columns import align
+
+    rows = [(entry.code, entry.severity, entry.title) for entry in catalogue.entries()]
+    return "\n".join(align([("code", "", "about"), *rows], "<<<"))
+
+
+def _explained(word: str) -> str:
+    """The entry of a code, also of `error[CODE]`. Raises Failed `unknown-code`."""
+    from resnetgen.language import catalogue
+
+    code = word.partition("[")[2].rstrip("]:") or word
+    try:
+        entry = catalogue.entry(code)
+    except KeyError:
+        hint = did_you_mean(code, catalogue.codes()) or "`resnetgen explain` lists all codes"
+        fault = Diagnostic("unknown-code", f"there is no code `{code}`", help=hint)
+        raise Failed([fault], WRONG_CALL) from None
+    head = f"{entry.severity}[{entry.code}]: {entry.title}"
+    bold = f"\x1b[1m{head}\x1b[0m" if wants_color(sys.stdout) else head
+    return f"{bold}\n\n{entry.text()}"

@@ -1,0 +1,82 @@
+"""What is told of specs that are sound and hardly meant: `warnings/NAME.yaml`, and `NAME.txt` says it.
+
+The first line of a spec says in advance what is to be found, or that nothing is:
+
+    # 4:8 unused-name: the place and the code of the one warning
+    # none: why it is no warning
+
+    pytest tests/test_warnings.py --regenerate
+
+writes the messages anew; read the difference as the person who wrote the spec.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnetgen import compile_spec
+from resnetgen.language import catalogue, library
+from resnetgen.language.diagnostics import Diagnostic, render
+
+ROOT = Path(__file__).resolve().parents[1]
+WARNINGS = ROOT / "tests" / "warnings"
+NAMES = sorted(path.stem for path in WARNINGS.glob("*.yaml"))
+ANNOUNCED = re.compile(r"# (?:(?P<line>\d+):(?P<column>\d+) (?P<code>[a-z-]+)|none): .")
+CODES = [entry.code for entry in catalogue.entries() if entry.severity == "warning"]
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Diagnostic]]:
+    """`found(name)`: the warnings about a spec, from its folder."""
+    monkeypatch.chdir(WARNINGS)
+    return lambda name: compile_spec(f"{name}.yaml").warnings
+
+
+def announced(name: str) -> list[str]:
+    """`file:line:column code`, as the first line has it; nothing where it says `none`."""
+    first = (WARNINGS / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
+    said = ANNOUNCED.match(first)
+    assert said, "the first line is `# LINE:COLUMN CODE: why` or `# none: why`"
+    return [f"{name}.yaml:{said['line']}:{said['column']} {said['code']}"] if said["code"] else []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_warning_is_given_where_its_cause_is(name: str, found) -> None:
+    assert [f"{each.span} {each.code}" for each in found(name)] == announced(name)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if announced(name)])
+def test_the_message_is_this(name: str, found, expect: Callable[[Path, str], None]) -> None:
+    expect(WARNINGS / f"{name}.txt", render(found(name)) + "\n")
+
+
+def test_every_code_has_a_spec_and_every_message_too() -> None:
+    assert {each.partition(" ")[2] for name in NAMES for each in announced(name)} == set(CODES)
+    messages = {path.stem for path in WARNINGS.glob("*.txt")}
+    assert messages == {name for name in NAMES if announced(name)}
+
+
+@pytest.mark.parametrize("network", [path.stem for path in library.networks()])
+def test_the_library_is_free_of_warnings(network: str) -> None:
+    assert not compile_spec(network).warnings
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "specs").glob("*.yaml")), ids=str)
+def test_so_are_the_specs_of_the_tests(path: Path) -> None:
+    assert not compile_spec(path).warnings
+
+
+def test_a_setting_of_the_command_line_makes_nothing_of_the_file_redundant() -> None:
+    assert not compile_spec(WARNINGS / "a_let_of_the_head.yaml", **{"head.classes": 7}).warnings
+    allowed = compile_spec(WARNINGS / "allowed.yaml", block="bottleneck")
+    assert not allowed.warnings
+
+
+def test_an_inherited_permission_is_no_warning(tmp_path: Path) -> None:
+    spec = tmp_path / "again.yaml"
+    spec.write_text("network: again\nextends: resnet50_v1\nblock: bottleneck\n", encoding="utf-8")
+    assert not compile_spec(spec).warnings
