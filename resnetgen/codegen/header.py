@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator
 
 from resnetgen.graph.ir import Network
-from resnetgen.graph.measure import Measured
-from resnetgen.graph.rows import rows_by_stage
+from resnetgen.graph.measure import Cost, Measured
+from resnetgen.graph.rows import stages
 
 WIDTH = 88
 
@@ -25,8 +25,9 @@ def header(network: Network, measured: Measured) -> Iterator[str]:
 def table(measured: Measured) -> Iterator[str]:
     """Stage, output shape, parameters and multiply-adds for one image of the spec's size."""
     rows = [("stage", "output", "parameters", "multiply-adds")]
-    for row in rows_by_stage(measured):
-        rows.append((row.name, str(row.result), f"{row.cost.params:,}", f"{row.cost.macs:,}"))
+    for name, steps in stages(measured).items():
+        cost = sum((step.cost for step in steps), Cost())
+        rows.append((name, str(steps[-1].result), f"{cost.params:,}", f"{cost.macs:,}"))
     total = measured.cost
     rows.append(("total", "", f"{total.params:,}", f"{total.macs:,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

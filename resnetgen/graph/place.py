@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 
 from resnetgen.graph import stages
 from resnetgen.graph.bias import with_bias
@@ -452,7 +451,7 @@ class Placing:
 
         def written(match: re.Match[str]) -> str:
             try:
-                return str(evaluate(_parsed(match[1]), env))
+                return str(evaluate(parse(match[1]), env))
             except ExpressionError as error:
                 name = error.name if isinstance(error, UnknownName) else ""
                 hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
@@ -465,9 +464,6 @@ class Placing:
             message = f"the path `{node.path}` gives `{path}`: it {reason}"
             raise self.facts.fault("wrong-name", message, node.path_span)
         return path
-
-
-_parsed = cache(parse)  # a path is evaluated for every block of a stage
 
 
 def does_nothing(placed: Placed) -> bool:

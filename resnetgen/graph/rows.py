@@ -117,6 +117,15 @@ def folded_name(first: str, last: str) -> str:
     return f"{first}-{number}" if dot and alike else f"{first} - {last}"
 
 
+def stages(measured: Measured) -> dict[str, list[Step]]:
+    """The steps of the stem, each stage, each other node and the head, in the order of execution."""
+    found: dict[str, list[Step]] = {}
+    for index in measured.instance.schedule:
+        step = measured.steps[index]
+        found.setdefault(step.placed.group or step.placed.key, []).append(step)
+    return found
+
+
 def rows_by_stage(measured: Measured) -> list[Row]:
     """The stem, each stage, each other node, the head."""
     reaches, start = _reaches(measured)

@@ -12,6 +12,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from resnetgen.language.diagnostics import did_you_mean
@@ -157,6 +158,7 @@ _BINARY = {
 }
 
 
+@lru_cache(maxsize=4096)  # the same few hundred texts stand in the blocks of all networks
 def parse(text: str) -> Expr:
     """`"width * 4"` -> `Apply("*", (Name("width"), Const(4)))`; ExpressionError if it is not one."""
     if len(text) > LONGEST:
