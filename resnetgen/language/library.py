@@ -200,11 +200,22 @@ def find_blocks(name: str, folders: tuple[Path, ...]) -> Iterator[Path]:
     """All files of a block's name, the nearest first."""
     if wrong_file_name(name):
         return
-    for folder in (*folders, LIBRARY):
-        for kind in KINDS:
-            path = folder / kind / f"{name}.yaml"
-            if path.is_file() and inside(path, folder):
-                yield path
+    for folder in dict.fromkeys((*folders, LIBRARY)):
+        yield from _shipped_blocks().get(name, ()) if folder == LIBRARY else _below(folder, name)
+
+
+def _below(folder: Path, name: str) -> Iterator[Path]:
+    for kind in KINDS:
+        path = folder / kind / f"{name}.yaml"
+        if path.is_file() and inside(path, folder):
+            yield path
+
+
+@cache
+def _shipped_blocks() -> dict[str, tuple[Path, ...]]:
+    """The block files of the library by name, looked for once a process."""
+    names = {path.stem for kind in KINDS for path in block_files(kind)}
+    return {name: tuple(_below(LIBRARY, name)) for name in names}
 
 
 def block_names(folders: tuple[Path, ...]) -> Iterator[str]:
