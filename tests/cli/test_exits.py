@@ -125,6 +125,9 @@ def test_a_real_interrupt_ends_with_130(environment) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # `&` of a shell ignores it
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"

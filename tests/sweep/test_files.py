@@ -54,7 +54,10 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     stopped = 0
     for _ in range(4):
         run = subprocess.Popen(
-            [*command, *LONG, "-o", str(path)], env=environment, stderr=subprocess.PIPE
+            [*command, *LONG, "-o", str(path)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # `&` ignores it
         )
         size = path.stat().st_size if path.exists() else 0
         while run.poll() is None and (path.stat().st_size if path.exists() else 0) <= size:
