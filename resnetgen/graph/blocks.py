@@ -45,6 +45,7 @@ from resnetgen.language.trees import entries, items, key_of, key_spans, keys, te
 
 KINDS = ("int", "float", "bool")  # of the parameters that a caller must give
 DEEPEST = 64  # calls inside of what is called, from the network down
+MOST_NODES = 4_000  # written in one block
 
 
 class Blocks:
@@ -76,6 +77,14 @@ class Blocks:
     def limit(self, message: str, span: Span) -> NoReturn:
         """A limit is exceeded: raises SpecError, for reading on would take long or never end."""
         raise SpecError([*self.faults, Diagnostic("limit", message, span)])
+
+    def limit_nodes(self, written: Tree | None) -> None:
+        """Raises SpecError where a block has more nodes than one may write."""
+        if isinstance(written, MapTree) and len(written.entries) > MOST_NODES:
+            first_beyond = list(written.keys.values())[MOST_NODES]
+            self.limit(
+                f"{len(written.entries)} nodes; a block has at most {MOST_NODES}", first_beyond
+            )
 
     def add(self, faults: Iterable[Diagnostic]) -> None:
         """Records faults that another pass found."""
@@ -119,6 +128,7 @@ class Blocks:
             return None
         nodes_tree = tree.entries["nodes"]
         assert isinstance(nodes_tree, MapTree)
+        self.limit_nodes(nodes_tree)
         if not nodes_tree.entries:
             hint = "`identity` passes its input on, and `none` leaves out what reads it"
             self.fault("no-value", f"`{name}` has no nodes", nodes_tree.span, hint)

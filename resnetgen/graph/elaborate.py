@@ -138,6 +138,8 @@ def _slot_value(names: Blocks, key: str, default: str | None) -> Binding | None:
 def _root(names: Blocks, name: str) -> Block:
     """The network's own block: stem, stages, nodes, head."""
     tree = names.tree
+    for part in ("stages", "nodes"):
+        names.limit_nodes(tree.entries.get(part))
     nodes: list[BlockNode] = []
     nodes += _spliced(names, "stem", _slot_value(names, "stem", None), nodes)
     for key, each in entries(tree, "stages").items():

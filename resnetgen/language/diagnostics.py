@@ -101,7 +101,7 @@ class SpecError(Exception):
     diagnostics: tuple[Diagnostic, ...]
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = _first(sorted(diagnostics, key=_order))
+        self.diagnostics = at_once(sorted(diagnostics, key=_order))
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:
@@ -109,7 +109,7 @@ class SpecError(Exception):
         return render(self.diagnostics)
 
 
-def _first(faults: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+def at_once(faults: list[Diagnostic]) -> tuple[Diagnostic, ...]:
     """As many faults as are told; the last says that there are more."""
     told = faults[:MOST_FAULTS]
     if len(faults) > MOST_FAULTS:

@@ -16,7 +16,7 @@ from resnetgen.graph.lint.nodes import cancelled_bias, dropped_all, repeated_ops
 from resnetgen.graph.lint.positions import blind_taps, lost_input
 from resnetgen.graph.lint.text import is_overridden, written_in_vain
 from resnetgen.language.allow import allowed
-from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.language.diagnostics import Diagnostic, at_once
 from resnetgen.language.library import Document
 from resnetgen.language.reader import Scalar
 
@@ -41,7 +41,7 @@ def lint(facts: Facts) -> list[Diagnostic]:
         codes = {warning.code for warning in found}
         idle = (each for each in permitted if each.text not in codes)
         told += [_allowed_in_vain(each) for each in idle if facts.is_own(each.span)]
-    return sorted(told, key=_place)
+    return list(at_once(sorted(told, key=_place)))
 
 
 def lint_block(document: Document) -> list[Diagnostic]:
