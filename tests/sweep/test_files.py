@@ -72,7 +72,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(
             assert not complete or path.read_bytes() == whole[suffix]  # stopped at its last word
             assert b"Traceback" not in said
             if stop is signal.SIGINT:
-                assert run.returncode == 130
+                # Once all is written, the interpreter may be on its way out and die of the signal.
+                assert complete or run.returncode == 130
                 assert complete or b"the same command goes on" in said
     assert stopped
     subprocess.run([*command, *LONG, "-o", str(path)], env=environment, check=True)
