@@ -33,7 +33,8 @@ from resnetgen.codegen import render
 from resnetgen.compiler import Compiled
 from resnetgen.graph import elaborate, instantiate, measure, shapes, stages
 from resnetgen.graph.blocks import DEEPEST
-from resnetgen.graph.ops import OPS, Attribute
+from resnetgen.graph.opdef import Attribute
+from resnetgen.graph.ops import OPS
 from resnetgen.language import diagnostics, expressions, library, names, reader, yaml_text
 from resnetgen.language.diagnostics import SpecError
 from resnetgen.report.assemble import Report

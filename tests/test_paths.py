@@ -105,7 +105,7 @@ def test_a_text_in_memory_reaches_the_library_alone(
 
 
 @pytest.mark.parametrize(
-    "name", ["../net", "/tmp/net", "a/b", "..", "net\\n", "torch", "~", "-o", ""]
+    "name", ["../net", "/net", "a/b", "..", "net\\n", "torch", "~", "-o", ""]
 )
 def test_the_name_of_a_network_is_no_path(folder: Path, name: str) -> None:
     assert "net.yaml:1:10: error[wrong-" in fault(

@@ -14,7 +14,7 @@ from resnetgen.cli.faults import diagnose
 from resnetgen.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from resnetgen.graph.ops import Attribute
+    from resnetgen.graph.opdef import Attribute
     from resnetgen.language.reader import MapTree, Tree
 
 Rows = Iterator[tuple[str, ...]]

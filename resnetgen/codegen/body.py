@@ -15,7 +15,8 @@ from resnetgen.codegen.structure import SHORTCUT, Structure, unique
 from resnetgen.codegen.units import Container, Unit, containers, indexed, is_chain, sequential
 from resnetgen.graph.inplace import overwritable
 from resnetgen.graph.ir import OpCall, Passes, Placed
-from resnetgen.graph.ops import OPS, TorchFunction
+from resnetgen.graph.opdef import TorchFunction
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.paths import numbered_paths
 from resnetgen.language.diagnostics import Diagnostic, Span, SpecError
 from resnetgen.language.expressions import (

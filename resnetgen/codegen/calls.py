@@ -15,8 +15,9 @@ from resnetgen.codegen.registry import Registry
 from resnetgen.codegen.scope import Scope
 from resnetgen.codegen.structure import Structure
 from resnetgen.graph.ir import Instance, OpCall, Passes, Placed
-from resnetgen.graph.ops import OPS, TorchModule
-from resnetgen.graph.ops import Argument as OpArgument
+from resnetgen.graph.opdef import Argument as OpArgument
+from resnetgen.graph.opdef import TorchModule
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.stages import depends_on_index, stage_values
 from resnetgen.language.expressions import (
     Apply,

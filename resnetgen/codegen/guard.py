@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from types import EllipsisType
 
-from resnetgen.graph.ops import OPS, TorchModule
+from resnetgen.graph.opdef import TorchModule
+from resnetgen.graph.ops import OPS
 
 _IMPORTS = ("import torch", "from torch import Tensor, nn", "from collections import OrderedDict")
 _MODULES = frozenset(["torch", "Tensor", "nn", "OrderedDict"])

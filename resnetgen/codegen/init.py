@@ -11,7 +11,8 @@ from resnetgen.codegen import layout
 from resnetgen.codegen.layout import call
 from resnetgen.codegen.structure import Structure, Structures
 from resnetgen.graph.ir import InitRule, Network, OpCall
-from resnetgen.graph.ops import NO_WEIGHTS, OPS, TorchModule
+from resnetgen.graph.opdef import NO_WEIGHTS, TorchModule
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.paths import numbered_paths
 
 _CALLS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -26,7 +26,8 @@ from resnetgen.codegen.structure import capitalised, structures, unique
 from resnetgen.graph.features import features
 from resnetgen.graph.ir import Instance, Network
 from resnetgen.graph.measure import Measured
-from resnetgen.graph.ops import OPS, TorchModule
+from resnetgen.graph.opdef import TorchModule
+from resnetgen.graph.ops import OPS
 from resnetgen.language.names import PRINTED_CLASSES, camel
 
 

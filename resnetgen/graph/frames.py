@@ -18,7 +18,8 @@ from itertools import pairwise
 
 from resnetgen.graph.ir import OpCall, Slot
 from resnetgen.graph.measure import Measured, Step
-from resnetgen.graph.ops import OPS, TorchFunction
+from resnetgen.graph.opdef import TorchFunction
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.order import stable_order
 from resnetgen.graph.paths import numbered_paths
 

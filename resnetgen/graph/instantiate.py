@@ -24,7 +24,7 @@ from resnetgen.graph.ir import (
     Placed,
 )
 from resnetgen.graph.opcalls import Arguments
-from resnetgen.graph.ops import shown
+from resnetgen.graph.opdef import shown
 from resnetgen.graph.origins import Names, named, within
 from resnetgen.graph.paths import conflicts
 from resnetgen.graph.place import Idleness, NotIdle, Placing

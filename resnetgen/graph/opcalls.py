@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from resnetgen.graph.blocks import offers
 from resnetgen.graph.ir import Block, BlockNode, Bound, Op, OpCall, Slot, Target, Term
-from resnetgen.graph.ops import AMBIENT, OPS, complete, wrong_value
+from resnetgen.graph.opdef import complete, wrong_value
+from resnetgen.graph.ops import AMBIENT, OPS
 from resnetgen.graph.origins import culprit, mistyped
 from resnetgen.graph.values import Broken, Values
 from resnetgen.language.diagnostics import Note, listed

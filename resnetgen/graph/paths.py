@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from resnetgen.graph.ir import Instance, OpCall, Placed
-from resnetgen.graph.ops import NO_WEIGHTS, OPS
+from resnetgen.graph.opdef import NO_WEIGHTS
+from resnetgen.graph.ops import OPS
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from resnetgen.graph.ir import OpCall
 from resnetgen.graph.measure import Measured, Step
-from resnetgen.graph.ops import ONE_TAP, OPS
+from resnetgen.graph.opdef import ONE_TAP
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.rules import TensorType
 
 WHOLE = (-math.inf, math.inf)

@@ -11,7 +11,7 @@ from typing import Any
 
 from resnetgen.graph.bias import undecided
 from resnetgen.graph.ir import STAGE_NAMES, Binding, Block, BlockNode, Bound, Instance, Placed
-from resnetgen.graph.ops import shown
+from resnetgen.graph.opdef import shown
 from resnetgen.graph.values import Broken, Values
 from resnetgen.language.diagnostics import Note
 from resnetgen.language.expressions import Const, Expr, Value, free_names, substitute

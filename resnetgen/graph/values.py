@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from resnetgen.graph.ir import STAGE_NAMES, Binding, Bound, Network, Op, Slot, Target, Term
-from resnetgen.graph.ops import OPS, shown
+from resnetgen.graph.opdef import shown
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.origins import follow, mistyped
 from resnetgen.language.diagnostics import (
     MOST_FAULTS,

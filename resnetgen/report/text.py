@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 from resnetgen.graph.ir import Network, OpCall
 from resnetgen.graph.measure import Measured, Step
-from resnetgen.graph.ops import OPS, Attribute
+from resnetgen.graph.opdef import Attribute
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.paths import numbered_paths
 from resnetgen.graph.rules import TensorType
 from resnetgen.language.diagnostics import visible

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 
 from resnetgen.graph.ir import Graph, Node
 from resnetgen.graph.measure import INPUT
-from resnetgen.graph.ops import OPS, TorchModule
+from resnetgen.graph.opdef import TorchModule
+from resnetgen.graph.ops import OPS
 from resnetgen.runtime.trace import Event, Trace
 
 _ONLY_IN_TRAINING = ("drop_path",)  # the printed class returns its input in evaluation

@@ -15,7 +15,8 @@ from torch import nn
 
 from resnetgen.graph import shapes
 from resnetgen.graph.ir import Graph
-from resnetgen.graph.ops import OPS, TorchModule
+from resnetgen.graph.opdef import TorchModule
+from resnetgen.graph.ops import OPS
 from resnetgen.runtime.load import build, build_fake
 from resnetgen.runtime.match import Matching
 from resnetgen.runtime.reason import quiet, reason

@@ -11,7 +11,8 @@ from generated.choices import Drawn
 from generated.strategy import spec_of
 
 from resnetgen import compiler
-from resnetgen.graph.ops import NO_WEIGHTS, OPS, complete
+from resnetgen.graph.opdef import NO_WEIGHTS, complete
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.rules import Flow, TensorType
 from resnetgen.language.diagnostics import Source, SpecError
 from resnetgen.language.reader import MapTree, Scalar, parse

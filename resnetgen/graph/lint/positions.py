@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from resnetgen.graph.ir import OpCall, Passes
 from resnetgen.graph.lint.facts import Facts, block_name
 from resnetgen.graph.measure import Measured, Step
-from resnetgen.graph.ops import ONE_TAP, OPS
+from resnetgen.graph.opdef import ONE_TAP
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.rules import Taps, TensorType, per_axis
 from resnetgen.language.diagnostics import Diagnostic, Note, Span
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from resnetgen.graph.blocks import Blocks, offers
 from resnetgen.graph.ir import Binding, Block, Param, Passes
-from resnetgen.graph.ops import AMBIENT, OPS, Attribute, shown
+from resnetgen.graph.opdef import Attribute, shown
+from resnetgen.graph.ops import AMBIENT, OPS
 from resnetgen.language import library
 from resnetgen.language.diagnostics import SpecError
 from resnetgen.language.expressions import Const, source

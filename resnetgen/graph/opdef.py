@@ -1,0 +1,162 @@
+"""OpDef: what an entry of the op table says, and how the values that a node gives it are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from resnetgen.graph.rules import Attributes, Extra, Flow, Taps, TensorType, Weight
+from resnetgen.language.expressions import Value
+
+REQUIRED = object()
+Rule = Callable[[Attributes], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of an op. `kind`: int, float, bool, word, or axes (one integer, or one an axis)."""
+
+    kind: str
+    default: Any = REQUIRED  # a value, or a rule over the attributes before it
+    doc: str = ""
+    least: float | None = None
+    most: float | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether a node must give it."""
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of the printed constructor; left out where it equals PyTorch's default."""
+
+    attribute: str | int  # a name; "in" for the input channels; or a constant
+    keyword: str | None = None
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class TorchModule:
+    """How an op is written as a module. `{n}` is the number of spatial axes."""
+
+    callee: str
+    arguments: tuple[Argument, ...] = ()
+    call: str | None = None  # how `{module}` is applied to `{x}` where not simply called
+    support: str | None = None  # a template of a class that the printed file needs
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFunction:
+    """How an op is written in `forward`: a function of input texts, attribute texts and axes."""
+
+    write: Callable[[Sequence[str], Mapping[str, str], int], str]
+    uses_torch: bool = False
+    names_operands: bool = False  # the values that it reads have names, for the reader's sake
+
+
+def NO_WEIGHTS(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:  # noqa: N802
+    """The weights of an op that holds none."""
+    return ()
+
+
+def ONE_TAP(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:  # noqa: N802
+    """An op whose result at a position reads its input at that position."""
+    return (Taps(),) * len(source.size)
+
+
+def NOTHING_EXTRA(  # noqa: N802
+    attributes: Attributes, types: Sequence[TensorType], result: TensorType
+) -> Extra:
+    """An op that computes its result and nothing else."""
+    return Extra()
+
+
+Saved = Literal["inputs", "result", "extra"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """All facts of one op."""
+
+    doc: str
+    torch: TorchModule | TorchFunction
+    calls: tuple[str, ...]  # names of the functions that compute its result in a captured graph
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    arity: int | None = 1  # None: two or more, a join
+    flow: Callable[[Attributes, Sequence[Flow], int], Flow] = lambda a, flows, axes: flows[0]
+    shape: Callable[[Attributes, Sequence[TensorType]], TensorType] = lambda a, types: types[0]
+    weights: Callable[[Attributes, int, int], tuple[Weight, ...]] = NO_WEIGHTS
+    macs: Callable[[Attributes, TensorType, TensorType], int] = lambda a, source, result: 0
+    stride: Callable[[Attributes], float] = lambda a: 1  # how far it reduces the resolution
+    neutral: Callable[[Attributes], bool] = lambda a: False  # True: it computes the identity
+    is_norm: bool = False
+    taps: Callable[[Attributes, TensorType], tuple[Taps, ...]] = ONE_TAP
+    saves: tuple[Saved, ...] = ()  # what autograd keeps for its backward pass, beside weights
+    extra: Callable[[Attributes, Sequence[TensorType], TensorType], Extra] = NOTHING_EXTRA
+    hands_on: bool = False  # the gradient of its inputs is that of its result, or a part of it
+    aliases: bool = False  # its result shares memory with its input
+    training_only: bool = False  # in evaluation it passes its input on
+    pointwise: bool = False  # in evaluation one value of each input makes one of its result
+    inplace: bool = False  # may overwrite its input where that is safe
+    in_container: TorchModule | None = None  # a module form for numbered containers
+    kind: str = "other"  # what sort of op it is: drawings colour by it
+    short: str | None = None  # how the field abbreviates it, where it does
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether it counts in the depth of a network: convolutions and linear layers."""
+        return self.weights is not NO_WEIGHTS and not self.is_norm
+
+
+def complete(op: OpDef, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes with defaults filled in; `given` holds numbers or expressions."""
+    attributes: dict[str, Any] = {}
+    for name, attribute in op.attributes.items():
+        if name in given:
+            attributes[name] = given[name]
+        elif callable(attribute.default):
+            attributes[name] = attribute.default(attributes)
+        elif not attribute.required:
+            attributes[name] = attribute.default
+    return attributes
+
+
+def shown(value: Value) -> str:
+    """A value as it is written in a spec."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(shown(each) for each in value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def wrong_value(attribute: Attribute, value: Value, axes: int) -> str | None:
+    """Why a value does not suit an attribute; None if it does."""
+    kinds: dict[str, Callable[[Any], bool]] = {
+        "int": lambda v: type(v) is int,
+        "float": lambda v: type(v) in (int, float),
+        "bool": lambda v: type(v) is bool,
+        "word": lambda v: v in attribute.words,
+        "axes": lambda v: (
+            type(v) is int or (isinstance(v, tuple) and all(type(i) is int for i in v))
+        ),
+    }
+    wanted = {
+        "int": "an integer",
+        "float": "a number",
+        "bool": "true or false",
+        "word": " or ".join(f"`{word}`" for word in attribute.words),
+        "axes": "an integer, or a list of one for each axis",
+    }
+    if not kinds[attribute.kind](value):
+        return f"must be {wanted[attribute.kind]}, not `{shown(value)}`"
+    if isinstance(value, tuple) and len(value) != axes:
+        return f"has {len(value)} values, and the network has {axes} spatial axes"
+    for number in value if isinstance(value, tuple) else (value,):
+        if attribute.least is not None and number < attribute.least:  # type: ignore[operator]
+            return f"must be at least {attribute.least}, not {number}"
+        if attribute.most is not None and number > attribute.most:  # type: ignore[operator]
+            return f"must be at most {attribute.most}, not {number}"
+    return None
