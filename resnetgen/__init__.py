@@ -61,10 +61,10 @@ def load(
     compiled = compile_spec(spec, **overrides)
     if weights is None:
         return build(compiled.source, compiled.network.name)
-    from resnetgen.weights.fill import fill, match, remarks
+    from resnetgen.weights.fill import fill, in_own_names, match, remarks
     from resnetgen.weights.read import read
 
-    checkpoint = read(weights)
+    checkpoint = in_own_names(read(weights), compiled.graph)
     left = [leave] if isinstance(leave, str) else list(leave)
     fit = match(checkpoint, compiled.graph, compiled.root.values.get("num_classes"), left)
     module = build(compiled.source, compiled.network.name)

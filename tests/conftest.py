@@ -1,11 +1,21 @@
 """Settings that hold for every test. Nothing here imports torch."""
 
+from __future__ import annotations
+
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from typer.testing import Result
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Two workers share two cores. Set before any worker imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -48,3 +58,44 @@ def expect(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert path.read_bytes().decode() == text
 
     return hold
+
+
+# --- the command line
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call() -> Callable[..., Result]:
+    """`call("report", "resnet50")`: the command line in this process."""
+    from typer.testing import CliRunner
+
+    from resnetgen.cli.app import app
+
+    return lambda *arguments, **options: CliRunner().invoke(app, list(arguments), **options)
+
+
+@pytest.fixture
+def environment() -> Callable[..., dict[str, str]]:
+    """`environment(NO_COLOR="1")`: this process's, able to import the package from any directory."""
+    return lambda **extra: {**os.environ, "PYTHONPATH": str(ROOT), **extra}
+
+
+@pytest.fixture
+def program(
+    environment: Callable[..., dict[str, str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`program("report", "resnet50")`: the command line as a program."""
+
+    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "resnetgen", *arguments],
+            **{"env": environment(), "capture_output": True, "text": True, **options},  # type: ignore[call-overload]
+        )
+
+    return run

@@ -13,10 +13,7 @@ folder with the examples of their page.
 from __future__ import annotations
 
 import difflib
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ from typing import Any
 
 import pytest
 from peers import import_timm
+from sessions import fenced, session
 
 from resnetgen import compiler
 from resnetgen.codegen import render
@@ -38,7 +36,7 @@ from resnetgen.graph.ops import OPS
 from resnetgen.language import diagnostics, expressions, library, names, reader, yaml_text
 from resnetgen.language.diagnostics import SpecError
 from resnetgen.report.assemble import Report
-from resnetgen.report.cost import summary
+from resnetgen.report.columns import summary
 from resnetgen.report.grid import grid, plain
 from resnetgen.report.metrics import METRICS, Conditions
 
@@ -77,12 +75,6 @@ def examples(page: str) -> Iterator[Example]:
     for found in fence.finditer(page):
         said = {found[1]: found[2]} if found[1] else {}
         yield Example(page.count("\n", 0, found.start(3)) + 1, found[3], said)
-
-
-def blocks(page: str, language: str) -> list[tuple[int, str]]:
-    """The line and the text of each block of a page in a language."""
-    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    return [(page.count("\n", 0, each.start(1)) + 1, each[1]) for each in fence.finditer(page)]
 
 
 def place(folder: Path, example: Example) -> Path:
@@ -174,26 +166,12 @@ def _ops() -> Iterator[str]:
         yield f"| `{name}` | {op.doc} | {attributes} |"
 
 
-def session(page: str, text: str) -> str:
-    """The commands of a `console` block, each with what it writes, errors too."""
-    lines: list[str] = []
-    ours = {**os.environ, "PYTHONPATH": str(ROOT), "RESNETGEN": f"{sys.executable} -m resnetgen"}
+def session_beside(page: str, text: str) -> str:
+    """The commands of a `console` block, run in a folder with the examples of its page."""
     with tempfile.TemporaryDirectory() as folder:
         for example in examples(page):
             place(Path(folder), example)
-        for line in text.splitlines():
-            if line.startswith("$ "):
-                done = subprocess.run(
-                    ["bash", "-c", 'resnetgen() { $RESNETGEN "$@"; }\n' + line[2:]],
-                    cwd=folder,
-                    env=ours,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    check=False,
-                )
-                lines += [line, *done.stdout.strip("\n").splitlines()]
-    return "".join(f"{line}\n" for line in lines)
+        return session(text, Path(folder))
 
 
 _SPAN = re.compile(r"`[^`]*` <!-- (total|modules|functions|rules|limits)(: [^>]+)? -->")
@@ -338,15 +316,15 @@ def test_outputs_and_tables_are_current(page: Path) -> None:
 
 def _blocks_of_the_guide(language: str) -> list[Any]:
     return [
-        pytest.param(text, id=f"{GUIDE.stem}-{line}")
-        for line, text in blocks(GUIDE.read_text(encoding="utf-8"), language)
+        pytest.param(each.text, id=f"{GUIDE.stem}-{each.line}")
+        for each in fenced(GUIDE.read_text(encoding="utf-8"), language)
     ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", _blocks_of_the_guide("console"))
 def test_commands_write_what_the_guide_says(text: str) -> None:
-    assert session(GUIDE.read_text(encoding="utf-8"), text) == text
+    assert session_beside(GUIDE.read_text(encoding="utf-8"), text) == text
 
 
 @pytest.mark.slow
@@ -364,6 +342,6 @@ def test_python_of_the_guide_runs(
 if __name__ == "__main__":
     for path in PAGES:
         page = regenerated(path.read_text(encoding="utf-8"))
-        for _, text in blocks(page, "console"):
-            page = page.replace(text, session(page, text))
+        for each in fenced(page, "console"):
+            page = page.replace(each.text, session_beside(page, each.text))
         path.write_text(page, encoding="utf-8")

@@ -1,10 +1,5 @@
 """What is said about wrong specs: `errors/NAME.yaml` is wrong in one way, `NAME.txt` is what is said.
 
-The first line of a spec says in advance what is to be found, so that a regenerated message cannot
-move to another place unseen:
-
-    # 4:8 unknown-name: bottelneck
-
     pytest tests/test_errors.py --regenerate
 
 writes the messages anew; read the difference as the person who made the mistake.
@@ -14,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from announced import announced, found
 
 from resnetgen import SpecError, compile_spec
 from resnetgen.language.diagnostics import render
@@ -28,8 +23,6 @@ from resnetgen.language.diagnostics import render
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = ROOT / "tests" / "errors"
 NAMES = sorted(path.stem for path in ERRORS.glob("*.yaml"))
-
-ANNOUNCED = re.compile(r"# (?P<line>\d+):(?P<column>\d+) (?P<code>[a-z-]+): .")
 
 
 def faults(name: str) -> SpecError:
@@ -45,11 +38,7 @@ def faults(name: str) -> SpecError:
 @pytest.mark.parametrize("name", NAMES)
 def test_one_fault_is_found_where_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ERRORS)
-    with open(f"{name}.yaml", encoding="utf-8") as file:
-        announced = ANNOUNCED.match(file.readline())
-    assert announced, "the first line is `# LINE:COLUMN CODE: what is wrong`"
-    found = [f"{fault.span} {fault.code}" for fault in faults(name).diagnostics]
-    assert found == [f"{name}.yaml:{announced['line']}:{announced['column']} {announced['code']}"]
+    assert found(faults(name).diagnostics) == announced(ERRORS / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("name", NAMES)

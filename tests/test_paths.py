@@ -104,9 +104,7 @@ def test_a_text_in_memory_reaches_the_library_alone(
         library.load_text(EXTENDS)
 
 
-@pytest.mark.parametrize(
-    "name", ["../net", "/net", "a/b", "..", "net\\n", "torch", "~", "-o", ""]
-)
+@pytest.mark.parametrize("name", ["../net", "/net", "a/b", "..", "net\\n", "torch", "~", "-o", ""])
 def test_the_name_of_a_network_is_no_path(folder: Path, name: str) -> None:
     assert "net.yaml:1:10: error[wrong-" in fault(
         folder, NETWORK.replace("net\n", f'"{name}"\n', 1)

@@ -1,10 +1,5 @@
 """What is told of specs that are sound and hardly meant: `warnings/NAME.yaml`, and `NAME.txt` says it.
 
-The first line of a spec says in advance what is to be found, or that nothing is:
-
-    # 4:8 unused-name: the place and the code of the one warning
-    # none: why it is no warning
-
     pytest tests/test_warnings.py --regenerate
 
 writes the messages anew; read the difference as the person who wrote the spec.
@@ -12,11 +7,11 @@ writes the messages anew; read the difference as the person who wrote the spec.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from announced import announced, found
 
 from resnetgen import compile_spec
 from resnetgen.language import catalogue, library
@@ -25,39 +20,35 @@ from resnetgen.language.diagnostics import Diagnostic, render
 ROOT = Path(__file__).resolve().parents[1]
 WARNINGS = ROOT / "tests" / "warnings"
 NAMES = sorted(path.stem for path in WARNINGS.glob("*.yaml"))
-ANNOUNCED = re.compile(r"# (?:(?P<line>\d+):(?P<column>\d+) (?P<code>[a-z-]+)|none): .")
+ANNOUNCED = {name: announced(WARNINGS / f"{name}.yaml") for name in NAMES}
 CODES = [entry.code for entry in catalogue.entries() if entry.severity == "warning"]
 
 
-@pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Diagnostic]]:
-    """`found(name)`: the warnings about a spec, from its folder."""
-    monkeypatch.chdir(WARNINGS)
-    return lambda name: compile_spec(f"{name}.yaml").warnings
-
-
-def announced(name: str) -> list[str]:
-    """`file:line:column code`, as the first line has it; nothing where it says `none`."""
-    first = (WARNINGS / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-    said = ANNOUNCED.match(first)
-    assert said, "the first line is `# LINE:COLUMN CODE: why` or `# none: why`"
-    return [f"{name}.yaml:{said['line']}:{said['column']} {said['code']}"] if said["code"] else []
+def warnings(name: str) -> list[Diagnostic]:
+    """What is told of a spec, from its folder."""
+    return compile_spec(f"{name}.yaml").warnings
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_warning_is_given_where_its_cause_is(name: str, found) -> None:
-    assert [f"{each.span} {each.code}" for each in found(name)] == announced(name)
+def test_one_warning_is_given_where_its_cause_is(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(WARNINGS)
+    assert found(warnings(name)) == ANNOUNCED[name]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if announced(name)])
-def test_the_message_is_this(name: str, found, expect: Callable[[Path, str], None]) -> None:
-    expect(WARNINGS / f"{name}.txt", render(found(name)) + "\n")
+@pytest.mark.parametrize("name", [name for name in NAMES if ANNOUNCED[name]])
+def test_the_message_is_this(
+    name: str, expect: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(WARNINGS)
+    expect(WARNINGS / f"{name}.txt", render(warnings(name)) + "\n")
 
 
 def test_every_code_has_a_spec_and_every_message_too() -> None:
-    assert {each.partition(" ")[2] for name in NAMES for each in announced(name)} == set(CODES)
+    assert {each.partition(" ")[2] for name in NAMES for each in ANNOUNCED[name]} == set(CODES)
     messages = {path.stem for path in WARNINGS.glob("*.txt")}
-    assert messages == {name for name in NAMES if announced(name)}
+    assert messages == {name for name in NAMES if ANNOUNCED[name]}
 
 
 @pytest.mark.parametrize("network", [path.stem for path in library.networks()])

@@ -10,15 +10,19 @@ import typer
 from resnetgen import __version__
 from resnetgen.cli.build import build
 from resnetgen.cli.check import check
+from resnetgen.cli.diff import diff
 from resnetgen.cli.draw import draw
 from resnetgen.cli.explain import explain
 from resnetgen.cli.faults import Command
+from resnetgen.cli.grow import grow
 from resnetgen.cli.library import list_library
+from resnetgen.cli.new import new
 from resnetgen.cli.report import report
 from resnetgen.cli.schema import schema
 from resnetgen.cli.show import show
 from resnetgen.cli.sweep import sweep
 from resnetgen.cli.verify import verify
+from resnetgen.cli.weights import weights
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": build,
@@ -26,10 +30,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "explain": explain,
     "report": report,
     "show": show,
+    "new": new,
+    "diff": diff,
     "draw": draw,
     "list": list_library,
     "schema": schema,
     "verify": verify,
+    "grow": grow,
     "sweep": sweep,
 }
 
@@ -70,7 +77,8 @@ def resnetgen(
     \b
     Exit status:
       0  fine
-      1  the spec is wrong, or a checkpoint does not fit the network
+      1  the spec is wrong, a checkpoint does not fit the network, or `diff`
+         found a difference
       2  the call is wrong, a file cannot be read or written, or something
          needed is not installed
       3  a prediction of the compiler did not hold
@@ -82,3 +90,4 @@ def resnetgen(
 
 for name, command in COMMANDS.items():
     app.command(name, cls=Command)(command)
+app.add_typer(weights, name="weights")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnetgen.cli.faults import show
-from resnetgen.cli.options import Device, Except, Set, Spec, Weights, compile_spec, overrides
+from resnetgen.cli.options import (
+    Device,
+    Set,
+    Spec,
+    compile_spec,
+    force_option,
+    overrides,
+    placed_option,
+)
+from resnetgen.cli.output import print_exactly
+from resnetgen.cli.progress import torch_at_work
 from resnetgen.cli.verify import agreed, compile_on, held, hold
 from resnetgen.language.diagnostics import visible
 
@@ -18,40 +28,51 @@ if TYPE_CHECKING:
     from resnetgen.compiler import Compiled
     from resnetgen.weights.place import Converted
 
+Output = Annotated[str | None, placed_option(".py")]
+Force = Annotated[
+    bool, force_option("Replace what resnetgen did not write, or what was edited since.")
+]
+Trace = Annotated[
+    bool,
+    typer.Option(
+        "--trace",
+        help="Before the file is placed, capture the module with torch.compile(fullgraph=True)"
+        " and hold it against every prediction. Needs torch.",
+    ),
+]
+CompileOn = Annotated[
+    Device | None,
+    typer.Option(
+        "--compile",
+        help="Before the file is placed, compile and run the module there. Needs torch.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="A checkpoint (safetensors or torch.save) that has to fit the network; its tensors are"
+        " written to NAME.safetensors beside the module. Needs torch.",
+    ),
+]
+Except = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--except",
+        metavar="MODULE",
+        help="With --weights: leave this module, such as fc, at its initial weights. Repeatable.",
+    ),
+]
+
 
 def build(
     spec: Spec,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="A file, a folder, or - for standard output. [default: ./NAME.py]",
-        ),
-    ] = None,
+    output: Output = None,
     settings: Set = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Replace what resnetgen did not write, or what was edited since."
-        ),
-    ] = False,
-    trace: Annotated[
-        bool,
-        typer.Option(
-            "--trace",
-            help="Before the file is placed, capture the module with torch.compile(fullgraph=True)"
-            " and hold it against every prediction. Needs torch.",
-        ),
-    ] = False,
-    device: Annotated[
-        Device | None,
-        typer.Option(
-            "--compile",
-            help="Before the file is placed, compile and run the module there. Needs torch.",
-        ),
-    ] = None,
+    force: Force = False,
+    trace: Trace = False,
+    device: CompileOn = None,
     weights: Weights = None,
     leave: Except = None,
 ) -> None:
@@ -75,38 +96,21 @@ def build(
       resnetgen build resnet18 -o - | less
       resnetgen build resnet50 --weights resnet50.pth --set head.classes=10 --except fc
     """
-    from resnetgen.codegen.write import destination, refuse_foreign, write_source
-    from resnetgen.report.cost import summary
+    from resnetgen.codegen.write import destination, refuse_foreign
 
     _check_options(output, weights, leave)
     compiled = compile_spec(spec, overrides(settings))
-    _ = compiled.graph  # a flat graph that does not hold together is not printed
-    source = compiled.source
+    _ = compiled.graph, compiled.source  # a network that does not hold together has no file
     path = None if output == "-" else destination(output, compiled.network.name)
     if path:
         refuse_foreign(path, force)  # before torch works for minutes
-    converted = None
-    if path and weights is not None:
-        converted = _convert(compiled, path, weights, leave or [], force)
-    if trace:
-        _tell(held(hold(compiled.graph, source)), path)
-    if device:
-        _tell(agreed(compile_on(compiled.graph, source, device)), path)
+    converted = _converted(compiled, path, weights, leave or [], force)
+    _hold(compiled, path, trace, device)
     show(compiled.warnings)
-    if not path:
-        _print(source)
-        return
-    if converted:
-        from resnetgen.weights.place import place
-
-        place(converted, path, source, force=force)
+    if path:
+        _place(compiled, path, converted, force)
     else:
-        write_source(path, source, force)
-    lines = source.count("\n")
-    print(f"wrote {visible(str(path))} ({lines} lines; {summary(compiled.cost)})")
-    if converted:
-        said = f"{converted.tensors} tensors, {len(converted.data):,} bytes"
-        print(f"wrote {visible(str(converted.path))} ({said})")
+        print_exactly(compiled.source)
 
 
 def _check_options(output: str | None, weights: str | None, leave: list[str] | None) -> None:
@@ -118,25 +122,23 @@ def _check_options(output: str | None, weights: str | None, leave: list[str] | N
         )
 
 
-def _convert(
-    compiled: Compiled, module: Path, file: str, leave: list[str], force: bool
-) -> Converted:
+def _converted(
+    compiled: Compiled, module: Path | None, file: str | None, leave: list[str], force: bool
+) -> Converted | None:
     """The weights of a checkpoint as the module's own, not yet placed; says what was changed."""
-    from resnetgen.cli.progress import Progress
-    from resnetgen.runtime import require_torch
+    if module is None or file is None:
+        return None
     from resnetgen.weights.place import Converted, beside, refuse_foreign_weights
 
     path = beside(module, file)
     refuse_foreign_weights(path, force)
-    with Progress() as progress:
-        progress("importing torch")
-        require_torch()
+    with torch_at_work() as progress:
         from resnetgen.runtime.load import build as build_module
-        from resnetgen.weights.fill import fill, match, remarks, seeded
+        from resnetgen.weights.fill import fill, in_own_names, match, remarks, seeded
         from resnetgen.weights.read import read
 
         progress(f"reading {visible(file)}")
-        checkpoint = read(file)
+        checkpoint = in_own_names(read(file), compiled.graph)
         fit = match(checkpoint, compiled.graph, compiled.root.values.get("num_classes"), leave)
         network = seeded(lambda: build_module(compiled.source, compiled.network.name))
         fill(network, checkpoint, fit)
@@ -146,15 +148,30 @@ def _convert(
     return converted
 
 
-def _tell(text: str, path: Path | None) -> None:
-    """Standard output is the module's where it is printed."""
-    print(text, file=sys.stdout if path else sys.stderr, flush=True)
+def _hold(compiled: Compiled, path: Path | None, trace: bool, device: Device | None) -> None:
+    """Holds the module against torch as far as was asked; standard output is a printed module's."""
+    told = sys.stdout if path else sys.stderr
+    if trace:
+        print(held(hold(compiled.graph, compiled.source)), file=told, flush=True)
+    if device:
+        print(agreed(compile_on(compiled.graph, compiled.source, device)), file=told, flush=True)
 
 
-def _print(source: str) -> None:
-    """The bytes that the file would have, whatever the encoding of the terminal."""
-    if hasattr(sys.stdout, "buffer"):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(source.encode())
+def _place(compiled: Compiled, path: Path, converted: Converted | None, force: bool) -> None:
+    """Writes the module, and its weights where there are any: both or none."""
+    from resnetgen.report.columns import summary
+
+    source = compiled.source
+    if converted:
+        from resnetgen.weights.place import place
+
+        place(converted, path, source, force=force)
     else:
-        print(source, end="")
+        from resnetgen.codegen.write import write_source
+
+        write_source(path, source, force)
+    lines = source.count("\n")
+    print(f"wrote {visible(str(path))} ({lines} lines; {summary(compiled.cost)})")
+    if converted:
+        said = f"{converted.tensors} tensors, {len(converted.data):,} bytes"
+        print(f"wrote {visible(str(converted.path))} ({said})")

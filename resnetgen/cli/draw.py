@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
-import typer
-
-from resnetgen.cli.options import Set, Spec, compile_spec, overrides
+from resnetgen.cli.options import (
+    Input,
+    Set,
+    Spec,
+    compile_spec,
+    force_option,
+    overrides,
+    placed_option,
+)
+from resnetgen.cli.output import print_exactly
 from resnetgen.language.diagnostics import visible
+
+Output = Annotated[str | None, placed_option(".svg")]
+Force = Annotated[
+    bool, force_option("Replace what resnetgen did not draw, or what was edited since.")
+]
 
 
 def draw(
     spec: Spec,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="A file, a folder, or - for standard output. [default: ./NAME.svg]",
-        ),
-    ] = None,
-    input: Annotated[
-        str | None,
-        typer.Option(metavar="CxHxW", help="Channels and size of the input, such as 3x320x320."),
-    ] = None,
+    output: Output = None,
+    input: Input = None,
     settings: Set = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Replace what resnetgen did not draw, or what was edited since."
-        ),
-    ] = False,
+    force: Force = False,
 ) -> None:
     """Draws a network as an SVG.
 
@@ -51,18 +46,9 @@ def draw(
 
     compiled = compile_spec(spec, overrides(settings, input))
     if output == "-":
-        _print(draw(compiled.network, compiled.measured))
+        print_exactly(draw(compiled.network, compiled.measured))
         return
     path = destination(output, compiled.network.name, SUFFIX)
     refuse_foreign_drawing(path, force)
     write_drawing(path, draw(compiled.network, compiled.measured), force)
     print(f"wrote {visible(str(path))}")
-
-
-def _print(text: str) -> None:
-    """The bytes that the file would have, whatever the encoding of the terminal."""
-    if hasattr(sys.stdout, "buffer"):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
-    else:
-        print(text, end="")

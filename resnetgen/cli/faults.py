@@ -98,6 +98,11 @@ def show(diagnostics: Sequence[Diagnostic]) -> None:
         print(render(diagnostics, color=wants_color(sys.stderr)), file=sys.stderr)
 
 
+def identity(fault: Diagnostic) -> object:
+    """What two faults that are one have alike, whichever specs they were found in."""
+    return fault.code, fault.message, str(fault.span)
+
+
 def point_to_explain(diagnostics: Iterable[Diagnostic]) -> None:
     """A line below them that names `explain`; on a terminal only, so that logs stay as they are."""
     codes = list(dict.fromkeys(each.code for each in diagnostics))

@@ -15,7 +15,6 @@ from resnetgen.cli.progress import Progress
 
 if TYPE_CHECKING:
     from resnetgen.graph.opdef import Attribute
-    from resnetgen.language.reader import MapTree, Tree
 
 Rows = Iterator[tuple[str, ...]]
 
@@ -139,39 +138,12 @@ def _entry(path: Path, family: str | None, match: str | None) -> Entry | None:
 
 
 def _blocks(kind: str) -> Rows:
-    from resnetgen.language import library
+    from resnetgen.report.schema.callees import default_text, known_blocks
 
-    for path in library.block_files(kind):
-        tree = _with_base(path)
-        params = [_parameter(name, value) for name, value in _entries(tree, "params").items()]
-        slots = [f"{name}: slot" for name in _entries(tree, "slots")]
-        yield path.stem, _doc(tree), ", ".join(params + slots)
-
-
-def _with_base(path: Path) -> MapTree:
-    """A block over the blocks that it extends."""
-    from resnetgen.language import library
-    from resnetgen.language.reader import Scalar, read
-
-    tree = read(path, library.shown(path))
-    base = tree.entries.get("extends")
-    base_path = library.find_block(base.text, ()) if isinstance(base, Scalar) else None
-    return library.merge(_with_base(base_path), tree) if base_path else tree
-
-
-def _entries(tree: MapTree, key: str) -> dict[str, Tree]:
-    below = tree.entries.get(key)
-    return getattr(below, "entries", {})
-
-
-def _parameter(name: str, value: Tree) -> str:
-    """`width`, which a caller must give, or `stride = 1`."""
-    text = getattr(value, "text", "")
-    return name if text in ("int", "float", "bool") else f"{name} = {text}"
-
-
-def _doc(tree: MapTree) -> str:
-    return getattr(tree.entries.get("doc"), "text", "")
+    for name, block in known_blocks(kind).items():
+        params = [_parameter(key, default_text(param)) for key, param in block.params.items()]
+        slots = [f"{slot}: slot" for slot in block.slots]
+        yield name, block.doc or "", ", ".join(params + slots)
 
 
 def _ops() -> Rows:
@@ -182,10 +154,15 @@ def _ops() -> Rows:
 
 
 def _attribute(name: str, attribute: Attribute) -> str:
-    """`kernel`, which a node must give, or `stride = 1`; computed defaults are `...`."""
+    """The same of an attribute; computed defaults are `...`."""
+    from resnetgen.graph.opdef import shown
+
     if attribute.required:
-        return name
-    if callable(attribute.default) or attribute.default is None:
-        return f"{name} = ..."
-    default = attribute.default
-    return f"{name} = {str(default).lower() if isinstance(default, bool) else default}"
+        return _parameter(name, None)
+    computed = callable(attribute.default) or attribute.default is None
+    return _parameter(name, "..." if computed else shown(attribute.default))
+
+
+def _parameter(name: str, default: str | None) -> str:
+    """`width`, which a caller must give, or `stride = 1`."""
+    return name if default is None else f"{name} = {default}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from resnetgen.cli.faults import Failed, diagnose
+from resnetgen.cli.faults import Failed, diagnose, identity
+from resnetgen.language.diagnostics import did_you_mean, visible
 
 if TYPE_CHECKING:
     from resnetgen.compiler import Compiled
@@ -42,10 +43,13 @@ def _files(incomplete: str) -> Iterator[str]:
             yield os.path.join(folder, entry.name)
 
 
-_SPEC_HELP = "A spec file, or the name of a library network (see `resnetgen list`)."
-Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC_HELP, autocompletion=complete_spec)]
-Specs = Annotated[
-    list[str], typer.Argument(metavar="SPEC", help=_SPEC_HELP, autocompletion=complete_spec)
+Spec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A spec file, or the name of a library network (see `resnetgen list`).",
+        autocompletion=complete_spec,
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -55,23 +59,27 @@ Set = Annotated[
         help="Override a value of the spec, such as layer3.blocks=11. Repeatable.",
     ),
 ]
-Weights = Annotated[
+Input = Annotated[
     str | None,
     typer.Option(
-        "--weights",
-        metavar="FILE",
-        help="A checkpoint (safetensors or torch.save) that has to fit the network; its tensors are"
-        " written to NAME.safetensors beside the module. Needs torch.",
+        "--input", metavar="CxHxW", help="Channels and size of the input, such as 3x320x320."
     ),
 ]
-Except = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--except",
-        metavar="MODULE",
-        help="With --weights: leave this module, such as fc, at its initial weights. Repeatable.",
-    ),
-]
+
+
+def output_option(help: str) -> Any:
+    """`--output FILE`, whose help says what is written there."""
+    return typer.Option("--output", "-o", metavar="FILE", help=help)
+
+
+def placed_option(suffix: str) -> Any:
+    """`--output` of a command that names its file after the network where nobody else does."""
+    return output_option(f"A file, a folder, or - for standard output. [default: ./NAME{suffix}]")
+
+
+def force_option(help: str) -> Any:
+    """`--force`, whose help says what is then replaced."""
+    return typer.Option("--force", help=help)
 
 
 class Device(StrEnum):
@@ -101,26 +109,47 @@ def overrides(settings: Sequence[str] | None, shape: str | None = None) -> dict[
     return found
 
 
+Entry = TypeVar("Entry")
+
+
+def one_of(name: str, known: Mapping[str, Entry], option: str, kind: str = "") -> Entry:
+    """The entry of a name that an option gave; `kind` is told. Raises typer.BadParameter."""
+    if name in known:
+        return known[name]
+    hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+    raise typer.BadParameter(f"there is no {kind}{visible(repr(name))}; {hint}", param_hint=option)
+
+
+def as_path(spec: str) -> str:
+    """A SPEC without the one character that no path can have: it names no file, and is told."""
+    return spec.replace("\0", "\\0")
+
+
 def compile_spec(spec: str, settings: dict[str, object]) -> Compiled:
     """The network of one SPEC. Raises SpecError or OSError."""
     from resnetgen.compiler import compile_document
     from resnetgen.language import library
 
-    return compile_document(library.load(spec.replace("\0", "\\0"), settings))
+    return compile_document(library.load(as_path(spec), settings))
 
 
 def compile_specs(specs: Sequence[str], settings: dict[str, object]) -> list[Compiled]:
     """The networks of all SPECs. Raises Failed with the faults of all of them."""
+    return compile_all([(spec, settings) for spec in dict.fromkeys(specs)])
+
+
+def compile_all(calls: Sequence[tuple[str, dict[str, object]]]) -> list[Compiled]:
+    """The networks of SPECs, each with settings of its own; a fault of several is told once."""
     compiled: list[Compiled] = []
-    faults: list[Diagnostic] = []
+    faults: dict[object, Diagnostic] = {}
     worst = 0
-    for spec in dict.fromkeys(specs):
+    for spec, settings in calls:
         try:
             compiled.append(compile_spec(spec, settings))
         except Exception as error:
             diagnostics, status = diagnose(error)
-            faults += diagnostics
+            faults |= {identity(each): each for each in diagnostics}
             worst = max(worst, status)
     if worst:
-        raise Failed(faults, worst)
+        raise Failed([*faults.values()], worst)
     return compiled

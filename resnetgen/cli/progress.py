@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 
@@ -46,3 +48,14 @@ class Progress:
             if self.text:
                 sys.stderr.write(f"\r\x1b[K{self.text} {time.monotonic() - self.since:.0f} s")
                 sys.stderr.flush()
+
+
+@contextmanager
+def torch_at_work() -> Iterator[Progress]:
+    """The line over what torch does, first that it is imported. Raises RuntimeFault `no-torch`."""
+    from resnetgen.runtime import require_torch
+
+    with Progress() as progress:
+        progress("importing torch")
+        require_torch()
+        yield progress

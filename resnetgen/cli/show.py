@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from resnetgen.cli.options import Set, Spec, compile_spec, overrides
+from resnetgen.cli.output import print_exactly
 
 
-def show(spec: Spec, settings: Set = None) -> None:
+def show(
+    spec: Spec,
+    settings: Set = None,
+    expanded: Annotated[
+        bool,
+        typer.Option(
+            "--expanded",
+            help="Print the spec instead, after all that it extends and every --set. It stands"
+            " alone: blocks that lie beside the spec are in it.",
+        ),
+    ] = False,
+) -> None:
     """Shows the elaborated network as text.
 
-    Stem, stages and head, then each distinct block once, with attributes and shapes.
+    Stem, stages and head, then each distinct block once, with attributes and shapes. With
+    --expanded, the spec as YAML, which compiles to the same network.
 
     \b
     Examples:
       resnetgen show resnet50
       resnetgen show resnet50 --set shortcut=identity
+      resnetgen show my/net.yaml --set layer3.blocks=11 --expanded > my/net77.yaml
     """
+    compiled = compile_spec(spec, overrides(settings))
+    if expanded:
+        from resnetgen.graph.expand import expand
+        from resnetgen.language.expanded import as_spec
+
+        print_exactly(as_spec(expand(compiled.document, compiled.network)))
+        return
     from resnetgen.report.text import show as text
 
-    compiled = compile_spec(spec, overrides(settings))
     print(text(compiled.network, compiled.measured))

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.options import Set, Spec, overrides
+from resnetgen.cli.options import (
+    Set,
+    Spec,
+    as_path,
+    force_option,
+    one_of,
+    output_option,
+    overrides,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from resnetgen.sweep.files import Place
     from resnetgen.sweep.pareto import Axis, Front
+    from resnetgen.sweep.rows import Format
     from resnetgen.sweep.run import Plan
     from resnetgen.sweep.space import Space
 
@@ -22,48 +31,49 @@ MOST_SHOWN = 20  # points of the front in the table
 DEFAULT_AXES = "macs,-params"
 
 
+Vary = Annotated[
+    list[str],
+    typer.Option(
+        "--vary",
+        metavar="PATH=VALUES",
+        help="Values of a path, as for --set: 1..40, 64..512..64 (both ends belong to it), "
+        "256,384,512 or basic,bottleneck. Repeatable: all combinations, the last the fastest.",
+    ),
+]
+Output = Annotated[str, output_option("FILE.csv or FILE.jsonl.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where", metavar="EXPR", help="Which variants have a row, such as 'macs < 5e9'."
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="A,B", help="Which figures have a column. [default: all]"),
+]
+Pareto = Annotated[
+    str | None,
+    typer.Option(
+        "--pareto",
+        metavar="X,Y",
+        help="The axes of the front and of the plot; with - before it, more is better."
+        f" [default: {DEFAULT_AXES}]",
+    ),
+]
+Plot = Annotated[str | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the variants.")]
+Force = Annotated[bool, force_option("Begin anew, and replace what is not ours.")]
+
+
 def sweep(
     spec: Spec,
-    vary: Annotated[
-        list[str],
-        typer.Option(
-            "--vary",
-            metavar="PATH=VALUES",
-            help="Values of a path, as for --set: 1..40, 64..512..64 (both ends belong to it), "
-            "256,384,512 or basic,bottleneck. Repeatable: all combinations, the last the fastest.",
-        ),
-    ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="FILE.csv or FILE.jsonl.")
-    ],
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--where", metavar="EXPR", help="Which variants have a row, such as 'macs < 5e9'."
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--columns", metavar="A,B", help="Which figures have a column. [default: all]"
-        ),
-    ] = None,
-    pareto: Annotated[
-        str | None,
-        typer.Option(
-            "--pareto",
-            metavar="X,Y",
-            help="The axes of the front and of the plot; with - before it, more is better."
-            f" [default: {DEFAULT_AXES}]",
-        ),
-    ] = None,
-    plot: Annotated[
-        str | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the variants.")
-    ] = None,
+    vary: Vary,
+    output: Output,
+    where: Where = None,
+    columns: Columns = None,
+    pareto: Pareto = None,
+    plot: Plot = None,
     settings: Set = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Begin anew, and replace what is not ours.")
-    ] = False,
+    force: Force = False,
 ) -> None:
     """Writes what every variant of a network costs.
 
@@ -79,38 +89,55 @@ def sweep(
           --where 'macs < 5e9' -o small.jsonl --plot small.svg
       resnetgen sweep my/net.yaml --vary 'input.size=[160,160],[224,224]' -o sizes.csv
     """
-    from resnetgen.sweep.costs import Costs
     from resnetgen.sweep.files import find_place, refuse_foreign_plot
-    from resnetgen.sweep.rows import format_of
-    from resnetgen.sweep.run import Plan, description, probe, run
+    from resnetgen.sweep.run import Plan, description
     from resnetgen.sweep.space import parse_space
     from resnetgen.sweep.symbols import base_of
     from resnetgen.sweep.where import parse_where
 
-    space = parse_space(vary)
-    given = overrides(settings)
+    space, given, figures = parse_space(vary), overrides(settings), _figures(columns)
     _refuse_set_and_varied(space, given)
-    figures = _figures(columns)
-    path = Path(output)
-    format = format_of(path.suffix, space, figures)
-    if format is None:
-        raise typer.BadParameter(f"{output!r} is neither .csv nor .jsonl", param_hint="--output")
+    format = _format(output, space, figures)
     axes = _axes(space, figures, pareto, plot)
     condition = parse_where(where, space) if where is not None else None
-    plan = Plan(base_of(spec.replace("\0", "\\0"), given), space, condition)
+    plan = Plan(base_of(as_path(spec), given), space, condition)
     if plot is not None:
-        refuse_foreign_plot(Path(plot), path, force)
+        refuse_foreign_plot(Path(plot), Path(output), force)
     meta = description(plan, vary, figures, spec)
-    place = find_place(path, meta, format, force)
-    if place.complete:
-        print(f"{path} is complete; there is nothing to do (--force begins anew)")
-    else:
-        costs = Costs(plan.base, plan.space)
-        probe(plan, costs)
-        with _Told(plan, place) as tell:
-            run(plan, costs, place, tell)
+    place = find_place(Path(output), meta, format, force)
+    _fill(plan, place)
     if axes:
         _conclude(plan, place, axes, plot, str(meta["spec"]))
+
+
+def _refuse_set_and_varied(space: Space, given: dict[str, object]) -> None:
+    for factor in space.factors:
+        if factor.path in given:
+            raise typer.BadParameter(f"{factor.path} is both set and varied", param_hint="--set")
+
+
+def _format(output: str, space: Space, figures: tuple[str, ...]) -> Format:
+    """How rows are written. Raises BadParameter where the suffix does not say."""
+    from resnetgen.sweep.rows import format_of
+
+    format = format_of(Path(output).suffix, space, figures)
+    if format is None:
+        raise typer.BadParameter(f"{output!r} is neither .csv nor .jsonl", param_hint="--output")
+    return format
+
+
+def _fill(plan: Plan, place: Place) -> None:
+    """Writes the rows that are missing; Ctrl-C stops it after a whole one."""
+    from resnetgen.sweep.costs import Costs
+    from resnetgen.sweep.run import probe, run
+
+    if place.complete:
+        print(f"{place.path} is complete; there is nothing to do (--force begins anew)")
+        return
+    costs = Costs(plan.base, plan.space)
+    probe(plan, costs)
+    with _Told(plan, place) as tell:
+        run(plan, costs, place, tell)
 
 
 class _Told:
@@ -147,24 +174,15 @@ class _Told:
             print(f"{told} {self.place.path}", file=sys.stderr)
 
 
-def _refuse_set_and_varied(space: Space, given: dict[str, object]) -> None:
-    for factor in space.factors:
-        if factor.path in given:
-            raise typer.BadParameter(f"{factor.path} is both set and varied", param_hint="--set")
-
-
 def _figures(columns: str | None) -> tuple[str, ...]:
     """The figures that have a column."""
-    from resnetgen.language.diagnostics import did_you_mean
     from resnetgen.sweep.columns import NAMES
 
     if columns is None:
         return NAMES
     wanted = [name.strip() for name in columns.split(",")]
     for name in wanted:
-        if name not in NAMES:
-            hint = did_you_mean(name, NAMES) or f"there are {', '.join(NAMES)}"
-            raise typer.BadParameter(f"there is no figure {name!r}; {hint}", param_hint="--columns")
+        one_of(name, dict.fromkeys(NAMES), "--columns", "figure ")
     return tuple(name for name in NAMES if name in wanted)
 
 

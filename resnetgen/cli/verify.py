@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from resnetgen.cli.faults import BROKEN, Failed
 from resnetgen.cli.options import Device, Set, Spec, compile_spec, overrides
+from resnetgen.cli.progress import torch_at_work
 from resnetgen.language.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from resnetgen.graph.ir import Graph
     from resnetgen.runtime.compile import CompileReport
     from resnetgen.runtime.verify import Report
@@ -36,33 +35,21 @@ def verify(spec: Spec, settings: Set = None) -> None:
 
 def hold(graph: Graph, source: str) -> Report:
     """Holds a module against its graph. Raises Failed with every prediction that did not hold."""
-    from resnetgen.cli.progress import Progress
-    from resnetgen.runtime import require_torch
-
-    with Progress() as progress:
-        progress("importing torch")
-        require_torch()
+    with torch_at_work() as progress:
         from resnetgen.runtime.verify import verify as hold_in_torch
 
         report = hold_in_torch(graph, source, compile=True, progress=progress)
-    if not report.ok:
-        raise Failed(_broken(report.mismatches), BROKEN)
+    _refuse_broken(report)
     return report
 
 
 def compile_on(graph: Graph, source: str, device: Device) -> CompileReport:
     """Compiles and runs a module there. Raises Failed where it disagrees with eager execution."""
-    from resnetgen.cli.progress import Progress
-    from resnetgen.runtime import require_torch
-
-    with Progress() as progress:
-        progress("importing torch")
-        require_torch()
+    with torch_at_work() as progress:
         from resnetgen.runtime.compile import compile_and_run
 
         report = compile_and_run(graph, source, device.value, progress)
-    if not report.ok:
-        raise Failed(_broken(report.mismatches), BROKEN)
+    _refuse_broken(report)
     return report
 
 
@@ -82,9 +69,12 @@ def agreed(report: CompileReport) -> str:
     return f"compiled for {report.device} and as in eager execution ({modes})"
 
 
-def _broken(mismatches: Sequence[str]) -> list[Diagnostic]:
-    shown = [Diagnostic("broken-prediction", mismatch) for mismatch in mismatches[:_MOST_SHOWN]]
-    more = len(mismatches) - len(shown)
+def _refuse_broken(report: Report | CompileReport) -> None:
+    """Raises Failed where a prediction did not hold."""
+    if report.ok:
+        return
+    told = list(report.mismatches[:_MOST_SHOWN])
+    more = len(report.mismatches) - len(told)
     if more:
-        shown.append(Diagnostic("broken-prediction", f"and {more:,} more predictions did not hold"))
-    return shown
+        told.append(f"and {more:,} more predictions did not hold")
+    raise Failed([Diagnostic("broken-prediction", each) for each in told], BROKEN)

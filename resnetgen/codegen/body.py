@@ -1,38 +1,28 @@
-"""The body of one printed class: its modules, containers, arguments, locals and `forward`."""
+"""The body of one printed class: which modules and containers it holds, and its `forward`.
+
+    conv1, bn1, layers.0, layers.1  ->  self.conv1 = ...; self.bn1 = ...; self.layers = nn.Sequential(...)
+
+What stands below a path is one module: a chain, an indexed container, or a class of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from resnetgen.codegen import forward, layout
-from resnetgen.codegen.calls import IDENTITY, Calls, values_at
+from resnetgen.codegen.constructor import Constructor, constructor
+from resnetgen.codegen.containers import Container, containers, indexed, is_chain, sequential
 from resnetgen.codegen.init import init_lines
-from resnetgen.codegen.layout import Brackets, Doc, Hole, call, keyword
-from resnetgen.codegen.registry import Argument, ClassPlan, Registry
+from resnetgen.codegen.layout import MARGIN, Brackets, Doc, Hole, call, keyword
+from resnetgen.codegen.registry import ClassPlan, Registry
 from resnetgen.codegen.results import return_lines, return_type
-from resnetgen.codegen.structure import SHORTCUT, Structure, unique
-from resnetgen.codegen.units import Container, Unit, containers, indexed, is_chain, sequential
-from resnetgen.graph.inplace import overwritable
-from resnetgen.graph.ir import OpCall, Passes, Placed
-from resnetgen.graph.opdef import TorchFunction
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.paths import numbered_paths
+from resnetgen.codegen.structure import Structure, unique
+from resnetgen.codegen.units import Lowering, Unit
 from resnetgen.language.diagnostics import Diagnostic, Span, SpecError
-from resnetgen.language.expressions import (
-    Apply,
-    Const,
-    Expr,
-    Name,
-    Value,
-    free_names,
-    occurrences,
-    python,
-    replaced,
-)
+from resnetgen.language.expressions import Name
 from resnetgen.language.names import camel
-
-Members = list[tuple[str, Doc]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +46,8 @@ class Body:
         self.scope = registry.scope(structure)
         self.instance = structure.instances[0]
         self.is_root = structure is registry.structures.root
-        inplace = frozenset.intersection(*map(overwritable, structure.instances))
-        self.calls = Calls(registry, structure, inplace)
-        self.handed = {
-            key: key.replace(".", "_") for key in self.scope.placed if key in structure.hoisted
-        }
-        self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
-        self.units = list(self.make_units())
+        self.lowering = Lowering(registry, structure)
+        self.units = list(self.lowering.units())
         self.readers = _readers(self.units, self.instance.outputs)
 
     def plan(self) -> ClassPlan:
@@ -73,106 +58,6 @@ class Body:
             return self.sequence(name, doc, chain)
         inputs = tuple(name for name, flow in self.instance.inputs.items() if flow)
         return self.module(Part(name, doc, self.units, inputs, self.instance.outputs, True))
-
-    # --- units
-
-    def make_units(self) -> Iterator[Unit]:
-        paths = numbered_paths(self.instance.placed)
-        taken = {path for own in paths for path in own}
-        training = self.training_only()
-        for placed, own in zip(self.instance.placed, paths, strict=True):
-            for unit in self.units_of(placed, own, taken):
-                unit.home = unit.path or own[0]
-                unit.inputs = tuple(name for name in unit.inputs if name != "none")
-                unit.training = placed.key in training
-                yield unit
-
-    def units_of(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
-        key = placed.key
-        if key in self.structure.hoisted or isinstance(placed.what, Passes):
-            shortcut = placed.node.target == SHORTCUT
-            name = "shortcut" if shortcut else key
-            yield Unit(
-                key,
-                placed.inputs,
-                paths[0],
-                self.handed.get(key, IDENTITY),
-                name=name,
-                first=shortcut,
-            )
-        elif isinstance(placed.what, OpCall):
-            yield self.op_unit(placed, placed.what, paths[0])
-        elif placed.node.repeat is None and len(paths) == 1:
-            yield Unit(key, placed.inputs, paths[0], self.calls.child(placed, 0, {}), name=key)
-        else:
-            yield from self.stage_units(placed, paths, taken)
-
-    def op_unit(self, placed: Placed, what: OpCall, path: str) -> Unit:
-        definition = OPS[what.op]
-        form = definition.torch
-        if isinstance(form, TorchFunction) and definition.in_container and "." in path:
-            form = definition.in_container
-        if isinstance(form, TorchFunction):
-            return self.function_unit(placed, form)
-        unit = Unit(placed.key, placed.inputs, path, self.calls.op(placed, form), name=placed.key)
-        if form.call:
-            pattern = form.call
-            unit.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
-        return unit
-
-    def function_unit(self, placed: Placed, form: TorchFunction) -> Unit:
-        self.registry.uses_torch |= form.uses_torch
-        texts = self.attribute_texts(placed)
-        axes = self.registry.network.axes
-        joins = form.names_operands
-        unit = Unit(placed.key, placed.inputs, None, name=placed.key, joins=joins)
-        unit.write = lambda inputs: form.write(inputs, texts, axes)
-        return unit
-
-    def attribute_texts(self, placed: Placed) -> dict[str, str]:
-        """Attributes of an expression in `forward`: literals, or attributes of the module."""
-        texts: dict[str, str] = {}
-        for name, expr in self.scope.attributes(placed.key).items():
-            if isinstance(expr, Const):
-                texts[name] = str(expr.value)
-                continue
-            own = name
-            while self.attributes.setdefault(own, expr) != expr or own in self.scope.placed:
-                own = f"{placed.key.replace('.', '_')}_{own}"
-            texts[name] = f"self.{own}"
-        return texts
-
-    def stage_units(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
-        """A stage is one `nn.Sequential` where its blocks are numbered in a container of their own."""
-        prefix = paths[0].rpartition(".")[0]
-        alone = sum(path.startswith(f"{prefix}.") for path in taken) == len(paths)
-        regular = list(paths) == [f"{prefix}.{number}" for number in range(len(paths))]
-        if prefix and alone and regular and len(placed.inputs) == 1:
-            yield Unit(
-                placed.key, placed.inputs, prefix, self.calls.stage(placed, len(paths)), name=prefix
-            )
-            return
-        sources = placed.inputs
-        for number, path in enumerate(paths):
-            value = placed.key if number == len(paths) - 1 else f"{placed.key}#{number}"
-            values = values_at(self.instance, placed, number)
-            doc = self.calls.child(placed, number, {k: Const(v) for k, v in values.items()})
-            yield Unit(value, sources, path, doc, name=path)
-            sources = (value, *placed.inputs[1:])
-
-    def training_only(self) -> set[str]:
-        """The nodes that only the training outputs need."""
-        count = len(self.registry.network.outputs)
-        if not self.is_root or len(self.instance.outputs) == count:
-            return set()
-        placed = self.scope.placed
-        needed, todo = set[str](), list(self.instance.outputs[:count])
-        while todo:
-            key = todo.pop()
-            if key in placed and key not in needed:
-                needed.add(key)
-                todo += placed[key].inputs
-        return set(placed) - needed
 
     # --- containers
 
@@ -200,9 +85,7 @@ class Body:
         chain = self.chain(child, steps)
         if chain is not None:
             return chain, _merged(steps, list(child.leaves()), access, path)
-        simple = all(
-            each.is_leaf or self.chain(each, steps) is not None for each in child.children.values()
-        )
+        simple = all(self.is_simple(each, steps) for each in child.children.values())
         if not simple and not child.is_numbered:
             return self.grouped(path, access, child, steps)
         docs: dict[str, Doc] = {}
@@ -213,14 +96,18 @@ class Body:
         return indexed(child, docs), steps
 
     def is_simple(self, child: Container, steps: list[Unit]) -> bool:
+        """Whether it is one module, or a chain of them."""
         return child.is_leaf or self.chain(child, steps) is not None
 
     def chain(self, child: Container, steps: list[Unit]) -> Doc | None:
+        """`nn.Sequential(...)` of a container that runs in its own order."""
         order = list(child.leaves())
         executed = [step for step in forward.schedule(steps) if step in order]
         if executed != order or not is_chain(order, self.readers):
             return None
         return sequential(child)
+
+    # --- a container as a class
 
     def grouped(
         self, path: str, access: str, child: Container, steps: list[Unit]
@@ -230,7 +117,7 @@ class Body:
         values = {unit.value for unit in inside}
         outputs = [unit.value for unit in inside if self.is_read_outside(unit, inside)]
         if len(outputs) != 1 or not _is_convex(inside, steps):
-            self.not_printable(path, child, len(outputs))
+            self.refuse_group(path, child, len(outputs))
         inputs = tuple(dict.fromkeys(n for unit in inside for n in unit.inputs if n not in values))
         named = {unit.value: unit.name for unit in self.units}
         taken = {"x", *values}
@@ -273,13 +160,14 @@ class Body:
             reader is None or reader not in inside for reader in self.readers.get(unit.value, [])
         )
 
-    def numbered(self, path: str, child: Container) -> None:
+    def refuse_number(self, path: str, child: Container) -> NoReturn:
         """A number is no attribute of a class: only chains are numbered without a container."""
         message = f"the module `{path}` has a number for a name, and its block is no chain"
         hint = "number it inside a container, `layers.0`, or give it a name"
         raise SpecError([Diagnostic("container", message, self.span_of(child), (), hint)])
 
-    def not_printable(self, path: str, child: Container, outputs: int) -> None:
+    def refuse_group(self, path: str, child: Container, outputs: int) -> NoReturn:
+        """A class gives one value, and is called once."""
         why = f"has {outputs} outputs" if outputs != 1 else "is left and entered again"
         message = f"the modules below `{path}` cannot be one class: the group {why}"
         hint = "give the nodes keys without dots, or number them in one container"
@@ -294,111 +182,47 @@ class Body:
 
     def module(self, part: Part) -> ClassPlan:
         """A class with its own `forward`."""
-        members: Members = []
+        members: list[tuple[str, Doc]] = []
         steps = list(part.units)
         for path, child in containers(part.units).children.items():
             if path.isdigit():
-                self.numbered(path, child)
+                self.refuse_number(path, child)
             doc, steps = self.holder(path, f"self.{path}", child, steps)
             members.append((path, doc))
         network = self.registry.network if self.is_root and part.whole else None
         several = network is not None and len(network.outputs) > 1
-        lines, variables = forward.statements(
-            forward.schedule(steps), part.inputs, part.outputs, several
-        )
+        order = forward.schedule(steps)
+        lines, variables = forward.statements(order, part.inputs, part.outputs, several)
         lines += return_lines(network, part.inputs, [variables[name] for name in part.outputs])
-        read = [(name, Hole(expr)) for name, expr in self.attributes.items() if _reads(lines, name)]
-        docs = [*members, *read]
-        local = self.locals([doc for _, doc in docs])
-        arguments = self.arguments([doc for _, doc in docs], local)
-        init = [f"{forward.MARGIN}super().__init__()", *self.local_lines(local)]
-        shorter = {expr: Name(name) for name, expr in local}
-        for path, doc in docs:
-            init += layout.lay(layout.shortened(doc, shorter), 8, f"self.{path} = ")
+        attributes = self.lowering.attributes.items()
+        members += [(name, Hole(expr)) for name, expr in attributes if _reads(lines, name)]
+        parameters = ("self", *(f"{name}: Tensor" for name in part.inputs))
+        signature = layout.lay(
+            Brackets("forward(", parameters), 4, "def ", f" -> {return_type(network)}:"
+        )
+        head = self.constructor([doc for _, doc in members])
+        init = [f"{MARGIN}super().__init__()", *head.assignments()]
+        for path, doc in members:
+            init += layout.lay(head.shortened(doc), len(MARGIN), f"self.{path} = ")
         if network is not None:
             init += init_lines(network, self.registry.structures)
-        parameters = tuple(f"{name}: Tensor" for name in part.inputs)
-        signature = layout.lay(
-            Brackets("forward(", ("self", *parameters)), 4, "def ", f" -> {return_type(network)}:"
-        )
         return ClassPlan(
-            part.name, "nn.Module", part.doc, tuple(arguments), tuple(_signature(arguments)),
+            part.name, "nn.Module", part.doc, head.arguments, tuple(head.signature()),
             tuple(init), tuple(signature), tuple(lines),
         )  # fmt: skip
 
     def sequence(self, name: str, doc: str, chain: Brackets) -> ClassPlan:
         """A class that is an `nn.Sequential`."""
-        local = self.locals([chain])
-        arguments = self.arguments([chain], local)
-        whole = layout.shortened(chain, {expr: Name(own) for own, expr in local})
-        assert isinstance(whole, Brackets)
-        init = [*self.local_lines(local), *layout.lay(call("super().__init__", whole.items), 8)]
+        head = self.constructor([chain])
+        items = tuple(map(head.shortened, chain.items))
+        init = [*head.assignments(), *layout.lay(call("super().__init__", items), len(MARGIN))]
         return ClassPlan(
-            name,
-            "nn.Sequential",
-            doc,
-            tuple(arguments),
-            tuple(_signature(arguments)),
-            tuple(init),
-            (),
-            (),
+            name, "nn.Sequential", doc, head.arguments, tuple(head.signature()), tuple(init), (), ()
         )
 
-    # --- arguments and locals
-
-    def locals(self, docs: Sequence[Doc]) -> list[tuple[str, Expr]]:
-        """The derived names that stand at least twice in what is printed, in order."""
-        block = self.structure.block
-        printed = [expr for doc in docs for expr in layout.expressions(doc)]
-        found: dict[Expr, str] = {}
-        for name in (*block.params, *block.let):
-            expr = self.scope.expand(name)
-            if not isinstance(expr, Apply) or expr in found or not python(expr):
-                continue
-            if sum(occurrences(each, expr) for each in printed) > 1:
-                found[expr] = name
-        return [(name, expr) for expr, name in found.items()]
-
-    def local_lines(self, local: Sequence[tuple[str, Expr]]) -> Iterator[str]:
-        for name, expr in local:
-            others = {each: Name(own) for own, each in local if own != name}
-            yield f"{forward.MARGIN}{name} = {python(replaced(expr, others))}"
-
-    def arguments(self, docs: Sequence[Doc], local: Sequence[tuple[str, Expr]]) -> list[Argument]:
-        """The names that are free in what is printed: required ones, modules, those with defaults."""
-        shorter = {expr: Name(name) for name, expr in local}
-        free = {name for doc in docs for name in layout.names(layout.shortened(doc, shorter))}
-        free |= {name for _, expr in local for name in free_names(expr)}
-        free -= {name for name, _ in local}
-        order = self.argument_order()
-        scalars = [self.argument(name) for name in order if name in free]
-        texts = {part for doc in docs for part in layout.parts(doc) if isinstance(part, str)}
-        modules = [
-            Argument(own, "nn.Module", None, key)
-            for key, own in self.handed.items()
-            if own in texts
-        ]
-        required = [argument for argument in scalars if argument.default is None]
-        return [*required, *modules, *(each for each in scalars if each.default is not None)]
-
-    def argument_order(self) -> list[str]:
-        block = self.structure.block
-        channels = [name for name in self.instance.values if name.endswith("_channels")]
-        order = [*channels, *block.params, *block.let, *self.scope.promoted]
-        if self.is_root:
-            order = [*block.params, *channels]
-        return list(dict.fromkeys(order))
-
-    def argument(self, name: str) -> Argument:
-        values = self.scope.values_of(name, self.scope.instances)
-        kind = _type_name(values)
-        if self.is_root:
-            return Argument(name, kind, values[0])
-        param = self.structure.block.params.get(name)
-        default = param.default.expr if param and param.default else None
-        if isinstance(default, Const) and default.value in values:
-            return Argument(name, kind, float(default.value) if kind == "float" else default.value)  # type: ignore[arg-type]
-        return Argument(name, kind)
+    def constructor(self, docs: Sequence[Doc]) -> Constructor:
+        """The head of the constructor of a class that makes these modules."""
+        return constructor(self.scope, docs, self.lowering.handed, is_root=self.is_root)
 
 
 def _readers(units: Sequence[Unit], outputs: Sequence[str]) -> dict[str, list[Unit | None]]:
@@ -416,33 +240,11 @@ def _reads(lines: Sequence[str], attribute: str) -> bool:
     return any(f"self.{attribute}" in line for line in lines)
 
 
-def _type_name(values: Sequence[Value]) -> str:
-    """The annotation of an argument that has these values."""
-    kinds = {type(value) for value in values}
-    axes = next((len(value) for value in values if isinstance(value, tuple)), 0)
-    names = ["bool"] if kinds == {bool} else ["float"] if float in kinds else []
-    names += ["int"] if int in kinds and not names else []
-    names += [f"tuple[{', '.join(['int'] * axes)}]"] if axes else []
-    return " | ".join(names) or "int"
-
-
-def _signature(arguments: Sequence[Argument]) -> list[str]:
-    parameters = ("self", *(str(argument) for argument in arguments))
-    return layout.lay(Brackets("__init__(", parameters), 4, "def ", " -> None:")
-
-
 def _merged(steps: Sequence[Unit], chain: Sequence[Unit], access: str, path: str) -> list[Unit]:
     """The steps with a chain as one step."""
     last = chain[-1]
-    unit = Unit(
-        last.value,
-        chain[0].inputs,
-        path,
-        home=path,
-        name=path,
-        access=access,
-        training=last.training,
-    )
+    unit = Unit(last.value, chain[0].inputs, path, home=path, name=path, access=access)
+    unit.training = last.training
     return [unit if step is last else step for step in steps if step is last or step not in chain]
 
 

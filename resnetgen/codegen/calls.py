@@ -63,12 +63,7 @@ class Calls:
     def module(self, form: TorchModule, values: Mapping[str | int, Expr]) -> Doc:
         if form.support:
             self.registry.support.add(form.support)
-        items = [
-            _item(argument, values[argument.attribute])
-            for argument in form.arguments
-            if not _is_default(argument, values)
-        ]
-        return call(form.callee.format(n=self.axes), items)
+        return module_call(form, values, self.axes)
 
     def input_channels(self, placed: Placed) -> Expr:
         source = placed.inputs[0]
@@ -217,6 +212,16 @@ class Calls:
             written |= {"index": INDEX, "position": simplify(Apply("+", (INDEX, Const(before))))}
             env = {INDEX.id: number}
         return self.block(placed.key, rows, self.scope.callee_names(placed, rows[0], written), env)
+
+
+def module_call(form: TorchModule, values: Mapping[str | int, Expr], axes: int) -> Doc:
+    """The constructor call of an op's module."""
+    items = [
+        _item(argument, values[argument.attribute])
+        for argument in form.arguments
+        if not _is_default(argument, values)
+    ]
+    return call(form.callee.format(n=axes), items)
 
 
 def values_at(instance: Instance, placed: Placed, number: int) -> dict[str, Any]:

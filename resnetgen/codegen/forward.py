@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from resnetgen.codegen import layout
+from resnetgen.codegen.layout import MARGIN
+from resnetgen.codegen.structure import unique
 from resnetgen.codegen.units import Unit
 from resnetgen.graph.frames import LONGEST_INLINE, long_lived
-from resnetgen.graph.order import stable_order
+from resnetgen.graph.order import reads_among, stable_order
 from resnetgen.language.names import PRINTED_NAMES
 
 LONGEST_VARIABLE = 24
-MARGIN = " " * 8  # of a method's body
 
 
 def schedule(units: Sequence[Unit]) -> list[Unit]:
     """The units in order of execution: as given, but shortcuts and training outputs at once."""
-    producers = {unit.value: index for index, unit in enumerate(units)}
-    reads = [[producers[name] for name in unit.inputs if name in producers] for unit in units]
+    reads = reads_among((unit.value for unit in units), (unit.inputs for unit in units))
     ranks = [2 * index for index in range(len(units))]
     for index, unit in enumerate(units):
         if unit.first:
@@ -110,8 +110,4 @@ def _fresh(name: str, taken: set[str]) -> str:
     base = re.sub(r"\W", "_", name)
     if not base[:1].isalpha() or len(base) > LONGEST_VARIABLE:
         base = "value"
-    candidate, number = base, 2
-    while candidate in taken:
-        candidate, number = f"{base}{number}", number + 1
-    taken.add(candidate)
-    return candidate
+    return unique(base, taken)

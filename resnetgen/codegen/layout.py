@@ -18,6 +18,7 @@ from resnetgen.language.expressions import Expr, Name, free_names, python, repla
 
 WIDTH = 88
 INDENT = 4
+MARGIN = " " * 8  # of a method's body
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@
 
 Names, order, arguments, defaults and line breaks are decided in this folder; templates hold layout.
 
-    structure.py   which classes there are, what is handed in      generic.py   num_classes, in_channels
-    scope.py       literals, locals, arguments                     calls.py     constructor calls
-    units.py       modules and containers                          body.py      one class of them
-    forward.py     order and names of values                       layout.py    line breaks
+    structure.py    which classes there are, what is handed in     generic.py   num_classes, in_channels
+    scope.py        literals, locals, arguments                    calls.py     constructor calls
+    units.py        modules, and expressions of `forward`          body.py      one class of them
+    containers.py   modules in modules                             forward.py   order and names of values
+    constructor.py  arguments and locals of a class                layout.py    line breaks
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resnetgen.codegen import layout
-from resnetgen.codegen.forward import MARGIN
-from resnetgen.codegen.layout import Brackets
+from resnetgen.codegen.layout import MARGIN, Brackets
 from resnetgen.graph.ir import Network
 
 

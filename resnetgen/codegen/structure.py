@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnetgen.graph.instantiate import instances_below
-from resnetgen.graph.ir import Block, Instance, OpCall, Passes, Placed, Slot
+from resnetgen.graph.ir import SHORTCUT, Block, Instance, OpCall, Passes, Placed, Slot
 from resnetgen.language.names import camel
 
-SHORTCUT = Slot("shortcut")
 Key = tuple[Any, ...]
 
 

@@ -1,18 +1,26 @@
-"""The units of a body: what each placed node is in the printed class, and how containers hold them.
+"""The units of a class: what each placed node is in the printed class, and a step of its `forward`.
 
-A unit is a module at a path, or an expression in `forward`. A chain of units that fills a numbered
-container becomes one `nn.Sequential`; other containers are an `nn.ModuleList` or `nn.ModuleDict`
-that is indexed, or a class of their own. All give the state_dict the keys that the spec says.
+conv1: {op: convolution, ...}        ->  the module `self.conv1`, called
+add: {op: add, inputs: [x, y]}       ->  the expression `x + y`
+layer1: {blocks: 3, ...}             ->  the module `self.layer1`, one `nn.Sequential`
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 
-from resnetgen.codegen.layout import Brackets, Doc, Prefixed, call, keyword
-from resnetgen.graph.paths import in_order
+from resnetgen.codegen.calls import IDENTITY, Calls, values_at
+from resnetgen.codegen.layout import Doc
+from resnetgen.codegen.registry import Registry
+from resnetgen.codegen.structure import Structure
+from resnetgen.graph.inplace import overwritable
+from resnetgen.graph.ir import SHORTCUT, OpCall, Passes, Placed
+from resnetgen.graph.opdef import TorchFunction
+from resnetgen.graph.ops import OPS
+from resnetgen.graph.order import needed_for
+from resnetgen.graph.paths import numbered_paths
+from resnetgen.language.expressions import Const, Expr
 
 
 @dataclass(slots=True, eq=False)
@@ -47,86 +55,108 @@ class Unit:
         return f"{self.access}({', '.join(inputs)})"
 
 
-@dataclass(slots=True, eq=False)
-class Container:
-    """Modules by path: a leaf holds units (several, if they share the module)."""
+class Lowering:
+    """The placed nodes of one class on their way to units."""
 
-    children: dict[str, Container] = field(default_factory=dict)
-    units: list[Unit] = field(default_factory=list)
+    def __init__(self, registry: Registry, structure: Structure) -> None:
+        self.registry = registry
+        self.structure = structure
+        self.scope = registry.scope(structure)
+        self.instance = structure.instances[0]
+        inplace = frozenset.intersection(*map(overwritable, structure.instances))
+        self.calls = Calls(registry, structure, inplace)
+        self.handed = {  # the arguments that hold the modules that are handed in
+            key: key.replace(".", "_") for key in self.scope.placed if key in structure.hoisted
+        }
+        self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
 
-    def leaves(self) -> Iterator[Unit]:
-        """The units below, in registration order."""
-        yield from self.units
-        for child in self.children.values():
-            yield from child.leaves()
+    def units(self) -> Iterator[Unit]:
+        """The units in the order of their declaration."""
+        paths = numbered_paths(self.instance.placed)
+        taken = {path for own in paths for path in own}
+        training = self.training_only()
+        for placed, own in zip(self.instance.placed, paths, strict=True):
+            for unit in self.units_of(placed, own, taken):
+                unit.home = unit.path or own[0]
+                unit.inputs = tuple(name for name in unit.inputs if name != "none")
+                unit.training = placed.key in training
+                yield unit
 
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it is a module and not a container."""
-        return not self.children
+    def units_of(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
+        key = placed.key
+        if key in self.structure.hoisted or isinstance(placed.what, Passes):
+            yield self.handed_unit(placed, paths[0])
+        elif isinstance(placed.what, OpCall):
+            yield self.op_unit(placed, placed.what, paths[0])
+        elif placed.node.repeat is None and len(paths) == 1:
+            yield Unit(key, placed.inputs, paths[0], self.calls.child(placed, 0, {}), name=key)
+        else:
+            yield from self.stage_units(placed, paths, taken)
 
-    @property
-    def is_numbered(self) -> bool:
-        """Whether all its members have numbers."""
-        return all(name.isdigit() for name in self.children)
+    def handed_unit(self, placed: Placed, path: str) -> Unit:
+        """A module that the class is handed; where every instance passes, an identity."""
+        shortcut = placed.node.target == SHORTCUT
+        name = SHORTCUT.name if shortcut else placed.key
+        doc = self.handed.get(placed.key, IDENTITY)
+        return Unit(placed.key, placed.inputs, path, doc, name=name, first=shortcut)
 
+    def op_unit(self, placed: Placed, what: OpCall, path: str) -> Unit:
+        definition = OPS[what.op]
+        form = definition.torch
+        if isinstance(form, TorchFunction) and definition.in_container and "." in path:
+            form = definition.in_container
+        if isinstance(form, TorchFunction):
+            return self.function_unit(placed, form)
+        unit = Unit(placed.key, placed.inputs, path, self.calls.op(placed, form), name=placed.key)
+        if form.call:
+            pattern = form.call
+            unit.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
+        return unit
 
-def containers(units: Sequence[Unit]) -> Container:
-    """The tree of modules, members as torch registers them."""
-    root = Container()
-    for unit in units:
-        here = root
-        for component in unit.path.split(".") if unit.path else ():
-            here = here.children.setdefault(component, Container())
-        if unit.path:
-            here.units.append(unit)
-    return _ordered(root)
+    def function_unit(self, placed: Placed, form: TorchFunction) -> Unit:
+        self.registry.uses_torch |= form.uses_torch
+        texts = self.attribute_texts(placed)
+        axes = self.registry.network.axes
+        joins = form.names_operands
+        unit = Unit(placed.key, placed.inputs, None, name=placed.key, joins=joins)
+        unit.write = lambda inputs: form.write(inputs, texts, axes)
+        return unit
 
+    def attribute_texts(self, placed: Placed) -> dict[str, str]:
+        """Attributes of an expression in `forward`: literals, or attributes of the module."""
+        texts: dict[str, str] = {}
+        for name, expr in self.scope.attributes(placed.key).items():
+            if isinstance(expr, Const):
+                texts[name] = str(expr.value)
+                continue
+            own = name
+            while self.attributes.setdefault(own, expr) != expr or own in self.scope.placed:
+                own = f"{placed.key.replace('.', '_')}_{own}"
+            texts[name] = f"self.{own}"
+        return texts
 
-def _ordered(container: Container) -> Container:
-    """Members by number where all have one."""
-    names = in_order(container.children)
-    children = {name: _ordered(container.children[name]) for name in names}
-    return Container(children, container.units)
+    def stage_units(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
+        """A stage is one `nn.Sequential` where its blocks are numbered in a container of their own."""
+        prefix = paths[0].rpartition(".")[0]
+        alone = sum(path.startswith(f"{prefix}.") for path in taken) == len(paths)
+        regular = list(paths) == [f"{prefix}.{number}" for number in range(len(paths))]
+        if prefix and alone and regular and len(placed.inputs) == 1:
+            doc = self.calls.stage(placed, len(paths))
+            yield Unit(placed.key, placed.inputs, prefix, doc, name=prefix)
+            return
+        sources = placed.inputs
+        for number, path in enumerate(paths):
+            value = placed.key if number == len(paths) - 1 else f"{placed.key}#{number}"
+            values = values_at(self.instance, placed, number)
+            doc = self.calls.child(placed, number, {k: Const(v) for k, v in values.items()})
+            yield Unit(value, sources, path, doc, name=path)
+            sources = (value, *placed.inputs[1:])
 
-
-def is_chain(members: Sequence[Unit], readers: Mapping[str, Sequence[Unit | None]]) -> bool:
-    """Whether each member reads just the one before it, which nothing else reads."""
-    for before, unit in pairwise(members):
-        if unit.inputs != (before.value,) or list(readers[before.value]) != [unit]:
-            return False
-    plain = all(unit.apply is None and len(unit.inputs) == 1 for unit in members)
-    return plain and len({unit.training for unit in members}) == 1
-
-
-def sequential(container: Container, *, nested: bool = False) -> Doc | None:
-    """`nn.Sequential(...)` of a chain; None where a name is no number.
-
-    A container inside another may have names; one that a class holds is rather an indexed dict.
-    """
-    if container.is_leaf:
-        return container.units[0].doc if len(container.units) == 1 else None
-    docs: dict[str, Doc] = {}
-    for name, child in container.children.items():
-        doc = sequential(child, nested=True)
-        if doc is None:
-            return None
-        docs[name] = doc
-    if not container.is_numbered:
-        pairs = [keyword(name, doc) for name, doc in docs.items()]
-        return call("nn.Sequential", [call("OrderedDict", pairs)]) if nested else None
-    return call("nn.Sequential", numbered(docs))
-
-
-def numbered(docs: Mapping[str, Doc]) -> list[Doc]:
-    """Modules by number; holes keep their numbers."""
-    last = max(int(name) for name in docs)
-    return [docs.get(str(number), "nn.Identity()") for number in range(last + 1)]
-
-
-def indexed(container: Container, docs: Mapping[str, Doc]) -> Doc:
-    """`nn.ModuleList([...])` or `nn.ModuleDict({...})`."""
-    if container.is_numbered:
-        return call("nn.ModuleList", [Brackets("[", tuple(numbered(docs)), "]")])
-    pairs = tuple(Prefixed(f'"{name}": ', doc) for name, doc in docs.items())
-    return call("nn.ModuleDict", [Brackets("{", pairs, "}")])
+    def training_only(self) -> set[str]:
+        """The nodes that only the training outputs need."""
+        network, placed = self.registry.network, self.instance.placed
+        if self.instance.block is not network.root or not network.train_outputs:
+            return set()
+        outputs = self.instance.outputs[: len(network.outputs)]
+        inputs = {each.key: each.inputs for each in placed}
+        return inputs.keys() - needed_for(outputs, inputs)

@@ -42,11 +42,15 @@ def is_untouched(text: str) -> bool:
 
 def destination(output: str | None, network: str, suffix: str = ".py") -> Path:
     """Where a module goes: the file or folder that was named, else `NAME.py` here."""
-    name = re.sub(r"[-.]", "_", network) + suffix
+    return located(output, re.sub(r"[-.]", "_", network) + suffix)
+
+
+def located(output: str | None, file: str) -> Path:
+    """The file or folder that was named; `file` is what it is called in a folder, or here."""
     if output is None:
-        return Path(name)
+        return Path(file)
     is_folder = output.endswith(("/", os.sep)) or os.path.isdir(output)
-    return Path(output, name) if is_folder else Path(output)
+    return Path(output, file) if is_folder else Path(output)
 
 
 def refuse_foreign(path: Path, force: bool = False) -> None:
@@ -63,7 +67,7 @@ def refuse_foreign(path: Path, force: bool = False) -> None:
             return
         raise _in_the_way(path, "is a symbolic link to nothing") from None
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     if not stat.S_ISREG(mode):
         help = "to print it, use `-o -`"
         raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file", help=help))
@@ -88,9 +92,9 @@ def _in_the_way(path: Path, why: str) -> WriteError:
     return WriteError(Diagnostic("file-exists", f"`{path}` {why}", help=help))
 
 
-def _unwritable(path: Path, error: OSError) -> WriteError:
+def unwritable(path: Path, error: OSError, help: str | None = None) -> WriteError:
+    """Why a file cannot be written; `help` where there is a folder for it."""
     reason = error.strerror or str(error)
-    help = None
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         reason, help = f"there is no folder `{path.parent}`", "make the folder first"
     return WriteError(Diagnostic("unwritable", f"cannot write `{path}`: {reason}", help=help))
@@ -109,7 +113,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         _write_synced(temporary, data)
         os.replace(temporary, path)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from resnetgen.draw.canvas import Canvas
 from resnetgen.draw.diagram import Repeat
 from resnetgen.draw.joint import Joint
-from resnetgen.draw.lettering import STRONG, TEXT, fitted, width
 from resnetgen.draw.skips import Skip
+from resnetgen.draw.style import STRONG, TEXT
+from resnetgen.report.lettering import fitted, width
 
 HEIGHT = 32.0
 WIDEST = 150.0

@@ -56,7 +56,12 @@ class Canvas:
 
     def path(self, points: Sequence[Point], kind: str, radius: float = 6) -> None:
         """A line along points, its corners rounded."""
-        self.lines.append(f'<path d="{rounded_path(points, radius)}" class="{kind}"/>')
+        self.outline(rounded_path(points, radius), kind)
+
+    def outline(self, path: str, kind: str, opacity: float = 1) -> None:
+        """A shape that is given as path data (SVG 2, section 9.3)."""
+        shade = f' fill-opacity="{opacity:.2f}"' if opacity < 1 else ""
+        self.lines.append(f'<path d="{path}" class="{kind}"{shade}/>')
 
     def arrow(self, points: Sequence[Point], kind: str, radius: float = 6) -> None:
         """A line with a head at its last point."""
@@ -67,6 +72,22 @@ class Canvas:
         tip.append((x - 5 * dx - 3 * dy, y - 5 * dy - 3 * dx))
         corners = " ".join(f"{number(a)},{number(b)}" for a, b in tip)
         self.lines.append(f'<polygon points="{corners}" class="{kind} head"/>')
+
+
+def document(canvas: Canvas, size: Point, title: str, description: str, style: str) -> str:
+    """What a canvas holds as a whole SVG, `size` pixels wide and high, on a background."""
+    width, height = map(number, size)
+    box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" aria-labelledby="title desc">',
+        f'<title id="title">{escaped(title)}</title>',
+        f'<desc id="desc">{escaped(description)}</desc>',
+        f"<style>\nsvg{{max-width:100%;height:auto}}\n{style}</style>",
+        f'<rect width="{width}" height="{height}" class="page"/>',
+        *canvas.lines,
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def rounded_path(points: Sequence[Point], radius: float) -> str:

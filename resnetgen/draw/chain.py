@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from resnetgen.draw.canvas import Canvas
 from resnetgen.draw.diagram import Cell
 from resnetgen.draw.labels import read
-from resnetgen.draw.lettering import TEXT, fitted, width
+from resnetgen.draw.style import TEXT
+from resnetgen.report.lettering import fitted, width
 
 ROW = 16.0
 GAP = 1.5

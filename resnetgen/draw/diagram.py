@@ -20,8 +20,9 @@ from resnetgen.graph.ir import Network, OpCall, Passes
 from resnetgen.graph.measure import Cost, Measured, Step
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.paths import numbered_paths
+from resnetgen.graph.rows import folded_name
 from resnetgen.graph.rules import TensorType
-from resnetgen.report.cost import summary
+from resnetgen.report.columns import summary
 
 INLINED = 16  # ops of a block within a block that are drawn in its place, not in a panel
 UNROLLED = 16  # ops of the simple blocks of a stage that are drawn in the network itself
@@ -52,12 +53,23 @@ class Cell:
 class Repeat:
     """Blocks in a row with one structure, and what is inside of each."""
 
-    name: str  # `layer3.1-35`
+    first: str  # `layer3.1`
+    last: str  # `layer3.35`
     block: str
     count: int
     cost: Cost  # of all of them
     inside: Diagram
-    tip: str
+
+    @property
+    def name(self) -> str:
+        """`layer3.1-35`."""
+        return folded_name(self.first, self.last)
+
+    @property
+    def tip(self) -> str:
+        """What they are and cost, for the pointer that rests on them."""
+        times = f"{self.count} x " if self.count > 1 else ""
+        return f"{self.name}: {times}{self.block}\n{summary(self.cost)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +85,7 @@ class Node:
     group: str = ""  # `stem`, `head` or a stage; a network's other ops have none, but
     keys: tuple[str, ...] = ()  # their own
     cost: Cost = field(default_factory=Cost)
-    training: bool = False  # only results of training need it
+    training: bool = False  # of a network: only results of training need it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +113,7 @@ def network_diagram(network: Network, measured: Measured) -> Diagram:
     for number, (result, end) in enumerate(zip(results, ends, strict=True)):
         training = number >= len(network.outputs)
         builder.output(end, result.name if several else "output", training)
-    return _chained(builder.marked())
+    return _chained(builder.nodes)
 
 
 def block_diagram(block: Measured, sources: Sequence[TensorType | None], prefix: str) -> Diagram:
@@ -166,9 +178,17 @@ class _Builder:
         shape = shape_label(step.result)
         changed = shape if step.result.shape != step.source.shape else None
         cell = Cell(op_label(step), definition.kind, op_tip(path, step), block, changed)
-        form = Form.CHAIN if definition.arity else Form.JOIN
-        keys = (step.placed.key,)
-        return self.add(Node(form, sources, shape, (cell,), group=group, keys=keys, cost=step.cost))
+        node = Node(
+            Form.CHAIN if definition.arity else Form.JOIN,
+            sources,
+            shape,
+            (cell,),
+            group=group,
+            keys=(step.placed.key,),
+            cost=step.cost,
+            training=self.at_root and step.training,
+        )
+        return self.add(node)
 
     def blocks(
         self,
@@ -191,22 +211,16 @@ class _Builder:
                     here = self.body(block, environment, f"{path}.", group)[0]
                 at += times
             return here
-        repeats = tuple(_repeats(step, paths))
-        shape = shape_label(step.result)
-        node = Node(Form.BLOCKS, present, shape, repeats=repeats, group=group, cost=step.cost)
+        node = Node(
+            Form.BLOCKS,
+            present,
+            shape_label(step.result),
+            repeats=tuple(_repeats(step, paths)),
+            group=group,
+            cost=step.cost,
+            training=self.at_root and step.training,
+        )
         return self.add(node)
-
-    def marked(self) -> list[Node]:
-        """The nodes, those marked that no result of evaluation needs."""
-        needed: set[int] = set()
-        for index in reversed(range(len(self.nodes))):
-            node = self.nodes[index]
-            if index in needed or (node.form is Form.OUTPUT and not node.training):
-                needed |= {index, *node.sources}
-        return [
-            replace(node, training=index not in needed and node.form is not Form.INPUT)
-            for index, node in enumerate(self.nodes)
-        ]
 
 
 def _in_place(step: Step, at_root: bool) -> bool:
@@ -222,18 +236,14 @@ def _in_place(step: Step, at_root: bool) -> bool:
 
 def _is_line(block: Measured) -> bool:
     """Whether the ops of a block stand one after the other."""
-    ops = all(isinstance(each.placed.what, OpCall | Passes) for each in block.steps)
+    placed = block.instance.placed
+    reads = [*(name for each in placed for name in each.inputs), *block.instance.outputs]
     return (
-        ops
-        and len(block.instance.inputs) == 1
-        and all(len(each.placed.inputs) == 1 for each in block.steps)
-        and len(set(_reads(block))) == len(list(_reads(block)))
+        len(block.instance.inputs) == 1
+        and all(isinstance(each.what, OpCall | Passes) for each in placed)
+        and all(len(each.inputs) == 1 for each in placed)
+        and len(set(reads)) == len(reads)
     )
-
-
-def _reads(block: Measured) -> Iterator[str]:
-    yield from (name for each in block.steps for name in each.placed.inputs)
-    yield from block.instance.outputs
 
 
 def _repeating(block: Measured) -> bool:
@@ -248,45 +258,29 @@ def _repeating(block: Measured) -> bool:
 # --- folding
 
 
-def _repeats(step: Step, paths: Sequence[str]) -> Iterator[Repeat]:
+def _repeats(step: Step, paths: Sequence[str]) -> list[Repeat]:
     """The blocks of a stage; those in a row with one structure as one."""
     at, source = 0, step.source
     found: list[Repeat] = []
-    firsts: list[int] = []
     for block, times in step.blocks:
         inside = block_diagram(block, (source, *step.sources[1:]), f"{paths[at]}.")
-        name = block.instance.block.name
-        last = found[-1] if found else None
-        if last and last.block == name and structure(last.inside) == structure(inside):
-            first, total = firsts[-1], last.count + times
-            both, cost = _merged(last.inside, inside), last.cost + block.cost * times
-            folded = _folded(paths[first], paths[at + times - 1])
-            found[-1] = Repeat(folded, name, total, cost, both, _tip(folded, block, total, cost))
-        else:
-            firsts.append(at)
-            folded, cost = _folded(paths[at], paths[at + times - 1]), block.cost * times
-            tip = _tip(folded, block, times, cost)
-            found.append(Repeat(folded, name, times, cost, inside, tip))
-        at, source = at + times, block.outputs[0]
-    yield from found
+        first, at, source = paths[at], at + times, block.outputs[0]
+        name, cost = block.instance.block.name, block.cost * times
+        repeat = Repeat(first, paths[at - 1], name, times, cost, inside)
+        if found and found[-1].block == name and structure(found[-1].inside) == structure(inside):
+            repeat = _together(found.pop(), repeat)
+        found.append(repeat)
+    return found
 
 
-def _tip(name: str, block: Measured, count: int, cost: Cost) -> str:
-    title = (
-        f"{name}: {count} x {block.instance.block.name}"
-        if count > 1
-        else (f"{name}: {block.instance.block.name}")
+def _together(one: Repeat, other: Repeat) -> Repeat:
+    return replace(
+        one,
+        last=other.last,
+        count=one.count + other.count,
+        cost=one.cost + other.cost,
+        inside=_merged(one.inside, other.inside),
     )
-    return f"{title}\n{summary(cost)}"
-
-
-def _folded(first: str, last: str) -> str:
-    """`layer3.1`, `layer3.35` -> `layer3.1-35`."""
-    parent, _, number = last.rpartition(".")
-    if first == last:
-        return first
-    alike = first.rpartition(".")[0] == parent
-    return f"{first}-{number}" if alike else f"{first} - {last}"
 
 
 def structure(diagram: Diagram) -> object:

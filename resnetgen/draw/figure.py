@@ -13,12 +13,14 @@ from resnetgen.draw import blocks
 from resnetgen.draw.blocks import Folded
 from resnetgen.draw.canvas import Canvas
 from resnetgen.draw.chain import Stack, stack
+from resnetgen.draw.columns import Size
 from resnetgen.draw.diagram import Diagram, Form, Node, Repeat
 from resnetgen.draw.joint import Joint
 from resnetgen.draw.labels import read
-from resnetgen.draw.layout import Layout, Route, Size, arrange
-from resnetgen.draw.lettering import TEXT, fitted, width
+from resnetgen.draw.layout import Layout, Route, arrange
 from resnetgen.draw.skips import outer_skip, skip_edges
+from resnetgen.draw.style import TEXT
+from resnetgen.report.lettering import fitted, width
 
 LINE = 12.0  # the height of a line of text
 PILL = 18.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnetgen.draw.canvas import Canvas
-from resnetgen.draw.lettering import TEXT, width
+from resnetgen.draw.style import TEXT
+from resnetgen.report.lettering import width
 
 HEIGHT = 15.0
 

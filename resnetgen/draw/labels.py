@@ -16,7 +16,7 @@ from resnetgen.graph.ir import OpCall
 from resnetgen.graph.measure import Step
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.rules import TensorType
-from resnetgen.report.cost import summary
+from resnetgen.report.columns import summary
 from resnetgen.report.text import is_default, shown_attributes
 
 Range = tuple[float, float]  # from, to

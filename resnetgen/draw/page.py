@@ -7,18 +7,18 @@ layer2             |
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resnetgen.draw.canvas import Canvas
 from resnetgen.draw.diagram import Node, network_diagram
 from resnetgen.draw.figure import BAND, Figure, Panel, figure, panels_of
-from resnetgen.draw.lettering import DOC, LONG_STAGE, NAME, STAGE, STRONG, TEXT, fitted, width
-from resnetgen.draw.style import LIGHT
+from resnetgen.draw.style import DOC, LIGHT, LONG_STAGE, NAME, STAGE, STRONG, TEXT
 from resnetgen.graph.ir import Network
 from resnetgen.graph.measure import Cost, Measured
-from resnetgen.report.columns import rounded
-from resnetgen.report.cost import summary
+from resnetgen.report.columns import rounded, summary
+from resnetgen.report.lettering import fitted, width
 
 MARGIN = 16.0
 HEADER = 30.0  # the name; a line below it says what the network is
@@ -209,17 +209,13 @@ def _draw_header(canvas: Canvas, network: Network, measured: Measured, page: flo
 
 def _draw_bands(canvas: Canvas, figure: Figure, top: float, page: float) -> None:
     """A background for each row that has nodes of the network; rows of one stage share it."""
-    groups = [_titles_of_main(figure, layer) for layer in range(len(figure.layout.rows))]
-    for layer, group in enumerate(groups):
-        if not group or (layer and groups[layer - 1] == group):
-            continue
-        last = layer
-        while last + 1 < len(groups) and groups[last + 1] == group:
-            last += 1
-        start = figure.layout.rows[layer][0]
-        end = sum(figure.layout.rows[last])
-        height = end - start + 2 * BAND
-        canvas.rect(MARGIN, top + start - BAND, page - 2 * MARGIN, height, "band", 8)
+    rows = enumerate(figure.layout.rows)
+    for title, group in itertools.groupby(rows, lambda row: _titles_of_main(figure, row[0])):
+        members = [row for _, row in group]
+        start, end = members[0][0], sum(members[-1])
+        if title:
+            height = end - start + 2 * BAND
+            canvas.rect(MARGIN, top + start - BAND, page - 2 * MARGIN, height, "band", 8)
 
 
 def _titles_of_main(figure: Figure, layer: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from resnetgen.draw.lettering import DOC, LONG_STAGE, NAME, STAGE, STRONG, TEXT
+# Sizes of type in pixels. A page of A4 shows ResNet-152 at 0.94: TEXT is then 6.3 points high.
+NAME, DOC, STAGE, LONG_STAGE, STRONG, TEXT = 20.0, 11.0, 12.0, 9.5, 10.0, 9.0
 
-# Fonts that systems have, of nearly one width (see lettering.py); nothing is loaded.
+# Fonts that systems have, of nearly one width (see report/lettering.py); nothing is loaded.
 FONTS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
@@ -78,7 +79,6 @@ DARK = Palette(
 )
 
 _TYPE = f"""\
-svg{{max-width:100%;height:auto}}
 text{{font-family:{FONTS};font-size:{TEXT:g}px}}
 .name{{font-size:{NAME:g}px;font-weight:700}}
 .doc{{font-size:{DOC:g}px}}
@@ -102,11 +102,20 @@ _PAPER = """\
 
 def style_sheet() -> str:
     """The CSS of every drawing."""
-    dark = "".join(f"  {line}\n" for line in _colours(DARK).splitlines())
-    return f"{_TYPE}{_colours(LIGHT)}@media screen and (prefers-color-scheme:dark){{\n{dark}}}\n{_PAPER}"
+    return f"{_TYPE}{themed(_colours)}{_PAPER}"
 
 
-def _colours(palette: Palette) -> str:
+def themed(colours: Callable[[Palette], Mapping[str, str]]) -> str:
+    """Rules by selector as CSS: for light, and for dark where the screen is."""
+    light, dark = (
+        [f"{selector}{{{rule}}}\n" for selector, rule in colours(palette).items()]
+        for palette in (LIGHT, DARK)
+    )
+    inner = "".join(f"  {rule}" for rule in dark)
+    return f"{''.join(light)}@media screen and (prefers-color-scheme:dark){{\n{inner}}}\n"
+
+
+def _colours(palette: Palette) -> Mapping[str, str]:
     rules = {
         ".page": f"fill:{palette.page}",
         ".band": f"fill:{palette.band}",
@@ -125,4 +134,4 @@ def _colours(palette: Palette) -> str:
     }
     for kind, (fill, stroke) in palette.kinds.items():
         rules[f".op.{kind}"] = f"fill:{fill};stroke:{stroke}"
-    return "".join(f"{selector}{{{rule}}}\n" for selector, rule in rules.items())
+    return rules

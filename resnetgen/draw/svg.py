@@ -18,12 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from resnetgen.codegen.write import refuse_foreign, write_atomically
-from resnetgen.draw.canvas import escaped, number
-from resnetgen.draw.page import Page, compose
+from resnetgen.draw.canvas import document
+from resnetgen.draw.page import compose
 from resnetgen.draw.style import style_sheet
 from resnetgen.graph.ir import Network
 from resnetgen.graph.measure import Measured
-from resnetgen.report.cost import summary
+from resnetgen.report.columns import summary
 
 SUFFIX = ".svg"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -34,7 +34,9 @@ _MARK = re.compile(
 
 def draw(network: Network, measured: Measured) -> str:
     """The network as an SVG."""
-    body = _svg(network, measured, compose(network, measured))
+    page = compose(network, measured)
+    title, told = f"The architecture of {network.name}", _description(network, measured)
+    body = document(page.canvas, (page.width, page.height), title, told, style_sheet())
     marks = f"spec {network.digest[:16]}, drawing {_digest(body)}"
     name = network.name.replace("--", "__")  # a comment of XML holds no `--`
     return f"{_HEAD}<!-- Drawn by resnetgen from {name} ({marks}). -->\n{body}"
@@ -66,21 +68,6 @@ def _is_ours(path: Path) -> bool:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _svg(network: Network, measured: Measured, page: Page) -> str:
-    width, height = number(page.width), number(page.height)
-    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title desc">',
-        f'<title id="title">{escaped(f"The architecture of {network.name}")}</title>',
-        f'<desc id="desc">{escaped(_description(network, measured))}</desc>',
-        f"<style>\n{style_sheet()}</style>",
-        f'<rect width="{width}" height="{height}" class="page"/>',
-        *page.canvas.lines,
-        "</svg>",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _description(network: Network, measured: Measured) -> str:

@@ -38,7 +38,7 @@ def check_names(names: Blocks, block: Block) -> None:
         for name in dict.fromkeys(free_names(term.expr)):
             if name not in known:
                 hint = did_you_mean(name, known) or f"there are {listed(known)}"
-                names.fault("expression", f"there is no `{name}` here", term.span, hint)
+                names.faults.record("expression", f"there is no `{name}` here", term.span, hint)
 
 
 def _terms(block: Block) -> Iterator[tuple[Term, list[str]]]:

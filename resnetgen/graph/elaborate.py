@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from resnetgen.graph.alone import check_names
-from resnetgen.graph.blocks import Blocks, names_in
+from resnetgen.graph.blocks import Blocks, Place
+from resnetgen.graph.declarations import check_name, check_own_names, check_shadow, params_of
 from resnetgen.graph.ir import (
     IDENTITY,
     NONE,
@@ -26,23 +27,25 @@ from resnetgen.graph.ir import (
     Term,
 )
 from resnetgen.graph.ops import AMBIENT, OPS
+from resnetgen.graph.reads import keys_in
 from resnetgen.graph.rules import TensorType
+from resnetgen.graph.terms import terms
 from resnetgen.language import library
 from resnetgen.language.allow import wrong_codes
 from resnetgen.language.diagnostics import Diagnostic, SpecError, did_you_mean
 from resnetgen.language.expressions import Name, substitute
 from resnetgen.language.library import Document
+from resnetgen.language.merge import merge_value
 from resnetgen.language.names import wrong_file_name
 from resnetgen.language.reader import MapTree, Scalar, Tree
 from resnetgen.language.spec import NetworkForm, check_form
-from resnetgen.language.trees import entries, items, key_of, key_spans, keys, text_of
+from resnetgen.language.trees import entries, items, key_of, keys, text_of
 
 DEFAULT_HEAD = "default"  # a file of the library, like any other
 # Kaiming initialisation of every convolution (arXiv 1502.01852); the rest as torch does.
 DEFAULT_INIT = {"convolution": InitRule({"weight": ("kaiming_normal", None)}, None)}
 INIT_RULES = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "default")
 INIT_RULES_OF_A_NUMBER = ("normal", "uniform", "trunc_normal", "constant")
-_EMPTY: Mapping[str, Tree] = {}
 
 
 def elaborate(document: Document) -> Network:
@@ -53,7 +56,7 @@ def elaborate(document: Document) -> Network:
     if faults:
         raise SpecError(faults)
     names = Blocks(document)
-    names.add(wrong_codes(document.tree))
+    names.faults.extend(wrong_codes(document.tree))
     network = _network(names)
     if network is None or names.faults:
         raise SpecError(names.faults)
@@ -71,17 +74,17 @@ def _is_a_block(tree: MapTree) -> Diagnostic:
 def _network(names: Blocks) -> Network | None:
     tree = names.tree
     name = text_of(tree, "network") or ""
-    names.check(wrong_file_name(name), name, tree, "network")
+    check_name(names.faults, name, tree.entries["network"].span, wrong_file_name)
     for each, span in keys(tree, "define"):
-        names.check_name(each, span)
-        names.check_shadow(each, span)
-    names.check_own_names(tree, "network")
+        check_name(names.faults, each, span)
+        check_shadow(names.faults, each, span)
+    check_own_names(names.faults, tree, "network")
     root = _root(names, name)
     outputs = _outputs(names, root)
     train_outputs = _output_list(names, root, "train_outputs")
     ambient = {slot: bound for slot in AMBIENT if (bound := _ambient(names, slot))}
     init = _init(names, root)
-    digest = library.digest(names.trees)
+    digest = library.digest(names.lookup.trees)
     for each in entries(tree, "define"):
         if each not in names.blocks and (block := names.find(each)):
             check_names(names, block)  # of one that nothing calls, no walk will see the expressions
@@ -132,7 +135,7 @@ def _slot_value(names: Blocks, key: str, default: str | None) -> Binding | None:
     tree = names.tree.entries.get(key)
     if tree is None or (isinstance(tree, Scalar) and tree.value is None):
         return None
-    return names.binding(tree, (), default, key, names.tree.keys[key])
+    return names.binding(tree, Place(key, names.tree.keys[key], default=default))
 
 
 def _root(names: Blocks, name: str) -> Block:
@@ -146,17 +149,16 @@ def _root(names: Blocks, name: str) -> Block:
         nodes.append(_stage(names, key, each, nodes))
     for key, each in entries(tree, "nodes").items():
         nodes.append(names.node(key, each, key_of(tree, "nodes", key), (), nodes))
-    let = names.terms(entries(tree, "let"), key_spans(tree, "let"))
-    params = names.params(tree)
+    let = terms(names.faults, tree, "let")
+    params = params_of(names.faults, tree)
     for param, span in keys(tree, "params"):
         if params[param].default is None:
-            names.fault("wrong-value", f"the network's parameter `{param}` needs a value", span)
+            names.faults.record(
+                "wrong-value", f"the network's parameter `{param}` needs a value", span
+            )
     head, classes = _with_classes(_slot_value(names, "head", DEFAULT_HEAD), let)
     nodes += _spliced(names, "head", head, nodes)
-    output = None if "outputs" in tree.entries else ""
-    return names.block(
-        name, nodes, inputs=("x",), params=params | classes, let=let, output=output, tree=tree
-    )
+    return names.block(name, tree, nodes, params | classes, let, {})
 
 
 def _with_classes(
@@ -212,9 +214,11 @@ def _stage(names: Blocks, key: str, tree: Tree, before: list[BlockNode]) -> Bloc
     assert isinstance(tree, MapTree)
     if "op" not in tree.entries:
         if base is None and "nodes" not in tree.entries:
-            names.fault("missing-key", f"`{key}` has no `op`, and the network no `block`", span)
+            names.faults.record(
+                "missing-key", f"`{key}` has no `op`, and the network no `block`", span
+            )
             base = Scalar("identity", "identity", span, False)
-        merged = library.merge_value(base, tree) if base else tree
+        merged = merge_value(base, tree) if base else tree
         assert isinstance(merged, MapTree)
         tree = MapTree(merged.entries, merged.keys, merged.span)
     return names.node(key, tree, span, (), before, stage=True)
@@ -228,7 +232,7 @@ def _outputs(names: Blocks, root: Block) -> tuple[Output, ...]:
         last = root.nodes[-1]
         return (Output(last.key, last.key, last.span),)
     if not names.faults:
-        names.fault("missing-key", "the network has no nodes", root.span)
+        names.faults.record("missing-key", "the network has no nodes", root.span)
     return ()
 
 
@@ -238,14 +242,14 @@ def _output_list(names: Blocks, root: Block, key: str) -> tuple[Output, ...]:
         pairs = [(name, each) for name, each in tree.entries.items() if isinstance(each, Scalar)]
         for name, _ in pairs:  # it is printed between quotes
             if reason := wrong_file_name(name):
-                names.fault("wrong-name", f"`{name}` {reason}", tree.keys[name])
+                names.faults.record("wrong-name", f"`{name}` {reason}", tree.keys[name])
     else:
         pairs = [(each.text, each) for each in items(tree)]
-    known = names_in(root)
+    known = keys_in(root.nodes)
     for _, each in pairs:
         if each.text not in known:
             hint = did_you_mean(each.text, known)
-            names.fault("unknown-value", f"nothing computes `{each.text}`", each.span, hint)
+            names.faults.record("unknown-value", f"nothing computes `{each.text}`", each.span, hint)
     return tuple(Output(name, each.text, each.span) for name, each in pairs)
 
 
@@ -257,7 +261,7 @@ def _init(names: Blocks, root: Block) -> Mapping[str, InitRule]:
         span = key_of(names.tree, "init", key)
         if key not in OPS and key not in roles:
             hint = did_you_mean(key, [*OPS, *roles])
-            names.fault(
+            names.faults.record(
                 "unknown-name", f"there is no op and no role `{key}` in this network", span, hint
             )
         assert isinstance(tree, MapTree)
@@ -288,5 +292,5 @@ def _init_rule(names: Blocks, tree: Tree) -> tuple[str, float | None] | None:
         hint = did_you_mean(tree.text, INIT_RULES) if isinstance(tree, Scalar) else None
     known = ", ".join([*INIT_RULES, *(f"{{{rule}: NUMBER}}" for rule in INIT_RULES_OF_A_NUMBER)])
     message = "this is no rule of initialisation"
-    names.fault("wrong-value", message, tree.span, hint or f"there are a number, {known}")
+    names.faults.record("wrong-value", message, tree.span, hint or f"there are a number, {known}")
     return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from resnetgen.graph.ir import Instance, Network
-from resnetgen.graph.place import stride_of
+from resnetgen.graph.strides import reduction
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,12 @@ def features(network: Network, root: Instance) -> tuple[Feature, ...]:
     strides: dict[str, float] = dict.fromkeys(root.inputs, 1)
     for index in root.schedule:
         placed = root.placed[index]
-        source = max((strides.get(name, 1) for name in placed.inputs), default=1)
-        strides[placed.key] = source * stride_of(placed)
+        strides[placed.key] = reduction(placed, strides)
     channels = {placed.key: placed.flow.channels for placed in root.placed}
     found = []
     for output, key in zip(network.outputs, root.outputs, strict=False):
         stride = Fraction(strides[key]).limit_denominator(1024)
-        reduction = stride.numerator if stride.denominator == 1 else float(stride)
+        reduced = stride.numerator if stride.denominator == 1 else float(stride)
         width = channels.get(key, network.input.channels)
-        found.append(Feature(output.name, output.key, width, reduction))
+        found.append(Feature(output.name, output.key, width, reduced))
     return tuple(found)

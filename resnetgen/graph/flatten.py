@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from resnetgen.graph.ir import Graph, Instance, Network, Node, OpCall, Placed, Run
 from resnetgen.graph.measure import INPUT
+from resnetgen.graph.order import needed_for
 from resnetgen.graph.paths import numbered_paths, shared_paths, trie
 
 
@@ -108,13 +109,7 @@ def _mark_training(graph: Graph) -> Graph:
     """Marks the nodes that only the training outputs need."""
     if not graph.train_outputs:
         return graph
-    by_name = {node.name: node for node in graph.nodes}
-    needed, todo = set[str](), list(graph.outputs)
-    while todo:
-        name = todo.pop()
-        if name in by_name and name not in needed:
-            needed.add(name)
-            todo += by_name[name].inputs
+    needed = needed_for(graph.outputs, {node.name: node.inputs for node in graph.nodes})
     return replace(
         graph, nodes=tuple(replace(node, training=node.name not in needed) for node in graph.nodes)
     )

@@ -16,15 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from resnetgen.graph.ir import OpCall, Slot
+from resnetgen.graph.ir import SHORTCUT, OpCall
 from resnetgen.graph.measure import Measured, Step
 from resnetgen.graph.opdef import TorchFunction
 from resnetgen.graph.ops import OPS
-from resnetgen.graph.order import stable_order
+from resnetgen.graph.order import reads_among, stable_order
 from resnetgen.graph.paths import numbered_paths
 
 LONGEST_INLINE = 24  # characters of an expression that stands inside the call that reads it
-SHORTCUT = Slot("shortcut")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +76,7 @@ def execution_order(measured: Measured, is_network: bool) -> list[int]:
     So is the shortcut of a block, whose module is handed in.
     """
     placed = measured.instance.placed
-    producers = {each.key: index for index, each in enumerate(placed)}
-    reads = [[producers[name] for name in each.inputs if name in producers] for each in placed]
+    reads = reads_among((each.key for each in placed), (each.inputs for each in placed))
     ranks = [2 * index for index in range(len(placed))]
     for index, each in enumerate(placed):
         is_shortcut = each.node.target == SHORTCUT and not (is_network or each.scope)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resnetgen.graph.idleness import Idleness, NotIdle
 from resnetgen.graph.ir import (
     IDENTITY,
     Block,
@@ -27,7 +28,7 @@ from resnetgen.graph.opcalls import Arguments
 from resnetgen.graph.opdef import shown
 from resnetgen.graph.origins import Names, named, within
 from resnetgen.graph.paths import conflicts
-from resnetgen.graph.place import Idleness, NotIdle, Placing
+from resnetgen.graph.place import Placing
 from resnetgen.graph.rules import Flow
 from resnetgen.graph.values import Broken, Values
 from resnetgen.language.diagnostics import Note, Span, SpecError
@@ -94,7 +95,7 @@ class Walk:
         except Broken:
             found = None
         if self.facts.faults or not isinstance(found, Instance):
-            raise SpecError(self.facts.faults.values())
+            raise SpecError(self.facts.faults)
         return found
 
     def block(
@@ -202,7 +203,7 @@ class Walk:
         for instance, placed in _unread(instances):
             self.unread(instance, placed)
         if self.facts.faults:
-            raise SpecError(self.facts.faults.values())
+            raise SpecError(self.facts.faults)
 
     def unread(self, instance: Instance, placed: Placed) -> None:
         """A node that nothing reads is a fault: it would hold weights that never train."""

@@ -59,6 +59,7 @@ class Nothing:
 
 
 IDENTITY, NONE = Passes(), Nothing()
+SHORTCUT = Slot("shortcut")  # the ambient slot of the residual connection
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,6 +175,13 @@ class Placed:
     def role(self) -> str | None:
         """The role by which `init` names it."""
         return self.node.role
+
+    @property
+    def size(self) -> int:
+        """Its ops, expanded."""
+        if isinstance(self.what, tuple):
+            return sum(run.instance.size * run.count for run in self.what)
+        return 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

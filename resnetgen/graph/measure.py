@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from resnetgen.graph.faults import Faults
 from resnetgen.graph.ir import BlockNode, Instance, Network, OpCall, Passes, Placed
 from resnetgen.graph.ops import OPS
+from resnetgen.graph.order import needed_for
 from resnetgen.graph.rules import ShapeError, TensorType
 from resnetgen.graph.stories import shape_fault, turned
 from resnetgen.graph.ways import Frame
@@ -93,7 +95,7 @@ def measure(network: Network, root: Instance) -> Measured:
     types = dict(zip(root.block.inputs, (network.input,), strict=True))
     measured = walk.instance(root, types, ())
     if walk.faults or measured is None:
-        raise SpecError(walk.faults.values())
+        raise SpecError(walk.faults)
     if measured.cost.params > MOST_PARAMS:
         raise SpecError([_too_large(measured)])
     return measured
@@ -113,7 +115,7 @@ class Measuring:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.memo: dict[tuple[int, tuple[TensorType | None, ...]], Measured | None] = {}
-        self.faults: dict[tuple[str, int, int], Diagnostic] = {}
+        self.faults = Faults()
         self.refused: set[BlockNode] = set()
 
     def instance(
@@ -128,6 +130,24 @@ class Measuring:
         self, instance: Instance, inputs: Mapping[str, TensorType | None], frames: tuple[Frame, ...]
     ) -> Measured | None:
         types: dict[str, TensorType | None] = dict(inputs)
+        steps = self.steps(instance, types, frames)
+        outputs = [types[name] for name in instance.outputs]
+        if any(step is None for step in steps) or any(output is None for output in outputs):
+            return None
+        done = [step for step in steps if step]
+        if instance.block is self.network.root and self.network.train_outputs:
+            done = _without_training(done, instance.outputs[: len(self.network.outputs)])
+        cost = sum((step.cost for step in done), Cost())
+        found = tuple(each for each in outputs if each)
+        return Measured(instance, tuple(inputs.values()), tuple(done), found, cost)
+
+    def steps(
+        self,
+        instance: Instance,
+        types: dict[str, TensorType | None],
+        frames: tuple[Frame, ...],
+    ) -> list[Step | None]:
+        """The steps of an instance, None behind a fault; `types`, its values so far, is completed."""
         steps: list[Step | None] = [None] * len(instance.placed)
         for index in instance.schedule:
             placed = instance.placed[index]
@@ -140,15 +160,7 @@ class Measuring:
             step = None if missing else self.step(instance, placed, known, sources, types, frames)
             types[placed.key] = step.result if step else None
             steps[index] = step
-        outputs = [types[name] for name in instance.outputs]
-        if any(step is None for step in steps) or any(output is None for output in outputs):
-            return None
-        done = [step for step in steps if step]
-        if instance.block is self.network.root and self.network.train_outputs:
-            done = _without_training(done, instance.outputs[: len(self.network.outputs)])
-        cost = sum((step.cost for step in done), Cost())
-        found = tuple(each for each in outputs if each)
-        return Measured(instance, tuple(inputs.values()), tuple(done), found, cost)
+        return steps
 
     def step(
         self,
@@ -188,9 +200,7 @@ class Measuring:
         if node in self.refused or (self.faults and error.too_small):
             return
         self.refused.add(node)
-        fault = shape_fault(self.network, instance, placed, types, frames, error)
-        assert fault.span
-        self.faults.setdefault((fault.span.file, fault.span.line, fault.span.column), fault)
+        self.faults.extend([shape_fault(self.network, instance, placed, types, frames, error)])
 
     def stage(
         self,
@@ -235,13 +245,7 @@ def op_step(placed: Placed, call: OpCall, sources: list[TensorType]) -> Step:
 
 def _without_training(steps: list[Step], outputs: tuple[str, ...]) -> list[Step]:
     """What only the training outputs need is held in memory, but not computed in evaluation."""
-    by_key = {step.placed.key: step for step in steps}
-    needed, todo = set[str](), list(outputs)
-    while todo:
-        key = todo.pop()
-        if key in by_key and key not in needed:
-            needed.add(key)
-            todo += by_key[key].placed.inputs
+    needed = needed_for(outputs, {step.placed.key: step.placed.inputs for step in steps})
     return [step if step.placed.key in needed else _held(step) for step in steps]
 
 

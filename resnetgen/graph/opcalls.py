@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from resnetgen.graph.blocks import offers
-from resnetgen.graph.ir import Block, BlockNode, Bound, Op, OpCall, Slot, Target, Term
+from resnetgen.graph.ir import Block, BlockNode, Bound, Op, OpCall, Slot, Term
 from resnetgen.graph.opdef import complete, wrong_value
 from resnetgen.graph.ops import AMBIENT, OPS
 from resnetgen.graph.origins import culprit, mistyped
+from resnetgen.graph.signatures import offers, parameters
 from resnetgen.graph.values import Broken, Values
 from resnetgen.language.diagnostics import Note, listed
 from resnetgen.language.expressions import Value
@@ -79,10 +79,3 @@ def check_offer(facts: Values, slot: Slot, bound: Bound, name: str, term: Term) 
     message = f"neither `{slot.name}` nor what it is bound to has `{name}`"
     hint = facts.near(name, known) or f"there are {listed(known)}"
     facts.fault("unknown-argument", message, term.key_span, hint)
-
-
-def parameters(target: Target) -> Sequence[str]:
-    """The arguments that an op or a block declares."""
-    if isinstance(target, Op):
-        return list(OPS[target.name].attributes)
-    return list(target.params) if isinstance(target, Block) else []

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from resnetgen.graph.rules import Attributes, Extra, Flow, Taps, TensorType, Weight
+from resnetgen.graph.channels import Origin
+from resnetgen.graph.rules import Attributes, Extra, Flow, TensorType, Weight
+from resnetgen.graph.taps import Taps
 from resnetgen.language.expressions import Value
 
 REQUIRED = object()
@@ -23,6 +25,7 @@ class Attribute:
     least: float | None = None
     most: float | None = None
     words: tuple[str, ...] = ()
+    of_width: bool = False  # a number of channels, or of groups of them
 
     @property
     def required(self) -> bool:
@@ -76,6 +79,25 @@ def NOTHING_EXTRA(  # noqa: N802
 
 
 Saved = Literal["inputs", "result", "extra"]
+Moves = Callable[[Attributes, Sequence[TensorType]], Sequence[Origin | None]]
+
+
+def AS_OURS(rank: int) -> tuple[int, ...]:  # noqa: N802
+    """Axes in the order in which torch keeps them."""
+    return tuple(range(rank))
+
+
+def CHANNELS_LAST(rank: int) -> tuple[int, ...]:  # noqa: N802
+    """(out, in, *spatial) -> (*spatial, in, out); a single axis stays."""
+    return (*range(2, rank), 1, 0) if rank > 1 else AS_OURS(rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A tensor of an op as another framework keeps it: its name, and which of our axes go where."""
+
+    name: str
+    axes: Callable[[int], tuple[int, ...]] = AS_OURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +124,35 @@ class OpDef:
     training_only: bool = False  # in evaluation it passes its input on
     pointwise: bool = False  # in evaluation one value of each input makes one of its result
     inplace: bool = False  # may overwrite its input where that is safe
+    idempotent: bool = False  # applied to its own result it changes nothing
+    # Its result is zero, and yet passes a gradient, where all (any) of its inputs are zero.
+    keeps_zero: Literal["all", "any"] | None = None
+    makes_channels: bool = False  # its weight has a row for each channel of its result
+    orders_channels: bool = False  # a channel is computed from those that stand beside it
+    moves: Moves | None = None  # where its channels come from; None: they stay where they are
     in_container: TorchModule | None = None  # a module form for numbered containers
+    in_inference: TorchModule | None = None  # its module in the inference target, where another
     kind: str = "other"  # what sort of op it is: drawings colour by it
     short: str | None = None  # how the field abbreviates it, where it does
+    adds: str | None = None  # the tensor that it adds to its result: what it does without at zero
+    subtracts: str | None = None  # the tensor that it takes from its input, in evaluation
+    # Framework -> its tensors in the order of that framework; one that is not there has no equal.
+    layouts: Mapping[str, Mapping[str, Layout]] = field(default_factory=dict)
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether a zero among its inputs leaves the sum of the others."""
+        return self.arity is None and self.pointwise and self.hands_on
+
+    @property
+    def scales_channels(self) -> bool:
+        """Whether, in evaluation, it is one scale and one shift for each channel."""
+        return self.is_norm and self.pointwise
+
+    @property
+    def fuses(self) -> bool:
+        """Whether its module in the inference target adds and rectifies in the same call."""
+        return self.makes_channels and self.in_inference is not None
 
     @property
     def is_weighted(self) -> bool:

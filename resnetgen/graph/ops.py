@@ -11,20 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
-from resnetgen.graph.opdef import Argument, Attribute, OpDef, Saved, TorchFunction, TorchModule
+from resnetgen.graph.channels import concat_origins, flatten_origins, pad_origins
+from resnetgen.graph.opdef import (
+    CHANNELS_LAST,
+    Argument,
+    Attribute,
+    Layout,
+    OpDef,
+    Saved,
+    TorchFunction,
+    TorchModule,
+)
 from resnetgen.graph.rules import (
     Extra,
     Flow,
     TensorType,
     Weight,
     adaptive_shape,
-    adaptive_taps,
     add_shape,
     avg_pool_shape,
     batch_norm_weights,
     blur_shape,
-    blur_taps,
     broadcast_shape,
     channel_conv_shape,
     concat_flow,
@@ -34,10 +43,7 @@ from resnetgen.graph.rules import (
     convolution_shape,
     convolution_weights,
     flatten_flow,
-    flatten_taps,
-    forward_taps,
     global_shape,
-    global_taps,
     group_norm_shape,
     largest,
     linear_shape,
@@ -49,10 +55,17 @@ from resnetgen.graph.rules import (
     per_axis,
     pool_shape,
     resize_shape,
-    resize_taps,
     same_padding,
     spatial,
     subsample_shape,
+)
+from resnetgen.graph.taps import (
+    adaptive_taps,
+    blur_taps,
+    flatten_taps,
+    forward_taps,
+    global_taps,
+    resize_taps,
     subsample_taps,
     window_taps,
 )
@@ -83,7 +96,7 @@ def _concat(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> 
     return f"torch.cat([{', '.join(inputs)}], dim=1)"
 
 
-OUT = Attribute("int", doc="output channels", least=1)
+OUT = Attribute("int", doc="output channels", least=1, of_width=True)
 KERNEL = Attribute("axes", doc="kernel size", least=1)
 STRIDE = Attribute("axes", 1, "stride", least=1)
 PADDING = Attribute("axes", same_padding, "zeros on each side", least=0)
@@ -95,8 +108,25 @@ POOL_STRIDE = Attribute(
 )
 CEIL = Attribute("bool", False, "round the output size up")
 
+# keras.layers: Conv2D and Dense; BatchNormalization, GroupNormalization.
+WEIGHTED = {"keras": {"weight": Layout("kernel", CHANNELS_LAST), "bias": Layout("bias")}}
+AFFINE = {"weight": Layout("gamma"), "bias": Layout("beta")}
+STATISTICS = {
+    "running_mean": Layout("moving_mean"),
+    "running_var": Layout("moving_variance"),
+}
 
-def _activation(callee: str, doc: str, call: str, saves: Saved, *, inplace: bool = False) -> OpDef:
+
+def _activation(
+    callee: str,
+    doc: str,
+    call: str,
+    saves: Saved,
+    *,
+    inplace: bool = False,
+    idempotent: bool = False,
+    keeps_zero: Literal["all"] | None = None,
+) -> OpDef:
     arguments = (Argument("inplace", "inplace", False),) if inplace else ()
     module = TorchModule(callee, arguments)
     return OpDef(
@@ -104,35 +134,39 @@ def _activation(callee: str, doc: str, call: str, saves: Saved, *, inplace: bool
         module,
         (call,),
         inplace=inplace,
+        idempotent=idempotent,
+        keeps_zero=keeps_zero,
         saves=(saves,),
         pointwise=True,
         kind="activation",
     )
 
 
+CONVOLUTION = (
+    Argument("in"),
+    Argument("out"),
+    Argument("kernel"),
+    Argument("stride", "stride", 1),
+    Argument("padding", "padding", 0),
+    Argument("dilation", "dilation", 1),
+    Argument("groups", "groups", 1),
+    Argument("bias", "bias", True),
+)
+
+
 OPS: Mapping[str, OpDef] = {
     "convolution": OpDef(
         "convolution over 1 to 3 spatial axes",
-        TorchModule(
-            "nn.Conv{n}d",
-            (
-                Argument("in"),
-                Argument("out"),
-                Argument("kernel"),
-                Argument("stride", "stride", 1),
-                Argument("padding", "padding", 0),
-                Argument("dilation", "dilation", 1),
-                Argument("groups", "groups", 1),
-                Argument("bias", "bias", True),
-            ),
-        ),
+        TorchModule("nn.Conv{n}d", CONVOLUTION),
         ("conv1d", "conv2d", "conv3d"),
         {
             "out": OUT,
             "kernel": KERNEL,
             "stride": STRIDE,
             "dilation": DILATION,
-            "groups": Attribute("int", 1, "groups of channels convolved apart", least=1),
+            "groups": Attribute(
+                "int", 1, "groups of channels convolved apart", least=1, of_width=True
+            ),
             "padding": PADDING,
             "bias": Attribute("bool", None, "false by default where only norms read the result"),
         },
@@ -145,6 +179,18 @@ OPS: Mapping[str, OpDef] = {
         saves=("inputs",),
         kind="convolution",
         short="conv",
+        adds="bias",
+        layouts=WEIGHTED,
+        makes_channels=True,
+        in_inference=TorchModule(
+            "FusedConv",
+            (
+                *CONVOLUTION,
+                Argument("relu", "relu", False),
+                Argument("overwrites", "overwrites", False),
+            ),
+            support="fused_conv",
+        ),
     ),
     "linear": OpDef(
         "fully connected layer",
@@ -157,6 +203,9 @@ OPS: Mapping[str, OpDef] = {
         macs=lambda a, source, result: source.channels * result.channels,
         saves=("inputs",),
         kind="linear",
+        adds="bias",
+        layouts=WEIGHTED,
+        makes_channels=True,
     ),
     "channel_conv": OpDef(
         "1-D convolution over the channel axis of a pooled value (ECA, arXiv 1910.03151)",
@@ -185,6 +234,8 @@ OPS: Mapping[str, OpDef] = {
         macs=lambda a, source, result: source.channels * a["kernel"],
         saves=("inputs",),
         kind="convolution",
+        adds="bias",
+        orders_channels=True,
     ),
     "batch_norm": OpDef(
         "batch normalisation (arXiv 1502.03167)",
@@ -202,6 +253,9 @@ OPS: Mapping[str, OpDef] = {
         pointwise=True,
         kind="normalisation",
         short="BN",
+        subtracts="running_mean",
+        in_inference=TorchModule("ScaleShift", (Argument("in"),), support="scale_shift"),
+        layouts={"keras": AFFINE | STATISTICS},
     ),
     "group_norm": OpDef(
         "group normalisation (arXiv 1803.08494)",
@@ -209,7 +263,7 @@ OPS: Mapping[str, OpDef] = {
             "nn.GroupNorm", (Argument("groups"), Argument("in"), Argument("eps", "eps", 1e-5))
         ),
         ("group_norm",),
-        {"groups": Attribute("int", 32, "groups of channels", least=1), "eps": EPS},
+        {"groups": Attribute("int", 32, "groups of channels", least=1, of_width=True), "eps": EPS},
         shape=group_norm_shape,
         weights=lambda a, channels, axes: (
             Weight("weight", (channels,)),
@@ -220,13 +274,18 @@ OPS: Mapping[str, OpDef] = {
         extra=lambda a, types, result: Extra(values=2 * a["groups"]),
         kind="normalisation",
         short="GN",
+        layouts={"keras": AFFINE},
     ),
-    "relu": _activation("nn.ReLU", "max(x, 0)", "relu", "result", inplace=True),
-    "relu6": _activation("nn.ReLU6", "min(max(x, 0), 6)", "hardtanh", "inputs", inplace=True),
-    "silu": _activation("nn.SiLU", "x * sigmoid(x), also called swish", "silu", "inputs"),
-    "gelu": _activation("nn.GELU", "x * Phi(x)", "gelu", "inputs"),
+    "relu": _activation("nn.ReLU", "max(x, 0)", "relu", "result", inplace=True, idempotent=True),
+    "relu6": _activation(
+        "nn.ReLU6", "min(max(x, 0), 6)", "hardtanh", "inputs", inplace=True, idempotent=True
+    ),
+    "silu": _activation(
+        "nn.SiLU", "x * sigmoid(x), also called swish", "silu", "inputs", keeps_zero="all"
+    ),
+    "gelu": _activation("nn.GELU", "x * Phi(x)", "gelu", "inputs", keeps_zero="all"),
     "sigmoid": _activation("nn.Sigmoid", "1 / (1 + exp(-x))", "sigmoid", "result"),
-    "tanh": _activation("nn.Tanh", "hyperbolic tangent", "tanh", "result"),
+    "tanh": _activation("nn.Tanh", "hyperbolic tangent", "tanh", "result", keeps_zero="all"),
     "max_pool": OpDef(
         "maximum over a window",
         TorchModule(
@@ -254,6 +313,7 @@ OPS: Mapping[str, OpDef] = {
         saves=("inputs", "extra"),
         extra=lambda a, types, result: Extra(bytes=8 * result.elements),
         kind="resampling",
+        keeps_zero="all",
     ),
     "avg_pool": OpDef(
         "mean over a window",
@@ -281,6 +341,7 @@ OPS: Mapping[str, OpDef] = {
         taps=window_taps,
         saves=("inputs",),
         kind="resampling",
+        keeps_zero="all",
     ),
     "avg_pool_same": OpDef(
         "mean over a window of stride 1 that keeps the size: zeros stand after the last position",
@@ -293,6 +354,7 @@ OPS: Mapping[str, OpDef] = {
         saves=("extra",),
         extra=lambda a, types, result: Extra(values=padded(types[0], a["kernel"] - 1)),
         kind="resampling",
+        keeps_zero="all",
     ),
     "adaptive_avg_pool": OpDef(
         "mean over windows chosen so that the output has a given size",
@@ -304,6 +366,7 @@ OPS: Mapping[str, OpDef] = {
         taps=adaptive_taps,
         saves=("inputs",),
         kind="resampling",
+        keeps_zero="all",
     ),
     "global_avg_pool": OpDef(
         "mean over all positions; the spatial axes stay, of size 1",
@@ -313,6 +376,7 @@ OPS: Mapping[str, OpDef] = {
         shape=global_shape,
         taps=global_taps,
         kind="resampling",
+        keeps_zero="all",
     ),
     "flatten": OpDef(
         "all axes of an image into one",
@@ -324,6 +388,8 @@ OPS: Mapping[str, OpDef] = {
         hands_on=True,
         aliases=True,
         in_container=TorchModule("nn.Flatten"),
+        keeps_zero="all",
+        moves=flatten_origins,
     ),
     "dropout": OpDef(
         "zeroes values at random in training",
@@ -364,6 +430,7 @@ OPS: Mapping[str, OpDef] = {
         saves=("inputs", "extra"),
         extra=lambda a, types, result: Extra(values=padded(types[0], 2)),
         kind="resampling",
+        keeps_zero="all",
     ),
     "add": OpDef(
         "sum of values of one shape",
@@ -376,6 +443,7 @@ OPS: Mapping[str, OpDef] = {
         pointwise=True,
         kind="join",
         short="+",
+        keeps_zero="all",
     ),
     "mul": OpDef(
         "product; axes of size 1 of the second value stretch",
@@ -388,6 +456,7 @@ OPS: Mapping[str, OpDef] = {
         pointwise=True,
         kind="join",
         short="×",
+        keeps_zero="any",
     ),
     "concat": OpDef(
         "concatenation along the channels",
@@ -398,6 +467,8 @@ OPS: Mapping[str, OpDef] = {
         shape=concat_shape,
         hands_on=True,
         kind="join",
+        keeps_zero="all",
+        moves=concat_origins,
     ),
     "subsample": OpDef(
         "every stride-th position of each axis",
@@ -411,18 +482,21 @@ OPS: Mapping[str, OpDef] = {
         neutral=lambda a: largest(a["stride"]) == 1,
         aliases=True,
         kind="resampling",
+        keeps_zero="all",
     ),
     "pad_channels": OpDef(
         "zero channels before and after",
         TorchFunction(_pad),
         ("pad",),
         {
-            "front": Attribute("int", 0, "zero channels before", least=0),
-            "back": Attribute("int", 0, "zero channels after", least=0),
+            "front": Attribute("int", 0, "zero channels before", least=0, of_width=True),
+            "back": Attribute("int", 0, "zero channels after", least=0, of_width=True),
         },
         flow=lambda a, flows, axes: Flow(pad_channels(a, flows[0].channels), flows[0].positions),
         shape=pad_shape,
         neutral=lambda a: a["front"] == 0 and a["back"] == 0,
+        keeps_zero="all",
+        moves=pad_origins,
     ),
     "resize": OpDef(
         "enlarges by an integer factor",
@@ -437,6 +511,7 @@ OPS: Mapping[str, OpDef] = {
         stride=lambda a: 1 / a["scale"],
         taps=resize_taps,
         kind="resampling",
+        keeps_zero="all",
     ),
 }
 

@@ -1,9 +1,29 @@
-"""Orders of execution over lists of reads: `reads[i]` are the indices that i reads."""
+"""Orders of execution over lists of reads: `reads[i]` are the indices that i reads.
+
+keys a, b, c that read (x,), (a,), (a, b)   ->   reads [], [0], [0, 1]
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+
+def reads_among(keys: Iterable[str], inputs: Iterable[Iterable[str]]) -> list[list[int]]:
+    """The indices of the keys that each reads; what it reads beside them does not count."""
+    producers = {key: index for index, key in enumerate(keys)}
+    return [[producers[name] for name in each if name in producers] for each in inputs]
+
+
+def needed_for(outputs: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> set[str]:
+    """The keys that some outputs are computed from, directly or not; `inputs` says what each reads."""
+    needed, todo = set[str](), list(outputs)
+    while todo:
+        key = todo.pop()
+        if key in inputs and key not in needed:
+            needed.add(key)
+            todo += inputs[key]
+    return needed
 
 
 def stable_order(

@@ -3,19 +3,24 @@
     conv1.0  conv1.1  bn1  conv1.*      ->  conv1.0  conv1.1  bn1  conv1.2
                                             registered: conv1.0  conv1.1  conv1.2  bn1
 
-A container stands where its first member does: the order is depth first by first appearance, which
-is the order of the state_dict.
+`stages.<index>.*` is evaluated for each block before. A container stands where its first member
+does: the order is depth first by first appearance, which is the order of the state_dict.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resnetgen.graph.ir import Instance, OpCall, Placed
+from resnetgen.graph.ir import BlockNode, Instance, OpCall, Placed
 from resnetgen.graph.opdef import NO_WEIGHTS
 from resnetgen.graph.ops import OPS
+from resnetgen.graph.values import Values
+from resnetgen.language.diagnostics import did_you_mean
+from resnetgen.language.expressions import ExpressionError, UnknownName, Value, evaluate, parse
+from resnetgen.language.names import wrong_key
 
 
 @dataclass(slots=True)
@@ -37,6 +42,26 @@ def in_order(members: Iterable[str]) -> list[str]:
     """The members of a container as torch registers them: by number, else as they were declared."""
     names = list(members)
     return sorted(names, key=int) if all(name.isdigit() for name in names) else names
+
+
+def evaluated_path(facts: Values, node: BlockNode, env: Mapping[str, Value]) -> str:
+    """The module path of a node with each `<EXPR>` evaluated, `*` left as it is. Raises Broken."""
+
+    def written(match: re.Match[str]) -> str:
+        try:
+            return str(evaluate(parse(match[1]), env))
+        except ExpressionError as error:
+            name = error.name if isinstance(error, UnknownName) else ""
+            hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
+            message = f"in the path `{node.path}`: {error}"
+            raise facts.fault("expression", message, node.path_span, hint) from None
+
+    path = re.sub(r"<([^<>]*)>", written, node.path)
+    reason = wrong_key(path.replace(".*", ""))
+    if reason:
+        message = f"the path `{node.path}` gives `{path}`: it {reason}"
+        raise facts.fault("wrong-name", message, node.path_span)
+    return path
 
 
 def numbered_paths(placed: Sequence[Placed]) -> tuple[tuple[str, ...], ...]:

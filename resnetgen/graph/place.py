@@ -6,15 +6,16 @@ downsample: {op: shortcut, inputs: x, out: 256}   with option B, 64 channels in
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from resnetgen.graph import stages
+from resnetgen.graph.absence import Absence
 from resnetgen.graph.bias import with_bias
 from resnetgen.graph.causes import opened
+from resnetgen.graph.idleness import Idleness, does_nothing
 from resnetgen.graph.ir import (
     IDENTITY,
+    SHORTCUT,
     Block,
     BlockNode,
     Bound,
@@ -28,15 +29,17 @@ from resnetgen.graph.ir import (
     Slot,
     Term,
 )
-from resnetgen.graph.opcalls import Arguments, check_arity, check_offer, op_call, parameters
+from resnetgen.graph.opcalls import Arguments, check_arity, check_offer, op_call
 from resnetgen.graph.ops import OPS
-from resnetgen.graph.order import stable_order
+from resnetgen.graph.order import reads_among, stable_order
 from resnetgen.graph.origins import follow
+from resnetgen.graph.paths import evaluated_path
 from resnetgen.graph.rules import Flow, ShapeError
+from resnetgen.graph.signatures import parameters
+from resnetgen.graph.strides import reduction
 from resnetgen.graph.values import Broken, Values
-from resnetgen.language.diagnostics import Note, Span, did_you_mean
-from resnetgen.language.expressions import ExpressionError, UnknownName, Value, evaluate, parse
-from resnetgen.language.names import wrong_key
+from resnetgen.language.diagnostics import Note, Span
+from resnetgen.language.expressions import Value
 
 Reference = str | None  # a key, or None for `none`
 Flows = tuple[Flow | None, ...]
@@ -44,42 +47,6 @@ Flows = tuple[Flow | None, ...]
 InstanceOf = Callable[
     [Block, Arguments, Mapping[str, Bound], Flows, Span, BlockNode], Instance | Passes
 ]
-
-
-class NotIdle(Exception):
-    """A node was left out where it did nothing, and does something in a later instance of its block."""
-
-    def __init__(self, place: tuple[Block, str]) -> None:
-        super().__init__(place[1])
-        self.place = place
-
-
-class Idleness:
-    """Nodes that do nothing in any instance of their block: rate-0 drop paths, unused slots.
-
-    They are left out on trust, as long as none is `kept`: the walk starts anew where one turns out
-    to do something elsewhere, so that its module stands in every instance or in none.
-    """
-
-    def __init__(self, kept: frozenset[tuple[Block, str]]) -> None:
-        self.kept = kept
-        self.left_out: set[tuple[Block, str]] = set()
-        self.busy: set[tuple[Block, str]] = set()
-
-    def leaves_out(self, block: Block, node: BlockNode) -> bool:
-        """Whether a node that does nothing here is left out."""
-        place = (block, node.key)
-        if place in self.kept or place in self.busy:
-            return False
-        self.left_out.add(place)
-        return True
-
-    def works(self, block: Block, node: BlockNode) -> None:
-        """Records that a node does something. Raises NotIdle where it was left out."""
-        place = (block, node.key)
-        if place in self.left_out:
-            raise NotIdle(place)
-        self.busy.add(place)
 
 
 class Placing:
@@ -108,11 +75,7 @@ class Placing:
         self.where: dict[str, Reference] = {
             name: name if flow else None for name, flow in inputs.items()
         }
-        self.gone: dict[str, Note] = {  # why a value is `none`
-            name: Note(f"`{name}` is `none` in a call of `{block.name}`")
-            for name, flow in inputs.items()
-            if not flow
-        }
+        self.absence = Absence(facts, block, [name for name, flow in inputs.items() if not flow])
         self.strides: dict[str, float] = dict.fromkeys(inputs, 1)
         self.placed: list[list[Placed]] = [[] for _ in block.nodes]
         self.stages = stages.stages_of(facts, block, values)
@@ -126,9 +89,9 @@ class Placing:
             self.visit(index, self.block.nodes[index])
         placed = with_bias([each for row in self.placed for each in row])
         outputs = self.outputs()
-        size = sum(_size(each) for each in placed)
+        size = sum(each.size for each in placed)
         if size > stages.MOST_NODES:
-            largest = max(placed, key=_size)
+            largest = max(placed, key=lambda each: each.size)
             stages.too_many(
                 self.facts, largest.node, f"{size} ops, most of them in `{largest.key}`"
             )
@@ -140,7 +103,7 @@ class Placing:
             given=given,
             inputs=self.inputs,
             placed=tuple(placed),
-            schedule=_schedule(placed),
+            schedule=schedule_of(placed),
             outputs=outputs,
             flow=self.flows[outputs[0]],
             stride=self.strides[outputs[0]],
@@ -158,7 +121,7 @@ class Placing:
         for key, span in named:
             if self.where.get(key) is None and key not in self.broken:
                 message = f"{whose} gives `{key}`, which is `none` here"
-                self.no_value(message, key, span, "given here")
+                self.absence.fault(message, key, span, "given here")
         return tuple(found for key, _ in named if (found := self.where.get(key)))
 
     # --- one node
@@ -185,7 +148,8 @@ class Placing:
         bound = self.bound(node)
         if isinstance(bound.target, Nothing):
             self.where[node.key] = None
-            self.gone[node.key] = Note(f"`{node.key}` is `none`", bound.span or node.op_span)
+            note = Note(f"`{node.key}` is `none`", bound.span or node.op_span)
+            self.absence.why[node.key] = note
         elif isinstance(bound.target, Passes):
             self.pass_on(index, node, passes)
         elif (inputs := self.operands(node, bound)) is not None:
@@ -202,8 +166,8 @@ class Placing:
 
     def pass_on(self, index: int, node: BlockNode, passes: str) -> None:
         """Leaves a node out; a call through a slot may do something in another instance."""
-        if passes == "none" and node.target == Slot("shortcut"):
-            raise self.dropped(node)
+        if passes == "none" and node.target == SHORTCUT:
+            raise self.absence.dropped_shortcut(node)
         source = self.where.get(passes)
         called = isinstance(node.target, Slot) and source is not None
         if not called or passes != node.inputs[0] or self.idleness.leaves_out(self.block, node):
@@ -213,23 +177,10 @@ class Placing:
         path = self.path(node, {})
         self.add(index, Placed(node, node.key, (path,), (source,), IDENTITY, self.flows[source]))
 
-    def dropped(self, node: BlockNode) -> Broken:
-        """`else: none` of a shortcut that is the identity: the residual addition would vanish."""
-        message = "`else: none` takes the shortcut away wherever its policy is the identity"
-        policy = self.facts.ambient["shortcut"].span
-        notes = [Note("the policy", policy)] if policy else []
-        hint = (
-            "leave `else` out: the identity passes its input; a plain network says `shortcut: none`"
-        )
-        return self.facts.fault("no-value", message, node.read_spans["none"], hint, *notes)
-
     def stand_in(self, node: BlockNode, passes: str) -> None:
         """The value that passes stands for a node that is left out."""
         self.where[node.key] = self.where.get(passes)
-        if passes == "none":
-            self.gone[node.key] = Note(f"`none` stands for `{node.key}`", node.read_spans["none"])
-        elif passes in self.gone:
-            self.gone[node.key] = self.gone[passes]
+        self.absence.passed_on(node, passes)
 
     def operands(self, node: BlockNode, bound: Bound) -> tuple[Reference, ...] | None:
         """The values that a node reads. Joins drop `none`, and pass a single value on."""
@@ -247,19 +198,7 @@ class Placing:
             return present
         gone = node.inputs[inputs.index(None)]
         message = f"`{node.key}` reads `{gone}`, which is `none` here"
-        raise self.no_value(message, gone, node.read_spans.get(gone, node.span))
-
-    def no_value(self, message: str, gone: str, read: Span, how: str = "read here") -> Broken:
-        """`none` is read where a value is needed: told at its cause, which may have many readers.
-
-        Not so where only the reader stands in the file that the person is writing.
-        """
-        hint = "only `add`, `mul` and `concat` do without a value; `identity` passes one on"
-        why, own = self.gone.get(gone), self.facts.network.span.source
-        if why is None or why.span is None or (read.source is own and why.span.source is not own):
-            return self.facts.fault("no-value", message, read, hint, *([why] if why else []))
-        notes = [Note(how, read)] if read != why.span else []
-        return self.facts.fault("no-value", message, why.span, hint, *notes)
+        raise self.absence.fault(message, gone, node.read_spans.get(gone, node.span))
 
     def place(
         self, index: int, node: BlockNode, bound: Bound, inputs: tuple[Reference, ...], passes: str
@@ -295,8 +234,7 @@ class Placing:
         self.placed[index].append(placed)
         self.flows[placed.key] = placed.flow
         self.where[placed.key] = placed.key
-        source = max((self.strides.get(name, 1) for name in placed.inputs), default=1)
-        self.strides[placed.key] = source * stride_of(placed)
+        self.strides[placed.key] = reduction(placed, self.strides)
 
     def result(
         self, node: BlockNode, what: Instance | OpCall, inputs: tuple[Reference, ...]
@@ -444,59 +382,15 @@ class Placing:
     # --- paths
 
     def path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
-        """The module path of a node: `<EXPR>` evaluated, `*` left for `paths.py`."""
+        """The module path of a node, or of one block of a stage."""
         if "<" not in node.path:
             return node.path
-        env: dict[str, Value] = {**self.values, **extra, "stage": node.key}
-
-        def written(match: re.Match[str]) -> str:
-            try:
-                return str(evaluate(parse(match[1]), env))
-            except ExpressionError as error:
-                name = error.name if isinstance(error, UnknownName) else ""
-                hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
-                message = f"in the path `{node.path}`: {error}"
-                raise self.facts.fault("expression", message, node.path_span, hint) from None
-
-        path = re.sub(r"<([^<>]*)>", written, node.path)
-        reason = wrong_key(path.replace(".*", ""))
-        if reason:
-            message = f"the path `{node.path}` gives `{path}`: it {reason}"
-            raise self.facts.fault("wrong-name", message, node.path_span)
-        return path
+        return evaluated_path(self.facts, node, {**self.values, **extra, "stage": node.key})
 
 
-def does_nothing(placed: Placed) -> bool:
-    """Whether a node passes its input as it is, and may be left out.
-
-    Not so in a numbered container, where the numbers of the others would lose their meaning.
-    """
-    if isinstance(placed.what, Passes):
-        return True
-    numbered = placed.paths[0].rpartition(".")[2].isdigit()
-    if isinstance(placed.what, OpCall) and not numbered:
-        return OPS[placed.what.op].neutral(placed.what.attributes)
-    return False
-
-
-def _size(placed: Placed) -> int:
-    """The ops of a placed node, expanded."""
-    if isinstance(placed.what, tuple):
-        return sum(run.instance.size * run.count for run in placed.what)
-    return 1
-
-
-def stride_of(placed: Placed) -> float:
-    """How far a placed node reduces the resolution."""
-    if isinstance(placed.what, OpCall):
-        return OPS[placed.what.op].stride(placed.what.attributes)
-    runs = placed.what if isinstance(placed.what, tuple) else ()
-    return math.prod(run.instance.stride**run.count for run in runs)
-
-
-def _schedule(placed: Sequence[Placed]) -> tuple[int, ...]:
-    indices = {each.key: index for index, each in enumerate(placed)}
-    reads = [[indices[name] for name in each.inputs if name in indices] for each in placed]
+def schedule_of(placed: Sequence[Placed]) -> tuple[int, ...]:
+    """Indices into `placed`, in an order of execution."""
+    reads = reads_among((each.key for each in placed), (each.inputs for each in placed))
     order = stable_order(reads)
     assert order is not None, "a block's schedule was checked for cycles"
     return tuple(order)

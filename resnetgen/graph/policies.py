@@ -7,7 +7,7 @@ A policy is at fault where the main path of its block gives what the block asks 
 
 from __future__ import annotations
 
-from resnetgen.graph.ir import Block, Instance, Network, OpCall, Passes, Placed, Slot, Term
+from resnetgen.graph.ir import SHORTCUT, Block, Instance, Network, OpCall, Passes, Placed, Term
 from resnetgen.graph.origins import is_own
 from resnetgen.graph.rules import TensorType
 from resnetgen.graph.ways import Types
@@ -29,7 +29,7 @@ def _asked(
     instance: Instance, join: Placed, types: Types
 ) -> tuple[str, int, tuple[int, ...]] | None:
     """The operand that is a shortcut, and the channels and size that its call asks for."""
-    node = next((each for each in instance.block.nodes if each.target == Slot("shortcut")), None)
+    node = next((each for each in instance.block.nodes if each.target == SHORTCUT), None)
     present = {each.key: each for each in instance.placed}
     if node is None:
         return None
@@ -56,16 +56,16 @@ def _offered(term: Term | None, instance: Instance, default: int) -> Value:
 
 def is_missing(instance: Instance, join: Placed) -> bool:
     """Whether a join of a block that calls no shortcut reads the input of the block as it is."""
-    calls = any(node.target == Slot("shortcut") for node in instance.block.nodes)
+    calls = any(node.target == SHORTCUT for node in instance.block.nodes)
     return not calls and not set(join.inputs).isdisjoint(instance.block.inputs)
 
 
 def passes(instance: Instance, join: Placed) -> bool:
     """Whether an operand of a join is the block's own input, by a shortcut that does nothing."""
     passes = {each.key for each in instance.placed if isinstance(each.what, Passes)}
-    through = {each.key for each in instance.placed if each.node.target == Slot("shortcut")}
+    through = {each.key for each in instance.placed if each.node.target == SHORTCUT}
     names = set(join.inputs)
-    declared = any(node.target == Slot("shortcut") for node in instance.block.nodes)
+    declared = any(node.target == SHORTCUT for node in instance.block.nodes)
     return declared and bool(
         names & (passes | set(instance.block.inputs)) or names & passes & through
     )
@@ -74,7 +74,7 @@ def passes(instance: Instance, join: Placed) -> bool:
 def heedless(network: Network, instance: Instance, placed: Placed, types: Types) -> Note | None:
     """A shortcut policy that does not do what its call asks for, and where to mend it."""
     operands = [each for each in instance.placed if each.key in placed.inputs]
-    shortcut = next((each for each in operands if each.node.target == Slot("shortcut")), None)
+    shortcut = next((each for each in operands if each.node.target == SHORTCUT), None)
     others = [kind for each in operands if each is not shortcut and (kind := types.get(each.key))]
     if shortcut is None or not others:
         return None

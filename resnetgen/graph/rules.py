@@ -1,12 +1,13 @@
 """Rules that ops share: what follows from attributes and inputs for channels, shapes, weights and cost.
 
-A rule takes the attributes of a node and what it reads; the table in `ops.py` names the rules of each op.
+A rule takes the attributes of a node and what it reads; the table in `ops.py` names the rules of each
+op. Which positions an op reads is said in `taps.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,19 +84,6 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Taps:
-    """What a position of a result reads along one axis.
-
-    Position `i` reads the positions of the input from `i * step + first` to `i * step + last`. After
-    an enlargement these are fractions: bounds that hold for every `i`. Infinite: all there are.
-    """
-
-    first: float = 0
-    last: float = 0
-    step: float = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Extra:
     """The memory of what an op computes beside its result: indices, statistics, a mask, a padded input."""
 
@@ -141,20 +129,23 @@ def window(attributes: Attributes, source: TensorType, ceil: bool = False) -> tu
     axes = len(source.size)
     if not axes:
         raise ShapeError("it needs spatial axes, and its input is flattened")
-    columns = zip(
-        source.size,
-        per_axis(attributes["kernel"], axes),
-        per_axis(attributes["stride"], axes),
-        per_axis(attributes["padding"], axes),
-        per_axis(attributes.get("dilation", 1), axes),
-        strict=True,
+    return tuple(
+        window_axis(size, *sliding, ceil=ceil)
+        for size, sliding in zip(source.size, slides(attributes, axes), strict=True)
     )
-    return tuple(window_axis(*column, ceil=ceil) for column in columns)
+
+
+def slides(attributes: Attributes, axes: int) -> Iterator[tuple[int, int, int, int]]:
+    """How a kernel slides along each axis: its size, stride, padding and dilation."""
+    given = (attributes["kernel"], attributes["stride"], attributes["padding"])
+    columns = (per_axis(value, axes) for value in (*given, attributes.get("dilation", 1)))
+    return zip(*columns, strict=True)
 
 
 def window_axis(
     size: int, kernel: int, stride: int, padding: int, dilation: int, *, ceil: bool
 ) -> int:
+    """The size along one axis, in windows; `ceil` adds one that starts inside and ends outside."""
     reach = dilation * (kernel - 1) + 1
     room = size + 2 * padding - reach
     if room < 0:
@@ -250,10 +241,9 @@ def pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorTyp
 
 def refuse_empty_windows(attributes: Attributes, source: TensorType, result: TensorType) -> None:
     """The taps of a dilated window may all lie in the padding, where there is nothing to pool."""
-    names = ("kernel", "stride", "padding", "dilation")
-    columns = zip(*(per_axis(attributes[name], len(source.size)) for name in names), strict=True)
-    for size, windows, column in zip(source.size, result.size, columns, strict=True):
-        kernel, stride, padding, dilation = column
+    sliding = slides(attributes, len(source.size))
+    for size, windows, along in zip(source.size, result.size, sliding, strict=True):
+        kernel, stride, padding, dilation = along
         for start in range(-padding, windows * stride - padding, stride):
             if not any(0 <= start + dilation * tap < size for tap in range(kernel)):
                 raise ShapeError(f"a window of the pool holds padding only, on {source}")
@@ -359,80 +349,6 @@ def channel_conv_shape(attributes: Attributes, types: Sequence[TensorType]) -> T
             f"it reads one value a channel (after global_avg_pool), and this is {types[0]}"
         )
     return types[0]
-
-
-# --- what a position of the result reads
-
-
-def window_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    axes = len(source.size)
-    columns = zip(
-        per_axis(attributes["kernel"], axes),
-        per_axis(attributes["stride"], axes),
-        per_axis(attributes["padding"], axes),
-        per_axis(attributes.get("dilation", 1), axes),
-        strict=True,
-    )
-    return tuple(
-        Taps(-padding, dilation * (kernel - 1) - padding, stride)
-        for kernel, stride, padding, dilation in columns
-    )
-
-
-def blur_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    return window_taps({**attributes, "kernel": 3, "padding": 1}, source)
-
-
-def forward_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    """A window of stride 1 that begins at its own position."""
-    return (Taps(0, attributes["kernel"] - 1),) * len(source.size)
-
-
-def subsample_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    return (Taps(step=attributes["stride"]),) * len(source.size)
-
-
-def adaptive_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    targets = per_axis(attributes["size"], len(source.size))
-    return tuple(
-        adaptive_axis(size, target) for size, target in zip(source.size, targets, strict=True)
-    )
-
-
-def adaptive_axis(size: int, windows: int) -> Taps:
-    """Window `i` of torch's adaptive pools is `floor(i * step) ... ceil((i + 1) * step) - 1`."""
-    if windows == 1:
-        return every_tap(size)
-    step = size // windows if size % windows == 0 else size / windows
-    starts = [i * size // windows for i in range(windows)]
-    ends = [-(-(i + 1) * size // windows) - 1 for i in range(windows)]
-    first = min(start - i * step for i, start in enumerate(starts))
-    return Taps(first, max(end - i * step for i, end in enumerate(ends)), step)
-
-
-def global_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    return tuple(every_tap(size) for size in source.size)
-
-
-def every_tap(size: int) -> Taps:
-    return Taps(-math.inf, math.inf, size)
-
-
-def flatten_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    """All positions of a fixed number: where that is 1, there is nothing to gather."""
-    return tuple(every_tap(size) if size > 1 else Taps() for size in source.size)
-
-
-def resize_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
-    """`nearest` reads `floor(i / scale)`; `linear` both neighbours of `(i + 0.5) / scale - 0.5`."""
-    scale = attributes["scale"]
-    taps = Taps((1 - scale) / scale, 0, 1 / scale)
-    if attributes["mode"] != "nearest" and scale > 1:
-        places = [(2 * i + 1 - scale) / (2 * scale) for i in range(scale)]
-        first = min(math.floor(place) - i / scale for i, place in enumerate(places))
-        last = max(math.ceil(place) - i / scale for i, place in enumerate(places))
-        taps = Taps(first, last, 1 / scale)
-    return (taps,) * len(source.size)
 
 
 # --- memory beside the result

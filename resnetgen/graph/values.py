@@ -10,18 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from resnetgen.graph.faults import Faults
 from resnetgen.graph.ir import STAGE_NAMES, Binding, Bound, Network, Op, Slot, Target, Term
 from resnetgen.graph.opdef import shown
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.origins import follow, mistyped
-from resnetgen.language.diagnostics import (
-    MOST_FAULTS,
-    Diagnostic,
-    Note,
-    Span,
-    did_you_mean,
-    listed,
-)
+from resnetgen.language.diagnostics import MOST_FAULTS, Note, Span, did_you_mean, listed
 from resnetgen.language.expressions import (
     ExpressionError,
     Name,
@@ -41,12 +35,16 @@ class Values:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.faults: dict[tuple[str, str, int, int], Diagnostic] = {}
+        self.faults = Faults()
         self.ambient: dict[str, Bound] = {}
 
     def bind_ambient(self) -> None:
         """Binds the ambient slots of the network. Raises Broken."""
-        values = self.let(self.network)
+        self.bind_ambient_in(self.own({}))
+
+    def bind_ambient_in(self, own: Mapping[str, Value]) -> None:
+        """Binds them where the network's names have these values: they read its `let`."""
+        values = {name: own[name] for name in self.network.root.let}
         for name, binding in self.network.ambient.items():
             self.ambient[name] = self.bind(binding, values, {}, {})
 
@@ -54,23 +52,22 @@ class Values:
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
     ) -> Broken:
         """Records a fault, to be raised where nothing can go on; one place has one of a code."""
-        fault = Diagnostic(code, message, span, notes, help)
-        self.faults.setdefault((code, span.file, span.line, span.column), fault)
+        self.faults.record(code, message, span, help, *notes)
         return Broken()
 
     def near(self, word: str, candidates: Iterable[str]) -> str | None:
         """`did you mean ...?`; not looked for once there are more faults than are told."""
         return None if len(self.faults) > MOST_FAULTS else did_you_mean(word, candidates)
 
-    def let(self, network: Network) -> dict[str, Value]:
-        """The network's own `let`, which its ambient slots may read."""
-        values: dict[str, Value] = {"in_channels": network.input.channels}
-        for name, param in network.root.params.items():
+    def own(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """The network's parameters and `let`, which may read some names that are given. Raises Broken."""
+        values: dict[str, Value] = {"in_channels": self.network.input.channels, **given}
+        for name, param in self.network.root.params.items():
             if param.default:
                 values[name] = self.value(param.default, values)
-        for name, term in network.root.let.items():
+        for name, term in self.network.root.let.items():
             values[name] = self.value(term, values)
-        return {name: values[name] for name in network.root.let}
+        return values
 
     def value(self, term: Term, values: Mapping[str, Value]) -> Value:
         """The value of an expression. Raises Broken."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from resnetgen.graph.ir import BlockNode, Instance, OpCall, Placed, Slot, Term
+from resnetgen.graph.ir import SHORTCUT, BlockNode, Instance, OpCall, Placed, Term
 from resnetgen.graph.ops import OPS
 from resnetgen.graph.origins import Names, follow, named
 from resnetgen.graph.rules import ShapeError, TensorType
@@ -94,13 +94,13 @@ def way(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[
         if isinstance(placed.what, tuple):
             called = placed.what[-1].instance
             inner, index = through(placed, types, names, called, called.block.inputs[0], None)
-            policy = placed.node.target == Slot("shortcut")
+            policy = placed.node.target == SHORTCUT
             for leg in inner:
                 inside = f"{placed.key}.{leg.key}"
                 legs.append(replace(leg, key=inside, policy=leg.policy or policy))
         elif source is not None:
             call = placed.what if isinstance(placed.what, OpCall) else None
-            terms, policy = terms_of(placed, names), placed.node.target == Slot("shortcut")
+            terms, policy = terms_of(placed, names), placed.node.target == SHORTCUT
             result = types.get(key) or source
             legs.append(Leg(placed.key, placed.node, call, source, result, terms, policy))
         legs += left_out(instance, placed, placed.inputs[index], types, names)
@@ -131,7 +131,7 @@ def left_out(instance: Instance, reader: Placed, key: str, types: Types, names: 
         while name in nodes and name not in present:
             node = nodes[name]
             terms = {each: follow(term, names) for each, term in node.arguments.items()}
-            policy = node.target == Slot("shortcut")
+            policy = node.target == SHORTCUT
             found.append(Leg(name, node, None, source, source, terms, policy))
             name = node.otherwise or node.inputs[0]
         if name == key and found:

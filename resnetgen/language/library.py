@@ -7,21 +7,25 @@ A name is looked for beside the spec, then beside each spec that it extends, the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from resnetgen.language.diagnostics import Diagnostic, Note, Source, Span, SpecError, did_you_mean
+from resnetgen.language.linear import linear
+from resnetgen.language.merge import merged
 from resnetgen.language.names import wrong_file_name
-from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, parse, parse_value, read
+from resnetgen.language.override import override
+from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, parse, read
 from resnetgen.language.yaml_text import decode, first_bytes
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent
 KINDS = ("blocks", "shortcuts", "stems", "heads")
 DEEPEST = 16  # files in one chain of `extends`
-_WRITTEN = {"nodes", "extends", "params"}  # keys of a block that is written out, not called
 
 
 def _shipped(folder: str) -> Path:
@@ -76,45 +80,148 @@ def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, o
     """
     if is_block(tree):
         return Document(tree, folders, (tree.span.source,))
-    chain = [tree]
-    while "extends" in chain[-1].entries:
-        path = _base_path(chain, folders)
-        chain.append(_read_base(path, chain))
-        folders = folders if path.parent in folders else (*folders, path.parent)
-    merged = chain[-1]
-    for later in reversed(chain[:-1]):
-        merged = merge(without(merged, "doc"), later)  # it described the other network
+    specs = _Specs(tree, folders).in_order()
+    whole = merged(specs)
     for key, value in overrides.items():
-        merged = merge(merged, _override(merged, key, value))
-    sources = tuple(each.span.source for each in chain)
-    return Document(without(merged, "extends"), folders, sources)
+        whole = override(whole, key, value)
+    if LIBRARY not in folders and any(each.span.source.shipped for each in specs):
+        folders = (*folders, LIBRARY)
+    sources = tuple(each.span.source for each in reversed(specs))
+    return Document(whole, folders, sources)
 
 
-def _base_path(chain: list[MapTree], folders: tuple[Path, ...]) -> Path:
-    """The file that the last spec of a chain extends."""
-    name = chain[-1].entries["extends"]
-    if not isinstance(name, Scalar) or wrong_file_name(name.text):
-        raise SpecError(
-            [Diagnostic("wrong-value", "`extends` takes the name of a spec", name.span)]
-        )
-    read_before = [tree.span.source.name for tree in chain]
-    cycle = None
-    for folder in (*folders, LIBRARY):
-        path = folder / f"{name.text}.yaml"
-        if not path.is_file() or not inside(path, folder):
-            continue
-        if shown(path) not in read_before:
-            return path
-        cycle = " -> ".join([*(Path(each).stem for each in read_before), name.text])
-    if cycle:
-        first = chain[0].entries["extends"].span
-        raise SpecError([Diagnostic("extends-cycle", f"a spec extends itself: {cycle}", first)])
+# How a spec is reached from the first: each file on the way, and what it names.
+Way: TypeAlias = tuple[tuple[str, Scalar], ...]
+
+
+class _Specs:
+    """A spec and all that it extends, each read and put in order once; files go by their names."""
+
+    def __init__(self, tree: MapTree, folders: tuple[Path, ...]) -> None:
+        self.root = tree.span.source.name
+        self.folders = tuple(dict.fromkeys((*folders, LIBRARY)))
+        self.trees = {self.root: tree}
+        self.orders: dict[str, list[str] | None] = {}
+        self.faults: dict[str, Diagnostic] = {}  # by place: two may extend what is at fault
+
+    def in_order(self) -> list[MapTree]:
+        """What is merged, from the first to the spec itself. Raises SpecError."""
+        order = self.order(self.root, ())
+        if order is None:
+            raise SpecError(self.faults.values())
+        return [self.trees[file] for file in order]
+
+    def order(self, file: str, way: Way) -> list[str] | None:
+        """A file after all that it extends; None after a fault."""
+        if file not in self.orders:
+            self.orders[file] = None
+            with self.collecting():
+                self.orders[file] = self.ordered(file, way)
+        return self.orders[file]
+
+    def ordered(self, file: str, way: Way) -> list[str] | None:
+        names = _extended(self.trees[file])
+        orders = [self.order_of(name, (*way, (file, name))) for name in names]
+        known = [order for order in orders if order is not None]
+        if len(known) < len(orders):
+            return None
+        bases = [order[-1] for order in known]
+        before = linear([bases, *known])
+        if before is None:
+            raise SpecError([_contradiction(names, bases, known)])
+        return [*before, file]
+
+    def order_of(self, name: Scalar, way: Way) -> list[str] | None:
+        """What `order` says of the file that a name means."""
+        with self.collecting():
+            return self.order(self.base(name, way), way)
+        return None
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keeps faults, so that those of all files are told together."""
+        try:
+            yield
+        except SpecError as error:
+            self.faults |= {str(each.span): each for each in error.diagnostics}
+
+    def base(self, name: Scalar, way: Way) -> str:
+        """The file of a name, read: the nearest that does not lie on the way to it."""
+        behind = [file for file, _ in way]
+        places = ((folder, folder / f"{name.text}.yaml") for folder in self.folders)
+        found = [path for folder, path in places if path.is_file() and inside(path, folder)]
+        fresh = [path for path in found if shown(path) not in behind]
+        if fresh:
+            return self.read(fresh[0], name)
+        if found:
+            cycle = " -> ".join([*(Path(each).stem for each in behind), name.text])
+            message = f"a spec extends itself: {cycle}"
+            raise SpecError([Diagnostic("extends-cycle", message, way[0][1].span)])
+        raise SpecError([_unknown_base(name, self.folders)])
+
+    def read(self, path: Path, name: Scalar) -> str:
+        file = shown(path)
+        if file not in self.trees:
+            if len(self.trees) >= DEEPEST:
+                raise SpecError([_too_many(name)])
+            self.trees[file] = read_shipped(path)
+        if is_block(self.trees[file]):
+            raise SpecError([_not_a_network(path.stem, name.span)])
+        return file
+
+
+def _contradiction(
+    names: Sequence[Scalar], bases: Sequence[str], orders: Sequence[Sequence[str]]
+) -> Diagnostic:
+    """Why the specs of a list have no order."""
+    for at, name in enumerate(names):
+        if bases[at] in bases[:at]:
+            return _wrong_list(f"`{name.text}` is named twice", name, "take one of them out")
+        for heir, order in zip(names[:at], orders[:at], strict=True):
+            if bases[at] in order:
+                help = f"take it out: `{heir.text}` brings it along"
+                message = f"`{name.text}` cannot refine `{heir.text}`, which extends it"
+                return _wrong_list(message, name, help)
+    message = "two of these specs extend the same ones in another order"
+    return _wrong_list(message, names[0], "name them in one order everywhere")
+
+
+def _wrong_list(message: str, name: Scalar, help: str) -> Diagnostic:
+    return Diagnostic("wrong-value", message, name.span, help=help)
+
+
+def _extended(tree: MapTree) -> tuple[Scalar, ...]:
+    """The names that `extends` gives: one, or a list. Raises SpecError."""
+    if "extends" not in tree.entries:
+        return ()
+    value = tree.entries["extends"]
+    names = value.items if isinstance(value, ListTree) else (value,)
+    wrong = [each for each in names if not _is_name(each)]
+    if wrong or not names:
+        message = "`extends` takes the name of a spec, or a list of names"
+        spans = [each.span for each in wrong] or [value.span]
+        raise SpecError(Diagnostic("wrong-value", message, span) for span in spans)
+    known = tuple(each for each in names if isinstance(each, Scalar))
+    if len(known) >= DEEPEST:
+        raise SpecError([_too_many(known[DEEPEST - 1])])
+    return known
+
+
+def _is_name(tree: Tree) -> bool:
+    return isinstance(tree, Scalar) and tree.value is not None and not wrong_file_name(tree.text)
+
+
+def _too_many(name: Scalar) -> Diagnostic:
+    return Diagnostic("limit", f"a chain of more than {DEEPEST} specs", name.span)
+
+
+def _unknown_base(name: Scalar, folders: tuple[Path, ...]) -> Diagnostic:
     if find_block(name.text, folders):
-        raise SpecError([_not_a_network(name.text, name.span)])
-    known = [path.stem for folder in (*folders, LIBRARY) for path in networks(folder)]
+        return _not_a_network(name.text, name.span)
+    known = [path.stem for folder in folders for path in networks(folder)]
     message = f"there is no spec `{name.text}` beside this one or in the library"
     notes, help = leaving(name.text, folders), did_you_mean(name.text, known)
-    raise SpecError([Diagnostic("unknown-spec", message, name.span, notes, help)])
+    return Diagnostic("unknown-spec", message, name.span, notes, help)
 
 
 def _not_a_network(name: str, span: Span) -> Diagnostic:
@@ -140,16 +247,6 @@ def leaving(name: str, folders: tuple[Path, ...]) -> tuple[Note, ...]:
     return tuple(
         Note(f"`{shown(link)}` is a symbolic link that leaves its folder") for link in links
     )
-
-
-def _read_base(path: Path, chain: list[MapTree]) -> MapTree:
-    where = chain[-1].entries["extends"].span
-    if len(chain) >= DEEPEST:
-        raise SpecError([Diagnostic("limit", f"a chain of more than {DEEPEST} specs", where)])
-    base = read_shipped(path)
-    if is_block(base):
-        raise SpecError([_not_a_network(path.stem, where)])
-    return base
 
 
 def is_block(tree: MapTree) -> bool:
@@ -223,128 +320,6 @@ def block_names(folders: tuple[Path, ...]) -> Iterator[str]:
     for folder in (*folders, LIBRARY):
         for kind in KINDS:
             yield from (path.stem for path in block_files(kind, folder))
-
-
-def merge(base: Tree, later: Tree) -> MapTree:
-    """`extends`: maps merge deeply, `null` deletes, scalars and lists replace.
-
-    A map that names `op` replaces wholly, and so does a written block (`nodes`) over a call; any
-    other refines, also a bare name: `bottleneck` and `{groups: 32}` give
-    `{op: bottleneck, groups: 32}`.
-    """
-    assert isinstance(base, MapTree)
-    assert isinstance(later, MapTree)
-    entries, keys = dict(base.entries), dict(base.keys)
-    for key, value in later.entries.items():
-        if isinstance(value, Scalar) and value.value is None:
-            if key not in entries:
-                message = f"there is no `{key}` to delete"
-                hint = did_you_mean(key, entries)
-                raise SpecError([Diagnostic("unknown-key", message, later.keys[key], help=hint)])
-            del entries[key], keys[key]
-            continue
-        entries[key] = merge_value(entries.get(key), value)
-        keys[key] = later.keys[key]
-        if isinstance(value, MapTree) and "after" in value.entries:
-            entries = _moved_after(entries, key, value.entries["after"])
-    return MapTree(entries, keys, later.span)
-
-
-def merge_value(base: Tree | None, later: Tree) -> Tree:
-    """One value over another, as `merge` does for each key."""
-    if not isinstance(later, MapTree) or _replaces(later, base):
-        return later
-    if isinstance(base, Scalar) and isinstance(base.value, str):
-        base = MapTree({"op": base}, {"op": base.span}, base.span)
-    return merge(base, later) if isinstance(base, MapTree) else later
-
-
-def _replaces(later: MapTree, base: Tree | None) -> bool:
-    """A call replaces; so does a written block over a call, but not over a written block."""
-    written = isinstance(base, MapTree) and bool(_WRITTEN & base.entries.keys())
-    return "op" in later.entries or ("nodes" in later.entries and not written)
-
-
-def _moved_after(entries: dict[str, Tree], key: str, after: Tree) -> dict[str, Tree]:
-    """`after: KEY` places a new node, and is gone then: one that stays had no effect."""
-    value = entries[key]
-    if not isinstance(after, Scalar) or not isinstance(value, MapTree):
-        return entries
-    value = without(value, "after")
-    if after.text not in entries or after.text == key:
-        message = f"there is no node `{after.text}` to follow"
-        hint = did_you_mean(after.text, (each for each in entries if each != key))
-        raise SpecError([Diagnostic("unknown-value", message, after.span, help=hint)])
-    ordered: dict[str, Tree] = {}
-    for name, tree in entries.items():
-        if name != key:
-            ordered[name] = tree
-        if name == after.text:
-            ordered[key] = value
-    return ordered
-
-
-def without(tree: MapTree, *dropped: str) -> MapTree:
-    """The map without some of its keys."""
-    kept = {key: each for key, each in tree.entries.items() if key not in dropped}
-    return MapTree(kept, tree.keys, tree.span)
-
-
-def _override(tree: MapTree, key: str, value: object) -> MapTree:
-    """`layer3.blocks`, `11` -> `{stages: {layer3: {blocks: 11}}}`; the longest keys that match, stages first."""
-    text = value if isinstance(value, str) else as_yaml(value)
-    leaf = parse_value(text, f"--set {key}")
-    steps = key.split(".")
-    path: list[str] = []
-    stages = tree.entries.get("stages")
-    if isinstance(stages, MapTree) and _longest(stages, steps):
-        path, tree = ["stages"], stages
-    here: Tree | None = tree
-    while steps:
-        taken = _longest(here, steps) or 1
-        name = ".".join(steps[:taken])
-        path.append(name)
-        here = here.entries.get(name) if isinstance(here, MapTree) else None
-        steps = steps[taken:]
-    _refuse_unknown(tree, path, leaf, key)
-    for name in reversed(path):
-        leaf = MapTree({name: leaf}, {name: leaf.span}, leaf.span)
-    assert isinstance(leaf, MapTree)
-    return leaf
-
-
-def _refuse_unknown(tree: MapTree, path: list[str], leaf: Tree, key: str) -> None:
-    """A first step that is neither a stage nor a key of a network is a mistake of the call."""
-    from resnetgen.language.spec import NetworkForm
-
-    stages = tree.entries.get("stages")
-    names = [field.alias or name for name, field in NetworkForm.model_fields.items()]
-    if path[0] == "stages" or path[0] in names:
-        return
-    stage_names = list(stages.entries) if isinstance(stages, MapTree) else []
-    message = f"there is no stage and no key `{path[0]}` in this network"
-    hint = did_you_mean(path[0], [*stage_names, *names])
-    raise SpecError(
-        [Diagnostic("unknown-key", message, leaf.span, (Note(f"set by `{key}`"),), hint)]
-    )
-
-
-def _longest(tree: Tree | None, steps: list[str]) -> int:
-    if not isinstance(tree, MapTree):
-        return 0
-    counts = range(len(steps), 0, -1)
-    return next((count for count in counts if ".".join(steps[:count]) in tree.entries), 0)
-
-
-def as_yaml(value: object) -> str:
-    """A Python value of `compile_spec(spec, **overrides)` as YAML flow text."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {as_yaml(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(as_yaml(each) for each in value) + "]"
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
 
 
 def canonical(tree: Tree) -> str:

@@ -10,7 +10,6 @@ Non-goals: which keys a spec may have, expressions, names, files that a spec ref
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
@@ -28,6 +27,8 @@ from resnetgen.language.diagnostics import (
     Span,
     SpecError,
 )
+from resnetgen.language.yaml_faults import NO_TAG, syntax_fault
+from resnetgen.language.yaml_marks import Marks
 from resnetgen.language.yaml_text import (
     MAX_FAULTS_PER_CAUSE,
     BadScalar,
@@ -101,7 +102,7 @@ def parse_value(text: str, source_name: str) -> Tree:
     root = builder.build()
     if root is None:
         return Scalar(None, "", Span(source, 1, 1, 2), quoted=False)
-    if isinstance(root, Scalar) or builder.char(root.span) in "[{":
+    if isinstance(root, Scalar) or builder.marks.char(root.span) in "[{":
         return root
     message = "a list or map given here is written in one line"
     help = "write `[a, b]` or `{key: value}`"
@@ -149,38 +150,6 @@ def _child(tree: Tree, step: str | int) -> Tree | None:
 
 
 _SHARE = "write the value out; what networks or blocks share goes through `extends:`"
-_NO_TAG = "write the value alone; quote it to make it a string"
-_NO_PAIR, _NO_COLON = "this is not a `key: value` line", "is a `:` missing?"
-_ALIGN = "start the keys of one map, and the items of one list, in the same column"
-
-# (what to look for in PyYAML's "context: problem", message, help); the first match counts. The
-# two parsers word their problems differently. Codes other than `yaml-syntax` stand below.
-_REASONS = (
-    ("alphabetic", "`*` and `&` start an alias or an anchor, which specs do not have", "quote it"),
-    ("ing a tag|undefined tag", "tags (`!name`) are not part of the language", _NO_TAG),
-    ("Unicode character", "this escape stands for no character", None),
-    ("escape|hexdec", "unknown escape in double quotes", "use single quotes, or `\\\\` for `\\`"),
-    ("quoted scalar: found", "the quote is never closed", None),
-    ("mapping values", "a `:` cannot stand here", f"quote a value that holds `: `; {_ALIGN}"),
-    ("sequence entries", "a list item cannot start here", "start a new line, or write `[a, b]`"),
-    ("simple key", _NO_PAIR, _NO_COLON),
-    ("',' or '}'", "a `,` or the closing `}` is missing here", None),
-    ("',' or ']'", "a `,` or the closing `]` is missing here", None),
-    ("block (collection|mapping|sequence)", "this does not fit what stands above it", _ALIGN),
-    ("block scalar", "a text after `|` or `>` starts on the next line, indented", None),
-    ("node content", "a key or a value is missing here", None),
-    ("document start", "the text goes on after its end", _ALIGN),
-    ("directive|incompatible", "lines that start with `%` are not part of the language", None),
-)
-_CODES = {
-    "alphabetic": "yaml-alias",
-    "ing a tag|undefined tag": "yaml-tag",
-    "Unicode character": "yaml-encoding",
-}
-
-
-# What ends a text of several lines that stand alike: a key, an item, a comment, a document.
-_NO_TEXT = re.compile(r":\s|:$|^\s*[-#?&*!|>'\"%@`\[{]")
 
 
 class _Stop(Exception):
@@ -224,7 +193,7 @@ class _Builder:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.lines = source.lines()
+        self.marks = Marks(source)
         self.root: Tree | None = None
         self.stack: list[_Frame] = []
         self.nodes = 0
@@ -239,7 +208,8 @@ class _Builder:
                 for event in _events(self.source.text):
                     self.take(event)
             except yaml.MarkedYAMLError as error:
-                self.syntax(error)
+                if not any(frame.open_parens for frame in self.stack):  # it was told already
+                    self.fault(syntax_fault(self.marks, error))
         if self.faults:
             raise SpecError(self.faults)
         return self.root
@@ -254,11 +224,13 @@ class _Builder:
             self.documents += 1
             if self.documents > 1:
                 message = "a file holds one document; a second one starts here"
-                self.stop("yaml-documents", message, self.span(event), "put it into another file")
+                self.stop(
+                    "yaml-documents", message, self.marks.span(event), "put it into another file"
+                )
 
     def node(self, event: Any) -> None:
         """The start of a value or key."""
-        span = self.span(event)
+        span = self.marks.span(event)
         self.nodes += 1
         if self.nodes > MAX_NODES:
             self.stop("limit", f"a spec has at most {MAX_NODES:,} keys and values", span)
@@ -284,7 +256,7 @@ class _Builder:
 
     def unknown(self, code: str, what: str, span: Span, cause: Hashable) -> None:
         """A form of YAML that specs do not have; an anchor and its aliases are one cause."""
-        help = _NO_TAG if code == "yaml-tag" else _SHARE
+        help = NO_TAG if code == "yaml-tag" else _SHARE
         message = f"{what} are not part of the language"
         self.fault(Diagnostic(code, message, span, help=help), (code, cause))
 
@@ -309,12 +281,12 @@ class _Builder:
         if frame.open_parens:
             frame.open_parens = max(0, frame.open_parens + opened)
             return True
-        rest = self.line(event.end_mark.line)[event.end_mark.column :]
+        rest = self.marks.line(event.end_mark.line)[event.end_mark.column :]
         if opened <= 0 or frame.wants_key or not rest.lstrip().startswith(","):
             return False
         frame.open_parens = opened
         key = f"{_short(frame.key.text)}: " if frame.key else ""
-        whole = _expression(self.line(span.line - 1)[span.column - 1 :])
+        whole = _expression(self.marks.line(span.line - 1)[span.column - 1 :])
         help = f"quote the expression: {key}{_quote(_short(whole))}"
         message = "the comma ends this value here"
         self.fault(Diagnostic("unquoted-comma", message, span, help=help))
@@ -357,7 +329,7 @@ class _Builder:
     def key(self, frame: _Frame, tree: Tree) -> Scalar:
         """A tree in the place of a key: must be a word, and new."""
         key, span = _as_key(tree), tree.span
-        if not key.text or self.char(span) in ("|", ">"):
+        if not key.text or self.marks.char(span) in ("|", ">"):
             self.fault(Diagnostic("yaml-key", "a key is one word, plain or quoted", span))
         elif _is_merge(key):
             self.unknown("yaml-alias", "merge keys (`<<`)", span, "<<")
@@ -366,40 +338,6 @@ class _Builder:
             self.fault(Diagnostic("duplicate-key", message, span, (note,)), first)
         frame.keys.setdefault(key.text, span)
         return key
-
-    def syntax(self, error: Any) -> None:
-        """PyYAML gave up: say why, unless it stumbled over what was just reported."""
-        if any(frame.open_parens for frame in self.stack):
-            return
-        text = f"{error.context}: {error.problem}"
-        span = self.point(error.problem_mark)
-        start = self.point(error.context_mark) if error.context_mark else span
-        if "cannot start any token" in text:
-            self.fault(_bad_start(self.char(span), span))
-            return
-        if "mapping values" in text and (line := self.line_without_colon(span)):
-            self.fault(Diagnostic("yaml-syntax", _NO_PAIR, line, help=_NO_COLON))
-            return
-        rows = (*_REASONS, ("", str(error.problem), None))
-        pattern, message, help = next(row for row in rows if re.search(row[0], text))
-        opened = start != span and ("flow" in text or "quoted scalar: found" in text)
-        notes = (Note("opened here", start),) if opened else ()
-        place = start if "simple key" in text else span
-        code = _CODES.get(pattern, "yaml-syntax")
-        self.fault(Diagnostic(code, message, place, notes, help))
-
-    def line_without_colon(self, span: Span) -> Span | None:
-        """The first of the lines above that YAML has joined with this one to a text of several lines."""
-        indent = _indent(self.line(span.line - 1))
-        found = None
-        for index in range(span.line - 2, -1, -1):
-            line = self.line(index)
-            if line.strip() and (_indent(line) != indent or _NO_TEXT.search(line)):
-                break
-            found = index if line.strip() else found
-        if found is None:
-            return None
-        return Span(self.source, found + 1, indent + 1, len(self.line(found).rstrip()) + 1)
 
     def fault(self, fault: Diagnostic, cause: Hashable = None) -> None:
         """Keep a fault; at most two per cause, and no more than a person reads."""
@@ -415,32 +353,6 @@ class _Builder:
         self.faults.append(Diagnostic(code, message, span, help=help))
         raise _Stop
 
-    def span(self, event: Any) -> Span:
-        """Where an event stands; PyYAML counts code points from 0, with either parser."""
-        start, end = event.start_mark, event.end_mark
-        last = end.column if end.line == start.line else len(self.line(start.line).rstrip())
-        column = start.column + 1
-        return Span(self.source, start.line + 1, column, max(last, column) + 1)
-
-    def point(self, mark: Any) -> Span:
-        """A place of one character; one on an empty line moves to the end of the text above."""
-        line, column = (mark.line, mark.column) if mark else (0, 0)
-        while line > 0 and not self.line(line).strip():
-            line, column = line - 1, len(self.line(line - 1).rstrip())
-        return Span(self.source, line + 1, column + 1, column + 2)
-
-    def char(self, span: Span) -> str:
-        """The character that a span starts with; empty at the end of a line."""
-        return self.line(span.line - 1)[span.column - 1 : span.column]
-
-    def line(self, index: int) -> str:
-        """A line by its index from 0; none follows the last."""
-        return self.lines[index] if index < len(self.lines) else ""
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
-
 
 def _as_key(tree: Tree) -> Scalar:
     return tree if isinstance(tree, Scalar) else Scalar(None, "", tree.span, quoted=True)
@@ -452,13 +364,6 @@ def _short(text: str) -> str:
 
 def _is_merge(key: Scalar) -> bool:
     return key.text == "<<" and not key.quoted
-
-
-def _bad_start(char: str, span: Span) -> Diagnostic:
-    if char == "\t":
-        return Diagnostic("yaml-syntax", "a tab cannot stand here", span, help="use spaces")
-    message = f"a value cannot start with `{char}`"
-    return Diagnostic("yaml-syntax", message, span, help="quote the value")
 
 
 def _expression(text: str) -> str:

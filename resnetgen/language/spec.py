@@ -136,7 +136,9 @@ class NetworkForm(Form):
 
     network: str = Field(description="its name, also that of the printed file")
     language: Literal[1] = Field(1, description="the version of the language")
-    extends: str | None = Field(None, description="a network to start from")
+    extends: str | list[str] | None = Field(
+        None, description="a network to start from, or several: each later one refines"
+    )
     doc: str | None = Field(None, description="a line about it; it reaches the printed docstring")
     paper: str | None = Field(None, description="a link; it reaches the printed docstring")
     family: str | None = Field(None, description="a word by which `resnetgen list` groups it")

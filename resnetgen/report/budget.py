@@ -7,8 +7,8 @@ a suffix: k, M, G, T (powers of 1000), Ki, Mi, Gi, Ti (powers of 1024).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from resnetgen.language.diagnostics import Diagnostic, Source, Span, SpecError, did_you_mean
 from resnetgen.language.expressions import (
@@ -22,6 +22,7 @@ from resnetgen.language.expressions import (
     parse,
     source,
 )
+from resnetgen.report.assemble import Report
 from resnetgen.report.columns import with_factors
 from resnetgen.report.figures import shown
 from resnetgen.report.metrics import Metric, Value
@@ -84,6 +85,19 @@ def _wrong(
         message = f"`{text}` is no limit: it compares nothing"
         return Diagnostic("wrong-value", message, span, (), "say `macs < 4G`")
     return None
+
+
+def over_budget(
+    limits: Sequence[Limit], reports: Iterable[Report], known: Mapping[str, Metric]
+) -> list[Diagnostic]:
+    """What reports exceed of some limits, whichever figures they show. Raises SpecError."""
+    read = tuple(each for each in known.values() if any(each.name in one.names for one in limits))
+    wholes = [replace(report, metrics=read) for report in reports] if limits else []
+    return [
+        fault
+        for whole in wholes
+        for fault in exceeded(limits, whole.name, whole.total.values, known)
+    ]
 
 
 def exceeded(

@@ -15,7 +15,7 @@ from math import log
 from resnetgen.graph.memory import profile
 from resnetgen.graph.rows import rows_by_node
 from resnetgen.report.assemble import Line, Report
-from resnetgen.report.columns import count, rounded
+from resnetgen.report.columns import brief, count
 from resnetgen.report.figures import shown, size
 from resnetgen.report.metrics import Metric, Value
 from resnetgen.report.plots import Area, Bars, Item, Points, Series, area, bars, points
@@ -55,7 +55,7 @@ def plane(reports: Sequence[Report]) -> Figure | None:
     if not items:
         return None
     remark = f"Both axes are logarithmic. {_left_out(len(reports) - len(items))}".rstrip()
-    plots = tuple(points(items, _tick, width) for width in _PLANE_WIDTHS)
+    plots = tuple(points(items, brief, width) for width in _PLANE_WIDTHS)
     title = _title(f"{up.title} and {across.title}")
     return Figure("plane", title, remark, plots, (across.title, up.title))
 
@@ -152,9 +152,3 @@ def _told(metric: Metric, value: Value) -> str:
 
 def _title(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _tick(value: float) -> str:
-    """2e9 -> `2 G`, 1.5e9 -> `1.5 G`."""
-    number, space, letter = rounded(round(value)).partition(" ")
-    return (number.rstrip("0").rstrip(".") if space else number) + space + letter

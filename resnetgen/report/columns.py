@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resnetgen.graph.measure import Cost
 
 GAP = "  "
 _SUFFIXED = re.compile(r"\b(\d+(?:\.\d+)?)([kMGT]i?|Ki)(?![A-Za-z0-9_])")
 _FACTORS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_LETTERS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K"))
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -32,10 +37,23 @@ def count(number: int) -> str:
 
 def rounded(number: int) -> str:
     """11513626624 -> `11.51 G`, as papers write it."""
-    for factor, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K")):
+    for factor, letter in _LETTERS:
         if number >= factor:
             return f"{number / factor:.2f} {letter}"
     return str(number)
+
+
+def brief(number: float) -> str:
+    """2500000000 -> `2.5 G`, with no more digits than it needs, four at most."""
+    for factor, letter in _LETTERS:
+        if abs(number) >= factor:
+            return f"{number / factor:.4g} {letter}"
+    return f"{number:.4g}"
+
+
+def summary(cost: Cost) -> str:
+    """`60,192,808 parameters, 11.51 G multiply-adds`: what commands say beside their own result."""
+    return f"{count(cost.params)} parameters, {rounded(cost.macs)} multiply-adds"
 
 
 def with_factors(text: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -217,6 +217,12 @@ def explain(first: Convention, second: Convention, measured: Measured) -> Explan
             reasons.append(Reason(reason, amounts[0], amounts[1], how))
     totals = (sum(before.values()), sum(after.values()))
     return Explanation(first, second, totals, tuple(reasons))
+
+
+def explained(chosen: Sequence[Convention], measured: Measured) -> Iterator[Explanation]:
+    """Each of some conventions against the first, or against ours where there is one only."""
+    first, *others = chosen if len(chosen) > 1 else (next(iter(conventions().values())), *chosen)
+    return (explain(first, other, measured) for other in others)
 
 
 def _by_reason_and_op(convention: Convention, measured: Measured) -> Counter[tuple[str, str]]:

@@ -104,6 +104,20 @@ def _has_device(given: Conditions) -> bool:
     return given.device is not None
 
 
+def _has_paths(given: Conditions) -> bool:
+    return given.paths
+
+
+def _of_cost(name: str, title: str, doc: str) -> Metric:
+    """A count that is a field of a row's cost."""
+    return Metric(name, title, doc, lambda row, facts: getattr(row.cost, name), additive=True)
+
+
+def _of_reach(name: str, title: str, doc: str) -> Metric:
+    """What a position of a row's result sees of the input, in its pixels: a field of its reach."""
+    return Metric(name, title, doc, lambda row, facts: getattr(row.reach, name), "pixels")
+
+
 def _of_bound(read: Callable[[Bound], Value]) -> Callable[[Row, Facts], Value]:
     def value(row: Row, facts: Facts) -> Value:
         bound = facts.bound(row)
@@ -112,47 +126,36 @@ def _of_bound(read: Callable[[Bound], Value]) -> Callable[[Row, Facts], Value]:
     return value
 
 
+def _least_time(name: str, title: str, doc: str, read: Callable[[Bound], Value]) -> Metric:
+    """A lower bound in seconds."""
+    return Metric(name, title, doc, _of_bound(read), "seconds", additive=True, asked=_has_device)
+
+
+def _of_whole(
+    name: str,
+    title: str,
+    doc: str,
+    read: Callable[[Facts], Value],
+    unit: str = "",
+    asked: Callable[[Conditions], bool] = lambda given: True,
+) -> Metric:
+    """A figure that only a whole network has."""
+    return Metric(name, title, doc, lambda row, facts: read(facts), unit, whole=True, asked=asked)
+
+
 def _images_per_second(row: Row, facts: Facts) -> Value:
     bound = facts.bound(row)
     return facts.conditions.batch / bound.time if bound and bound.time else None
 
 
 _TABLE = (
-    Metric(
-        "params",
-        "parameters",
-        "trained parameters",
-        lambda row, facts: row.cost.params,
-        additive=True,
+    _of_cost("params", "parameters", "trained parameters"),
+    _of_cost("buffers", "buffers", "elements of the state_dict that are not trained"),
+    _of_cost(
+        "macs", "multiply-adds", "multiply-adds of convolutions and linear layers, for one image"
     ),
-    Metric(
-        "buffers",
-        "buffers",
-        "elements of the state_dict that are not trained",
-        lambda row, facts: row.cost.buffers,
-        additive=True,
-    ),
-    Metric(
-        "macs",
-        "multiply-adds",
-        "multiply-adds of convolutions and linear layers, for one image",
-        lambda row, facts: row.cost.macs,
-        additive=True,
-    ),
-    Metric(
-        "flops",
-        "FLOPs",
-        "twice the multiply-adds",
-        lambda row, facts: row.cost.flops,
-        additive=True,
-    ),
-    Metric(
-        "activations",
-        "activations",
-        "elements of the results of all ops, for one image",
-        lambda row, facts: row.cost.activations,
-        additive=True,
-    ),
+    _of_cost("flops", "FLOPs", "twice the multiply-adds"),
+    _of_cost("activations", "activations", "elements of the results of all ops, for one image"),
     Metric(
         "weight_bytes",
         "weights",
@@ -178,26 +181,20 @@ _TABLE = (
         ),
         "FLOP/byte",
     ),
-    Metric(
+    _of_reach(
         "field",
         "receptive field",
         "input pixels that one position of the result sees, by axis",
-        lambda row, facts: row.reach.field,
-        "pixels",
     ),
-    Metric(
+    _of_reach(
         "stride",
         "stride",
         "input pixels between neighbouring positions of the result, by axis",
-        lambda row, facts: row.reach.stride,
-        "pixels",
     ),
-    Metric(
+    _of_reach(
         "offset",
         "offset",
         "where the receptive field of the first position has its centre, in input pixels, by axis",
-        lambda row, facts: row.reach.offset,
-        "pixels",
     ),
     Metric(
         "depth",
@@ -205,23 +202,17 @@ _TABLE = (
         "convolutions and linear layers on the longest path from the input",
         lambda row, facts: row.reach.depth,
     ),
-    Metric(
+    _least_time(
         "time",
         "time",
         "least time on the device for a batch, with all fused that can be (roofline)",
-        _of_bound(lambda bound: bound.time),
-        "seconds",
-        additive=True,
-        asked=_has_device,
+        lambda bound: bound.time,
     ),
-    Metric(
+    _least_time(
         "eager_time",
         "eager",
         "the same, one op after the other: the difference is what fusion saves",
-        _of_bound(lambda bound: bound.eager),
-        "seconds",
-        additive=True,
-        asked=_has_device,
+        lambda bound: bound.eager,
     ),
     Metric(
         "bound",
@@ -238,47 +229,42 @@ _TABLE = (
         whole=True,
         asked=_has_device,
     ),
-    Metric(
+    _of_whole(
         "peak_bytes",
         "inference peak",
         "weights and the most activations alive at once in evaluation, for a batch",
-        lambda row, facts: facts.inference.peak,
+        lambda facts: facts.inference.peak,
         "bytes",
-        whole=True,
     ),
-    Metric(
+    _of_whole(
         "kept_bytes",
         "kept",
         "activations that a training step keeps for its backward pass, for a batch",
-        lambda row, facts: facts.training.kept,
+        lambda facts: facts.training.kept,
         "bytes",
-        whole=True,
-        asked=_trains,
+        _trains,
     ),
-    Metric(
+    _of_whole(
         "training_bytes",
         "training",
         "weights, gradients, optimizer state and kept activations, for a batch",
-        lambda row, facts: facts.training.peak,
+        lambda facts: facts.training.peak,
         "bytes",
-        whole=True,
-        asked=_trains,
+        _trains,
     ),
-    Metric(
+    _of_whole(
         "shortest_path",
         "shortest path",
         "convolutions and linear layers on the shortest way of a gradient (`--paths`)",
-        lambda row, facts: facts.paths.shortest,
-        whole=True,
-        asked=lambda given: given.paths,
+        lambda facts: facts.paths.shortest,
+        asked=_has_paths,
     ),
-    Metric(
+    _of_whole(
         "longest_path",
         "longest path",
         "convolutions and linear layers on the longest way of a gradient (`--paths`)",
-        lambda row, facts: facts.paths.longest,
-        whole=True,
-        asked=lambda given: given.paths,
+        lambda facts: facts.paths.longest,
+        asked=_has_paths,
     ),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _TABLE}

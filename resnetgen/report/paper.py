@@ -8,13 +8,15 @@ it when rounded to as many digits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from resnetgen.graph.measure import Cost
 from resnetgen.report.columns import count, rounded
+from resnetgen.report.data import as_json
+from resnetgen.report.forms import Shown, as_markdown, as_text
 from resnetgen.report.grid import Grid
 from resnetgen.report.tables import read_table
 
@@ -188,3 +190,15 @@ def as_data(table: Table) -> dict[str, Any]:
             for claim in table.claims
         ],
     }
+
+
+def _tables(ledger: Iterable[Table]) -> Iterator[Shown]:
+    return ((grid(table), remarks(table)) for table in ledger)
+
+
+# The forms of the ledger by name, as `forms.FORMS` has those of reports.
+FORMS: Mapping[str, Callable[[Iterable[Table]], str]] = {
+    "table": lambda ledger: as_text(_tables(ledger)),
+    "md": lambda ledger: as_markdown(_tables(ledger)),
+    "json": lambda ledger: as_json([as_data(table) for table in ledger]) + "\n",
+}

@@ -3,8 +3,7 @@
 bars(("layer1", "layer2"), [Series("parameters", (215808.0, ...), ("215.81 K", ...))], 720)
     ->  Bars(720, 64, ...): a row a name, a panel a series, a bar with its figure in each
 
-y runs downwards, as in SVG. How wide text is, is estimated on the wide side, so that labels stand
-apart in any common font.
+y runs downwards, as in SVG. Labels have room for the widest of the common fonts.
 """
 
 from __future__ import annotations
@@ -12,24 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import ceil, floor, log10
+from math import ceil
 
-_LETTER = 7.7  # pixels, of 12-pixel text: as wide as a digit of the widest common fonts
+from resnetgen.report import lettering
+from resnetgen.report.axes import Scale, round_step
+
+_SIZE = 12 * 1.15  # of type: common fonts are up to so much wider than Helvetica
 _LINE = 14.0
 
 Told = Callable[[float], str]  # a figure as text
 
 
 def text_width(text: str) -> float:
-    """About how wide a label is, in pixels."""
-    return len(text) * _LETTER
+    """At most how wide a label is, in pixels."""
+    return lettering.width(text, _SIZE)
 
 
 def fitted(text: str, room: float) -> str:
-    """The text, its end cut off where there is no room for it."""
-    if text_width(text) <= room:
-        return text
-    return text[: max(int(room / _LETTER) - 1, 1)] + "…"
+    """The text, or as much of its beginning as surely fits."""
+    return lettering.fitted(text, room, _SIZE)
 
 
 # --- bars
@@ -122,7 +122,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A figure over steps. `ticks` are (y, text); `peak` is where it is highest."""
+    """A figure over steps. Ticks are (place, text); `peak` is where it is highest."""
 
     width: float
     height: float
@@ -132,7 +132,7 @@ class Area:
     floor: float
     outline: str
     bands: tuple[Band, ...]
-    ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
     peak: tuple[float, float]
 
 
@@ -150,8 +150,8 @@ def area(
     bottom = height - 2
     step = (right - _AXIS) / len(values)
     ticks = linear_ticks(max(values), unit)
-    scale = (bottom - _ABOVE) / (ticks[-1] or 1)
-    heights = [bottom - value * scale for value in values]
+    y = Scale(0, ticks[-1] or 1, bottom, _ABOVE)
+    heights = [y(value) for value in values]
     peak = max(range(len(values)), key=lambda index: values[index])
     return Area(
         width,
@@ -162,7 +162,7 @@ def area(
         bottom,
         _steps(heights, step, bottom),
         tuple(_bands(values, groups, told, step, bottom - _ABOVE)),
-        tuple((bottom - tick * scale, told(tick)) for tick in ticks),
+        tuple((y(tick), told(tick)) for tick in ticks),
         (_AXIS + step * (peak + 0.5), heights[peak]),
     )
 
@@ -191,13 +191,11 @@ def _bands(
 
 
 def linear_ticks(most: float, unit: float) -> list[float]:
-    """Three to six round values from 0 to `most` or a little more, round when counted in units."""
+    """Four to six round values from 0 to `most` or a little more, round when counted in units."""
     if most <= 0:
         return [0.0]
-    rough = most / unit / 4
-    power = 10.0 ** floor(log10(rough))
-    size = next(power * each for each in (1, 2, 2.5, 5, 10) if power * each >= rough * 0.999)
-    return [size * unit * index for index in range(ceil(most / unit / size - 1e-9) + 1)]
+    step = round_step(most / unit / 5) * unit
+    return [step * index for index in range(ceil(most / step - 1e-6) + 1)]
 
 
 # --- points
@@ -272,9 +270,9 @@ def points(items: Sequence[Item], told: Told, width: float) -> Points:
     lines = sum(map(text_width, texts)) / (right - left)
     bottom = max(width * 0.46, 220.0, _CROWD * _LINE * lines)
     height = bottom + 46
-    x = _LogScale.over([item.x for item in items], left, right)
-    y = _LogScale.over([item.y for item in items], bottom, top)
-    places = [(x.place(item.x), y.place(item.y)) for item in items]
+    x = _log_scale([item.x for item in items], left, right)
+    y = _log_scale([item.y for item in items], bottom, top)
+    places = [(x(item.x), y(item.y)) for item in items]
     dots = [Label("", px - _DOT, py - _DOT, 2 * _DOT, 2 * _DOT) for px, py in places]
     frame = Label("", left, top, right - left, bottom - top)
     labels: list[Label] = []
@@ -291,8 +289,8 @@ def points(items: Sequence[Item], told: Told, width: float) -> Points:
         right,
         bottom,
         tuple(found),
-        tuple((x.place(tick), told(tick)) for tick in x.ticks()),
-        tuple((y.place(tick), told(tick)) for tick in y.ticks()),
+        tuple((x(tick), told(tick)) for tick in x.ticks()),
+        tuple((y(tick), told(tick)) for tick in y.ticks()),
     )
 
 
@@ -329,33 +327,8 @@ def _around(x: float, y: float, wide: float, frame: Label) -> Iterator[tuple[flo
             yield x - 10 - across - wide, y + sign * down
 
 
-@dataclass(frozen=True, slots=True)
-class _LogScale:
-    """Values between `low` and `high` to places between `start` and `end`, by logarithm."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    @classmethod
-    def over(cls, values: Sequence[float], start: float, end: float) -> _LogScale:
-        """All values with some air around them, at least a factor of four."""
-        low, high = min(values), max(values)
-        spread = max((high / low) ** 0.12, (4 * low / high) ** 0.5, 1.15)
-        return cls(low / spread, high * spread, start, end)
-
-    def place(self, value: float) -> float:
-        share = log10(value / self.low) / log10(self.high / self.low)
-        return self.start + (self.end - self.start) * share
-
-    def ticks(self) -> list[float]:
-        """Powers of ten; where these are fewer than three, round values between them too."""
-        powers = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-        found: list[float] = []
-        for leads in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
-            values = (lead * 10.0**power for power in powers for lead in leads)
-            found = [value for value in values if self.low <= value <= self.high]
-            if len(found) >= 3:
-                break
-        return found
+def _log_scale(values: Sequence[float], start: float, end: float) -> Scale:
+    """All values with some air around them, at least a factor of four."""
+    low, high = min(values), max(values)
+    air = max((high / low) ** 0.12, (4 * low / high) ** 0.5, 1.15)
+    return Scale(low / air, high * air, start, end, log=True)

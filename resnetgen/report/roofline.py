@@ -11,8 +11,9 @@ batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 from resnetgen.graph.ir import OpCall
 from resnetgen.graph.measure import Measured, Step, op_counts
@@ -38,27 +39,13 @@ def devices() -> dict[str, Device]:
     return {key: Device(key, **entry) for key, entry in read_table("devices").items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """What an op does and moves: FLOPs and elements of one image, elements of weights."""
 
     flops: int = 0
     values: int = 0  # read and written
     weights: int = 0
     spared: int = 0  # of the values, if it is fused into the op before it
-
-    def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(
-            self.flops + other.flops,
-            self.values + other.values,
-            self.weights + other.weights,
-            self.spared + other.spared,
-        )
-
-    def __mul__(self, times: int) -> Traffic:
-        return Traffic(
-            self.flops * times, self.values * times, self.weights * times, self.spared * times
-        )
 
     def moved(self, batch: int, width: int) -> int:
         """Bytes through memory, op by op."""
@@ -70,19 +57,12 @@ class Traffic:
         return self.flops * batch / moved if moved else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """Lower bounds in seconds; sums of bounds are bounds."""
 
     time: float = 0.0  # with ops of one value a position fused into the op before them
     eager: float = 0.0  # one op after the other
     held: float = 0.0  # the part of `time` in which memory is waited for
-
-    def __add__(self, other: Bound) -> Bound:
-        return Bound(self.time + other.time, self.eager + other.eager, self.held + other.held)
-
-    def __mul__(self, times: int) -> Bound:
-        return Bound(self.time * times, self.eager * times, self.held * times)
 
     @property
     def by(self) -> str:
@@ -121,19 +101,30 @@ class Roofline:
 
     def of(self, steps: Iterable[tuple[Step, int]]) -> Traffic:
         """The traffic of the ops below some steps."""
-        total = Traffic()
-        for step, times in op_counts(steps):
-            total += self.traffic[id(step)] * times
-        return total
+        return _sum(Traffic, self.parts(steps))
 
     def bound(
         self, steps: Iterable[tuple[Step, int]], device: Device, batch: int, dtype: str
     ) -> Bound:
         """The least time that a batch takes on a device."""
-        total = Bound()
-        for step, times in op_counts(steps):
-            total += _bound(self.traffic[id(step)], device, batch, dtype) * times
-        return total
+        parts = self.parts(steps)
+        return _sum(Bound, ((_bound(each, device, batch, dtype), times) for each, times in parts))
+
+    def parts(self, steps: Iterable[tuple[Step, int]]) -> Iterator[tuple[Traffic, int]]:
+        """The traffic of each op below some steps, and how often it runs."""
+        return ((self.traffic[id(step)], times) for step, times in op_counts(steps))
+
+
+Sum = TypeVar("Sum", Traffic, Bound)
+
+
+def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
+    """What some parts come to, field by field, each as often as it is there."""
+    total = list(kind())
+    for part, times in parts:
+        for field, amount in enumerate(part):
+            total[field] += amount * times
+    return kind._make(total)
 
 
 def _bound(traffic: Traffic, device: Device, batch: int, dtype: str) -> Bound:

@@ -24,8 +24,7 @@ from resnetgen.graph.ops import OPS
 from resnetgen.graph.paths import numbered_paths
 from resnetgen.graph.rules import TensorType
 from resnetgen.language.diagnostics import visible
-from resnetgen.report.columns import align
-from resnetgen.report.cost import summary
+from resnetgen.report.columns import align, summary
 
 
 @dataclass(frozen=True, slots=True)

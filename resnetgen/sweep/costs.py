@@ -10,7 +10,6 @@ sizes has its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from resnetgen.graph.elaborate import elaborate
 from resnetgen.graph.instantiate import instantiate
@@ -23,14 +22,7 @@ from resnetgen.sweep.symbols import Base, symbolic, variant_document
 MOST_NETWORKS = 128  # that are remembered at a time
 MOST_JUDGED = 10_000  # faults that are remembered of one network
 
-
-@dataclass(slots=True)
-class _Family:
-    """The networks of one choice of words: which numbers are names in them, and which are not."""
-
-    named: tuple[int, ...]
-    written: tuple[int, ...]
-    networks: dict[tuple[int, ...], Evaluator | None] = field(default_factory=dict)
+Choice = tuple[int, ...]  # of some factors
 
 
 class Costs:
@@ -42,8 +34,10 @@ class Costs:
         numeric = [factor.is_numeric for factor in space.factors]
         self.words = tuple(index for index, each in enumerate(numeric) if not each)
         self.numbers = tuple(index for index, each in enumerate(numeric) if each)
-        self.families: dict[tuple[int, ...], _Family] = {}
-        self.networks = 0
+        # By the choice of words: the numbers that are names in its networks, and those that are not.
+        self.split: dict[Choice, tuple[Choice, Choice]] = {}
+        # By the choice of words and of the numbers that are not.
+        self.networks: dict[tuple[Choice, Choice], Evaluator | None] = {}
 
     def of(self, choice: Sequence[int]) -> Figures | str:
         """The figures of a variant, or the code and the message of its first fault."""
@@ -78,35 +72,31 @@ class Costs:
 
     def evaluator(self, choice: Sequence[int]) -> Evaluator | None:
         """The network that a variant belongs to; None where no number in it can be a name."""
-        family = self.family(choice)
-        if not family.named:
+        words = tuple([choice[index] for index in self.words])
+        if words not in self.split:
+            self.make_room()
+            named = self.names_in(choice)
+            self.split[words] = named, tuple(each for each in self.numbers if each not in named)
+        named, others = self.split[words]
+        if not named:
             return None
-        key = tuple([choice[index] for index in family.written])
-        if key not in family.networks:
+        key = words, tuple([choice[index] for index in others])
+        if key not in self.networks:
             self.make_room()
-            family.networks[key] = self.network(choice, family.named)
-            self.networks += 1
-        return family.networks[key]
+            self.networks[key] = self.network(choice, named)
+        found = self.networks[key]
+        if found and found.is_full:
+            found = self.networks[key] = Evaluator(found.symbolic, self.space)
+        return found
 
-    def family(self, choice: Sequence[int]) -> _Family:
-        """The family of a variant's words."""
-        key = tuple([choice[index] for index in self.words])
-        if key not in self.families:
-            self.make_room()
-            named = self.named(choice)
-            written = tuple(index for index in self.numbers if index not in named)
-            self.families[key] = _Family(named, written)
-            self.networks += 1
-        return self.families[key]
-
-    def named(self, choice: Sequence[int]) -> tuple[int, ...]:
+    def names_in(self, choice: Sequence[int]) -> Choice:
         """The numbers that are names in the networks of a choice of words."""
         try:
             return symbolic(self.base, self.space, choice, self.numbers).named
         except SpecError:
             return ()
 
-    def network(self, choice: Sequence[int], named: tuple[int, ...]) -> Evaluator | None:
+    def network(self, choice: Sequence[int], named: Choice) -> Evaluator | None:
         """The network of a choice; None where not all of these numbers can be names in it."""
         try:
             found = symbolic(self.base, self.space, choice, named)
@@ -116,6 +106,6 @@ class Costs:
 
     def make_room(self) -> None:
         """Forgets all networks once there are many."""
-        if self.networks > MOST_NETWORKS:
-            self.families.clear()
-            self.networks = 0
+        if max(len(self.networks), len(self.split)) > MOST_NETWORKS:
+            self.networks.clear()
+            self.split.clear()

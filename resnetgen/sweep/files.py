@@ -12,16 +12,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from resnetgen.codegen.write import WriteError, write_atomically
+from resnetgen.codegen.write import WriteError, unwritable, write_atomically
 from resnetgen.language.diagnostics import Diagnostic
 from resnetgen.sweep.rows import Format
 
 _CHUNK = 1 << 16
+_GOES_ON = "the same command goes on after the last whole row"
 PLOT_MARK = b"<!-- resnetgen sweep -->"
 # What makes two sweeps the same, and how each is told.
 _IDENTITY = {
@@ -64,9 +65,9 @@ def find_place(path: Path, meta: Mapping[str, Any], format: Format, force: bool)
     except FileNotFoundError as error:
         if path.parent.is_dir():
             return new
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     if not stat.S_ISREG(mode):
         raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file"))
     if force:
@@ -83,7 +84,7 @@ def find_place(path: Path, meta: Mapping[str, Any], format: Format, force: bool)
     if before.get("complete") is True:
         if path.stat().st_size != before.get("bytes"):
             raise _in_the_way(path, "is a complete sweep that was changed since")
-        return Place(path, meta, format, int(before["bytes"]), int(meta["variants"]), True)
+        return replace(new, end=before["bytes"], next=meta["variants"], complete=True)
     return _after_last_row(new)
 
 
@@ -125,12 +126,12 @@ def _after_last_row(new: Place) -> Place:
             raise _in_the_way(new.path, "was changed since: its first line is another")
         end, line = _last_line(file, len(head))
     if not line:
-        return new if not head else Place(new.path, new.meta, new.format, end, 0)
+        return replace(new, end=end)
     try:
         variant = new.format.variant_of(line.decode())
     except ValueError:
         raise _in_the_way(new.path, "was changed since: its last line is no row") from None
-    return Place(new.path, new.meta, new.format, end, variant + 1)
+    return replace(new, end=end, next=variant + 1)
 
 
 def _last_line(file: IO[bytes], start: int) -> tuple[int, bytes]:
@@ -169,7 +170,7 @@ class Appender:
                 self.file.truncate(place.end)
                 self.file.seek(place.end)
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
         return self
 
     def __exit__(
@@ -194,7 +195,7 @@ class Appender:
             while data:
                 data = data[self.file.write(data) or 0 :]
         except OSError as error:
-            raise _unwritable(self.place.path, error, goes_on=True) from None
+            raise unwritable(self.place.path, error, _GOES_ON) from None
         self.pending.clear()
 
     def finish(self) -> None:
@@ -204,7 +205,7 @@ class Appender:
         try:
             os.fsync(self.file.fileno())
         except OSError as error:
-            raise _unwritable(self.place.path, error, goes_on=True) from None
+            raise unwritable(self.place.path, error, _GOES_ON) from None
         self._write_meta({"complete": True, "bytes": self.file.tell()})
 
     def _write_meta(self, state: Mapping[str, Any]) -> None:
@@ -218,7 +219,7 @@ class Appender:
 def refuse_foreign_plot(path: Path, data: Path, force: bool) -> None:
     """Raises WriteError where a plot cannot be placed, or would replace what is no plot of ours."""
     if not path.parent.is_dir():
-        raise _unwritable(path, FileNotFoundError())
+        raise unwritable(path, FileNotFoundError())
     if path.exists() and not path.is_file():
         raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file"))
     if path == data or (path.is_file() and not force and PLOT_MARK not in _first_bytes(path)):
@@ -230,7 +231,7 @@ def _first_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(1000)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def read(path: Path, format: Format, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
@@ -242,11 +243,3 @@ def read(path: Path, format: Format, names: Sequence[str]) -> Iterator[tuple[Any
 def _in_the_way(path: Path, why: str) -> WriteError:
     help = "use `--force` to begin anew, or another file"
     return WriteError(Diagnostic("file-exists", f"`{path}` {why}", help=help))
-
-
-def _unwritable(path: Path, error: OSError, goes_on: bool = False) -> WriteError:
-    reason = error.strerror or str(error)
-    help = "the same command goes on after the last whole row" if goes_on else None
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        reason, help = f"there is no folder `{path.parent}`", "make the folder first"
-    return WriteError(Diagnostic("unwritable", f"cannot write `{path}`: {reason}", help=help))

@@ -10,13 +10,13 @@ of every op).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
-from resnetgen.graph.ir import Binding, Block, BlockNode, Op, Target, Term
+from resnetgen.graph.ir import Block, BlockNode, Op, Target, Term
 from resnetgen.graph.ops import OPS
 from resnetgen.language.expressions import Name, Value, evaluate, free_names
+from resnetgen.sweep.terms import names_in, names_of, own_terms
 
 MOST_KEPT = 50_000  # rates by place
 RATE = 0.5  # stands for every rate between 0 and 1
@@ -86,41 +86,20 @@ class Rates:
         if not isinstance(target, Block):
             return frozenset()
         if target not in self.memo:
-            self.memo[target] = frozenset(target.params) - set(self._elsewhere(target))
+            read = names_of(own_terms(target)).union(*map(self._read_by, target.nodes))
+            self.memo[target] = frozenset(target.params) - read
         return self.memo[target]
 
-    def _elsewhere(self, block: Block) -> Iterator[str]:
-        """The names that a block reads for anything but a rate."""
-        defaults = (param.default for param in block.params.values() if param.default)
-        whole = [*defaults, *block.let.values(), *([block.when] if block.when else [])]
-        for term in whole:
-            yield from free_names(term.expr)
-        for binding in block.slots.values():
-            yield from _names_of(binding)
-        for node in block.nodes:
-            yield from self._elsewhere_in(node)
+    def _read_by(self, node: BlockNode) -> set[str]:
+        """The names that a node reads for anything but a rate."""
+        arguments = node.arguments.items()
+        return names_in(
+            node, [name for name, term in arguments if self._hands_on(node, name, term)]
+        )
 
-    def _elsewhere_in(self, node: BlockNode) -> Iterator[str]:
-        for name, term in node.arguments.items():
-            if not self._is_handed_on(node.target, name, term):
-                yield from free_names(term.expr)
-        for own in (node.when, node.repeat):
-            if own:
-                yield from free_names(own.expr)
-        for binding in node.slots.values():
-            yield from _names_of(binding)
-        for inside in re.findall(r"<([^<>]*)>", node.path):
-            yield from re.findall(r"\w+", inside)
-
-    def _is_handed_on(self, target: Target, name: str, term: Term) -> bool:
+    def _hands_on(self, node: BlockNode, name: str, term: Term) -> bool:
         """Whether an argument is a parameter as it is, and a rate where it goes."""
         if not isinstance(term.expr, Name):
             return False
+        target = node.target
         return is_rate(target.name, name) if isinstance(target, Op) else name in self.of(target)
-
-
-def _names_of(binding: Binding) -> Iterator[str]:
-    for term in binding.arguments.values():
-        yield from free_names(term.expr)
-    for each in binding.slots.values():
-        yield from _names_of(each)

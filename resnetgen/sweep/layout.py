@@ -10,18 +10,18 @@ time: what cannot be told counts as a dependence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
 from typing import Any
 
-from resnetgen.graph.blocks import keys_of
 from resnetgen.graph.ir import Block, BlockNode, Network, Term
-from resnetgen.language.expressions import ExpressionError, free_names, parse
+from resnetgen.graph.reads import keys_of
+from resnetgen.language.expressions import free_names
 from resnetgen.sweep.inert import Rates
-from resnetgen.sweep.symbols import Symbolic, node_terms, symbol
+from resnetgen.sweep.symbols import Symbolic, symbol
+from resnetgen.sweep.terms import behind, names_in, names_of
 
 State = list[int]
 Key = Callable[[State], Any]
@@ -93,7 +93,7 @@ class _Plan:
         self.leaves = tuple((each, next(self.slots), symbol(each)) for each in symbolic.named)
         self.total = next(self.slots)
         self.positions = {node.key: next(self.slots) for node in self.root.nodes if node.stage}
-        self.depends = _dependences(self.root, {name: {slot} for _, slot, name in self.leaves})
+        self.depends = behind(self.root, {name: {slot} for _, slot, name in self.leaves})
         self.dilation = next(self.slots)
         self.places = {name: next(self.slots) for name in self.root.inputs}
 
@@ -122,7 +122,7 @@ class _Plan:
         """The rates of a stage that vary, by what is varied or by where a block stands."""
         names = self.rates.of(node.target) & node.arguments.keys() if node.stage else ()
         terms = tuple(node.arguments[name] for name in sorted(names))
-        read = {each for term in terms for each in free_names(term.expr)}
+        read = names_of(terms)
         slots = self.behind(read) | self.positions_in(node, read)
         if not slots:
             return None
@@ -153,10 +153,7 @@ class _Plan:
 
     def dependences(self, node: BlockNode) -> set[int]:
         """The slots of what a node depends on, but for the values that it reads and its rates."""
-        rates = self.rates.of(node.target) if node.stage else frozenset[str]()
-        names = _names_in(node, rates)
-        if names is None:
-            return {*range(self.dilation + 1)}
+        names = names_in(node, self.rates.of(node.target) if node.stage else ())
         picked = self.behind(names) | self.positions_in(node, names)
         return picked if self.network.output_stride is None else picked | {self.dilation}
 
@@ -167,26 +164,6 @@ class _Plan:
     def picker(self, slots: Iterable[int]) -> Key:
         """Picks some slots of a state: a number, or a tuple of several."""
         return itemgetter(*(sorted(slots) or [self.constant]))
-
-
-def _dependences(root: Block, known: dict[str, set[int]]) -> dict[str, set[int]]:
-    """The slots behind each name of the network: of a varied number, a parameter, a `let`."""
-    terms = {name: param.default for name, param in root.params.items() if param.default}
-    for name, term in (*terms.items(), *root.let.items()):
-        found = (known.get(each, set()) for each in free_names(term.expr))
-        known[name] = known.get(name, set()).union(*found)
-    return known
-
-
-def _names_in(node: BlockNode, rates: Collection[str]) -> set[str] | None:
-    """What a node's terms, but for its rates, and its path mention; None if the path is unreadable."""
-    try:
-        paths = [parse(each) for each in re.findall(r"<([^<>]*)>", node.path)]
-    except ExpressionError:
-        return None
-    left = replace(node, arguments={k: v for k, v in node.arguments.items() if k not in rates})
-    expressions = (*(term.expr for term in node_terms(left)), *paths)
-    return {name for expr in expressions for name in free_names(expr)}
 
 
 def _reads(node: BlockNode) -> tuple[str, ...]:

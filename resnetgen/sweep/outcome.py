@@ -9,25 +9,34 @@ training computes, is left open: an outcome says what each choice costs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any, NamedTuple
 
+from resnetgen.graph.idleness import Idleness, does_nothing
 from resnetgen.graph.instantiate import Walk
 from resnetgen.graph.ir import Block, BlockNode, Instance, Network, OpCall, Passes, Placed
 from resnetgen.graph.measure import Cost, Measuring, Step, op_step
 from resnetgen.graph.opcalls import Arguments
-from resnetgen.graph.order import stable_order
 from resnetgen.graph.paths import conflicts
-from resnetgen.graph.place import Idleness, Placing, does_nothing
+from resnetgen.graph.place import Placing, schedule_of
 from resnetgen.graph.rules import Flow, TensorType
 from resnetgen.language.expressions import Value
 from resnetgen.sweep.inert import Rates, canonical
 from resnetgen.sweep.layout import Site
 
 MOST_KEPT = 1_000  # instances that a walk keeps between nodes
-MOST_PATHS = 20_000  # of the blocks of stages
 
 Idle = frozenset[tuple[Block, str]]
+Counts = tuple[int, int, int, int]  # params, buffers, macs, activations
+
+
+class Fault(Enum):
+    """What is wrong with a node, in the order in which the compiler asks."""
+
+    PLACING = "placing"
+    CONFLICT = "two modules at one path"
+    SHAPES = "shapes"
 
 
 class Reading(NamedTuple):
@@ -76,19 +85,33 @@ class Traits:
         )
 
 
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """What is remembered of a node of the body in one state: no instance, they are large."""
+
+    parts: tuple[Part, ...]
+    size: int  # ops, expanded
+    instances: int  # at most so many distinct ones are evaluated for it
+    fault: Fault | None
+    idle: int  # traits, as in `Traits`
+    busy: int
+    unread: int
+    read: int
+    # What the evaluator adds:
+    number: int = 0
+    wiring: int = 0
+    writes: list[int] = field(default_factory=list)  # into the state
+    costs: dict[int, Counts] = field(default_factory=dict)  # by the number of the body
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluated:
     """What the passes found out about one node of the body."""
 
+    outcome: Outcome
     readings: tuple[Reading, ...]  # of the names that the node gives
-    dilation: int
+    dilation: int  # after it
     placed: tuple[Placed, ...]
-    parts: tuple[Part, ...]
-    traits: Traits
-    size: int  # ops, expanded
-    instances: int  # at most so many distinct ones are evaluated for it
-    refused: bool  # placing it is a fault
-    misshapen: bool  # measuring it is a fault
 
 
 class Bits:
@@ -136,7 +159,6 @@ class KeepingWalk(Walk):
         self.weight = 0
         self.deepest = 0
         self.kept: dict[int, _Kept] = {}
-        self.paths: dict[tuple[str, Value], str] = {}
         self.sizes = _Sizes(network)
 
     def block(
@@ -167,8 +189,6 @@ class KeepingWalk(Walk):
             self.memo.clear()
             self.sizes.memo.clear()
             self.kept.clear()
-        if len(self.paths) > MOST_PATHS:
-            self.paths.clear()
 
     def traits(self, instance: Instance) -> Traits:
         """The traits of an instance and of those below it."""
@@ -178,22 +198,21 @@ class KeepingWalk(Walk):
         return kept.traits
 
     def _own_traits(self, instance: Instance) -> Traits:
-        names = {name for placed in instance.placed for name in placed.inputs}
-        names |= set(instance.outputs)
-        idle = busy = unread = read = 0
-        below = Traits(conflict=has_conflict(instance))
+        read = {name for placed in instance.placed for name in placed.inputs}
+        read |= set(instance.outputs)
+        traits = Traits(conflict=has_conflict(instance))
         for placed in instance.placed:
             bit = self.bits.of(instance.block, placed.key)
-            read, unread = (read | bit, unread) if placed.key in names else (read, unread | bit)
-            if placed.scope is None:
-                bit = self.bits.of(instance.block, placed.node.key)
-                idle, busy = (idle | bit, busy) if does_nothing(placed) else (idle, busy | bit)
-            below |= self.below(placed)
-        return below | Traits(idle, busy, unread, read)
+            traits |= Traits(read=bit) if placed.key in read else Traits(unread=bit)
+            traits |= self.traits_of(instance.block, placed)
+        return traits
 
-    def below(self, placed: Placed) -> Traits:
-        """The traits of the instances that a placed node runs."""
+    def traits_of(self, block: Block, placed: Placed) -> Traits:
+        """Whether a placed node of a block works, and the traits of the instances that it runs."""
         traits = Traits()
+        if placed.scope is None:
+            bit = self.bits.of(block, placed.node.key)
+            traits = Traits(idle=bit) if does_nothing(placed) else Traits(busy=bit)
         for run in placed.what if isinstance(placed.what, tuple) else ():
             traits |= self.traits(run.instance)
         return traits
@@ -209,18 +228,13 @@ class _Sizes(Measuring):
 
 
 class _BodyPlacing(Placing):
-    """The walk over the body, which remembers the paths `layer3.0`, `layer3.1`, ... of stages."""
-
-    paths: dict[tuple[str, Value], str]
+    """The walk over the body, which knows the paths `layer3.0`, `layer3.1`, ... of stages."""
 
     def path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
         """The module path of a node, or of one block of a stage."""
-        if not _is_numbered(node) or "index" not in extra:
-            return super().path(node, extra)
-        key = (node.key, extra["index"])
-        if key not in self.paths:
-            self.paths[key] = super().path(node, extra)
-        return self.paths[key]
+        if _is_numbered(node) and "index" in extra:
+            return f"{node.key}.{extra['index']}"
+        return super().path(node, extra)
 
 
 def _is_numbered(node: BlockNode) -> bool:
@@ -239,34 +253,38 @@ def evaluate(
 
     `values` are those of the network's names, varied numbers among them.
     """
-    root = walk.network.root
     walk.make_room()
     known = (len(walk.memo), len(walk.sizes.memo))
-    placing = _placing(walk, root, values, site, readings, dilation)
+    placing = _placing(walk, values, site, readings, dilation)
     placing.visit(site.at, site.node)
-    refused = bool(walk.facts.faults)
     placed = tuple(placing.placed[site.at])
     types = {each.source: each.type for each in readings if each.source}
-    parts = _measured(walk, placed, types)
-    misshapen = walk.sizes.misshapen
-    result = Evaluated(
-        readings=tuple(_reading(placing, name, types) for name in site.gives),
-        dilation=placing.dilation,
-        placed=placed,
-        parts=parts,
-        traits=_traits(walk, site, placed),
-        size=sum(_size(each) for each in placed),
-        instances=walk.weight,
-        refused=refused,
-        misshapen=misshapen,
+    parts, traits = _measured(walk, placed, types), _traits(walk, site, placed)
+    outcome = Outcome(
+        parts,
+        sum(each.size for each in placed),
+        walk.weight,
+        _fault(walk, traits),
+        traits.idle,
+        traits.busy,
+        traits.unread,
+        traits.read,
     )
     _forget_faults(walk, *known)
-    return result
+    given = tuple(_reading(placing, name, types) for name in site.gives)
+    return Evaluated(outcome, given, placing.dilation, placed)
+
+
+def _fault(walk: KeepingWalk, traits: Traits) -> Fault | None:
+    if walk.facts.faults:
+        return Fault.PLACING
+    if traits.conflict:
+        return Fault.CONFLICT
+    return Fault.SHAPES if walk.sizes.misshapen else None
 
 
 def _placing(
     walk: KeepingWalk,
-    root: Block,
     values: dict[str, Value],
     site: Site,
     readings: Sequence[Reading],
@@ -274,10 +292,10 @@ def _placing(
 ) -> Placing:
     """The walk over the body, as the nodes before this one have left it."""
     walk.depth, walk.weight = 1, 0
+    root = walk.network.root
     flow = Flow(walk.network.input.channels)
     inputs = dict.fromkeys(root.inputs, flow)
     placing = _BodyPlacing(walk.facts, walk.block, walk.idleness, root, values, {}, inputs, {})
-    placing.paths = walk.paths
     placing.dilation = dilation
     for (name, _), reading in zip(site.reads, readings, strict=True):
         if reading.broken:
@@ -302,28 +320,13 @@ def _measured(
     walk: KeepingWalk, placed: tuple[Placed, ...], types: dict[str, TensorType | None]
 ) -> tuple[Part, ...]:
     """The cost of each placed node whose input has a known size; `types` is completed."""
-    indices = {each.key: index for index, each in enumerate(placed)}
-    reads = [[indices[name] for name in each.inputs if name in indices] for each in placed]
-    parts: list[Part] = []
     walk.sizes.misshapen = False
-    for index in stable_order(reads) or ():
-        each = placed[index]
-        sources = [types.get(name) for name in each.inputs]
-        missing = any(
-            source is None and name != "none"
-            for name, source in zip(each.inputs, sources, strict=True)
-        )
-        step = None if missing else _step(walk, each, sources)
-        types[each.key] = step.result if step else None
-        if step:
-            parts.append(Part(each.key, step.cost, _bias(each, step)))
-    return tuple(parts)
-
-
-def _step(walk: KeepingWalk, placed: Placed, sources: list[TensorType | None]) -> Step | None:
-    known = [source for source in sources if source is not None]
-    body = body_of(walk.network.root, (placed,))
-    return walk.sizes.step(body, placed, known, sources, {}, ())
+    steps = walk.sizes.steps(body_of(walk.network.root, placed), types, ())
+    return tuple(
+        Part(each.key, step.cost, _bias(each, step))
+        for each, step in zip(placed, steps, strict=True)
+        if step
+    )
 
 
 def _bias(placed: Placed, step: Step) -> int:
@@ -342,10 +345,7 @@ def _traits(walk: KeepingWalk, site: Site, placed: Sequence[Placed]) -> Traits:
     may_conflict = site.alone and not _is_numbered(site.node)
     traits = Traits(conflict=may_conflict and has_conflict(body_of(root, placed)))
     for each in placed:
-        if each.scope is None:
-            bit = walk.bits.of(root, each.node.key)
-            traits |= Traits(idle=bit) if does_nothing(each) else Traits(busy=bit)
-        traits |= walk.below(each)
+        traits |= walk.traits_of(root, each)
     return traits
 
 
@@ -354,26 +354,20 @@ def has_conflict(instance: Instance) -> bool:
     return next(conflicts(instance), None) is not None
 
 
-def body_of(root: Block, placed: Sequence[Placed], outputs: Sequence[str] = ()) -> Instance:
-    """The network's own instance as far as paths and reads go."""
+def body_of(root: Block, placed: Sequence[Placed]) -> Instance:
+    """Some nodes of the network's own block as an instance, as far as paths and sizes go."""
     return Instance(
         block=root,
         values={},
         given=frozenset(),
         inputs={},
         placed=tuple(placed),
-        schedule=(),
-        outputs=tuple(outputs),
+        schedule=schedule_of(placed),
+        outputs=(),
         flow=Flow(0),
         stride=1,
         size=0,
     )
-
-
-def _size(placed: Placed) -> int:
-    if isinstance(placed.what, tuple):
-        return sum(run.instance.size * run.count for run in placed.what)
-    return 1
 
 
 def _forget_faults(walk: KeepingWalk, placed: int, measured: int) -> None:

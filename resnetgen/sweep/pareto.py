@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resnetgen.language.diagnostics import Diagnostic, Source, Span, SpecError, did_you_mean
+from resnetgen.language.diagnostics import did_you_mean
+from resnetgen.sweep.options import wrong_option
 
 MOST_POINTS = 20_000
 
@@ -39,18 +40,14 @@ def parse_axes(text: str, columns: Sequence[str]) -> tuple[Axis, Axis]:
     """`macs,-params` -> two axes; a minus says that more is better. Raises SpecError."""
     parts = [part.strip() for part in text.split(",")]
     axes = [Axis(part.removeprefix("-").strip(), not part.startswith("-")) for part in parts]
-    source = Source("--pareto", text)
     if len(axes) != 2 or axes[0].name == axes[1].name:
         help = "say `--pareto macs,-params`: fewer multiply-adds, more parameters"
-        span = Span(source, 1, 1, 1 + len(text))
-        raise SpecError([Diagnostic("wrong-value", "a front has two axes", span, help=help)])
+        raise wrong_option("--pareto", text, text, "a front has two axes", help)
     for axis in axes:
         if axis.name not in columns:
-            at = text.find(axis.name) + 1
-            span = Span(source, 1, at, at + len(axis.name))
             help = did_you_mean(axis.name, columns) or f"there are {', '.join(columns)}"
             message = f"the rows have no column of numbers `{axis.name}`"
-            raise SpecError([Diagnostic("wrong-value", message, span, help=help)])
+            raise wrong_option("--pareto", text, axis.name, message, help)
     return axes[0], axes[1]
 
 

@@ -7,11 +7,13 @@ stays small however many there are. Colours follow the reader's light or dark th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from resnetgen.report.columns import count
+from resnetgen.draw.canvas import Canvas, Point, document
+from resnetgen.draw.style import FONTS, Palette, themed
+from resnetgen.report.axes import Scale
+from resnetgen.report.columns import brief, count
 from resnetgen.sweep.files import PLOT_MARK
 from resnetgen.sweep.pareto import Front
 
@@ -20,45 +22,20 @@ LEFT, RIGHT, TOP, BOTTOM = 86, 22, 64, 62
 CELL = 6  # the side of a cell
 MOST_DOTS = 1_000
 MOST_ON_LINE = 400  # points of the front that are drawn
+MOST_MARKS = 40  # of them that have a mark each
 SHADES = 6
+FEWEST_TICKS = 4
 LOG_FROM = 15  # the largest value is so many times the smallest: the axis is logarithmic
 
-_STYLE = """
-  svg { --ink: #1b1f24; --soft: #5f6b7a; --grid: #e3e7ec; --page: #ffffff; --dots: #2f6fab;
-        --front: #c2410c; font: 12px system-ui, sans-serif }
-  @media (prefers-color-scheme: dark) {
-    svg { --ink: #e6edf3; --soft: #9aa7b4; --grid: #2a313a; --page: #0f141a; --dots: #62a8e5;
-          --front: #ff9d5c } }
-  .page { fill: var(--page) } text { fill: var(--ink) } .soft { fill: var(--soft) }
-  .grid { stroke: var(--grid); fill: none } .cell { fill: var(--dots) }
-  .dot { stroke: var(--dots); stroke-width: 5; stroke-linecap: round; stroke-opacity: 0.7 }
-  .front { stroke: var(--front); stroke-width: 2; fill: none; stroke-linejoin: round }
-  .marks { fill: var(--front) } .title { font-size: 16px; font-weight: 600 }
+_TYPE = f"""\
+text{{font:12px {FONTS}}}
+.title{{font-size:16px;font-weight:700}}
+.grid,.front{{fill:none}}
+.dot{{stroke-width:5;stroke-linecap:round;stroke-opacity:.7}}
+.front{{stroke-width:2;stroke-linejoin:round}}
 """
 
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A range of values along one axis, in pixels from `start` to `end`."""
-
-    least: float
-    most: float
-    start: float
-    end: float
-    log: bool
-
-    def __call__(self, value: float) -> float:
-        """Where a value lies."""
-        least, most, at = (self._bent(each) for each in (self.least, self.most, value))
-        return self.start + (at - least) / (most - least) * (self.end - self.start)
-
-    def ticks(self) -> list[float]:
-        """Some eight round values within the range."""
-        found = _decades(self.least, self.most) if self.log else _steps(self.least, self.most)
-        return [value for value in found if self.least <= value <= self.most]
-
-    def _bent(self, value: float) -> float:
-        return math.log10(value) if self.log else value
+Points = Iterable[Point]
 
 
 def scale(least: float, most: float, start: float, end: float) -> Scale:
@@ -68,113 +45,77 @@ def scale(least: float, most: float, start: float, end: float) -> Scale:
         return Scale(least / room, most * room, start, end, log=True)
     room = (most - least) * 0.05 or max(abs(most) * 0.05, 0.5)
     low = least - room
-    return Scale(max(low, 0) if least >= 0 else low, most + room, start, end, log=False)
+    return Scale(max(low, 0) if least >= 0 else low, most + room, start, end)
 
 
-def _decades(least: float, most: float) -> Iterator[float]:
-    """1, 10, 100 or 1, 2, 5, 10, 20, 50, as many as there is room for."""
-    first, last = math.floor(math.log10(least)), math.ceil(math.log10(most))
-    step = -(-(last - first) // 8)
-    steps = (1, 2, 5) if last - first <= 3 else (1,)
-    for power in range(first, last + 1, step):
-        yield from (each * 10.0**power for each in steps)
-
-
-def _steps(least: float, most: float) -> Iterator[float]:
-    """Multiples of 1, 2 or 5 times a power of ten."""
-    rough = (most - least) / 7
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough)
-    for index in range(math.ceil(least / step), math.floor(most / step) + 1):
-        yield index * step
-
-
-def short(value: float) -> str:
-    """`2500000000` -> `2.5 G`."""
-    for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
-            return f"{value / factor:.4g} {letter}"
-    return f"{value:.4g}"
-
-
-def svg(
-    title: str,
-    labels: tuple[str, str],
-    points: Callable[[], Iterable[tuple[float, float]]],
-    front: Front,
-) -> str:
+def svg(title: str, labels: tuple[str, str], points: Callable[[], Points], front: Front) -> str:
     """The plot as text. `points` is called twice: for the ranges, then for the places."""
-    ranges = _ranges(points())
-    if ranges is None:
-        return _page(title, "no variant has figures", [])
-    (left, right, low, high), total = ranges
-    x = scale(left, right, LEFT, WIDTH - RIGHT)
-    y = scale(low, high, HEIGHT - BOTTOM, TOP)
-    shaded = total > MOST_DOTS
-    drawn = _cells(x, y, points()) if shaded else _dots(x, y, points())
-    parts = [*_axes(x, y, labels), *drawn, *_front(x, y, front), *_legend(front, shaded)]
-    return _page(title, f"{count(total)} {'variant' if total == 1 else 'variants'}", parts)
+    canvas = Canvas()
+    canvas.text(LEFT, 28, title, "title")
+    total = _draw(canvas, labels, points, front) if len(front) else 0
+    told = f"{count(total)} {'variant' if total == 1 else 'variants'}"
+    told = told if total else "no variant has figures"
+    canvas.text(LEFT, 47, told, "soft")
+    style = _TYPE + themed(_colours)
+    drawn = document(canvas, (WIDTH, HEIGHT), f"{title}: {told}", " and ".join(labels), style)
+    return f"{PLOT_MARK.decode()}\n{drawn}"
 
 
-def _ranges(
-    points: Iterable[tuple[float, float]],
-) -> tuple[tuple[float, float, float, float], int] | None:
+def _colours(palette: Palette) -> Mapping[str, str]:
+    return {
+        ".page": f"fill:{palette.page}",
+        "text": f"fill:{palette.text}",
+        ".soft": f"fill:{palette.muted}",
+        ".grid": f"stroke:{palette.line}",
+        ".dot": f"stroke:{palette.parameters}",
+        ".cell": f"fill:{palette.parameters}",
+        ".front": f"stroke:{palette.skip}",
+        ".mark": f"fill:{palette.skip}",
+    }
+
+
+def _draw(
+    canvas: Canvas, labels: tuple[str, str], points: Callable[[], Points], front: Front
+) -> int:
+    """Draws axes, variants, their front and what they are; the number of variants."""
     left = low = math.inf
     right = high = -math.inf
     total = 0
-    for x, y in points:
-        left, right, low, high = min(left, x), max(right, x), min(low, y), max(high, y)
+    for across, up in points():
+        left, right = min(left, across), max(right, across)
+        low, high = min(low, up), max(high, up)
         total += 1
-    return ((left, right, low, high), total) if total else None
+    x = scale(left, right, LEFT, WIDTH - RIGHT)
+    y = scale(low, high, HEIGHT - BOTTOM, TOP)
+    _draw_axes(canvas, x, y, labels)
+    places = ((x(across), y(up)) for across, up in points())
+    if total > MOST_DOTS:
+        _draw_cells(canvas, places)
+    else:
+        canvas.outline("".join(f"M{across:.1f} {down:.1f}h0" for across, down in places), "dot")
+    _draw_front(canvas, [(x(point.x), y(point.y)) for point in front])
+    _draw_legend(canvas, front, total > MOST_DOTS)
+    return total
 
 
-def _page(title: str, subtitle: str, parts: Sequence[str]) -> str:
-    head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-        PLOT_MARK.decode(),
-        f"<title>{escape(title)}: {escape(subtitle)}</title>",
-        f"<style>{_STYLE}</style>",
-        f'<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
-        f'<text class="title" x="{LEFT}" y="28">{escape(title)}</text>',
-        f'<text class="soft" x="{LEFT}" y="47">{escape(subtitle)}</text>',
-    ]
-    return "\n".join([*head, *parts, "</svg>\n"])
-
-
-def _axes(x: Scale, y: Scale, labels: tuple[str, str]) -> Iterator[str]:
-    grid = [f"M{x(value):.1f} {y.start:g}V{y.end:g}" for value in x.ticks()]
-    grid += [f"M{x.start:g} {y(value):.1f}H{x.end:g}" for value in y.ticks()]
-    yield f'<path class="grid" d="{"".join(grid)}"/>'
-    for value in x.ticks():
-        yield _text(x(value), y.start + 18, short(value), "middle")
-    for value in y.ticks():
-        yield _text(x.start - 8, y(value) + 4, short(value), "end")
+def _draw_axes(canvas: Canvas, x: Scale, y: Scale, labels: tuple[str, str]) -> None:
+    for value in x.ticks(FEWEST_TICKS):
+        canvas.outline(f"M{x(value):.1f} {y.start:g}V{y.end:g}", "grid")
+        canvas.text(x(value), y.start + 18, brief(value), "tick", "middle")
+    for value in y.ticks(FEWEST_TICKS):
+        canvas.outline(f"M{x.start:g} {y(value):.1f}H{x.end:g}", "grid")
+        canvas.text(x.start - 8, y(value) + 4, brief(value), "tick", "end")
     across, up = (
         f"{label}{', log scale' if axis.log else ''}"
         for label, axis in zip(labels, (x, y), strict=True)
     )
-    yield _text((x.start + x.end) / 2, HEIGHT - 16, across, "middle")
-    middle = (y.start + y.end) / 2
-    turn = f'transform="rotate(-90 20 {middle:g})"'
-    yield f'<text x="20" y="{middle:g}" text-anchor="middle" {turn}>{escape(up)}</text>'
+    canvas.text((x.start + x.end) / 2, HEIGHT - 16, across, "axis", "middle")
+    canvas.text(20, (y.start + y.end) / 2, up, "axis", "middle", turned=True)
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _dots(x: Scale, y: Scale, points: Iterable[tuple[float, float]]) -> Iterator[str]:
-    """A dot a variant."""
-    path = "".join(f"M{x(across):.1f} {y(up):.1f}h0" for across, up in points)
-    yield f'<path class="dot" d="{path}"/>'
-
-
-def _cells(x: Scale, y: Scale, points: Iterable[tuple[float, float]]) -> Iterator[str]:
+def _draw_cells(canvas: Canvas, places: Points) -> None:
     """Cells in shades: the logarithm of how many variants lie in one."""
-    cells: dict[tuple[int, int], int] = {}
-    for across, up in points:
-        cell = int(x(across) // CELL), int(y(up) // CELL)
-        cells[cell] = cells.get(cell, 0) + 1
+    cells = Counter((int(across // CELL), int(down // CELL)) for across, down in places)
     most = math.log(max(cells.values()) + 1)
     shades: dict[int, list[str]] = {}
     for (column, row), number in sorted(cells.items()):
@@ -182,29 +123,25 @@ def _cells(x: Scale, y: Scale, points: Iterable[tuple[float, float]]) -> Iterato
         path = f"M{column * CELL} {row * CELL}h{CELL}v{CELL}h-{CELL}z"
         shades.setdefault(shade, []).append(path)
     for shade, paths in sorted(shades.items()):
-        opacity = 0.15 + 0.85 * shade / SHADES
-        yield f'<path class="cell" fill-opacity="{opacity:.2f}" d="{"".join(paths)}"/>'
+        canvas.outline("".join(paths), "cell", 0.15 + 0.85 * shade / SHADES)
 
 
-def _front(x: Scale, y: Scale, front: Front) -> Iterator[str]:
+def _draw_front(canvas: Canvas, places: Sequence[Point]) -> None:
     """A line from point to point; the points too where they are few."""
-    places = [(x(point.x), y(point.y)) for point in front]
-    drawn = places[:: -(-len(places) // MOST_ON_LINE)]
-    drawn += places[-1:] if drawn[-1:] != places[-1:] else []
+    drawn = list(places[:: -(-len(places) // MOST_ON_LINE)])
+    drawn += places[-1:] if drawn[-1] != places[-1] else []
     line = "L".join(f"{across:.1f} {down:.1f}" for across, down in drawn)
-    yield f'<path class="front" d="M{line}"/>'
-    if len(drawn) <= 40:
-        yield "".join(
-            f'<circle class="marks" cx="{across:.1f}" cy="{down:.1f}" r="3.5"/>'
-            for across, down in drawn
-        )
+    canvas.outline(f"M{line}", "front")
+    for across, down in drawn if len(drawn) <= MOST_MARKS else ():
+        canvas.circle(across, down, 3.5, "mark")
 
 
-def _legend(front: Front, shaded: bool) -> Iterator[str]:
+def _draw_legend(canvas: Canvas, front: Front, shaded: bool) -> None:
     """What the line and the marks are, in the corner above the plot."""
     end = WIDTH - RIGHT
     thinned = ", thinned" if front.thinned else ""
-    yield _text(end, 28, f"Pareto front of {count(len(front))}{thinned}", "end")
-    yield _text(end, 47, "variants, stronger where more lie" if shaded else "variants", "end")
-    yield f'<path class="front" d="M{end + 5} 24h14"/>'
-    yield f'<path class="dot" d="M{end + 12} 43h0"/>'
+    told = "variants, stronger where more lie" if shaded else "variants"
+    canvas.text(end, 28, f"Pareto front of {count(len(front))}{thinned}", "legend", "end")
+    canvas.text(end, 47, told, "legend", "end")
+    canvas.outline(f"M{end + 5} 24h14", "front")
+    canvas.outline(f"M{end + 12} 43h0", "dot")

@@ -11,33 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from resnetgen.sweep.columns import NAMES, columns_of
 from resnetgen.sweep.evaluate import Figures
 from resnetgen.sweep.space import Factor, Space
-
-
-class Format(Protocol):
-    """How rows are written and read."""
-
-    head: str  # what stands before the rows
-
-    def line(self, variant: int, choice: Sequence[int], found: Figures | str) -> str:
-        """The line of a variant: its figures, or its fault."""
-
-    def variant_of(self, line: str) -> int:
-        """The number of the variant of a line. Raises ValueError."""
-
-    def read(self, file: IO[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Some columns of each row that has figures, as numbers."""
-
-
-def format_of(suffix: str, space: Space, figures: Sequence[str]) -> Format | None:
-    """The format of a file's suffix; None where there is none."""
-    formats: dict[str, type[Csv] | type[JsonLines]] = {".csv": Csv, ".jsonl": JsonLines}
-    found = formats.get(suffix.lower())
-    return found(space, figures) if found else None
 
 
 class Csv:
@@ -47,7 +25,7 @@ class Csv:
         self.names = [column.name for column in columns_of(space, figures)]
         self.head = ",".join(map(_quoted, self.names)) + "\n"
         self.cells = [[_quoted(each.text) for each in factor.settings] for factor in space.factors]
-        self.pick = _picker(figures)
+        self.indices = [NAMES.index(name) for name in figures]
         self.none = "," * (len(figures) - 1)
 
     def line(self, variant: int, choice: Sequence[int], found: Figures | str) -> str:
@@ -55,7 +33,8 @@ class Csv:
         cells = [cells[index] for cells, index in zip(self.cells, choice, strict=True)]
         if isinstance(found, str):
             return f"{variant},{','.join(cells)},{self.none},{_quoted(found)}\n"
-        return f"{variant},{','.join(cells)},{','.join(map(str, self.pick(found)))},\n"
+        cells += [str(found[index]) for index in self.indices]
+        return f"{variant},{','.join(cells)},\n"
 
     def variant_of(self, line: str) -> int:
         """The number before the first comma."""
@@ -80,19 +59,19 @@ class JsonLines:
 
     def __init__(self, space: Space, figures: Sequence[str]) -> None:
         self.cells = [_members(factor) for factor in space.factors]
-        self.figures = figures
-        self.pick = _picker(figures)
+        self.indices = [NAMES.index(name) for name in figures]
 
     def line(self, variant: int, choice: Sequence[int], found: Figures | str) -> str:
         """`{"variant": 12, "layer3.blocks": 5, ..., "error": null}`"""
         import json
 
         cells = [cells[index] for cells, index in zip(self.cells, choice, strict=True)]
-        fault = isinstance(found, str)
-        values = ["null"] * len(self.figures) if isinstance(found, str) else self.pick(found)
-        pairs = zip(self.figures, values, strict=True)
-        cells += [f'"{name}": {value}' for name, value in pairs]
-        error = json.dumps(found) if fault else "null"
+        if isinstance(found, str):
+            cells += [f'"{NAMES[index]}": null' for index in self.indices]
+            error = json.dumps(found)
+        else:
+            cells += [f'"{NAMES[index]}": {found[index]}' for index in self.indices]
+            error = "null"
         return f'{{"variant": {variant}, {", ".join(cells)}, "error": {error}}}\n'
 
     def variant_of(self, line: str) -> int:
@@ -114,20 +93,22 @@ class JsonLines:
                 yield tuple(row[name] for name in names)
 
 
+Format = Csv | JsonLines  # how rows are written and read
+
+
+def format_of(suffix: str, space: Space, figures: Sequence[str]) -> Format | None:
+    """The format of a file's suffix; None where there is none."""
+    formats: dict[str, type[Format]] = {".csv": Csv, ".jsonl": JsonLines}
+    found = formats.get(suffix.lower())
+    return found(space, figures) if found else None
+
+
 def _members(factor: Factor) -> list[str]:
     """`"layer3.blocks": 5` for each value."""
     import json
 
     name = json.dumps(factor.path)
     return [f"{name}: {json.dumps(setting.value)}" for setting in factor.settings]
-
-
-def _picker(figures: Sequence[str]) -> itemgetter[Any] | Any:
-    """The chosen figures of a variant, as a tuple."""
-    indices = [NAMES.index(name) for name in figures]
-    if len(indices) == 1:
-        return lambda found: (found[indices[0]],)
-    return itemgetter(*indices)
 
 
 def _quoted(text: str) -> str:

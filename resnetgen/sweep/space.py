@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import prod
 
-from resnetgen.language.diagnostics import Diagnostic, Source, Span, SpecError
-from resnetgen.language.library import as_yaml
+from resnetgen.language.diagnostics import SpecError
+from resnetgen.language.override import as_yaml
 from resnetgen.language.reader import parse_value, plain
+from resnetgen.sweep.options import wrong_option
 
 MOST_VALUES = 100_000  # of one path
 MOST_VARIANTS = 100_000_000
@@ -167,6 +168,4 @@ def _range(text: str, part: str, first: str, last: str, step: str | None) -> Ite
 
 def _fault(text: str, part: str, message: str, help: str | None = None) -> SpecError:
     """A fault of one `--vary`, at the part of it that is wrong."""
-    at = max(text.find(part), 0)
-    span = Span(Source("--vary", text), 1, at + 1, at + 1 + len(part))
-    return SpecError([Diagnostic("wrong-value", message, span, help=help)])
+    return wrong_option("--vary", text, part, message, help)

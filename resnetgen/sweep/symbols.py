@@ -13,14 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnetgen.graph.called import called_blocks
 from resnetgen.graph.elaborate import elaborate
-from resnetgen.graph.ir import Binding, Block, BlockNode, Network, Target, Term
+from resnetgen.graph.ir import Block, Network, Term
 from resnetgen.language import library
 from resnetgen.language.diagnostics import SpecError
-from resnetgen.language.expressions import free_names
 from resnetgen.language.library import Document
 from resnetgen.language.reader import MapTree
 from resnetgen.sweep.space import Factor, Space
+from resnetgen.sweep.terms import behind, names_of, node_terms, own_terms, slot_terms
 
 
 def symbol(index: int) -> str:
@@ -98,77 +99,16 @@ def _without_blamed(
 
 def _is_term_of_the_body(network: Network, name: str) -> bool:
     """Whether a name is read by terms of the network's own body and by nothing else."""
-    inside = any(name in free_names(term.expr) for term in _body_terms(network.root))
-    reached = {name}
-    for key, term in (*_defaults(network.root), *network.root.let.items()):
-        if reached & set(free_names(term.expr)):
-            reached.add(key)
-    outside = (
-        each
-        for binding in network.ambient.values()
-        for term in _binding_terms(binding)
-        for each in free_names(term.expr)
+    reached = {each for each, found in behind(network.root, {name: {0}}).items() if found}
+    return (
+        name in names_of(_body_terms(network.root))
+        and reached.isdisjoint(names_of(slot_terms(network.ambient)))
+        and not any(name in names_of(_body_terms(block)) for block in called_blocks(network))
     )
-    below = (each for term in _terms_below(network) for each in free_names(term.expr))
-    return inside and reached.isdisjoint(outside) and name not in below
-
-
-def _defaults(block: Block) -> Iterator[tuple[str, Term]]:
-    for name, param in block.params.items():
-        if param.default:
-            yield name, param.default
 
 
 def _body_terms(block: Block) -> Iterator[Term]:
     """The terms of a block, without those of the blocks that it calls."""
-    yield from (term for _, term in _defaults(block))
-    yield from block.let.values()
-    if block.when:
-        yield block.when
-    for binding in block.slots.values():
-        yield from _binding_terms(binding)
+    yield from own_terms(block)
     for node in block.nodes:
         yield from node_terms(node)
-
-
-def node_terms(node: BlockNode) -> Iterator[Term]:
-    """The terms of one node, with those of what it puts into slots."""
-    yield from node.arguments.values()
-    yield from (term for term in (node.when, node.repeat) if term)
-    for binding in node.slots.values():
-        yield from _binding_terms(binding)
-
-
-def _binding_terms(binding: Binding) -> Iterator[Term]:
-    yield from binding.arguments.values()
-    for each in binding.slots.values():
-        yield from _binding_terms(each)
-
-
-def _terms_below(network: Network) -> Iterator[Term]:
-    """The terms of every block that the network may call."""
-    seen: set[int] = set()
-    todo = list(_called(network.root))
-    for binding in network.ambient.values():
-        todo += _targets(binding)
-    while todo:
-        target = todo.pop()
-        if isinstance(target, Block) and id(target) not in seen:
-            seen.add(id(target))
-            yield from _body_terms(target)
-            todo += _called(target)
-
-
-def _called(block: Block) -> Iterator[Target]:
-    for binding in block.slots.values():
-        yield from _targets(binding)
-    for node in block.nodes:
-        yield node.target
-        for binding in node.slots.values():
-            yield from _targets(binding)
-
-
-def _targets(binding: Binding) -> Iterator[Target]:
-    yield binding.target
-    for each in binding.slots.values():
-        yield from _targets(each)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resnetgen.language.diagnostics import Diagnostic, Note, Source, Span, SpecError, did_you_mean
+from resnetgen.language.diagnostics import Note, SpecError, did_you_mean
 from resnetgen.language.expressions import (
     Expr,
     ExpressionError,
@@ -24,6 +24,7 @@ from resnetgen.language.expressions import (
 )
 from resnetgen.report.columns import with_factors
 from resnetgen.sweep.columns import NAMES
+from resnetgen.sweep.options import wrong_option
 from resnetgen.sweep.space import Space
 
 _DOT = "\N{MIDDLE DOT}"  # a letter to Python, and of the same length: columns stay true
@@ -51,8 +52,9 @@ class Where:
             kept = evaluate(self.expr, {**self.words, **known})
         except ExpressionError as error:
             told = ", ".join(f"`{name}` is {values[name]}" for name in self.names if name in values)
-            note = Note(f"of a variant of which {told}") if told else None
-            raise _fault(self.text, self.text, str(error).replace(_DOT, "."), None, note) from None
+            notes = [Note(f"of a variant of which {told}")] if told else []
+            message = str(error).replace(_DOT, ".")
+            raise _fault(self.text, self.text, message, None, *notes) from None
         if not isinstance(kept, bool):
             help = "say what is compared: `macs < 5e9`"
             raise _fault(self.text, self.text, f"this is {kept}, neither true nor false", help)
@@ -81,11 +83,5 @@ def parse_where(text: str, space: Space) -> Where:
     return Where(text, expr, tuple(name for name in names if name in known), words)
 
 
-def _fault(
-    text: str, part: str, message: str, help: str | None = None, note: Note | None = None
-) -> SpecError:
-    found = re.search(rf"(?<![\w.]){re.escape(part)}(?![\w.])", text)
-    at = found.start() if found else 0
-    span = Span(Source("--where", text), 1, at + 1, at + 1 + len(part))
-    notes = (note,) if note else ()
-    return SpecError([Diagnostic("expression", message, span, notes, help)])
+def _fault(text: str, part: str, message: str, help: str | None = None, *notes: Note) -> SpecError:
+    return wrong_option("--where", text, part, message, help, *notes, code="expression")

@@ -7,6 +7,14 @@
     fill      Fit -> the tensors of a live module
     place     a live module -> the bytes of a safetensors file, and its place on disk
 
+For checkpoints of other libraries (`resnetgen weights`):
+
+    dialects   the names of another library, as data; `patterns` reads and writes them
+    networks   what a checkpoint may be of; `recognise` finds out
+    sides      a network and its tensors in a dialect, and where two of them are unlike
+    convert    tensors of one side -> those of the other; `translate` is all of it
+    hdf5, save files of Keras; the bytes of any file that is written
+
 torch is imported inside functions only; `names`, `fit` and `explain` do without.
 """
 

@@ -15,6 +15,7 @@ from resnetgen.weights import Misfit, WeightsError
 from resnetgen.weights.closest import closest, likeness
 from resnetgen.weights.fit import Fit, Reshaped, Shape
 from resnetgen.weights.names import module_of, modules, roots
+from resnetgen.weights.sizes import sizes
 
 MOST_SHOWN = 8  # modules of each kind of fault
 _LONGEST = 100  # characters of a key
@@ -47,9 +48,14 @@ def check(fit: Fit, asked: Asked) -> None:
     """Raises Misfit `weights-mismatch` if anything is missing, unexpected or different."""
     if fit.ok:
         return
-    message = f"`{asked.file}` does not fit `{asked.network}`: {', '.join(_counts(fit))}"
-    notes = tuple(Note(text) for text in _listed(fit))
+    message = f"`{asked.file}` does not fit `{asked.network}`: {differences(fit)}"
+    notes = tuple(Note(text) for text in account(fit))
     raise Misfit(Diagnostic("weights-mismatch", message, notes=notes, help=_help(fit, asked)), fit)
+
+
+def differences(fit: Fit) -> str:
+    """How many tensors do not fit, and why: `1 tensor of 122 missing, 2 tensors unexpected`."""
+    return ", ".join(_counts(fit))
 
 
 def _counts(fit: Fit) -> Iterator[str]:
@@ -67,7 +73,8 @@ def _number(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def _listed(fit: Fit) -> Iterator[str]:
+def account(fit: Fit) -> Iterator[str]:
+    """Every key that does not fit, those of a module in one line."""
     yield from _whole_modules("missing", fit.missing, fit.wanted)
     yield from _whole_modules("unexpected", fit.unexpected, fit.held)
     yield from _by_module("another shape", {k: _shapes(v) for k, v in fit.reshaped.items()})
@@ -109,10 +116,11 @@ def _short(text: str) -> str:
 
 
 def _shapes(fault: Reshaped) -> str:
-    return f" {_shape(fault.wanted)} (in the file {_shape(fault.held)})"
+    return f" {sized(fault.wanted)} (in the file {sized(fault.held)})"
 
 
-def _shape(shape: Shape) -> str:
+def sized(shape: Shape) -> str:
+    """A shape for people: `64 x 3 x 7 x 7`."""
     shown = " x ".join(map(str, shape[:8])) + (" x ..." if len(shape) > 8 else "")
     return shown or "a single number"
 
@@ -135,35 +143,12 @@ def _of_sizes(fit: Fit, asked: Asked) -> str | None:
     """Where other classes or other input channels explain every difference."""
     if fit.missing or fit.unexpected:
         return None
-    classes = _others(fit.reshaped, axis=0)
-    channels = {
-        key: size for key, size in _others(fit.reshaped, axis=1).items() if key not in classes
-    }
-    if classes.keys() | channels.keys() != fit.reshaped.keys():
+    found = sizes(fit.reshaped, asked.channels, asked.classes)
+    if found is None:
         return None
-    if any(fit.reshaped[key].wanted[1] != asked.channels for key in channels):
-        return None
-    counts = {fit.reshaped[key].wanted[0] for key in classes}
-    is_head = len(counts) <= 1 and (asked.classes is None or counts <= {asked.classes})
-    if not is_head or max(len({*classes.values()}), len({*channels.values()})) > 1:
-        return None
-    settings = [f"head.classes={size}" for size in {*classes.values()} if asked.classes]
-    settings += [f"input.channels={size}" for size in {*channels.values()}]
     left = _excepted(roots([*fit.reshaped], fit.wanted))
-    said = " ".join(f"--set {each}" for each in settings)
+    said = " ".join(f"--set {key}={size}" for key, size in found.items())
     return f"as in the file: `{said}`; or {left}" if said else left
-
-
-def _others(faults: Mapping[str, Reshaped], axis: int) -> dict[str, int]:
-    """Sizes in the file along an axis, of the tensors that differ along this one alone."""
-    found = {}
-    for key, fault in faults.items():
-        wanted, held = list(fault.wanted), list(fault.held)
-        if len(wanted) == len(held) > axis and wanted[axis] != held[axis]:
-            wanted[axis] = held[axis]
-            if wanted == held:
-                found[key] = held[axis]
-    return found
 
 
 def _excepted(paths: Collection[str]) -> str:

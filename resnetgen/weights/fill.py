@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resnetgen.graph.shapes import state_dict
 from resnetgen.language.diagnostics import visible
+from resnetgen.weights.dialects import TORCH, canonical, dialects
 from resnetgen.weights.explain import Asked, check, check_left
 from resnetgen.weights.fit import COUNTER, Fit, fit
+from resnetgen.weights.names import roots, unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from torch import nn
 
@@ -31,6 +34,23 @@ def match(checkpoint: Checkpoint, graph: Graph, classes: object, leave: Sequence
     check_left(leave, [*wanted, *found.held], asked)
     check(found, asked)
     return found
+
+
+def in_own_names(checkpoint: Checkpoint, graph: Graph) -> Checkpoint:
+    """The checkpoint under the network's own keys, where it has those of a dialect of torch.
+
+    Else as it is. A dialect whose networks are built otherwise is left to `weights convert`.
+    """
+    held, _ = unwrapped(checkpoint.tensors, ())
+    if held.keys() & state_dict(graph).keys():
+        return checkpoint
+    for dialect in dialects():
+        names = canonical(held, dialect)
+        if dialect.framework == TORCH and not dialect.settings and len(names) == len(held):
+            tensors = {own: checkpoint.tensors[held[key]] for key, own in names.items()}
+            told = (*checkpoint.remarks, f"names of `{dialect.name}` taken for our own")
+            return replace(checkpoint, tensors=tensors, remarks=told)
+    return checkpoint
 
 
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:
@@ -68,6 +88,15 @@ def _changes(found: Fit) -> Iterator[str]:
     for (old, new), count in found.converted.items():
         yield f"{count} {'tensor' if count == 1 else 'tensors'} converted from {old} to {new}"
     if found.fresh:
-        yield f"left at initial weights: {', '.join(found.fresh)}"
+        yield f"left at initial weights: {_folded(found.fresh, found.wanted)}"
     if found.unused:
-        yield f"not used of the file: {', '.join(found.unused)}"
+        yield f"not used of the file: {_folded(found.unused, found.held)}"
+
+
+def _folded(chosen: Collection[str], keys: Iterable[str]) -> str:
+    """Keys for people, whole modules by their name: `layer3.5 (18 tensors), fc.bias`."""
+    paths = roots(chosen, keys) or {key: [key] for key in chosen}
+    return ", ".join(
+        inside[0] if len(inside) == 1 else f"{path} ({len(inside)} tensors)"
+        for path, inside in paths.items()
+    )

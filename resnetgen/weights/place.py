@@ -38,12 +38,17 @@ def beside(module: Path, checkpoint: str) -> Path:
         raise WriteError(
             Diagnostic("unwritable", f"`{path}` is the place of the weights", help=help)
         )
+    refuse_itself(path, checkpoint)
+    return path
+
+
+def refuse_itself(path: Path, checkpoint: str) -> None:
+    """Raises WriteError where a file would be written over the checkpoint that it is made of."""
     with suppress(OSError, ValueError):
         if os.path.samefile(path, checkpoint):
             help = "name another place with `-o`"
             message = f"`{path}` is the checkpoint itself and would be replaced"
             raise WriteError(Diagnostic("file-exists", message, help=help))
-    return path
 
 
 def refuse_foreign_weights(path: Path, force: bool = False) -> None:

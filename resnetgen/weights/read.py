@@ -1,8 +1,8 @@
 """read(path) -> Checkpoint: the tensors of a file, without running anything that stands in it.
 
-The content decides, not the name: safetensors, or what torch.save wrote, today's archives (mapped,
-not copied) and the streams of torch before 1.6. Pickled objects other than tensors and plain
-containers are refused; there is no other way in.
+The content decides, not the name: safetensors, what torch.save wrote, today's archives (mapped,
+not copied) and the streams of torch before 1.6, or HDF5 of Keras. Pickled objects other than
+tensors and plain containers are refused; there is no other way in.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import stat
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from resnetgen.language.diagnostics import Diagnostic, visible
 from resnetgen.weights import WeightsError, require_safetensors
 from resnetgen.weights.fit import Entry
+from resnetgen.weights.hdf5 import DamagedFile, UnsafeFile, read_hdf5
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +40,18 @@ CONTAINERS = (
     "state_dict_ema",
     "model_ema",
 )
-Reader = Callable[[str | Path], object]
 _DEEPEST = 4  # containers in containers
 _LONGEST = 1000  # characters of a key
 _AGAIN = "save it again: `torch.save(model.state_dict(), FILE)`"
 _DOWNLOAD = "the file is cut off or damaged; fetch it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way in which files hold tensors: what people call it, and what reads it."""
+
+    name: str
+    read: Callable[[str | Path], object]
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Checkpoint:
     name: str  # of the file, for messages
     tensors: Mapping[str, torch.Tensor]
     remarks: tuple[str, ...] = ()
+    format: str = ""  # what people call it
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -66,40 +75,42 @@ def read(path: str | Path) -> Checkpoint:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about its own old formats
-            found = _format(path, name)(path)
+            format = _format(path, name)
+            found = format.read(path)
     except WeightsError:
         raise
     except Exception as error:  # readers of damaged files raise whatever they come upon
         raise _refused(name, *_reason(error)) from error
-    return _unpacked(found, name)
+    return replace(_unpacked(found, name), format=format.name)
 
 
 # --- which format it is
 
 
-def _format(path: str | Path, name: str) -> Reader:
+def _format(path: str | Path, name: str) -> Format:
     """What reads the file, by what it holds."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         what = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
         raise _refused(name, what, "name the file that holds the weights")
     with open(path, "rb") as file:
-        return _reader(file, name)
+        return _format_of(file, name)
 
 
-def _reader(file: BinaryIO, name: str) -> Reader:
+def _format_of(file: BinaryIO, name: str) -> Format:
     head = file.read(9)
     if not head:
         raise _refused(name, "it is empty")
     if head.startswith(b"PK"):
         _check_archive(file, name)
-        return _read_archive
+        return Format("torch.save", _read_archive)
     if head[8:] == b"{":
-        return _read_safetensors
+        return Format("safetensors", _read_safetensors)
     if head.startswith(b"\x80"):
-        return _read_stream
-    help = "a Keras or HDF5 file has to be converted first" if head[1:4] == b"HDF" else None
-    raise _refused(name, "it is neither safetensors nor written by torch.save", help)
+        return Format("torch.save before 1.6", _read_stream)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return Format("HDF5", read_hdf5)
+    raise _refused(name, "it is neither safetensors nor HDF5, nor written by torch.save")
 
 
 def _check_archive(file: BinaryIO, name: str) -> None:
@@ -159,8 +170,12 @@ def _read_stream(path: str | Path) -> object:
 def _reason(error: Exception) -> tuple[str, str | None]:
     """What a reader stumbled over, and the mend."""
     text = " ".join(str(error).split())
-    if isinstance(error, OSError):
-        return error.strerror or text, None
+    if isinstance(error, UnsafeFile):
+        return text, "save it again with `model.save_weights(FILE)`"
+    if isinstance(error, DamagedFile):
+        return text[:200], _DOWNLOAD
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror, None
     if isinstance(error, pickle.UnpicklingError):
         named = re.search(r"GLOBAL ([\w.]+)", text)
         if named:

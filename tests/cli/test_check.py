@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from resnetgen import compile_spec
+from resnetgen.report.columns import summary
+
 BLOCK = """\
 block: unit
 params: {width: int}
@@ -261,6 +264,40 @@ def test_fix_of_what_cannot_be_read_tells_it_once(call, folder: Path, spec: str)
     done = call("check", spec, "--fix")
     assert done.exit_code in (1, 2)
     assert done.stderr.count("error[") == 1
+
+
+def test_fix_mends_nothing_that_set_has_changed(call, folder: Path) -> None:
+    place(folder / "gated.yaml", GATED)
+    done = call("check", "gated.yaml", "--fix", "--set", "head.classes=10")
+    assert done.exit_code == 2
+    assert "--fix: mends files as they stand, without --set" in done.stderr
+    assert (folder / "gated.yaml").read_text(encoding="utf-8") == GATED
+
+
+# --- settings
+
+
+@pytest.mark.parametrize("many", [1, 100])  # parted among processes, or not
+def test_set_reaches_every_network_and_no_block(call, nets: Path, monkeypatch, many: int) -> None:
+    monkeypatch.setattr("resnetgen.cli.verdicts.MANY", many)
+    place(nets / "more/b.yaml", NETWORK.replace("unit", "basic") % "b" + "shortcut: projection\n")
+    done = call("check", "nets", "--set", "layer1.blocks=3")
+    assert done.exit_code == 0, done.stderr
+    changed = [
+        compile_spec(f"nets/{each}.yaml", **{"layer1.blocks": 3}) for each in ("a", "more/b")
+    ]
+    assert done.stdout.splitlines() == [
+        f"a: sound, {summary(changed[0].cost)}",
+        "unit: a sound block of 1 nodes",
+        f"b: sound, {summary(changed[1].cost)}",
+    ]
+
+
+def test_a_fault_of_a_setting_is_told_once_and_is_one_of_the_call(call, nets: Path) -> None:
+    done = call("check", "nets/a.yaml", "resnet50", "--set", "layer1.blocks=0")
+    assert done.exit_code == 2
+    assert done.stderr.count("error[") == 1
+    assert done.stderr.startswith("--set layer1.blocks")
 
 
 # --- forms

@@ -8,15 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from resnetgen import __version__
-from resnetgen.cli.app import COMMANDS
+from resnetgen.cli.app import COMMANDS, app
 from resnetgen.graph.ops import OPS
 from resnetgen.language import library
 
 OPTIONS = {
     "build": ["--output", "-o", "--set", "--force", "--trace", "--compile", "cpu", "cuda"],
-    "check": ["--format", "text", "json", "github", "sarif", "--strict", "--fix"],
+    "check": ["--format", "text", "json", "github", "sarif", "--strict", "--fix", "--set"],
     "draw": ["--output", "-o", "--input", "--set", "--force"],
     "explain": ["CODE"],
     "report": [
@@ -24,11 +25,14 @@ OPTIONS = {
         "total", "--columns", "--input", "--batch", "--dtype", "--optimizer", "--convention",
         "--explain", "--match", "--device", "--paths", "--budget", "--paper", "--set",
     ],
-    "show": ["--set"],
+    "show": ["--set", "--expanded"],
+    "diff": ["--set", "--format", "text", "json", "md", "--output", "-o"],
+    "new": ["NAME", "--from", "--depth", "--macs", "--params", "--output", "-o", "--set", "--force"],
     "list": ["networks", "blocks", "shortcuts", "stems", "heads", "ops"],
     "schema": ["network", "block", "--output", "-o"],
     "sweep": ["--vary", "--where", "--output", "--columns", "--pareto", "--plot", "--force", "--set"],
     "verify": ["--set"],
+    "grow": ["CHECKPOINT", "--from", "--to", "--output", "-o", "--set", "--force"],
 }  # fmt: skip
 
 
@@ -46,6 +50,19 @@ def test_help_of_a_command_names_every_option_and_has_examples(call, command: st
     assert f"  Examples:\n    resnetgen {command}" in done.stdout
     for word in OPTIONS[command]:
         assert word in done.stdout
+
+
+def test_every_command_that_takes_a_spec_takes_set() -> None:
+    found = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    of_specs = {
+        name
+        for name, command in found.items()
+        for each in command.params
+        if each.param_type_name == "argument" and (each.metavar or "").startswith("SPEC")
+    }
+    assert of_specs >= {"build", "check", "draw", "report", "show", "sweep", "verify"}
+    for name in of_specs:
+        assert any("--set" in each.opts for each in found[name].params), name
 
 
 def test_version(call) -> None:
@@ -74,6 +91,9 @@ ALLOWED = {
     "report resnet152": [],
     "report resnet152 --format json --by node": [],
     "show resnet152": [],
+    "show resnet152 --expanded": [],
+    "diff resnet50 resnet152": [],
+    "new my77 --from resnet50 --depth 77 -o -": [],
     "draw resnet152 -o -": [],
     "check resnet152": [],
     "build resnet152 -o -": ["networkx", "jinja2"],

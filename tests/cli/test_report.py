@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from resnetgen import compiler
+from resnetgen.cli.report_options import Format
+from resnetgen.report import paper
+from resnetgen.report.forms import FOR_PROGRAMS, FORMS
 
 
 def test_json_of_one_spec_is_an_object(call) -> None:
@@ -181,6 +184,12 @@ def test_names_are_explained(call, option: str) -> None:
     done = call("report", option, "help")
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) > 5
+
+
+def test_every_form_is_known_by_its_name() -> None:
+    assert list(FORMS) == [each.value for each in Format]
+    assert {*FOR_PROGRAMS} < {*FORMS}
+    assert {*paper.FORMS} < {*FORMS}
 
 
 def test_a_file_is_written_in_the_form_of_its_suffix(call, folder: Path) -> None:

@@ -7,9 +7,10 @@ import itertools
 import pytest
 
 from resnetgen.draw.canvas import escaped, number, rounded_path
+from resnetgen.draw.columns import Size
 from resnetgen.draw.labels import merged, read, words
-from resnetgen.draw.layout import Size, arrange
-from resnetgen.draw.lettering import fitted, width
+from resnetgen.draw.layout import arrange
+from resnetgen.report.lettering import fitted, width
 
 BOX = Size(30, 30, 20)
 JOIN = Size(8, 8, 16, join=True)

@@ -55,7 +55,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     for _ in range(4):
         run = subprocess.Popen(
             [*command, *LONG, "-o", str(path)],
-            env=environment,
+            env=environment(),
             stderr=subprocess.PIPE,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # `&` ignores it
         )
@@ -76,7 +76,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
                 assert complete or run.returncode == 130
                 assert complete or b"the same command goes on" in said
     assert stopped
-    subprocess.run([*command, *LONG, "-o", str(path)], env=environment, check=True)
+    subprocess.run([*command, *LONG, "-o", str(path)], env=environment(), check=True)
     assert path.read_bytes() == whole[suffix]
     assert json.loads(sidecar(path).read_text())["complete"] is True
 
@@ -106,7 +106,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing(
     most = 300_000
     done = subprocess.run(
         [*command, *LONG, "-o", str(path)],
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing(
     assert done.stderr.startswith(f"error[unwritable]: cannot write `{path}`: ")
     assert "the same command goes on after the last whole row" in done.stderr
     assert path.read_bytes() == whole[".csv"][:most]
-    subprocess.run([*command, *LONG, "-o", str(path)], env=environment, check=True)
+    subprocess.run([*command, *LONG, "-o", str(path)], env=environment(), check=True)
     assert path.read_bytes() == whole[".csv"]
 
 

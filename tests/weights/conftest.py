@@ -1,13 +1,11 @@
-"""A small network of our own, its checkpoint, and the command line in this process."""
+"""A small network of our own, and its checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner, Result
 
 if TYPE_CHECKING:
     import torch
@@ -24,23 +22,14 @@ stages:
 head: {classes: 10}
 """
 
-Call = Callable[..., Result]
 State = dict[str, "torch.Tensor"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(folder: Path) -> Path:
     """A working directory with the spec `tiny.yaml`."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(SPEC, encoding="utf-8")
-    return tmp_path
-
-
-@pytest.fixture
-def call() -> Call:
-    from resnetgen.cli.app import app
-
-    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+    (folder / "tiny.yaml").write_text(SPEC, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from resnetgen.graph.ir import Block, Instance, OpCall, Passes, Placed, Slot, Term
 from resnetgen.graph.lint.facts import Facts
-from resnetgen.graph.opcalls import parameters
 from resnetgen.graph.ops import OPS
+from resnetgen.graph.signatures import parameters
 from resnetgen.language.diagnostics import Diagnostic, Note, Span, did_you_mean
 
 

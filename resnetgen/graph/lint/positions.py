@@ -21,7 +21,8 @@ from resnetgen.graph.lint.facts import Facts, block_name
 from resnetgen.graph.measure import Measured, Step
 from resnetgen.graph.opdef import ONE_TAP
 from resnetgen.graph.ops import OPS
-from resnetgen.graph.rules import Taps, TensorType, per_axis
+from resnetgen.graph.rules import TensorType, per_axis
+from resnetgen.graph.taps import Taps
 from resnetgen.language.diagnostics import Diagnostic, Note, Span
 
 Rows = int  # a set of rows along one axis: byte `i` is 1 where row `i` is in it

@@ -13,10 +13,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnetgen.graph.blocks import Blocks
+from resnetgen.graph.faults import Faults
+from resnetgen.graph.lookup import Lookup
 from resnetgen.language import library
 from resnetgen.language.diagnostics import Diagnostic, Note, Source, Span
 from resnetgen.language.library import Document
+from resnetgen.language.merge import merged
 from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, parse
 from resnetgen.language.spec import RESERVED
 from resnetgen.language.trees import entries, keys
@@ -68,7 +70,7 @@ def _unused_names(document: Document) -> Iterator[Diagnostic]:
             continue
         read = _words(tree)
         if any(name not in read for _, name, _ in names) and "extends" in tree.entries:
-            read = _words(Blocks(document).extended(tree, [tree]) or tree)
+            read = _words(Lookup(document, Faults()).extended(tree, [tree]) or tree)
         for what, name, span in names:
             if name not in read:
                 message, hint = f"nothing {what} `{name}`", "use it where it is meant, or drop it"
@@ -129,10 +131,7 @@ def _redundant_overrides(document: Document) -> Iterator[Diagnostic]:
 
 def _inherited(document: Document) -> MapTree:
     """What a network is without its own text: all that it extends, each over the one before."""
-    merged, *later = [_read_again(source) for source in reversed(document.sources[1:])]
-    for tree in later:
-        merged = library.merge(library.without(merged, "doc"), tree)
-    return merged
+    return merged([_read_again(source) for source in reversed(document.sources[1:])])
 
 
 def _read_again(source: Source) -> MapTree:
@@ -145,10 +144,10 @@ def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnosti
     name = tree.entries.get("extends")
     if not isinstance(name, Scalar):
         return
-    names = Blocks(document)
-    base = names.base(name, [tree])
-    inherited = names.extended(base, [tree, base]) if base else None
-    merged = names.extended(tree, [tree])
+    lookup = Lookup(document, Faults())
+    base = lookup.base(name, [tree])
+    inherited = lookup.extended(base, [tree, base]) if base else None
+    merged = lookup.extended(tree, [tree])
     if inherited and merged:
         yield from _equal(document, merged, inherited, _OF_A_BLOCK)
 

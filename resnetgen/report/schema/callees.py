@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from resnetgen.graph.blocks import Blocks, offers
+from resnetgen.graph.blocks import Blocks
 from resnetgen.graph.ir import Binding, Block, Param, Passes
 from resnetgen.graph.opdef import Attribute, shown
 from resnetgen.graph.ops import AMBIENT, OPS
+from resnetgen.graph.signatures import offers
 from resnetgen.language import library
 from resnetgen.language.diagnostics import SpecError
 from resnetgen.language.expressions import Const, source
@@ -70,6 +71,11 @@ def _ambient(slot: str, default: str | None) -> Callee:
 
 
 def blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee]:
+    """The blocks of one kind, as `known_blocks` has them."""
+    return {name: _block(name, block) for name, block in known_blocks(kind, folders).items()}
+
+
+def known_blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Block]:
     """The blocks of one kind by name, the nearest of each; those at fault are left out."""
     names = Blocks(replace(library.load_text("{}"), folders=folders))
     paths = (
@@ -79,8 +85,16 @@ def blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee]:
     for name in sorted({path.stem for path in paths} - {*OPS, *AMBIENT}):
         with suppress(SpecError, OSError):
             if block := names.find(name):
-                found[name] = _block(name, block)
+                found[name] = block
     return found
+
+
+def default_text(param: Param) -> str | None:
+    """What a parameter is by default, as a spec says it; None where a caller must give it."""
+    if param.default is None:
+        return None
+    expression = param.default.expr
+    return shown(expression.value) if isinstance(expression, Const) else source(expression)
 
 
 def _block(name: str, block: Block) -> Callee:
@@ -104,8 +118,7 @@ def _param(block: str, param: Param) -> Schema:
         kind = param.kind or ""
         return {"description": f"{what}: {_WORDS[kind]}, required", "type": _TYPES[kind]}
     expression = param.default.expr
-    text = shown(expression.value) if isinstance(expression, Const) else source(expression)
-    schema = {"description": f"{what}, by default `{text}`", "type": _ANY}
+    schema = {"description": f"{what}, by default `{default_text(param)}`", "type": _ANY}
     return schema | ({"default": expression.value} if isinstance(expression, Const) else {})
 
 

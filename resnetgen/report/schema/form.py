@@ -70,7 +70,8 @@ def network_form(words: Vocabulary) -> Schema:
         _put(form, [key], _slot(words.fitting(key)))
     _put(form, ["stages", "nodes"], _NODES)
     _put(form, ["define"], _named(words, ref("Block")))
-    _put(form, ["extends"], _names(words.networks))
+    listed = {"items": _names(words.networks), "minItems": 1, "uniqueItems": True}
+    _put(form, ["extends"], {**_names(words.networks, "array"), "allOf": [listed]})
     _put(form, ["init"], {**map_of(ref("Rules")), "properties": rules})
     return form
 

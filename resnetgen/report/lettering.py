@@ -3,13 +3,10 @@
 width("conv 3×3, 64", 9)  ->  55.4        fitted("a long sentence", 40, 9)  ->  "a long…"
 
 Advance widths are those of Helvetica, which Arial and Liberation Sans share, and a little more, so
-that what fits by this measure fits in the fonts of the drawing too.
+that what fits by this measure fits in those and in fonts alike.
 """
 
 from __future__ import annotations
-
-# Sizes of type in pixels. A page of A4 shows ResNet-152 at 0.94: TEXT is then 6.3 points high.
-NAME, DOC, STAGE, LONG_STAGE, STRONG, TEXT = 20.0, 11.0, 12.0, 9.5, 10.0, 9.0
 
 SLACK = 1.04
 BOLD = 1.08

@@ -1,0 +1,28 @@
+"""Where the text that a command makes goes: to standard output, or to a file that is placed whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from resnetgen.language.diagnostics import visible
+
+
+def print_exactly(text: str) -> None:
+    """The bytes that a file would have, whatever the encoding of the terminal."""
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+    else:
+        print(text, end="")
+
+
+def write(text: str, output: str | None) -> None:
+    """To a file, whole or not at all; else to standard output. Raises WriteError."""
+    if output is None:
+        print(text, end="")
+        return
+    from resnetgen.codegen.write import write_atomically
+
+    write_atomically(Path(output), text.encode())
+    print(f"wrote {visible(output)}")

@@ -1,0 +1,286 @@
+"""`weights`: whose checkpoint a file is, and the same tensors for another library."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resnetgen.cli.faults import WRONG_SPEC, Command
+from resnetgen.cli.options import (
+    Set,
+    as_path,
+    complete_spec,
+    force_option,
+    output_option,
+    overrides,
+)
+from resnetgen.cli.progress import torch_at_work
+from resnetgen.language.diagnostics import visible
+
+if TYPE_CHECKING:
+    from resnetgen.weights.dialects import Dialect
+    from resnetgen.weights.networks import Networks
+    from resnetgen.weights.read import Checkpoint
+    from resnetgen.weights.recognise import Found
+    from resnetgen.weights.translate import Translated
+
+weights = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Checkpoints of this and of other libraries.",
+)
+_OWN_NAMES = "the network's own"
+
+
+class Format(StrEnum):
+    """How a finding is printed."""
+
+    text = "text"
+    json = "json"
+
+
+def complete_dialect(incomplete: str) -> list[str]:
+    """Shell completion of DIALECT."""
+    from resnetgen.weights.dialects import dialects
+
+    return [each.name for each in dialects() if each.name.startswith(incomplete)]
+
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="safetensors, torch.save or Keras HDF5.")]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="SPEC",
+        help="The network that it is of. [default: what its keys and shapes say]",
+        autocompletion=complete_spec,
+    ),
+]
+_DIALECT: dict[str, Any] = {"metavar": "DIALECT", "autocompletion": complete_dialect}
+
+
+@weights.command("inspect", cls=Command)
+def inspect(
+    file: File,
+    network: NetworkOption = None,
+    settings: Set = None,
+    format: Annotated[Format, typer.Option("--format", help="How it is printed.")] = Format.text,
+) -> None:
+    """Says whose checkpoint a file is.
+
+    Its format, wrappers and prefixes, the dialect of its names, every network of the library that it
+    fits exactly, its classes and input channels; else the nearest network, and what differs. Ends
+    with status 1 where no network fits. Needs torch; nothing in the file is run.
+
+    \b
+    Examples:
+      resnetgen weights inspect resnet50.pth
+      resnetgen weights inspect model.safetensors --network my/net.yaml --format json
+    """
+    from resnetgen.weights.recognise import recognise
+
+    networks = _networks(network, settings)
+    checkpoint = _read(file)
+    found = recognise(checkpoint.entries, checkpoint.name, networks)
+    about = _about(checkpoint, found, networks)
+    if format is Format.json:
+        import json
+
+        print(json.dumps(about, indent=2))
+    else:
+        for line in _lines(about):
+            print(visible(line))
+    if not found.matches:
+        raise typer.Exit(WRONG_SPEC)
+
+
+@weights.command("convert", cls=Command)
+def convert(
+    file: File,
+    to: Annotated[
+        str,
+        typer.Option("--to", help="The dialect to write: a name, or a file of one.", **_DIALECT),
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="The dialect of FILE. [default: what fits]", **_DIALECT),
+    ] = None,
+    network: NetworkOption = None,
+    settings: Set = None,
+    path: Annotated[
+        str | None,
+        output_option(
+            "A file, or a folder. [default: ./NETWORK_DIALECT.safetensors, .h5 for Keras]"
+        ),
+    ] = None,
+    replace: Annotated[bool, force_option("Replace what resnetgen did not write.")] = False,
+) -> None:
+    """Writes a checkpoint under the names, and in the layout, of another library.
+
+    Every key of the file is held against the network first. A .pt, .pth or .bin file is written by
+    torch.save; what was changed or lost is said on stderr. Needs torch; HDF5 needs h5py.
+
+    \b
+    Examples:
+      resnetgen weights convert resnet50.pth --to detectron2
+      resnetgen weights convert resnet50.h5 --to torchvision -o resnet50.pth
+      resnetgen weights convert model.bin --to timm --network my/net.yaml
+    """
+    from resnetgen.weights.dialects import dialect
+    from resnetgen.weights.translate import translate
+
+    target = dialect(as_path(to))
+    among = [dialect(as_path(source))] if source is not None else None
+    networks = _networks(network, settings)
+    if path is not None:
+        _check_name(path, target)
+    checkpoint = _read(file)
+    translated = translate(checkpoint, target, networks, among)
+    place = _place(path, translated, file, replace)
+    for line in translated.told:
+        print(line, file=sys.stderr)
+    _write(place, translated)
+
+
+def _networks(network: str | None, settings: list[str] | None) -> Networks:
+    from resnetgen.weights.networks import Networks
+
+    if settings and network is None:
+        raise typer.BadParameter("overrides a value of --network", param_hint="--set")
+    return Networks(None if network is None else as_path(network), overrides(settings))
+
+
+def _read(file: str) -> Checkpoint:
+    with torch_at_work() as progress:
+        from resnetgen.weights.read import read
+
+        progress(f"reading {visible(file)}")
+        return read(file)
+
+
+# --- inspect
+
+
+def _about(checkpoint: Checkpoint, found: Found, networks: Networks) -> dict[str, Any]:
+    """All that was found, as plain data."""
+    from resnetgen.weights.recognise import counted, numbers
+
+    entries = checkpoint.entries
+    return {
+        "file": checkpoint.name,
+        "format": checkpoint.format,
+        "tensors": len(entries),
+        "numbers": numbers(entries),
+        "types": counted(entries),
+        "remarks": list(checkpoint.remarks),
+        "wrappers": list(found.wrappers),
+        "prefix": found.prefix,
+        "beside": len(found.beside),
+        "dialects": _dialects(found),
+        "networks": list(found.specs),
+        **_sizes(found, networks),
+        "nearest": _nearest(found),
+    }
+
+
+def _dialects(found: Found) -> list[str]:
+    named = [match.dialect.name for match in found.matches if match.dialect]
+    if found.nearest and found.nearest.dialect:
+        named.append(found.nearest.dialect.name)
+    return list(dict.fromkeys(named))
+
+
+def _sizes(found: Found, networks: Networks) -> dict[str, int | None]:
+    if not found.matches:
+        return {"classes": None, "channels": None}
+    match = found.matches[0]
+    classes = networks.classes(match.spec, match.settings)
+    channels = networks.graph(match.spec, match.settings).input.channels
+    return {"classes": classes, "channels": channels}
+
+
+def _nearest(found: Found) -> dict[str, Any] | None:
+    from resnetgen.weights.explain import account
+
+    nearest = found.nearest
+    if nearest is None:
+        return None
+    return {
+        "network": nearest.spec,
+        "alike": round(nearest.alike, 4),
+        "differences": list(account(nearest.fit)),
+    }
+
+
+def _lines(about: Mapping[str, Any]) -> Iterator[str]:
+    types = ", ".join(f"{count:,} {name}" for name, count in about["types"].items())
+    yield f"{about['file']}: {about['format']}, {about['tensors']:,} tensors ({types})"
+    yield from _rows(
+        {
+            "numbers": f"{about['numbers']:,}",
+            "unpacked": "; ".join(about["remarks"]),
+            "wrappers": _keys(about["wrappers"]),
+            "prefix": about["prefix"],
+            "beside it": f"{about['beside']:,} tensors" if about["beside"] else "",
+            "names": ", ".join(about["dialects"]) or (_OWN_NAMES if about["networks"] else ""),
+            "network": ", ".join(about["networks"]) or "none fits exactly",
+            "classes": str(about["classes"] or ""),
+            "channels": str(about["channels"] or ""),
+        }
+    )
+    if about["nearest"]:
+        near = about["nearest"]
+        yield f"  nearest    {near['network']}, {near['alike']:.0%} of all tensors alike"
+        yield from (f"    {line}" for line in near["differences"])
+
+
+def _rows(rows: Mapping[str, str]) -> Iterator[str]:
+    """The rows that say something."""
+    yield from (f"  {name:<10} {text}" for name, text in rows.items() if text)
+
+
+def _keys(wrappers: Sequence[str]) -> str:
+    return ", ".join(f"{each}." for each in wrappers)
+
+
+# --- convert
+
+
+def _check_name(path: str, target: Dialect) -> None:
+    """Raises WriteError where the file that was named would not be read as what it is."""
+    from resnetgen.codegen.write import destination
+    from resnetgen.weights.save import check_suffix, suffixes
+
+    check_suffix(str(destination(path, target.name, suffixes(target)[0])), target)
+
+
+def _place(path: str | None, translated: Translated, file: str, replace: bool) -> Path:
+    """Where the file goes. Raises WriteError where it must not."""
+    from resnetgen.codegen.write import destination
+    from resnetgen.weights.place import refuse_foreign_weights, refuse_itself
+    from resnetgen.weights.save import suffixes
+
+    dialect = translated.target.dialect
+    assert dialect
+    name = f"{translated.target.graph.name}_{dialect.name}"
+    place = destination(path, name, suffixes(dialect)[0])
+    refuse_itself(place, file)
+    refuse_foreign_weights(place, replace)
+    return place
+
+
+def _write(place: Path, translated: Translated) -> None:
+    from resnetgen.codegen.write import write_atomically
+    from resnetgen.weights.save import as_file
+
+    data = as_file(translated, place.suffix)
+    write_atomically(place, data)
+    source, target = translated.source.dialect, translated.target.dialect
+    ways = f"from {source.name if source else _OWN_NAMES} to {target.name if target else ''}"
+    said = f"{translated.spec}, {ways}: {len(translated.state)} tensors, {len(data):,} bytes"
+    print(f"wrote {visible(str(place))} ({visible(said)})")

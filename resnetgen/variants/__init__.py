@@ -1,0 +1,1 @@
+"""Variants of a network: other repeats, and what differs."""

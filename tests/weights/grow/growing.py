@@ -1,0 +1,67 @@
+"""A pair of networks, the smaller with weights under which every part of it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from resnetgen.compiler import Compiled, compile_spec, compile_text
+from resnetgen.graph.rules import TensorType
+from resnetgen.runtime.agree import trial_input
+from resnetgen.runtime.compile import spread_weights
+from resnetgen.runtime.load import build
+from resnetgen.weights.fill import seeded
+from resnetgen.weights.grow.pair import Pairing, pair
+from resnetgen.weights.grow.tensors import Growth, transfer
+from resnetgen.weights.grow.widths import channel_maps
+
+Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Two live networks and what was done."""
+
+    small: nn.Module
+    large: nn.Module
+    pairing: Pairing
+    growth: Growth
+    image: TensorType
+
+    def images(self, count: int = 2) -> torch.Tensor:
+        """Random images of the least size."""
+        seeded = torch.Generator().manual_seed(3)
+        return torch.randn(count, *self.image.shape, generator=seeded)
+
+
+def compiled(spec: str, settings: Settings) -> Compiled:
+    """A network of the library, of a file, or of a text."""
+    if "\n" in spec:
+        return compile_text(spec, "mine.yaml", **settings)
+    return compile_spec(spec, **settings)
+
+
+def grown(
+    small: str, large: str, of_large: Settings | None = None, of_small: Settings | None = None
+) -> Grown:
+    """The larger network, with the weights of the smaller."""
+    one, other = compiled(small, of_small or {}), compiled(large, of_large or {})
+    pairing = pair(one.graph, other.graph)
+    maps = channel_maps(pairing)
+    image = trial_input((one.graph, other.graph))
+    torch.manual_seed(1)
+    before = build(one.source, one.network.name)
+    spread_weights(before, replace(one.graph, input=image)).eval()
+    after = seeded(partial(build, other.source, other.network.name)).eval()
+    growth = transfer(after.state_dict(), before.state_dict(), pairing, maps)
+    return Grown(before, after, pairing, growth, image)
+
+
+def widened(*widths: int, stem: int | None = None) -> dict[str, object]:
+    """Settings of the widths of the stages, and of a stem that is as wide as the first."""
+    stages: dict[str, object] = {f"layer{n}.width": width for n, width in enumerate(widths, 1)}
+    return stages | {"stem.width": stem or widths[0]}

@@ -1,0 +1,167 @@
+"""Dialects: names there and back, and what is said of a name that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resnetgen.compiler import compile_spec
+from resnetgen.graph.shapes import state_dict
+from resnetgen.language import library
+from resnetgen.language.diagnostics import SpecError
+from resnetgen.language.expressions import ExpressionError
+from resnetgen.weights import WeightsError
+from resnetgen.weights.dialects import FOLDER, canonical, dialect, dialects, own_shape, renamed
+from resnetgen.weights.patterns import Renaming
+from resnetgen.weights.sides import side
+
+DIALECTS = [each.name for each in dialects()]
+
+
+# --- patterns
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "path", "name"),
+    [
+        ("conv1", "stem.conv", "conv1", "stem.conv"),
+        ("layer<s>.<b>", "res<s + 1>.<b>", "layer1.0", "res2.0"),
+        ("layer<s>.<b>", "<b - 1>.x<s>", "layer12.10", "9.x12"),
+        ("a<n>", "b<2 * n + 3>", "a4", "b11"),
+        ("a<n>", "b<9 - n>", "a4", "b5"),
+    ],
+)
+def test_a_path_is_renamed_there_and_back(ours: str, theirs: str, path: str, name: str) -> None:
+    renaming = Renaming.of(ours, theirs)
+    assert renaming.forth(path) == name
+    assert renaming.back(name) == path
+
+
+@pytest.mark.parametrize("path", ["layer1.0.conv12", "layer01.0.conv1", "xlayer1.0.conv1", "layer"])
+def test_another_path_is_not(path: str) -> None:
+    assert Renaming.of("layer<s>.<b>.conv1", "res<s + 1>.<b>").forth(path) is None
+
+
+def test_a_name_that_no_number_gives_is_not_taken_back() -> None:
+    assert Renaming.of("a<n>", "b<2 * n>").back("b7") is None
+    assert Renaming.of("a<n>", "b<n + 3>").back("b2") is None
+    assert Renaming.of("a<n>", "b<n - 1>").forth("a0") is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("a<n + 1>", "b<n>"),
+        ("a<n>.<n>", "b<n>"),
+        ("a<n>", "b"),
+        ("a", "b<n>"),
+        ("a<m>.<n>", "b<m + n>.<n>"),
+        ("a<n>", "b<n +>"),
+        ("a<n>", "b<n>.<3>"),
+    ],
+)
+def test_what_cannot_be_turned_around_is_refused(ours: str, theirs: str) -> None:
+    with pytest.raises(ExpressionError):
+        Renaming.of(ours, theirs)
+
+
+# --- what is shipped
+
+
+def test_a_dialect_is_the_file_of_its_name() -> None:
+    assert [path.stem for path in library.networks(FOLDER)] == DIALECTS
+    assert all(each.doc and each.link for each in dialects())
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("spec", ["resnet18", "resnet50", "resnet152", "wide_resnet50_2"])
+def test_keys_go_there_and_back(name: str, spec: str) -> None:
+    there, graph = dialect(name), compile_spec(spec).graph
+    kept = side(graph, there).tensors
+    own = {f"{module}.{tensor}" for module, tensor in _own(graph, there)}
+    assert set(canonical([each.key for each in kept.values()], there).values()) == own
+    for each in kept.values():
+        assert own_shape(each.key, each.shape, there) == each.weight.shape
+
+
+def _own(graph, there) -> list[tuple[str, str]]:
+    paths = [key.rpartition(".") for key in state_dict(graph)]
+    return [(module, tensor) for module, _, tensor in paths if tensor not in there.without]
+
+
+def test_torchvision_and_timm_have_our_own_names() -> None:
+    for spec, name in [
+        ("resnet50", "torchvision"),
+        ("vgg16", "torchvision"),
+        ("googlenet", "torchvision"),
+        ("r3d_18", "torchvision"),
+        ("seresnet50t", "timm"),
+        ("ecaresnet50d", "timm"),
+        ("resnetrs50", "timm"),
+        ("resnetv2_50", "timm"),
+    ]:
+        graph = compile_spec(spec).graph
+        assert renamed(graph, dialect(name)) == graph
+
+
+def test_a_module_without_a_name_is_told_and_folded() -> None:
+    with pytest.raises(WeightsError) as caught:
+        renamed(compile_spec("resnetv2_50").graph, dialect("torchvision"))
+    fault = caught.value.diagnostic
+    assert fault.code == "unnamed-module"
+    assert "`stages.*.blocks.*.norm*`" in fault.message
+    assert "`torchvision` names the classification models of torchvision" in fault.notes[0].text
+
+
+def test_an_unknown_dialect_has_a_suggestion() -> None:
+    with pytest.raises(WeightsError, match="did you mean `detectron2`") as caught:
+        dialect("detectron")
+    assert caught.value.diagnostic.code == "unknown-dialect"
+
+
+# --- files of one's own
+
+OWN = "dialect: mine\ndoc: my models\n"
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(OWN + text, encoding="utf-8")
+    return str(path)
+
+
+def fault(folder: Path, text: str) -> tuple[str, int]:
+    with pytest.raises(SpecError) as caught:
+        dialect(written(folder, text))
+    [found] = caught.value.diagnostics
+    assert found.span
+    return found.code, found.span.line
+
+
+def test_a_dialect_of_ones_own(tmp_path: Path) -> None:
+    found = dialect(written(tmp_path, "names: {conv1: first}"))
+    assert canonical(["first.weight", "second.weight"], found) == {"first.weight": "conv1.weight"}
+
+
+def test_faults_of_the_file_have_places(tmp_path: Path) -> None:
+    assert fault(tmp_path, "names: {'a<n>': b}") == ("expression", 3)
+    assert fault(tmp_path, "name: {a: b}\nnames: {}") == ("unknown-key", 3)
+    assert fault(tmp_path, "names: {a: 1}") == ("wrong-value", 3)
+    assert fault(tmp_path, "names: {a: b}\ntensors: jax") == ("unknown-value", 4)
+    assert fault(tmp_path, "tensors: torch") == ("missing-key", 1)
+
+
+def test_two_modules_of_one_name_are_a_fault_of_the_file(tmp_path: Path) -> None:
+    lines = ["names:", "  conv1: a", "  bn1: a"]
+    found = dialect(written(tmp_path, "\n".join(lines)))
+    with pytest.raises(SpecError, match="`conv1` and `bn1` are both called `a`") as caught:
+        renamed(compile_spec("resnet18").graph, found)
+    assert caught.value.diagnostics[0].code == "module-path"
+
+
+def test_a_flattened_value_has_another_order_elsewhere(tmp_path: Path) -> None:
+    names = "names: {features.<n>: f<n>, classifier.<n>: c<n>}"
+    found = dialect(written(tmp_path, f"tensors: keras\n{names}"))
+    with pytest.raises(WeightsError, match="flattens 512 x 7 x 7"):
+        side(compile_spec("vgg11").graph, found)

@@ -1,0 +1,145 @@
+"""Whose checkpoint it is, from keys and shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from resnetgen.language import library
+from resnetgen.weights.dialects import dialect
+from resnetgen.weights.fit import Entry, is_counter
+from resnetgen.weights.networks import Networks, Settings
+from resnetgen.weights.recognise import Found, recognise
+from resnetgen.weights.sides import side
+
+SAME_KEYS = ("resnet18", "resnetblur18")
+
+
+@pytest.fixture(scope="module")
+def networks() -> Networks:
+    """The library, compiled once for all questions."""
+    return Networks()
+
+
+def held(
+    networks: Networks,
+    spec: str,
+    name: str | None = None,
+    settings: Settings = (),
+    prefix: str = "",
+) -> dict[str, Entry]:
+    """What a checkpoint of a network in a dialect holds."""
+    there = dialect(name) if name else None
+    built = settings + (there.settings if there else ())
+    wanted = side(networks.graph(spec, built), there).wanted
+    return {
+        prefix + key: Entry(shape, "int64" if is_counter(key) else "float32")
+        for key, shape in wanted.items()
+    }
+
+
+def names(found: Found) -> set[str | None]:
+    return {match.dialect and match.dialect.name for match in found.matches}
+
+
+def found(networks: Networks, entries: Mapping[str, Entry]) -> Found:
+    return recognise(entries, "x.pth", networks)
+
+
+@pytest.mark.parametrize("name", ["torchvision", "timm", "huggingface", "detectron2"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
+def test_every_network_of_the_keys_is_found(networks: Networks, name: str, prefix: str) -> None:
+    said = found(networks, held(networks, "resnet18", name, prefix=prefix))
+    assert said.specs == SAME_KEYS
+    assert name in names(said)
+    assert (names(said) > {name}) == (name in ("torchvision", "timm"))
+    assert "".join(f"{each}." for each in said.wrappers) == prefix
+    assert (said.prefix, said.beside, said.nearest) == ("", (), None)
+
+
+def test_every_network_of_the_library_is_found(networks: Networks) -> None:
+    by_shapes: dict[object, set[str]] = {}
+    for spec in networks.specs:
+        shapes = frozenset(networks.shapes(spec).items())
+        by_shapes.setdefault(shapes, set()).add(spec)
+    assert len(networks.specs) == len(library.networks())
+    for same in list(by_shapes.values())[::6]:
+        spec = min(same)
+        assert same <= set(found(networks, held(networks, spec)).specs), spec
+
+
+def test_the_network_may_lie_in_another_model(networks: Networks) -> None:
+    entries = held(networks, "resnet50", "detectron2", prefix="backbone.bottom_up.")
+    entries |= {f"roi_heads.{number}.weight": Entry((4, 4)) for number in range(20)}
+    said = found(networks, entries)
+    assert (said.prefix, len(said.beside)) == ("backbone.bottom_up.", 20)
+    assert "resnet50" in said.specs
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (("head.classes", "7"),),
+        (("input.channels", "1"),),
+        (("head.classes", "7"), ("input.channels", "5")),
+    ],
+)
+def test_other_classes_and_channels_are_recognised(networks: Networks, settings: Settings) -> None:
+    for name in (None, "huggingface"):
+        said = found(networks, held(networks, "resnet18", name, settings))
+        assert said.specs == SAME_KEYS
+        assert {match.settings for match in said.matches} == {settings}
+
+
+def test_a_dialect_of_other_networks_fits_only_those(networks: Networks) -> None:
+    said = found(networks, held(networks, "resnet50_v1", "keras"))
+    assert said.specs == ("resnet50_v1",)
+    assert names(said) == {"keras"}
+
+
+def test_an_old_checkpoint_has_no_counters(networks: Networks) -> None:
+    entries = held(networks, "resnet18")
+    old = {key: each for key, each in entries.items() if not is_counter(key)}
+    assert found(networks, old).specs == SAME_KEYS
+
+
+def test_the_nearest_is_told_with_what_differs(networks: Networks) -> None:
+    entries = held(networks, "resnet34", "detectron2")
+    del entries["linear.weight"], entries["linear.bias"]
+    entries["extra.weight"] = Entry((3,))
+    said = found(networks, entries)
+    assert not said.matches
+    assert said.nearest
+    assert said.nearest.dialect == dialect("detectron2")
+    assert said.nearest.spec == "resnet34"
+    assert said.nearest.fit.missing == ("fc.weight", "fc.bias")
+    assert list(said.nearest.fit.unexpected) == ["extra.weight"]
+    assert 0.9 < said.nearest.alike < 1
+
+
+def test_what_is_of_no_network_has_no_nearest(networks: Networks) -> None:
+    said = found(networks, {"encoder.attn.q": Entry((8, 8)), "encoder.attn.k": Entry((8, 8))})
+    assert (said.matches, said.nearest) == ((), None)
+
+
+def test_types_that_are_not_converted_do_not_fit(networks: Networks) -> None:
+    entries = held(networks, "resnet18")
+    entries["conv1.weight"] = Entry(entries["conv1.weight"].shape, "int8")
+    said = found(networks, entries)
+    assert not said.matches
+    assert said.nearest
+    assert list(said.nearest.fit.retyped) == ["conv1.weight"]
+
+
+def test_a_network_that_is_named_is_the_only_one() -> None:
+    networks = Networks("resnet18", {"layer2.blocks": "3"})
+    said = found(networks, held(networks, "resnet18", "timm"))
+    assert said.specs == ("resnet18",)
+    assert found(networks, held(Networks(), "resnet18")).matches == ()
+
+
+def test_matrices_are_counted_without_a_graph(networks: Networks) -> None:
+    for spec in ("resnet18", "seresnet50", "ecaresnet26t", "googlenet", "vgg11", "resnet18_1d"):
+        shapes = networks.shapes(spec).values()
+        assert networks.matrices(spec) == sum(len(shape) > 1 for shape in shapes)
