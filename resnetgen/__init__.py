@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Compiled", "SpecError", "WeightsError", "compile_spec", "load"]
+__all__ = ["Compiled", "SpecError", "WeightsError", "compile_spec", "load", "optimize"]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import torch
@@ -71,6 +71,34 @@ def load(
     fill(module, checkpoint, fit)
     _log(remarks(checkpoint, fit))
     return module
+
+
+def optimize(
+    spec: str | Path,
+    state_dict: Mapping[str, torch.Tensor],
+    example_input: torch.Tensor,
+    **overrides: object,
+) -> torch.nn.Module:
+    """A module that computes what a network computes in evaluation, in fewer calls.
+
+    Norms are folded into weights; on a CPU a convolution, its addition and its ReLU are one call of
+    oneDNN. Nothing is compiled. `state_dict` is that of the network, `example_input` a batch such as
+    the module will get: it is made for its dtype (float32 or bfloat16) and device. Overrides are as
+    for `compile_spec`. Raises SpecError if the spec is wrong, OSError if it cannot be read, and
+    WeightsError where the weights do not fit.
+    """
+    from resnetgen.compiler import compile_spec
+    from resnetgen.runtime.inference import inference_module
+    from resnetgen.weights.fill import in_own_names, match
+    from resnetgen.weights.read import Checkpoint
+
+    compiled = compile_spec(spec, **overrides)
+    given = in_own_names(Checkpoint("state_dict", state_dict), compiled.graph)
+    fit = match(given, compiled.graph, compiled.root.values.get("num_classes"))
+    state = {key: given.tensors[source] for key, source in fit.sources.items()}
+    plan, source = compiled.inference, compiled.inference_source
+    module = inference_module(plan, source, state, example_input.dtype)
+    return module.to(example_input.device)
 
 
 def _log(lines: Iterable[str]) -> None:

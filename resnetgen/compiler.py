@@ -2,6 +2,7 @@
 
 text -> document -> Network -> Instance -> Measured            cost, reports
                                   |-----> Graph                checked, predictions
+                                  |          `-> Folded -> source   the inference target
                                   `-----> Plan -> source       the printed module
 """
 
@@ -22,6 +23,7 @@ from resnetgen.language import library
 from resnetgen.language.library import Document
 
 if TYPE_CHECKING:
+    from resnetgen.codegen.inference import InferencePlan
     from resnetgen.codegen.plan import ModulePlan
     from resnetgen.language.diagnostics import Diagnostic
 
@@ -68,6 +70,21 @@ class Compiled:
         from resnetgen.codegen.render import render
 
         return render(self.plan)
+
+    @cached_property
+    def inference(self) -> InferencePlan:
+        """What the module of the inference target looks like."""
+        from resnetgen.codegen.inference import inference_plan
+        from resnetgen.graph.fold import fold
+
+        return inference_plan(self.network, self.measured, fold(self.graph))
+
+    @cached_property
+    def inference_source(self) -> str:
+        """The PyTorch module of the inference target, as text."""
+        from resnetgen.codegen.render import render
+
+        return render(self.inference.module)
 
 
 def compile_spec(spec: str | Path, **overrides: object) -> Compiled:

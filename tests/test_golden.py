@@ -46,14 +46,22 @@ NETWORKS: dict[str, str | Path] = {
     **{name: SPECS / f"{name}.yaml" for name in OWN_NETWORKS},
 }
 
+FOR_INFERENCE = ("preact_resnet18", "r3d_18", "resnet18", "seresnet18")
+
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_file_is_printed_as_before(name: str, expect: Callable[[Path, str], None]) -> None:
     expect(GOLDEN / f"{name}.py", compile_spec(NETWORKS[name]).source)
 
 
+@pytest.mark.parametrize("name", FOR_INFERENCE)
+def test_so_is_that_of_the_inference_target(name: str, expect: Callable[[Path, str], None]) -> None:
+    expect(GOLDEN / f"{name}_inference.py", compile_spec(name).inference_source)
+
+
 def test_every_golden_has_a_network() -> None:
-    assert {path.stem for path in GOLDEN.iterdir() if path.is_file()} <= set(NETWORKS)
+    known = {*NETWORKS, *(f"{name}_inference" for name in FOR_INFERENCE)}
+    assert {path.stem for path in GOLDEN.iterdir() if path.is_file()} <= known
 
 
 # --- the same bytes everywhere

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.faults import show
+from resnetgen.cli.faults import BROKEN, Failed, show
 from resnetgen.cli.options import (
     Device,
     Set,
@@ -20,13 +21,23 @@ from resnetgen.cli.options import (
 from resnetgen.cli.output import print_exactly
 from resnetgen.cli.progress import torch_at_work
 from resnetgen.cli.verify import agreed, compile_on, held, hold
-from resnetgen.language.diagnostics import visible
+from resnetgen.language.diagnostics import Diagnostic, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
     from resnetgen.compiler import Compiled
     from resnetgen.weights.place import Converted
+
+
+class Target(StrEnum):
+    """What a module is for."""
+
+    torch = "torch"
+    inference = "inference"
+
 
 Output = Annotated[str | None, placed_option(".py")]
 Force = Annotated[
@@ -46,6 +57,10 @@ CompileOn = Annotated[
         "--compile",
         help="Before the file is placed, compile and run the module there. Needs torch.",
     ),
+]
+TargetOption = Annotated[
+    Target,
+    typer.Option("--target", help="What the module is for: training and all else, or inference."),
 ]
 Weights = Annotated[
     str | None,
@@ -71,6 +86,7 @@ def build(
     output: Output = None,
     settings: Set = None,
     force: Force = False,
+    target: TargetOption = Target.torch,
     trace: Trace = False,
     device: CompileOn = None,
     weights: Weights = None,
@@ -88,6 +104,11 @@ def build(
     (module., _orig_mod.) are taken off. What --except names is not taken from the checkpoint; it
     is listed, and its initial weights are drawn from the seed 0.
 
+    --target inference writes what evaluation computes as one straight-line forward: norms are
+    folded into weights, and on a CPU a convolution, its addition and its ReLU are one call of
+    oneDNN. Its weights are made of a checkpoint of the network; before they are written, both
+    modules run on random images and have to agree in float64.
+
     \b
     Examples:
       resnetgen build resnet50
@@ -95,22 +116,29 @@ def build(
       resnetgen build my/net.yaml -o build/ --trace
       resnetgen build resnet18 -o - | less
       resnetgen build resnet50 --weights resnet50.pth --set head.classes=10 --except fc
+      resnetgen build resnet50 --target inference --weights resnet50.pth -o fast.py
     """
     from resnetgen.codegen.write import destination, refuse_foreign
 
     _check_options(output, weights, leave)
+    _check_target(target, trace, device)
     compiled = compile_spec(spec, overrides(settings))
-    _ = compiled.graph, compiled.source  # a network that does not hold together has no file
+    _ = compiled.graph  # a network that does not hold together has no file
+    source = compiled.inference_source if target == Target.inference else compiled.source
     path = None if output == "-" else destination(output, compiled.network.name)
     if path:
         refuse_foreign(path, force)  # before torch works for minutes
-    converted = _converted(compiled, path, weights, leave or [], force)
+    converted = None
+    if path and weights is not None:
+        from resnetgen.weights.place import beside
+
+        converted = _converted(compiled, target, beside(path, weights, force), weights, leave or [])
     _hold(compiled, path, trace, device)
     show(compiled.warnings)
     if path:
-        _place(compiled, path, converted, force)
+        _place(compiled, path, source, converted, force)
     else:
-        print_exactly(compiled.source)
+        print_exactly(source)
 
 
 def _check_options(output: str | None, weights: str | None, leave: list[str] | None) -> None:
@@ -122,16 +150,18 @@ def _check_options(output: str | None, weights: str | None, leave: list[str] | N
         )
 
 
-def _converted(
-    compiled: Compiled, module: Path | None, file: str | None, leave: list[str], force: bool
-) -> Converted | None:
-    """The weights of a checkpoint as the module's own, not yet placed; says what was changed."""
-    if module is None or file is None:
-        return None
-    from resnetgen.weights.place import Converted, beside, refuse_foreign_weights
+def _check_target(target: Target, trace: bool, device: Device | None) -> None:
+    if target == Target.inference and (trace or device):
+        option = "--trace" if trace else "--compile"
+        raise typer.BadParameter("is for the module of `--target torch`", param_hint=option)
 
-    path = beside(module, file)
-    refuse_foreign_weights(path, force)
+
+def _converted(
+    compiled: Compiled, target: Target, path: Path, file: str, leave: list[str]
+) -> Converted:
+    """The weights of a checkpoint as the module's own, not yet placed; says what was changed."""
+    from resnetgen.weights.place import Converted
+
     with torch_at_work() as progress:
         from resnetgen.runtime.load import build as build_module
         from resnetgen.weights.fill import fill, in_own_names, match, remarks, seeded
@@ -142,10 +172,27 @@ def _converted(
         fit = match(checkpoint, compiled.graph, compiled.root.values.get("num_classes"), leave)
         network = seeded(lambda: build_module(compiled.source, compiled.network.name))
         fill(network, checkpoint, fit)
+        if target == Target.inference:
+            progress("folding norms into weights")
+            network = _folded(compiled, network)
         converted = Converted.of(network, compiled.network.name, path)
     for line in remarks(checkpoint, fit):
         print(line, file=sys.stderr)
     return converted
+
+
+def _folded(compiled: Compiled, network: nn.Module) -> nn.Module:
+    """The module for inference. Raises Failed where it computes something else."""
+    from resnetgen.runtime.agree import trial_input
+    from resnetgen.runtime.inference import TOLERANCE, apart, inference_module
+
+    plan, source = compiled.inference, compiled.inference_source
+    made = inference_module(plan, source, network.state_dict())
+    found = apart(plan, source, network, trial_input([compiled.graph]))
+    if found > TOLERANCE:
+        message = f"the folded module computes something else: {found:.1e} of its spread off"
+        raise Failed([Diagnostic("broken-prediction", message)], BROKEN)
+    return made
 
 
 def _hold(compiled: Compiled, path: Path | None, trace: bool, device: Device | None) -> None:
@@ -157,11 +204,12 @@ def _hold(compiled: Compiled, path: Path | None, trace: bool, device: Device | N
         print(agreed(compile_on(compiled.graph, compiled.source, device)), file=told, flush=True)
 
 
-def _place(compiled: Compiled, path: Path, converted: Converted | None, force: bool) -> None:
+def _place(
+    compiled: Compiled, path: Path, source: str, converted: Converted | None, force: bool
+) -> None:
     """Writes the module, and its weights where there are any: both or none."""
     from resnetgen.report.columns import summary
 
-    source = compiled.source
     if converted:
         from resnetgen.weights.place import place
 

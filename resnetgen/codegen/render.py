@@ -6,6 +6,7 @@ Templates decide where lines stand; every value that comes from a spec passes th
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import textwrap
 from collections.abc import Sequence
@@ -37,8 +38,16 @@ def render(plan: ModulePlan) -> str:
         raise SpecError([Diagnostic("limit", message)])
     head = environment.get_template("docstring.py.jinja").render(plan=plan, code=body_digest(body))
     text = head.rstrip("\n") + "\n" + body
-    hold(text)
+    hold(text, _shipped(environment, plan))
     return text
+
+
+def _shipped(environment: jinja2.Environment, plan: ModulePlan) -> frozenset[str]:
+    """The support classes of a file, which are the templates' own text, as `ast.dump` has them."""
+    texts = (
+        environment.get_template(f"{name}.py.jinja").render(plan=plan) for name in plan.support
+    )
+    return frozenset(ast.dump(node) for text in texts for node in ast.parse(text).body)
 
 
 def body_digest(body: str) -> str:

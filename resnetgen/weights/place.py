@@ -30,7 +30,7 @@ _LARGEST_HEADER = 100_000_000  # as safetensors has it
 _ALIGNED = 8
 
 
-def beside(module: Path, checkpoint: str) -> Path:
+def beside(module: Path, checkpoint: str, force: bool = False) -> Path:
     """Where the weights of a module go: `NAME.safetensors`. Raises WriteError where they cannot."""
     path = module.with_suffix(SUFFIX)
     if path == module:
@@ -39,6 +39,7 @@ def beside(module: Path, checkpoint: str) -> Path:
             Diagnostic("unwritable", f"`{path}` is the place of the weights", help=help)
         )
     refuse_itself(path, checkpoint)
+    refuse_foreign_weights(path, force)
     return path
 
 

@@ -1,0 +1,81 @@
+"""inference_module(plan, source, state) -> the printed module of the inference target, with weights.
+
+    conv1.weight * bn1.weight / sqrt(bn1.running_var + eps)  ->  conv1.weight of the folded module
+
+Nothing is compiled: the first result is there as soon as weights are folded and laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from resnetgen.graph.fold import Step
+from resnetgen.runtime.agree import disagreement
+from resnetgen.runtime.load import build
+
+if TYPE_CHECKING:
+    from resnetgen.codegen.inference import InferencePlan
+    from resnetgen.graph.ir import Node
+    from resnetgen.graph.rules import TensorType
+
+State = Mapping[str, Tensor]
+# A wrong fold is off by more; the rounding of float64 by less, also where random weights make a deep
+# network blow it up by a factor of 1e9.
+TOLERANCE = 1e-6
+
+
+def inference_module(
+    plan: InferencePlan, source: str, state: State, dtype: torch.dtype = torch.float32
+) -> nn.Module:
+    """The printed module with the weights of a state_dict of the network, folded in float64."""
+    module = build(source, plan.module.name)
+    weights = {
+        f"{attribute}.{name}": tensor.to(dtype).contiguous()
+        for attribute, step in plan.homes.items()
+        for name, tensor in _tensors(step, state)
+    }
+    module.load_state_dict(weights, assign=True)
+    return module.to(dtype).requires_grad_(False).eval()
+
+
+def apart(plan: InferencePlan, source: str, network: nn.Module, input: TensorType) -> float:
+    """How far the folded module is from the network in float64, in standard deviations of the output.
+
+    `input` is one image; the network is left in float64. Raises ValueError as `disagreement` does.
+    """
+    exact = inference_module(plan, source, network.state_dict(), torch.float64)
+    return disagreement(network, exact, input.shape, exact=False)
+
+
+def _tensors(step: Step, state: State) -> Iterator[tuple[str, Tensor]]:
+    held = _held(step.node, state)
+    if step.definition.scales_channels:
+        scale, shift = _affine(step.node, state)
+        ones = (1,) * len(step.type.size)
+        yield "scale", scale.view(-1, *ones)
+        yield "shift", shift.view(-1, *ones)
+        return
+    if step.norm is not None:
+        scale, shift = _affine(step.norm, state)
+        weight = held["weight"].double()
+        held["weight"] = weight * scale.view(-1, *(1,) * (weight.ndim - 1))
+        held["bias"] = shift + scale * held["bias"].double() if "bias" in held else shift
+    yield from held.items()
+
+
+def _held(node: Node, state: State) -> dict[str, Tensor]:
+    """The tensors of one node."""
+    before = f"{node.module}."
+    names = (key for key in state if key.startswith(before))
+    return {name.removeprefix(before): state[name] for name in names}
+
+
+def _affine(norm: Node, state: State) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each channel, in float64."""
+    held = {name: tensor.double() for name, tensor in _held(norm, state).items()}
+    scale = held["weight"] / torch.sqrt(held["running_var"] + norm.attributes["eps"])
+    return scale, held["bias"] - held["running_mean"] * scale

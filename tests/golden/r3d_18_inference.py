@@ -1,0 +1,168 @@
+"""3-D ResNet-18 for clips of 16 frames.
+
+Paper: https://arxiv.org/abs/1711.11248
+
+stage   output             parameters   multiply-adds
+stem    64 x 16 x 56 x 56      28,352   1,416,167,424
+layer1  64 x 16 x 56 x 56     442,880  22,196,256,768
+layer2  128 x 8 x 28 x 28   1,557,760   9,762,242,560
+layer3  256 x 4 x 14 x 14   6,228,480   4,881,121,280
+layer4  512 x 2 x 7 x 7    24,908,800   2,440,560,640
+head    400                   205,200         204,800
+total                      33,371,472  40,696,553,472
+
+Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code facef48fc39b188d).
+"""
+
+from torch import Tensor, nn
+
+__all__ = ["VideoResNet"]
+
+
+class FusedConv(nn.Conv3d):
+    """A convolution, then an addition and a ReLU. Weights are loaded, so none are drawn."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int, int],
+        stride: int | tuple[int, int, int] = 1,
+        padding: int | tuple[int, int, int] = 0,
+        dilation: int | tuple[int, int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        relu: bool = False,
+        overwrites: bool = False,
+    ) -> None:
+        place = (stride, padding, dilation, groups)
+        super().__init__(in_channels, out_channels, kernel_size, *place, bias=bias)
+        self.requires_grad_(False)
+        self.relu = relu
+        self.overwrites = overwrites
+
+    def reset_parameters(self) -> None:
+        pass
+
+    def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        x = self._conv_forward(x, self.weight, self.bias)
+        if addend is not None:
+            x = x + addend
+        return x.relu() if self.relu else x
+
+
+class VideoResNet(nn.Module):
+    """For inference: norms are folded into weights, and a call does what it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem_0 = FusedConv(
+            3,
+            64,
+            (3, 7, 7),
+            stride=(1, 2, 2),
+            padding=(1, 3, 3),
+            relu=True,
+        )
+        self.layer1_0_conv1_0 = FusedConv(64, 64, 3, padding=1, relu=True)
+        self.layer1_0_conv2_0 = FusedConv(
+            64,
+            64,
+            3,
+            padding=1,
+            relu=True,
+            overwrites=True,
+        )
+        self.layer1_1_conv1_0 = FusedConv(64, 64, 3, padding=1, relu=True)
+        self.layer1_1_conv2_0 = FusedConv(
+            64,
+            64,
+            3,
+            padding=1,
+            relu=True,
+            overwrites=True,
+        )
+        self.layer2_0_conv1_0 = FusedConv(64, 128, 3, stride=2, padding=1, relu=True)
+        self.layer2_0_conv2_0 = FusedConv(128, 128, 3, padding=1)
+        self.layer2_0_downsample_0 = FusedConv(
+            64,
+            128,
+            1,
+            stride=2,
+            relu=True,
+            overwrites=True,
+        )
+        self.layer2_1_conv1_0 = FusedConv(128, 128, 3, padding=1, relu=True)
+        self.layer2_1_conv2_0 = FusedConv(
+            128,
+            128,
+            3,
+            padding=1,
+            relu=True,
+            overwrites=True,
+        )
+        self.layer3_0_conv1_0 = FusedConv(128, 256, 3, stride=2, padding=1, relu=True)
+        self.layer3_0_conv2_0 = FusedConv(256, 256, 3, padding=1)
+        self.layer3_0_downsample_0 = FusedConv(
+            128,
+            256,
+            1,
+            stride=2,
+            relu=True,
+            overwrites=True,
+        )
+        self.layer3_1_conv1_0 = FusedConv(256, 256, 3, padding=1, relu=True)
+        self.layer3_1_conv2_0 = FusedConv(
+            256,
+            256,
+            3,
+            padding=1,
+            relu=True,
+            overwrites=True,
+        )
+        self.layer4_0_conv1_0 = FusedConv(256, 512, 3, stride=2, padding=1, relu=True)
+        self.layer4_0_conv2_0 = FusedConv(512, 512, 3, padding=1)
+        self.layer4_0_downsample_0 = FusedConv(
+            256,
+            512,
+            1,
+            stride=2,
+            relu=True,
+            overwrites=True,
+        )
+        self.layer4_1_conv1_0 = FusedConv(512, 512, 3, padding=1, relu=True)
+        self.layer4_1_conv2_0 = FusedConv(
+            512,
+            512,
+            3,
+            padding=1,
+            relu=True,
+            overwrites=True,
+        )
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        self.fc = nn.Linear(512, 400)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stem_0 = self.stem_0(x)
+        x = self.layer1_0_conv1_0(stem_0)
+        layer1_0 = self.layer1_0_conv2_0(x, stem_0)
+        x = self.layer1_1_conv1_0(layer1_0)
+        layer1_1 = self.layer1_1_conv2_0(x, layer1_0)
+        x = self.layer2_0_conv1_0(layer1_1)
+        x = self.layer2_0_conv2_0(x)
+        layer2_0 = self.layer2_0_downsample_0(layer1_1, x)
+        x = self.layer2_1_conv1_0(layer2_0)
+        layer2_1 = self.layer2_1_conv2_0(x, layer2_0)
+        x = self.layer3_0_conv1_0(layer2_1)
+        x = self.layer3_0_conv2_0(x)
+        layer3_0 = self.layer3_0_downsample_0(layer2_1, x)
+        x = self.layer3_1_conv1_0(layer3_0)
+        layer3_1 = self.layer3_1_conv2_0(x, layer3_0)
+        x = self.layer4_0_conv1_0(layer3_1)
+        x = self.layer4_0_conv2_0(x)
+        layer4_0 = self.layer4_0_downsample_0(layer3_1, x)
+        x = self.layer4_1_conv1_0(layer4_0)
+        x = self.layer4_1_conv2_0(x, layer4_0)
+        x = self.avgpool(x)
+        x = self.fc(x.flatten(1))
+        return x
