@@ -15,6 +15,7 @@ from resnetgen.cli.draw import draw
 from resnetgen.cli.explain import explain
 from resnetgen.cli.faults import Command
 from resnetgen.cli.grow import grow
+from resnetgen.cli.infer import infer
 from resnetgen.cli.library import list_library
 from resnetgen.cli.new import new
 from resnetgen.cli.report import report
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report,
     "show": show,
     "new": new,
+    "infer": infer,
     "diff": diff,
     "draw": draw,
     "list": list_library,

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from resnetgen.graph.fold import Step
+from resnetgen.graph.shapes import weights as weights_of
 from resnetgen.runtime.agree import disagreement
 from resnetgen.runtime.load import build
+from resnetgen.weights.fit import COUNTER
 
 if TYPE_CHECKING:
     from resnetgen.codegen.inference import InferencePlan
@@ -31,12 +33,15 @@ TOLERANCE = 1e-6
 def inference_module(
     plan: InferencePlan, source: str, state: State, dtype: torch.dtype = torch.float32
 ) -> nn.Module:
-    """The printed module with the weights of a state_dict of the network, folded in float64."""
+    """The printed module with the weights of a state_dict of the network.
+
+    Scales and shifts are computed in float64; a weight is scaled in its own type, rounded once.
+    """
     module = build(source, plan.module.name)
     weights = {
         f"{attribute}.{name}": tensor.to(dtype).contiguous()
         for attribute, step in plan.homes.items()
-        for name, tensor in _tensors(step, state)
+        for name, tensor in _tensors(step, state, plan.module.axes)
     }
     module.load_state_dict(weights, assign=True)
     return module.to(dtype).requires_grad_(False).eval()
@@ -51,31 +56,32 @@ def apart(plan: InferencePlan, source: str, network: nn.Module, input: TensorTyp
     return disagreement(network, exact, input.shape, exact=False)
 
 
-def _tensors(step: Step, state: State) -> Iterator[tuple[str, Tensor]]:
-    held = _held(step.node, state)
+def _tensors(step: Step, state: State, axes: int) -> Iterator[tuple[str, Tensor]]:
+    held = _held(step.node, state, axes)
     if step.definition.scales_channels:
-        scale, shift = _affine(step.node, state)
-        ones = (1,) * len(step.type.size)
-        yield "scale", scale.view(-1, *ones)
-        yield "shift", shift.view(-1, *ones)
+        scale, shift = _affine(step.node, state, axes)
+        yield "scale", scale.view(-1, *(1,) * axes)
+        yield "shift", shift.view(-1, *(1,) * axes)
         return
     if step.norm is not None:
-        scale, shift = _affine(step.norm, state)
-        weight = held["weight"].double()
-        held["weight"] = weight * scale.view(-1, *(1,) * (weight.ndim - 1))
+        scale, shift = _affine(step.norm, state, axes)
+        weight = held["weight"]
+        held["weight"] = weight * scale.to(weight.dtype).view(-1, *(1,) * (weight.ndim - 1))
         held["bias"] = shift + scale * held["bias"].double() if "bias" in held else shift
     yield from held.items()
 
 
-def _held(node: Node, state: State) -> dict[str, Tensor]:
+def _held(node: Node, state: State, axes: int) -> dict[str, Tensor]:
     """The tensors of one node."""
-    before = f"{node.module}."
-    names = (key for key in state if key.startswith(before))
-    return {name.removeprefix(before): state[name] for name in names}
+    return {
+        weight.name: state[f"{node.module}.{weight.name}"]
+        for weight in weights_of(node, axes)
+        if weight.name != COUNTER
+    }
 
 
-def _affine(norm: Node, state: State) -> tuple[Tensor, Tensor]:
+def _affine(norm: Node, state: State, axes: int) -> tuple[Tensor, Tensor]:
     """Scale and shift of each channel, in float64."""
-    held = {name: tensor.double() for name, tensor in _held(norm, state).items()}
+    held = {name: tensor.double() for name, tensor in _held(norm, state, axes).items()}
     scale = held["weight"] / torch.sqrt(held["running_var"] + norm.attributes["eps"])
     return scale, held["bias"] - held["running_mean"] * scale

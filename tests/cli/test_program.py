@@ -16,10 +16,11 @@ from resnetgen.graph.ops import OPS
 from resnetgen.language import library
 
 OPTIONS = {
-    "build": ["--output", "-o", "--set", "--force", "--trace", "--compile", "cpu", "cuda"],
+    "build": ["--output", "-o", "--set", "--force", "--target", "inference", "--trace", "--compile", "cpu", "cuda"],
     "check": ["--format", "text", "json", "github", "sarif", "--strict", "--fix", "--set"],
     "draw": ["--output", "-o", "--input", "--set", "--force"],
     "explain": ["CODE"],
+    "infer": ["FILE", "--assume", "--name", "--output", "-o", "--force", "--format", "text", "json"],
     "report": [
         "--format", "table", "json", "csv", "md", "html", "--output", "--by", "node", "stage",
         "total", "--columns", "--input", "--batch", "--dtype", "--optimizer", "--convention",

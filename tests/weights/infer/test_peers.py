@@ -1,0 +1,47 @@
+"""Networks of torchvision and timm: the true one is a candidate, and the only one where keys decide.
+
+What is expected is found another way: the library's networks whose ordered state_dict is the peer's.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from conformance.entries import ENTRIES, VIDEO, Entry
+
+from resnetgen.weights.infer.design import Trials
+from resnetgen.weights.infer.held import held
+from resnetgen.weights.infer.search import infer
+from resnetgen.weights.networks import Networks
+
+ALL = (*ENTRIES, VIDEO)
+QUICK = {entry.peer for entry in (*ENTRIES[::5], VIDEO)}
+
+
+@cache
+def library() -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+    networks = Networks()
+    return {name: [*networks.shapes(name).items()] for name in networks.specs}
+
+
+def tensors(entry: Entry) -> dict[str, tuple[int, ...]]:
+    """The peer's keys and shapes; no memory is spent on weights."""
+    import torch
+
+    with torch.device("meta"):
+        return {key: tuple(each.shape) for key, each in entry.theirs().state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(e, id=e.peer, marks=() if e.peer in QUICK else pytest.mark.slow) for e in ALL],
+)
+def test_the_networks_with_the_tensors_of_a_peer_are_found_and_no_others(entry: Entry) -> None:
+    shapes = tensors(entry)
+    expected = {name for name, own in library().items() if own == [*shapes.items()]}
+    found = infer(held(entry.name, shapes), Trials()).candidates
+    assert entry.name in expected
+    assert {design.base for design in found} == expected
+    assert len(found) == len(expected)
+    assert not any(design.changes for design in found)
