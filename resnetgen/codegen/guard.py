@@ -28,12 +28,12 @@ _CALLABLE = _BUILTINS | {"OrderedDict"}
 _BASES = frozenset(["nn.Module", "nn.Sequential"])
 _METHODS = frozenset(["__init__", "forward"])  # that a class defines
 # What a class has of nn.Module, and what values have of Tensor.
-_INHERITED = frozenset(["training", "modules", "named_modules", "register_buffer"])
+_INHERITED = frozenset(["forward", "training", "modules", "named_modules", "register_buffer"])
 _OF_TENSORS = frozenset(["flatten", "view", "view_as", "repeat", "bernoulli_", "get_parameter"])
-_PACKAGES = frozenset(["nn.init", "nn.functional"])
+_PACKAGES = frozenset(["nn.init", "nn.functional", "torch.compiler"])
 _NOT_CALLED = _PACKAGES | {"nn.Module"}
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Identity")
-_FUNCTIONS = ("torch.cat", "torch.empty", "torch.tensor", "nn.functional.pad",
+_FUNCTIONS = ("torch.cat", "torch.compiler.is_compiling", "torch.empty", "torch.tensor", "nn.functional.pad",
               "nn.functional.interpolate", "nn.functional.avg_pool{n}d", "nn.functional.conv{n}d")  # fmt: skip
 _RULES = ("kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_", "normal_",
           "uniform_", "trunc_normal_", "constant_", "zeros_", "ones_")  # fmt: skip

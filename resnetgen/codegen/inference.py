@@ -30,6 +30,7 @@ from resnetgen.graph.opdef import NO_WEIGHTS, TorchFunction, TorchModule
 from resnetgen.language.expressions import Const, Expr
 from resnetgen.language.names import MODULE_NAMES, PRINTED_CLASSES, camel
 
+LARGEST_TILE = "2**24"  # bytes of the largest value
 DOC = "For inference: norms are folded into weights, and a call does what it can."
 
 
@@ -50,6 +51,7 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
         network.root.class_name or camel(network.name), {*support_classes(), *PRINTED_CLASSES}
     )
     own = replace(network, train_outputs=())
+    tiles = [] if own.named_outputs or len(folded.outputs) > 1 else _tiles(folded, x)
     lines, variables = statements(units, (x,), folded.outputs, len(folded.outputs) > 1)
     lines += return_lines(own, (x,), [variables[each] for each in folded.outputs])
     init = [f"{MARGIN}super().__init__()"]
@@ -57,20 +59,35 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
         init += layout.lay(doc, len(MARGIN), f"self.{attribute} = ")
     plan = ClassPlan(
         name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),
-        (f"    def forward(self, {x}: Tensor) -> {return_type(own)}:",), tuple(lines),
+        (f"    def forward(self, {x}: Tensor) -> {return_type(own)}:",), (*tiles, *lines),
     )  # fmt: skip
     module = ModulePlan(
         header=tuple(header(network, measured)),
         name=network.name,
         digest=network.digest,
         root=name,
-        uses_torch=modules.uses_torch,
+        uses_torch=modules.uses_torch or bool(tiles),
         uses_ordered_dict=False,
         support=tuple(sorted(modules.support)),
         axes=network.axes,
         classes=(plan,),
     )
     return InferencePlan(module, modules.homes)
+
+
+def _tiles(folded: Folded, x: str) -> list[str]:
+    """On a CPU a batch whose values are large is halved, and so are the halves.
+
+    Values of a few MiB stay in the cache, and the C library keeps their memory: what it maps anew for
+    each call costs more in page faults than arithmetic (`benchmarks/inference.py`).
+    """
+    largest = max(step.type.elements for step in folded.steps) / folded.input.elements
+    return [
+        f'{MARGIN}runs_here = {x}.device.type == "cpu" and not torch.compiler.is_compiling()',
+        f"{MARGIN}if runs_here and {x}.shape[0] > 1 and {largest:.3g} * {x}.nbytes > {LARGEST_TILE}:",
+        f"{MARGIN}    half = {x}.shape[0] // 2",
+        f"{MARGIN}    return torch.cat([self.forward({x}[:half]), self.forward({x}[half:])])",
+    ]
 
 
 class _Modules:

@@ -52,7 +52,7 @@ def apart(plan: InferencePlan, source: str, network: nn.Module, input: TensorTyp
 
     `input` is one image; the network is left in float64. Raises ValueError as `disagreement` does.
     """
-    exact = inference_module(plan, source, network.state_dict(), torch.float64)
+    exact = inference_module(plan, source, network.double().state_dict(), torch.float64)
     return disagreement(network, exact, input.shape, exact=False)
 
 

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,392,192    411,041,792
 head    1000              514,024        512,000
 total                  11,687,720  1,814,073,344
 
-Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code 6e76a6415b0c2c73).
+Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code 39eaea656adc2ba8).
 """
 
 import torch
@@ -217,6 +217,10 @@ class PreActResNet(nn.Module):
         self.head_fc = FusedConv(512, 1000, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        runs_here = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if runs_here and x.shape[0] > 1 and 5.33 * x.nbytes > 2**24:
+            half = x.shape[0] // 2
+            return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
         x = self.conv1(x)
         maxpool = self.maxpool(x)
         x = self.layer1_0_norm1(maxpool)

@@ -11,9 +11,10 @@ layer4  512 x 2 x 7 x 7    24,908,800   2,440,560,640
 head    400                   205,200         204,800
 total                      33,371,472  40,696,553,472
 
-Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code facef48fc39b188d).
+Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 07a7b31db5e2e544).
 """
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["VideoResNet"]
@@ -143,6 +144,10 @@ class VideoResNet(nn.Module):
         self.fc = nn.Linear(512, 400)
 
     def forward(self, x: Tensor) -> Tensor:
+        runs_here = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if runs_here and x.shape[0] > 1 and 5.33 * x.nbytes > 2**24:
+            half = x.shape[0] // 2
+            return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
         stem_0 = self.stem_0(x)
         x = self.layer1_0_conv1_0(stem_0)
         layer1_0 = self.layer1_0_conv2_0(x, stem_0)

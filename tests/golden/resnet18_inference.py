@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,393,728    411,041,792
 head    1000              513,000        512,000
 total                  11,689,512  1,814,073,344
 
-Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code 0f77540a0a6f4c9a).
+Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code de077977bdb13afd).
 """
 
 import torch
@@ -195,6 +195,10 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(512, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
+        runs_here = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if runs_here and x.shape[0] > 1 and 5.33 * x.nbytes > 2**24:
+            half = x.shape[0] // 2
+            return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
         x = self.conv1(x)
         maxpool = self.maxpool(x)
         x = self.layer1_0_conv1(maxpool)

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,460,352    411,107,328
 head    1000              513,000        512,000
 total                  11,779,624  1,814,161,408
 
-Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 2519e233ba32998b).
+Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code c45ff96bd03336ed).
 """
 
 import torch
@@ -178,6 +178,10 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(512, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
+        runs_here = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if runs_here and x.shape[0] > 1 and 5.33 * x.nbytes > 2**24:
+            half = x.shape[0] // 2
+            return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
         x = self.conv1(x)
         maxpool = self.maxpool(x)
         x = self.layer1_0_conv1(maxpool)

@@ -156,6 +156,20 @@ def test_other_sizes_and_batches(tiny: tuple[Compiled, nn.Module]) -> None:
             assert relative_error([model(image)], [module(last)]) < 1e-4
 
 
+def test_a_large_batch_is_taken_in_parts(tiny: tuple[Compiled, nn.Module]) -> None:
+    net, model = tiny
+    module = folded(net, model)
+    sizes: list[int] = []
+    module.fc.register_forward_hook(lambda _, inputs, result: sizes.append(len(result)))
+    images = torch.randn(15, 3, 160, 160)
+    with torch.no_grad():
+        whole = module(images)
+        assert sizes == [7, 8]
+        assert relative_error([model(images)], [whole]) < 1e-4
+        module(images[:3])
+    assert sizes == [7, 8, 3]
+
+
 def test_weights_of_another_network_are_refused(x: Tensor) -> None:
     with pytest.raises(resnetgen.WeightsError, match="does not fit `resnet34`"):
         resnetgen.optimize("resnet34", {"fc.weight": torch.zeros(1)}, x)
