@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Compiled", "SpecError", "WeightsError", "compile_spec", "load", "optimize"]
+__all__ = [
+    "Compiled",
+    "SpecError",
+    "WeightsError",
+    "compile_module",
+    "compile_spec",
+    "load",
+    "optimize",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,12 +23,14 @@ if TYPE_CHECKING:
 
     from resnetgen.compiler import Compiled, compile_spec
     from resnetgen.language.diagnostics import SpecError
+    from resnetgen.runtime.regions import compile_module
     from resnetgen.weights import WeightsError
 
 _HOMES = {
     "Compiled": "resnetgen.compiler",
     "SpecError": "resnetgen.language.diagnostics",
     "WeightsError": "resnetgen.weights",
+    "compile_module": "resnetgen.runtime.regions",
     "compile_spec": "resnetgen.compiler",
 }
 

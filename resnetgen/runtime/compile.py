@@ -1,8 +1,9 @@
 """compile_and_run(graph, source, device) -> CompileReport: torch.compile against eager execution.
 
-The printed module is compiled for the device (inductor, default mode, fullgraph=True) and run on
-random inputs, once in evaluation and once in training mode with a backward pass. Compared with the
-same weights run eagerly: outputs, gradients, and the statistics that the norms update.
+The printed module is compiled for the device (inductor, default mode; where many blocks are equal,
+in regions, see `regions.py`) and run on random inputs, once in evaluation and once in training mode
+with a backward pass. Compared with the same weights run eagerly: outputs, gradients, and the
+statistics that the norms update.
 
 Evaluation runs in float32, training in float64: a rounding error that moves one value across the
 zero of a ReLU changes gradients by far more than itself (eager float32 gradients of a ResNet-50 are
@@ -25,7 +26,8 @@ from resnetgen.graph.ir import Graph
 from resnetgen.runtime import RuntimeFault
 from resnetgen.runtime.load import build
 from resnetgen.runtime.reason import quiet, reason
-from resnetgen.runtime.trace import own_frame, returned_tensors
+from resnetgen.runtime.regions import compile_module
+from resnetgen.runtime.trace import returned_tensors
 
 BATCH = 2
 SEED = 0
@@ -231,9 +233,7 @@ def _called(
     module: nn.Module, graph: Graph, x: Tensor, training: bool, *, compiled: bool
 ) -> _Results:
     _set_mode(module, graph, training=training)
-    call = own_frame(module)
-    if compiled:
-        call = torch.compile(call, fullgraph=True)
+    call = compile_module(module) if compiled else module
     began = time.perf_counter()
     with torch.set_grad_enabled(training):
         outputs = returned_tensors(call(x))

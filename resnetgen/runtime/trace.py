@@ -74,7 +74,7 @@ def symbolic(
     event each. Raises what torch.fx or the run raises.
     """
     module.train(training)
-    traced = fx.GraphModule(module, _Leaves(leaves).trace(module))
+    traced = fx.GraphModule(module, Leaves(leaves).trace(module))
     with torch.no_grad():
         run = _Shapes(traced)
         run.run(torch.empty(tuple(shape), device=_device_of(module)))
@@ -88,15 +88,15 @@ def symbolic(
     )
 
 
-def own_frame(module: nn.Module) -> Callable[[Tensor], Any]:
-    """A function that calls the module and has a code object of its own.
+def own_frame(module: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls a module, or what else it is given, and has a code object of its own.
 
     Dynamo caches by code object and gives up after eight recompilations of one; networks of one
     class must not count against each other.
     """
 
-    def call(x: Tensor) -> Any:
-        return module(x)
+    def call(*inputs: Tensor) -> Any:
+        return module(*inputs)
 
     return FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
 
@@ -239,7 +239,7 @@ def returned_tensors(returned: Any) -> list[Tensor]:
     return _flat(returned)[2]
 
 
-class _Leaves(fx.Tracer):
+class Leaves(fx.Tracer):
     """Modules of torch.nn are one event each, and those at the given paths."""
 
     def __init__(self, paths: Container[str]) -> None:
