@@ -103,8 +103,8 @@ def optimize(
     from resnetgen.weights.read import Checkpoint
 
     compiled = compile_spec(spec, **overrides)
-    given = in_own_names(Checkpoint("state_dict", state_dict), compiled.graph)
-    fit = match(given, compiled.graph, compiled.root.values.get("num_classes"))
+    given = in_own_names(Checkpoint("state_dict", state_dict), compiled.flat)
+    fit = match(given, compiled.flat, compiled.root.values.get("num_classes"))
     state = {key: given.tensors[source] for key, source in fit.sources.items()}
     plan, source = compiled.inference, compiled.inference_source
     module = inference_module(plan, source, state, example_input.dtype)

@@ -51,11 +51,15 @@ class Compiled:
         return lint(Facts(self.document, self.network, self.measured))
 
     @cached_property
+    def flat(self) -> Graph:
+        """Every op with its type."""
+        return shapes.infer_shapes(flatten(self.network, self.root))
+
+    @cached_property
     def graph(self) -> Graph:
-        """Every op with its type, checked with networkx."""
-        graph = shapes.infer_shapes(flatten(self.network, self.root))
-        shapes.check(graph)
-        return graph
+        """The flat graph, checked with networkx, which takes 0.1 s to import."""
+        shapes.check(self.flat)
+        return self.flat
 
     @cached_property
     def plan(self) -> ModulePlan:
@@ -77,7 +81,7 @@ class Compiled:
         from resnetgen.codegen.inference import inference_plan
         from resnetgen.graph.fold import fold
 
-        return inference_plan(self.network, self.measured, fold(self.graph))
+        return inference_plan(self.network, self.measured, fold(self.flat))
 
     @cached_property
     def inference_source(self) -> str:
