@@ -63,24 +63,24 @@ def load(
     the spec is wrong, OSError if it cannot be read, WeightsError if the weights cannot be read or
     do not fit.
     """
+    from functools import partial
+
     from resnetgen.compiler import compile_spec
     from resnetgen.runtime.load import build
 
     if leave and weights is None:
         raise ValueError("`leave` says what of `weights` is not loaded, and there are none")
     compiled = compile_spec(spec, **overrides)
+    make = partial(build, compiled.source, compiled.network.name)
     if weights is None:
-        return build(compiled.source, compiled.network.name)
-    from resnetgen.weights.fill import fill, in_own_names, match, remarks
+        return make()
+    from resnetgen.weights.fill import filled
     from resnetgen.weights.read import read
 
-    checkpoint = in_own_names(read(weights), compiled.graph)
     left = [leave] if isinstance(leave, str) else list(leave)
-    fit = match(checkpoint, compiled.graph, compiled.root.values.get("num_classes"), left)
-    module = build(compiled.source, compiled.network.name)
-    fill(module, checkpoint, fit)
-    _log(remarks(checkpoint, fit))
-    return module
+    done = filled(make, read(weights), compiled.graph, compiled.classes, left)
+    _log(done.told)
+    return done.module
 
 
 def optimize(
@@ -104,7 +104,7 @@ def optimize(
 
     compiled = compile_spec(spec, **overrides)
     given = in_own_names(Checkpoint("state_dict", state_dict), compiled.flat)
-    fit = match(given, compiled.flat, compiled.root.values.get("num_classes"))
+    fit = match(given, compiled.flat, compiled.classes)
     state = {key: given.tensors[source] for key, source in fit.sources.items()}
     plan, source = compiled.inference, compiled.inference_source
     module = inference_module(plan, source, state, example_input.dtype)

@@ -42,6 +42,11 @@ class Compiled:
         """Parameters, multiply-adds, FLOPs and activations of one image."""
         return self.measured.cost
 
+    @property
+    def classes(self) -> object:
+        """What `head.classes` says; None where the network has none."""
+        return self.root.values.get("num_classes")
+
     @cached_property
     def warnings(self) -> list[Diagnostic]:
         """What is sound and yet hardly meant."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -164,20 +165,18 @@ def _converted(
 
     with torch_at_work() as progress:
         from resnetgen.runtime.load import build as build_module
-        from resnetgen.weights.fill import fill, in_own_names, match, remarks, seeded
+        from resnetgen.weights.fill import filled, seeded
         from resnetgen.weights.read import read
 
         progress(f"reading {visible(file)}")
-        checkpoint = in_own_names(read(file), compiled.graph)
-        fit = match(checkpoint, compiled.graph, compiled.root.values.get("num_classes"), leave)
-        network = seeded(lambda: build_module(compiled.source, compiled.network.name))
-        fill(network, checkpoint, fit)
+        make = partial(seeded, partial(build_module, compiled.source, compiled.network.name))
+        done = filled(make, read(file), compiled.graph, compiled.classes, leave)
+        network = done.module
         if target == Target.inference:
             progress("folding norms into weights")
             network = _folded(compiled, network)
         converted = Converted.of(network, compiled.network.name, path)
-    for line in remarks(checkpoint, fit):
-        print(line, file=sys.stderr)
+    print("".join(f"{line}\n" for line in done.told), end="", file=sys.stderr)
     return converted
 
 

@@ -118,18 +118,17 @@ def _modules(
 ) -> tuple[nn.Module, nn.Module]:
     """The smaller network with the weights of the checkpoint, the larger with initial ones."""
     from resnetgen.runtime.load import build
-    from resnetgen.weights.fill import fill, match, remarks, seeded
+    from resnetgen.weights.fill import filled, seeded
     from resnetgen.weights.read import read
 
     progress(f"reading {visible(checkpoint)}")
-    found = read(checkpoint)
-    fit = match(found, ends[0].graph, ends[0].root.values.get("num_classes"))
-    for line in remarks(found, fit):
-        print(line, file=sys.stderr)
-    progress("building both networks")
-    small, large = (seeded(partial(build, each.source, each.network.name)) for each in ends)
-    fill(small, found, fit)
-    return small, large
+    small, large = (
+        partial(seeded, partial(build, each.source, each.network.name)) for each in ends
+    )
+    done = filled(small, read(checkpoint), ends[0].graph, ends[0].classes)
+    print("".join(f"{line}\n" for line in done.told), end="", file=sys.stderr)
+    progress("building the larger network")
+    return done.module, large()
 
 
 def _held(pairing: Pairing, growth: Growth, small: nn.Module, large: nn.Module) -> str:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnetgen.cli import faults
-from resnetgen.cli.new import refuse_existing
 from resnetgen.cli.options import force_option, one_of, placed_option
-from resnetgen.cli.output import print_exactly
+from resnetgen.cli.output import print_exactly, refuse_existing
 from resnetgen.cli.progress import Progress
 from resnetgen.language.diagnostics import Diagnostic, Note, listed, visible
 

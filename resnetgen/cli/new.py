@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,7 @@ from resnetgen.cli.options import (
     overrides,
     placed_option,
 )
-from resnetgen.cli.output import print_exactly
+from resnetgen.cli.output import print_exactly, refuse_existing
 from resnetgen.language.diagnostics import visible
 from resnetgen.variants.repeats_rule import DEEPEST
 
@@ -152,17 +151,6 @@ def _place(name: str, base: Path, output: str | None) -> Path:
         said = f"`extends` finds `{base.stem}` beside the new file only; say `-o {shown(folder)}/`"
         raise typer.BadParameter(visible(said), param_hint="--output")
     return place
-
-
-def refuse_existing(place: Path, force: bool) -> None:
-    """A spec is somebody's work, also one that this command wrote."""
-    from resnetgen.codegen.write import WriteError, refuse_foreign
-    from resnetgen.language.diagnostics import Diagnostic
-
-    refuse_foreign(place, force=True)
-    if os.path.lexists(place) and not force:
-        help = "use `--force` to replace it, or another name"
-        raise WriteError(Diagnostic("file-exists", f"`{place}` is there already", help=help))
 
 
 def _check_name(name: str, *bases: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,3 +27,14 @@ def write(text: str, output: str | None) -> None:
 
     write_atomically(Path(output), text.encode())
     print(f"wrote {visible(output)}")
+
+
+def refuse_existing(place: Path, force: bool) -> None:
+    """A spec is somebody's work, also one that this command wrote."""
+    from resnetgen.codegen.write import WriteError, refuse_foreign
+    from resnetgen.language.diagnostics import Diagnostic
+
+    refuse_foreign(place, force=True)
+    if os.path.lexists(place) and not force:
+        help = "use `--force` to replace it, or another name"
+        raise WriteError(Diagnostic("file-exists", f"`{place}` is there already", help=help))

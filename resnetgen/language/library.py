@@ -24,6 +24,8 @@ from resnetgen.language.yaml_text import decode, first_bytes
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent
+# What a spec says of itself, and the version of the language: nothing of it is compiled.
+OF_ITSELF = ("network", "doc", "paper", "family", "allow", "language")
 KINDS = ("blocks", "shortcuts", "stems", "heads")
 DEEPEST = 16  # files in one chain of `extends`
 

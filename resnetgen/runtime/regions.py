@@ -42,7 +42,7 @@ Model = TypeVar("Model", bound=nn.Module)
 def compile_module(model: Model, *, whole: bool | None = None) -> Model:
     """The same model, whose calls are compiled from the next on; as `Module.compile`, in regions.
 
-    Regions are used where the network has at least `WORTH` layers for each distinct one; otherwise,
+    Regions are used on a CPU where the network has at least `WORTH` layers for each distinct one; otherwise,
     and where a network cannot be taken apart, it is compiled whole. `whole` decides it by hand.
     Which it was, and why, is logged by `resnetgen` at level INFO.
 
@@ -109,7 +109,7 @@ class _Compiled:
     def in_regions(self, x: Tensor) -> Pieces | None:
         """The model in pieces; None, and the reason in the log, where it is better left whole."""
         blocks = repeated(self.model)
-        against = self.against_regions(blocks)
+        against = self.against_regions(blocks, x)
         if against is None:
             try:
                 return split(self.model, blocks, x, self.codes)
@@ -118,10 +118,12 @@ class _Compiled:
         _log.info("compiled whole: %s", against)
         return None
 
-    def against_regions(self, blocks: Mapping[str, Structure]) -> str | None:
+    def against_regions(self, blocks: Mapping[str, Structure], x: Tensor) -> str | None:
         """Why the model is compiled whole."""
         if self.whole:
             return "so it was asked for"
+        if self.whole is None and x.device.type != "cpu":
+            return "regions were measured on CPUs only"
         if hooked(self.model):
             return "it has hooks"
         ratio = self.reuse(blocks)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnetgen.compiler import Compiled
-from resnetgen.graph.flatten import flatten
 from resnetgen.graph.ir import Graph, InitRule, Node
 from resnetgen.graph.rows import rows_by_node
-from resnetgen.graph.shapes import infer_shapes, state_dict, weights
+from resnetgen.graph.shapes import state_dict, weights
 
 Pair = tuple[Any, Any]
 Shape = tuple[int, ...]
@@ -62,7 +61,7 @@ class KeyChanges:
 
 def view(compiled: Compiled) -> View:
     """The flat graph of a network, as it is compared; networkx does not check it again."""
-    graph = infer_shapes(flatten(compiled.network, compiled.root))
+    graph = compiled.flat
     rows = rows_by_node(compiled.measured)
     roles = {row.name: row.steps[0][0].placed.role for row in rows}
     init = compiled.network.init

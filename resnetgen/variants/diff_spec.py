@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from resnetgen.language.library import canonical
+from resnetgen.language.library import OF_ITSELF, canonical
 from resnetgen.language.merge import without
 from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree
 
-# What a spec says of itself, and the version of the language: nothing of it is compiled.
-OF_ITSELF = ("network", "doc", "paper", "family", "allow", "language")
 _ORDERED = ("stages", "nodes")  # whose order is that of execution and of the state_dict
 
 

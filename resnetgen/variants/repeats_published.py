@@ -19,9 +19,8 @@ from resnetgen.language.library import Document
 from resnetgen.language.merge import without
 from resnetgen.language.reader import MapTree, Scalar, Tree
 from resnetgen.language.trees import entries
-from resnetgen.variants.diff_spec import OF_ITSELF
 
-_BESIDE = (*OF_ITSELF, "class", "input", "head", "init")
+_BESIDE = (*library.OF_ITSELF, "class", "input", "head", "init")
 
 
 def published(document: Document, network: Network) -> dict[str, Mapping[str, int]]:

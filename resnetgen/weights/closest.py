@@ -10,19 +10,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from resnetgen.language.diagnostics import SpecError
-from resnetgen.weights.fit import Shape, is_counter
+from resnetgen.weights.fit import Shape, without_counters
 from resnetgen.weights.networks import Networks
 
 
 def likeness(one: Mapping[str, Shape], other: Mapping[str, Shape]) -> float:
     """The share of all tensors that both have, by name and shape: from 0 to 1."""
-    ours, theirs = _weights(one), _weights(other)
-    common = len(ours & theirs)
-    return common / max(1, len(ours) + len(theirs) - common)
-
-
-def _weights(shapes: Mapping[str, Shape]) -> set[tuple[str, Shape]]:
-    return {pair for pair in shapes.items() if not is_counter(pair[0])}
+    ours, theirs = without_counters(one).items(), without_counters(other).items()
+    return len(ours & theirs) / max(1, len(ours | theirs))
 
 
 def closest(

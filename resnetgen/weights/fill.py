@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from resnetgen.graph.shapes import state_dict
@@ -72,6 +72,32 @@ def fill(module: nn.Module, checkpoint: Checkpoint, found: Fit) -> None:
             own[key].copy_(checkpoint.tensors[source])
         for key in found.zeroed:
             own[key].zero_()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A module with the weights of a checkpoint, and what was done to them, line by line."""
+
+    module: nn.Module
+    told: tuple[str, ...]
+
+
+def filled(
+    make: Callable[[], nn.Module],
+    given: Checkpoint,
+    graph: Graph,
+    classes: object,
+    leave: Sequence[str] = (),
+) -> Filled:
+    """What `make` gives, with the weights of a checkpoint under our own names or a dialect's.
+
+    Nothing is made where the checkpoint does not fit. Raises as `match` does.
+    """
+    checkpoint = in_own_names(given, graph)
+    fit = match(checkpoint, graph, classes, leave)
+    module = make()
+    fill(module, checkpoint, fit)
+    return Filled(module, tuple(remarks(checkpoint, fit)))
 
 
 def remarks(checkpoint: Checkpoint, found: Fit) -> Iterator[str]:

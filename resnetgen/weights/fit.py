@@ -101,6 +101,11 @@ def is_counter(key: str) -> bool:
     return key.rpartition(".")[2] == COUNTER
 
 
+def without_counters(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """The tensors that are no counts of batches."""
+    return {key: shape for key, shape in shapes.items() if not is_counter(key)}
+
+
 def dtype_of(key: str) -> str:
     """The dtype of a tensor of the network."""
     return COUNTER_TYPE if is_counter(key) else PARAMETER_TYPE

@@ -69,7 +69,8 @@ def read_hdf5(path: str | Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load
 
     patience = _PATIENCE + Path(path).stat().st_size / _BYTES_A_SECOND
-    command = [sys.executable, "-m", __name__, os.fspath(path)]
+    # -P: what lies in the working directory is not imported.
+    command = [sys.executable, "-P", "-m", __name__, os.fspath(path)]
     inherited = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(command, env=inherited, capture_output=True, timeout=patience)

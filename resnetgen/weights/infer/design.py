@@ -22,8 +22,9 @@ from resnetgen.language.diagnostics import SpecError
 from resnetgen.language.library import Document
 from resnetgen.language.reader import MapTree, Scalar
 from resnetgen.language.trees import entries
-from resnetgen.weights.fit import Shape, is_counter
-from resnetgen.weights.infer.held import Held, weights_of
+from resnetgen.weights.closest import likeness
+from resnetgen.weights.fit import Shape, is_counter, without_counters
+from resnetgen.weights.infer.held import Held
 from resnetgen.weights.networks import Networks, Settings
 
 Path = tuple[str, ...]  # keys of a spec, from the top
@@ -104,7 +105,7 @@ class Trials:
         if key not in self._shapes:
             self._shapes[key] = None
             with suppress(SpecError, ShapeError):
-                self._shapes[key] = weights_of(self.networks.shapes(*key))
+                self._shapes[key] = without_counters(self.networks.shapes(*key))
         return self._shapes[key]
 
     def cut(self, design: Design) -> Design:
@@ -126,8 +127,7 @@ class Trials:
 
     def likeness(self, design: Design, held: Held) -> float:
         """The share of all tensors that both have, by key and shape."""
-        ours, theirs = (self.shapes(design) or {}).items(), held.shapes.items()
-        return len(ours & theirs) / max(1, len(ours | theirs))
+        return likeness(self.shapes(design) or {}, held.shapes)
 
 
 @cache

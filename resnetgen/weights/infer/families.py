@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from resnetgen.language.diagnostics import SpecError
+from resnetgen.language.library import OF_ITSELF
 from resnetgen.language.merge import without
 from resnetgen.language.reader import ListTree, Scalar, Tree
 from resnetgen.weights.infer.depth import stage_paths
@@ -21,7 +22,7 @@ from resnetgen.weights.infer.held import Held, Kind, kinds_of
 from resnetgen.weights.infer.numbers import Number, numbers_of
 from resnetgen.weights.names import is_under
 
-_DESCRIBING = ("network", "class", "doc", "paper", "family", "language", "allow", "init")
+_DESCRIBING = (*OF_ITSELF, "class", "init")
 _PREVIEWED = 2  # stages: the first, and one that strides
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from resnetgen.language.diagnostics import visible
 from resnetgen.weights.dialects import canonical, dialects, own_shape
-from resnetgen.weights.fit import Shape, is_counter
+from resnetgen.weights.fit import Shape, is_counter, without_counters
 from resnetgen.weights.infer.header import header
 from resnetgen.weights.names import modules, unwrapped
 from resnetgen.weights.read import read
@@ -63,11 +63,6 @@ def masked(path: str) -> str:
     return re.sub(r"\d+", "#", path)
 
 
-def weights_of(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The tensors that are no counters of norms."""
-    return {key: shape for key, shape in shapes.items() if not is_counter(key)}
-
-
 def held_by(path: str | Path) -> Held:
     """What a file holds. Raises WeightsError `unreadable-weights`, OSError."""
     found = header(path)
@@ -85,7 +80,7 @@ def held(file: str, shapes: Mapping[str, Shape], remarks: Iterable[str] = ()) ->
     taken = [f"taken off the keys: {', '.join(f'`{each}.`' for each in wrappers)}"]
     return Held(
         file,
-        weights_of(under),
+        without_counters(under),
         tuple(key for key in under if is_counter(key)),
         (*remarks, *(taken if wrappers else ())),
     )

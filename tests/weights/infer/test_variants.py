@@ -10,9 +10,9 @@ from weights.infer.variations import Variant, variant
 from resnetgen.compiler import compile_text
 from resnetgen.graph.shapes import state_dict
 from resnetgen.variants.inferred import draft
+from resnetgen.weights.fit import without_counters
 from resnetgen.weights.infer.candidates import Candidate, candidates_of
 from resnetgen.weights.infer.design import Trials, meaning
-from resnetgen.weights.infer.held import weights_of
 from resnetgen.weights.infer.search import infer
 
 SEEDS = range(40)
@@ -51,7 +51,7 @@ def test_a_variant_is_among_the_candidates_and_its_spec_compiles_to_it(
     text = draft("found", candidate, [], made.held, tmp_path / "found.yaml").text
     graph = compile_text(text).graph
     assert meaning(graph) == made.meaning
-    assert weights_of(state_dict(graph)) == made.held.shapes
+    assert without_counters(state_dict(graph)) == made.held.shapes
 
 
 def test_variants_are_of_every_kind() -> None:
