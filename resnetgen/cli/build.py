@@ -97,13 +97,11 @@ def build(
 
     It is one readable file that needs only torch. It is placed whole or not at all. A file in its
     way is replaced only if resnetgen wrote it and nobody edited it since, or with --force.
-    Warnings are told, and the module is written all the same.
 
     With --weights, the names and shapes of all tensors of the checkpoint have to be those of the
-    network. They are written to NAME.safetensors beside NAME.py, named and typed as
-    load_state_dict(load_file("NAME.safetensors")) takes them, both files or none. Wrappers
-    (module., _orig_mod.) are taken off. What --except names is not taken from the checkpoint; it
-    is listed, and its initial weights are drawn from the seed 0.
+    network. They are written to NAME.safetensors beside NAME.py, as load_state_dict takes them,
+    both files or none. Wrappers (module., _orig_mod.) are taken off. What --except names keeps
+    initial weights, which are drawn from the seed 0.
 
     --target inference writes what evaluation computes as one straight-line forward: norms are
     folded into weights, and on a CPU a convolution, its addition and its ReLU are one call of
@@ -119,27 +117,30 @@ def build(
       resnetgen build resnet50 --weights resnet50.pth --set head.classes=10 --except fc
       resnetgen build resnet50 --target inference --weights resnet50.pth -o fast.py
     """
-    from resnetgen.codegen.write import destination, refuse_foreign
-
     _check_options(output, weights, leave)
     _check_target(target, trace, device)
     compiled = compile_spec(spec, overrides(settings))
     _ = compiled.graph  # a network that does not hold together has no file
     source = compiled.inference_source if target == Target.inference else compiled.source
-    path = None if output == "-" else destination(output, compiled.network.name)
-    if path:
-        refuse_foreign(path, force)  # before torch works for minutes
-    converted = None
-    if path and weights is not None:
-        from resnetgen.weights.place import beside
-
-        converted = _converted(compiled, target, beside(path, weights, force), weights, leave or [])
+    path = _destination(output, compiled, force)
+    converted = _converted(compiled, target, path, weights, leave or [], force)
     _hold(compiled, path, trace, device)
     show(compiled.warnings)
     if path:
         _place(compiled, path, source, converted, force)
     else:
         print_exactly(source)
+
+
+def _destination(output: str | None, compiled: Compiled, force: bool) -> Path | None:
+    """Where the module goes; None for standard output. Raises WriteError before torch works."""
+    from resnetgen.codegen.write import destination, refuse_foreign
+
+    if output == "-":
+        return None
+    path = destination(output, compiled.network.name)
+    refuse_foreign(path, force)
+    return path
 
 
 def _check_options(output: str | None, weights: str | None, leave: list[str] | None) -> None:
@@ -158,11 +159,19 @@ def _check_target(target: Target, trace: bool, device: Device | None) -> None:
 
 
 def _converted(
-    compiled: Compiled, target: Target, path: Path, file: str, leave: list[str]
-) -> Converted:
+    compiled: Compiled,
+    target: Target,
+    module: Path | None,
+    file: str | None,
+    leave: list[str],
+    force: bool,
+) -> Converted | None:
     """The weights of a checkpoint as the module's own, not yet placed; says what was changed."""
-    from resnetgen.weights.place import Converted
+    if module is None or file is None:
+        return None
+    from resnetgen.weights.place import Converted, beside
 
+    path = beside(module, file, force)
     with torch_at_work() as progress:
         from resnetgen.runtime.load import build as build_module
         from resnetgen.weights.fill import filled, seeded

@@ -21,6 +21,7 @@ from resnetgen.language.diagnostics import visible
 from resnetgen.variants.repeats_rule import DEEPEST
 
 if TYPE_CHECKING:
+    from resnetgen.variants.new_spec import Draft
     from resnetgen.variants.repeats import Choice, Family
     from resnetgen.variants.repeats_budget import Budget
 
@@ -80,10 +81,8 @@ def new(
       resnetgen new phone --from resnet18 --macs 1.2G -o nets/
       resnetgen new deep --from my/net.yaml --params 40M -o my/
     """
-    from resnetgen.codegen.write import write_atomically
     from resnetgen.compiler import compile_document
     from resnetgen.language import library
-    from resnetgen.report.columns import summary
     from resnetgen.variants.new_spec import draft
     from resnetgen.variants.new_told import reasons
     from resnetgen.variants.repeats import family_of, of_depth
@@ -105,8 +104,15 @@ def new(
         print_exactly(made.text)
         return
     print("\n".join([*_table(name, family, choice, bool(settings)), *said]))
+    _write(place, made, choice.depth)
+
+
+def _write(place: Path, made: Draft, depth: int) -> None:
+    from resnetgen.codegen.write import write_atomically
+    from resnetgen.report.columns import summary
+
     write_atomically(place, made.text.encode())
-    print(f"wrote {visible(str(place))} ({choice.depth} layers; {summary(made.compiled.cost)})")
+    print(f"wrote {visible(str(place))} ({depth} layers; {summary(made.compiled.cost)})")
 
 
 def _budget(depth: int | None, macs: str | None, params: str | None) -> Budget | None:

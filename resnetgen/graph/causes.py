@@ -14,7 +14,8 @@ from fractions import Fraction
 
 from resnetgen.graph.ir import Network, OpCall, Placed, Term
 from resnetgen.graph.opdef import shown
-from resnetgen.graph.ops import OPS, STRIDE
+from resnetgen.graph.opparts import STRIDE
+from resnetgen.graph.ops import OPS
 from resnetgen.graph.origins import Names, is_own, own_texts, sources
 from resnetgen.graph.rules import Flow, TensorType, per_axis
 from resnetgen.graph.ways import Leg, names_of_call, terms_of

@@ -10,19 +10,36 @@ gives the compiler its figures and the printed class its arithmetic.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from resnetgen.graph.channels import concat_origins, flatten_origins, pad_origins
 from resnetgen.graph.opdef import (
-    CHANNELS_LAST,
     Argument,
     Attribute,
-    Layout,
     OpDef,
     Saved,
     TorchFunction,
     TorchModule,
+)
+from resnetgen.graph.opparts import (
+    AFFINE,
+    CEIL,
+    CONVOLUTION,
+    DILATION,
+    EPS,
+    KERNEL,
+    OUT,
+    PADDING,
+    POOL_STRIDE,
+    RATE,
+    STATISTICS,
+    STRIDE,
+    WEIGHTED,
+    write_concat,
+    write_pad,
+    write_resize,
+    write_subsample,
 )
 from resnetgen.graph.rules import (
     Extra,
@@ -70,52 +87,6 @@ from resnetgen.graph.taps import (
     window_taps,
 )
 
-# --- how functions are written
-
-
-def _subsample(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
-    stride = attributes["stride"]
-    step = f"::{stride}" if stride.isdigit() else f":: {stride}"  # as ruff spaces slices
-    return f"{inputs[0]}[:, :, {', '.join([step] * axes)}]"
-
-
-def _pad(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
-    zeros = "0, 0, " * axes
-    return f"nn.functional.pad({inputs[0]}, ({zeros}{attributes['front']}, {attributes['back']}))"
-
-
-def _resize(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
-    linear = ("linear", "bilinear", "trilinear")[axes - 1]
-    mode = "nearest" if attributes["mode"] == "nearest" else linear
-    return (
-        f'nn.functional.interpolate({inputs[0]}, scale_factor={attributes["scale"]}, mode="{mode}")'
-    )
-
-
-def _concat(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
-    return f"torch.cat([{', '.join(inputs)}], dim=1)"
-
-
-OUT = Attribute("int", doc="output channels", least=1, of_width=True)
-KERNEL = Attribute("axes", doc="kernel size", least=1)
-STRIDE = Attribute("axes", 1, "stride", least=1)
-PADDING = Attribute("axes", same_padding, "zeros on each side", least=0)
-DILATION = Attribute("axes", 1, "distance between the taps of the kernel", least=1)
-EPS = Attribute("float", 1e-5, "added to the variance", least=0)
-RATE = Attribute("float", doc="probability of dropping", least=0, most=1)
-POOL_STRIDE = Attribute(
-    "axes", lambda a: a["kernel"], "stride; the kernel size by default", least=1
-)
-CEIL = Attribute("bool", False, "round the output size up")
-
-# keras.layers: Conv2D and Dense; BatchNormalization, GroupNormalization.
-WEIGHTED = {"keras": {"weight": Layout("kernel", CHANNELS_LAST), "bias": Layout("bias")}}
-AFFINE = {"weight": Layout("gamma"), "bias": Layout("beta")}
-STATISTICS = {
-    "running_mean": Layout("moving_mean"),
-    "running_var": Layout("moving_variance"),
-}
-
 
 def _activation(
     callee: str,
@@ -140,18 +111,6 @@ def _activation(
         pointwise=True,
         kind="activation",
     )
-
-
-CONVOLUTION = (
-    Argument("in"),
-    Argument("out"),
-    Argument("kernel"),
-    Argument("stride", "stride", 1),
-    Argument("padding", "padding", 0),
-    Argument("dilation", "dilation", 1),
-    Argument("groups", "groups", 1),
-    Argument("bias", "bias", True),
-)
 
 
 OPS: Mapping[str, OpDef] = {
@@ -460,7 +419,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "concat": OpDef(
         "concatenation along the channels",
-        TorchFunction(_concat, uses_torch=True, names_operands=True),
+        TorchFunction(write_concat, uses_torch=True, names_operands=True),
         ("cat",),
         arity=None,
         flow=concat_flow,
@@ -472,7 +431,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "subsample": OpDef(
         "every stride-th position of each axis",
-        TorchFunction(_subsample),
+        TorchFunction(write_subsample),
         ("getitem",),
         {"stride": Attribute("int", doc="stride, along every axis", least=1)},
         flow=lambda a, flows, axes: Flow(flows[0].channels),
@@ -486,7 +445,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "pad_channels": OpDef(
         "zero channels before and after",
-        TorchFunction(_pad),
+        TorchFunction(write_pad),
         ("pad",),
         {
             "front": Attribute("int", 0, "zero channels before", least=0, of_width=True),
@@ -500,7 +459,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "resize": OpDef(
         "enlarges by an integer factor",
-        TorchFunction(_resize),
+        TorchFunction(write_resize),
         ("interpolate",),
         {
             "scale": Attribute("int", doc="factor", least=1),
