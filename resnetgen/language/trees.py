@@ -45,3 +45,13 @@ def text_of(tree: MapTree, key: str) -> str | None:
     """The text of the scalar at a key; None where there is none, or `null`."""
     value = tree.entries.get(key)
     return value.text if isinstance(value, Scalar) and value.value is not None else None
+
+
+def repeats(tree: MapTree) -> dict[str, int]:
+    """How many blocks each stage of a spec has, where `blocks:` is a number."""
+    found: dict[str, int] = {}
+    for key, stage in entries(tree, "stages").items():
+        count = stage.entries.get("blocks") if isinstance(stage, MapTree) else None
+        if isinstance(count, Scalar) and type(count.value) is int:
+            found[key] = count.value
+    return found

@@ -17,8 +17,8 @@ from resnetgen.language import library
 from resnetgen.language.diagnostics import SpecError
 from resnetgen.language.library import Document
 from resnetgen.language.merge import without
-from resnetgen.language.reader import MapTree, Scalar, Tree
-from resnetgen.language.trees import entries
+from resnetgen.language.reader import MapTree, Tree
+from resnetgen.language.trees import entries, repeats
 
 _BESIDE = (*library.OF_ITSELF, "class", "input", "head", "init")
 
@@ -33,9 +33,10 @@ def published(document: Document, network: Network) -> dict[str, Mapping[str, in
             tree = library.load(path).tree
         except SpecError:  # a library that someone is editing
             continue
-        repeats = _repeats(tree)
-        if repeats and _trunk(tree) == wanted:
-            found[path.stem] = repeats
+        numbers = repeats(tree)
+        whole = numbers and numbers.keys() == entries(tree, "stages").keys()
+        if whole and _trunk(tree) == wanted:
+            found[path.stem] = numbers
     return found
 
 
@@ -60,14 +61,3 @@ def _trunk(tree: MapTree) -> list[tuple[str, str]]:
 
 def _without_repeats(stage: Tree) -> Tree:
     return without(stage, "blocks") if isinstance(stage, MapTree) else stage
-
-
-def _repeats(tree: MapTree) -> dict[str, int] | None:
-    """The numbers at `blocks:`; None where a stage has no number there."""
-    found: dict[str, int] = {}
-    for key, stage in entries(tree, "stages").items():
-        blocks = stage.entries.get("blocks") if isinstance(stage, MapTree) else None
-        if not isinstance(blocks, Scalar) or not isinstance(blocks.value, int):
-            return None
-        found[key] = blocks.value
-    return found

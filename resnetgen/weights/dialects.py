@@ -11,7 +11,7 @@ that differs from the spec (`set`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -221,6 +221,17 @@ def canonical(keys: Iterable[str], dialect: Dialect) -> dict[str, str]:
         if module is not None and (dialect.framework == TORCH or tensor in tensors):
             found[key] = f"{module}.{tensors[tensor][0] if tensors else tensor}"
     return found
+
+
+def readings(keys: Collection[str]) -> Iterator[tuple[Dialect, dict[str, str]]]:
+    """The dialects that know all keys of a checkpoint, with our own names of those.
+
+    Without those whose networks are built otherwise: their tensors have to be converted.
+    """
+    for dialect in dialects():
+        names = canonical(keys, dialect)
+        if not dialect.settings and len(names) == len(keys) == len({*names.values()}):
+            yield dialect, names
 
 
 def own_shape(key: str, shape: Shape, dialect: Dialect) -> Shape:

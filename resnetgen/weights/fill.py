@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from resnetgen.graph.shapes import state_dict
 from resnetgen.language.diagnostics import visible
-from resnetgen.weights.dialects import TORCH, canonical, dialects
+from resnetgen.weights.dialects import TORCH, readings
 from resnetgen.weights.explain import Asked, check, check_left
 from resnetgen.weights.fit import COUNTER, Fit, fit
 from resnetgen.weights.names import roots, unwrapped
@@ -44,9 +44,8 @@ def in_own_names(checkpoint: Checkpoint, graph: Graph) -> Checkpoint:
     held, _ = unwrapped(checkpoint.tensors, ())
     if held.keys() & state_dict(graph).keys():
         return checkpoint
-    for dialect in dialects():
-        names = canonical(held, dialect)
-        if dialect.framework == TORCH and not dialect.settings and len(names) == len(held):
+    for dialect, names in readings(held):
+        if dialect.framework == TORCH:
             tensors = {own: checkpoint.tensors[held[key]] for key, own in names.items()}
             told = (*checkpoint.remarks, f"names of `{dialect.name}` taken for our own")
             return replace(checkpoint, tensors=tensors, remarks=told)

@@ -20,8 +20,8 @@ from resnetgen.graph.rules import ShapeError
 from resnetgen.language import library
 from resnetgen.language.diagnostics import SpecError
 from resnetgen.language.library import Document
-from resnetgen.language.reader import MapTree, Scalar
-from resnetgen.language.trees import entries
+from resnetgen.language.reader import MapTree
+from resnetgen.language.trees import repeats
 from resnetgen.weights.closest import likeness
 from resnetgen.weights.fit import Shape, is_counter, without_counters
 from resnetgen.weights.infer.held import Held
@@ -62,12 +62,7 @@ class Design:
     @property
     def blocks(self) -> dict[str, int]:
         """How many blocks each stage has, where that is a number. Raises SpecError."""
-        found = {}
-        for key, stage in entries(self.tree, "stages").items():
-            count = stage.entries.get("blocks") if isinstance(stage, MapTree) else None
-            if isinstance(count, Scalar) and type(count.value) is int:
-                found[key] = count.value
-        return found
+        return repeats(self.tree)
 
     def repeating(self, blocks: Mapping[str, int]) -> Design:
         """The design with other numbers of blocks; a stage of none is deleted."""

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from resnetgen.language.diagnostics import visible
-from resnetgen.weights.dialects import canonical, dialects, own_shape
+from resnetgen.weights.dialects import own_shape, readings
 from resnetgen.weights.fit import Shape, is_counter, without_counters
 from resnetgen.weights.infer.header import header
 from resnetgen.weights.names import modules, unwrapped
@@ -90,10 +90,8 @@ def in_own_names(given: Held) -> Iterator[Held]:
     """The file, and the file read in each dialect that knows all its keys and means others by them."""
     yield given
     everything = {**given.shapes, **dict.fromkeys(given.counters, ())}
-    for dialect in dialects():
-        own = canonical(everything, dialect)
-        whole = len(own) == len(everything) == len({*own.values()})
-        if not whole or all(key == name for key, name in own.items()) or dialect.settings:
+    for dialect, own in readings(everything):
+        if all(key == name for key, name in own.items()):
             continue
         shapes = {own[key]: own_shape(key, shape, dialect) for key, shape in given.shapes.items()}
         counters = tuple(own[key] for key in given.counters)
