@@ -251,6 +251,18 @@ def test_a_reader_that_hangs_or_dies_is_told(tmp_path: Path, monkeypatch, body, 
     assert what in refused(tmp_path / "x")
 
 
+def test_nothing_that_lies_beside_the_file_is_run(tmp_path: Path, monkeypatch) -> None:
+    """A folder that came with a checkpoint is not where the reading process looks for modules."""
+    file = tmp_path / "given.h5"
+    file.write_bytes(as_hdf5(layers()))
+    for name in ("h5py", "subprocess", "resnetgen", "numpy"):
+        text = f"open({str(tmp_path / 'ran')!r}, 'w')"
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert read(file).tensors
+    assert not (tmp_path / "ran").exists()
+
+
 def test_h5py_may_be_missing(tmp_path: Path, monkeypatch) -> None:
     import sys
 
