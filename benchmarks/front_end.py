@@ -1,27 +1,29 @@
-"""Times the front end as whole processes, in turn with its peers; prints medians and ratios.
-
-    python benchmarks/front_end.py [RUNS]
+"""The front end as whole processes, in turn with its peers.
 
 build    `resnetgen build resnet152`  against  importing torch and torchvision and building resnet152()
 report   `resnetgen report resnet152` against  each of five tools that count its operations
-depth    check + build + report of ResNet-1202 (CIFAR) against ResNet-20
+depth    check + report + build of ResNet-1202 (CIFAR) against ResNet-20
 
-Each round runs both sides of each pair once, alternating. Nothing is cached between processes but
-what the operating system keeps and Python's own bytecode.
+A run is what all processes of a side took: wall time, and processor time, which other processes of
+the machine change less. Nothing is cached between processes but what the operating system keeps and
+Python's own bytecode.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.processes import ROOT, environment, in_turn, resnetgen
+from benchmarks.results import Measurement, Result, Say, Section, within
+from benchmarks.tables import ratio, spread, table
+
 PEER = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); from peers import import_torchvision\n"
 CONSTRUCT = PEER + "import_torchvision().models.resnet152()"
 MODEL = (
@@ -71,69 +73,103 @@ from ptflops import get_model_complexity_info
 get_model_complexity_info(model, (3, 224, 224), as_strings=False, print_per_layer_stat=False, verbose=False)
 """,
 }
-CIFAR = ["--set", "layer1.blocks={n}", "--set", "layer2.blocks={n}", "--set", "layer3.blocks={n}"]
+
+Commands = Sequence[Sequence[str]]
 
 
-def resnetgen(*arguments: str) -> list[str]:
-    """A command of this checkout."""
-    return [sys.executable, "-m", "resnetgen", *arguments]
+def passes(network: str) -> Commands:
+    """The three commands that read a spec."""
+    return (
+        resnetgen("check", network),
+        resnetgen("report", network),
+        resnetgen("build", network, "--force"),
+    )
 
 
-def cifar(n: int) -> list[list[str]]:
-    """The three commands on a CIFAR ResNet of depth 6n + 2."""
-    sets = [part.format(n=n) for part in CIFAR]
-    return [
-        resnetgen("report", "resnet110", *sets),
-        resnetgen("report", "resnet110", "--by", "total", *sets),
-        resnetgen("build", "resnet110", "--force", *sets),
-    ]
-
-
-PAIRS: dict[str, tuple[list[list[str]], list[list[str]]]] = {
+REPORT = [resnetgen("report", "resnet152", "--format", "json")]
+# Name: our side, the other side.
+PAIRS: dict[str, tuple[Commands, Commands]] = {
     "build": (
         [resnetgen("build", "resnet152", "--force")],
         [[sys.executable, "-c", CONSTRUCT]],
     ),
     **{
-        f"report / {tool}": (
-            [resnetgen("report", "resnet152", "--format", "json")],
-            [[sys.executable, "-c", script]],
-        )
+        f"report/{tool}": (REPORT, [[sys.executable, "-c", script]])
         for tool, script in COUNTERS.items()
     },
-    "depth": (cifar(200), cifar(3)),
+    "depth": (passes("resnet20"), passes("resnet1202")),
+}
+SAID = {
+    "build": "`build resnet152`, against importing torch and torchvision and building `resnet152()`",
+    "report/torch": "`report resnet152`, against torch's `FlopCounterMode`, on the meta device",
+    "report/thop": "`report resnet152`, against thop, on the meta device",
+    "report/torchinfo": "`report resnet152`, against torchinfo, on the meta device",
+    "report/fvcore": "`report resnet152`, against fvcore, on the CPU",
+    "report/ptflops": "`report resnet152`, against ptflops, on the CPU",
+    "depth": "`check`, `report` and `build` of `resnet20`, against those of `resnet1202`",
 }
 
 
-def seconds(commands: list[list[str]], folder: str) -> float:
-    """The wall time of some processes, one after the other."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # both sides run from bytecode, as installed
-    start = time.perf_counter()
+def taken(commands: Commands, folder: str) -> tuple[float, float]:
+    """The wall time and the processor time of some processes, one after the other."""
+    before, began = os.times(), time.perf_counter()
     for command in commands:
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return time.perf_counter() - start
+        subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    wall, after = time.perf_counter() - began, os.times()
+    used = (after.children_user, after.children_system)
+    return wall, sum(used) - before.children_user - before.children_system
 
 
-def main(runs: int) -> None:
-    """Runs all pairs and prints a table."""
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    print(f"{'pair':18} {'ours':>18} {'theirs':>18} {'theirs / ours':>14}")
+def measure(names: Sequence[str], rounds: int, say: Say) -> Any:
+    """`{pair: {side: [[wall, processor], ...]}}`, and the runs of `check` on all networks."""
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (ours, theirs) in PAIRS.items():
-            seconds(ours, folder), seconds(theirs, folder)
-            rows = [(seconds(ours, folder), seconds(theirs, folder)) for _ in range(runs)]
-            mine, others = zip(*rows, strict=True)
-            ratio = statistics.median(others) / statistics.median(mine)
-            print(f"{name:18} {spread(mine):>18} {spread(others):>18} {ratio:>14.2f}", flush=True)
+        for name in names:
+            ours, other = (partial(taken, side, folder) for side in PAIRS[name])
+            ours(), other()  # the files that both sides read are in memory from now on
+            found[name] = in_turn({"ours": ours, "other": other}, rounds, within(say, name))
+        networks = [resnetgen("check", *map(str, sorted((ROOT / "specs").glob("*.yaml"))))]
+        checked = in_turn({"check": partial(taken, networks, folder)}, rounds, say)
+    return {"pairs": found, **checked}
 
 
-def spread(times: tuple[float, ...]) -> str:
-    """Median, least and most."""
-    return f"{statistics.median(times):.2f} ({min(times):.2f}-{max(times):.2f})"
+def walls(runs: Sequence[Sequence[float]]) -> list[float]:
+    """The wall times of some runs."""
+    return [wall for wall, _ in runs]
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+def compared(result: Result, pair: str) -> float:
+    """How many times longer the other side of a pair took."""
+    runs = result.figures["pairs"][pair]
+    return ratio(walls(runs["other"]), walls(runs["ours"]))
+
+
+def tell(results: Sequence[Result]) -> list[str]:
+    """A row a pair; the whole library below."""
+    [result] = results
+    rows = []
+    for name, runs in result.figures["pairs"].items():
+        ours, other = walls(runs["ours"]), walls(runs["other"])
+        used = ratio([each[1] for each in runs["other"]], [each[1] for each in runs["ours"]])
+        rows.append(
+            [SAID[name], spread(ours), spread(other), f"{ratio(other, ours):.1f}", f"{used:.1f}"]
+        )
+    heads = ["pair", "ours", "the other side", "other / ours", "in processor time"]
+    checked = spread(walls(result.figures["check"]))
+    said = f"`resnetgen check` of every network of the library, on all cores: {checked}."
+    return [*table(heads, rows), "", said]
+
+
+SECTION = Section(
+    "front_end",
+    (
+        Measurement(
+            "front_end",
+            "build, report and check as whole processes, against torchvision and five counters",
+            5,
+            partial(measure, tuple(PAIRS)),
+        ),
+    ),
+    tell,
+    peers=("torchvision", *(tool for tool in COUNTERS if tool != "torch")),
+)

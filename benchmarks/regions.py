@@ -1,34 +1,64 @@
-"""Times torch.compile of whole networks against `resnetgen.compile_module`; prints a table.
-
-    python benchmarks/regions.py [RUNS] [NETWORK/MODE ...]     e.g. 3 resnet152/eval resnet110/train
+"""torch.compile of whole networks against `resnetgen.compile_module` by regions.
 
 cold    a fresh process with empty caches, from the module to the first result (in training the
         first gradients); first a trivial function is compiled, whose time is the toolchain's start-up
 steady  one process that holds both, a step of each in turn
 
-ResNet-1202 whole takes minutes to compile, in training more: it runs where it is named.
+    python -m benchmarks.regions cold resnet20 eval regions     what one process of these measures
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.processes import in_turn, measured, seconds
+from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.tables import ratio, spread, table
+
 BATCH, STEPS = 8, 15
-SIZES = {"resnet110": 32, "resnet1202": 32, "resnet20": 32, "resnet56": 32}  # others: 224
-NAMED = [
-    f"{network}/{mode}" for network in ("resnet152", "resnet110") for mode in ("eval", "train")
-]
 SIDES = "whole", "regions"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network in a mode. Where only the first step is asked for, `steady` is false."""
+
+    network: str
+    mode: str = "eval"
+    rounds: int = 1
+    steady: bool = True
+
+    @property
+    def name(self) -> str:
+        """Of its measurement."""
+        return f"regions-{self.network}{'-training' if self.mode == 'train' else ''}"
+
+
+CASES = (
+    Case("resnet152", rounds=3),
+    Case("resnet152", "train", rounds=3),
+    Case("resnet1202", rounds=3),
+    Case("resnet110"),
+    Case("resnet110", "train"),
+    Case("resnet101", steady=False),
+    Case("resnet56", steady=False),
+    Case("resnet50", steady=False),
+)
+
+
+def image(network: str) -> tuple[int, ...]:
+    """The shape of an image: channels, height, width."""
+    from resnetgen import compile_spec
+
+    return compile_spec(network).network.input.shape
+
+
+# --- in a process of its own
 
 
 def step_of(network: str, mode: str, side: str) -> Callable[[], None]:
@@ -39,8 +69,8 @@ def step_of(network: str, mode: str, side: str) -> Callable[[], None]:
 
     torch.manual_seed(0)
     model = resnetgen.load(network).train(mode == "train")
-    size = SIZES.get(network, 224)
-    x = torch.randn(BATCH, 3, size, size)
+    x = torch.randn(BATCH, *image(network))
+    call: Callable[[Any], Any]
     if side == "regions":
         call = resnetgen.compile_module(model, whole=False)
     else:
@@ -56,13 +86,6 @@ def step_of(network: str, mode: str, side: str) -> Callable[[], None]:
     return step
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """The wall time of a call."""
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
 def cold(network: str, mode: str, side: str) -> dict[str, float]:
     """In a fresh process: the toolchain's start-up, and the first step after it."""
     import torch
@@ -72,64 +95,100 @@ def cold(network: str, mode: str, side: str) -> dict[str, float]:
     return {"toolchain": started, "cold": seconds(step_of(network, mode, side))}
 
 
-def steady(network: str, mode: str) -> dict[str, float]:
-    """In one process: the median step of each side, in turn."""
+def steady(network: str, mode: str) -> dict[str, list[float]]:
+    """In one process: steps of each side, in turn."""
     steps = {side: step_of(network, mode, side) for side in SIDES}
     for step in steps.values():
         step(), step()
-    rows = [{side: seconds(step) for side, step in steps.items()} for _ in range(STEPS)]
-    return {side: statistics.median(row[side] for row in rows) for side in SIDES}
+    return in_turn({side: partial(seconds, step) for side, step in steps.items()}, STEPS)
 
 
-def in_process(*arguments: str) -> dict[str, float]:
-    """What a fresh process with empty caches finds."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "TORCHINDUCTOR_CACHE_DIR": folder,
-            "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
-        }
-        command = [sys.executable, __file__, "--one", *arguments]
-        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+# --- the section
+
+
+def measure(case: Case, rounds: int, say: Say) -> Any:
+    """`{"image": shape, "cold": {side: [{"toolchain", "cold"}, ...]}, "steady": {side: [seconds, ...]} or null}`."""
+    sides = {
+        side: partial(measured, "benchmarks.regions", "cold", case.network, case.mode, side)
+        for side in SIDES
+    }
+    found = {"image": image(case.network), "cold": in_turn(sides, rounds, say), "steady": None}
+    if case.steady:
+        say("steady")
+        found["steady"] = measured("benchmarks.regions", "steady", case.network, case.mode)
     return found
 
 
-def main(runs: int, named: list[str]) -> None:
-    """Runs both sides in turn and prints medians with the least and the most."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; seconds")
-    print(f"{'':18} {'side':8} {'toolchain':>18} {'cold after it':>21} {'steady':>8}")
-    for name in named:
-        network, mode = name.split("/")
-        found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-        for _ in range(runs):
-            for side in SIDES:
-                found[side].append(in_process("cold", network, mode, side))
-        step = in_process("steady", network, mode)
-        for side in SIDES:
-            started, first = ([row[key] for row in found[side]] for key in ("toolchain", "cold"))
-            print(f"{name:18} {side:8} {spread(started):>18} {spread(first):>21} {step[side]:8.3f}")
-        print(f"{name:18} whole / regions, cold {ratio(found, 'cold'):.2f} after the start-up,")
-        print(f"{'':18} {ratio(found, 'cold', 'toolchain'):.2f} with it; steady", end=" ")
-        print(f"{step['whole'] / step['regions']:.3f}", flush=True)
+def first_step(result: Result, side: str, toolchain: bool) -> list[float]:
+    """The time of the first step in each run, with or without the toolchain's start-up."""
+    runs = result.figures["cold"][side]
+    return [run["cold"] + (run["toolchain"] if toolchain else 0) for run in runs]
 
 
-def ratio(found: dict[str, list[dict[str, float]]], *keys: str) -> float:
-    """Whole against regions, of the medians of what the keys add up to."""
-    whole, regions = (
-        statistics.median(sum(row[key] for key in keys) for row in found[side]) for side in SIDES
+def faster(result: Result, toolchain: bool) -> float:
+    """How many times sooner the first step of the regions is done."""
+    return ratio(*(first_step(result, side, toolchain) for side in SIDES))
+
+
+def kept(result: Result) -> float | None:
+    """The steady speed of the regions, of the whole graph's."""
+    found = result.figures["steady"]
+    return ratio(*(found[side] for side in SIDES)) if found else None
+
+
+def tell(results: Sequence[Result]) -> list[str]:
+    """A row a case, in their order."""
+    found = {result.name: result for result in results}
+    rows = [_row(case, found[case.name]) for case in CASES if case.name in found]
+    return table(
+        [
+            "network, batch of 8",
+            "toolchain, both",
+            "cold after it, whole",
+            "regions",
+            "ratio",
+            "with the start-up",
+            "steady, whole",
+            "regions",
+            "of the whole graph's speed",
+        ],
+        rows,
     )
-    return whole / regions
 
 
-def spread(times: list[float]) -> str:
-    """Median, least and most."""
-    return f"{statistics.median(times):.1f} ({min(times):.1f}-{max(times):.1f})"
+def _row(case: Case, result: Result) -> list[str]:
+    size = " x ".join(map(str, result.figures["image"][1:]))
+    mode = "training step" if case.mode == "train" else "inference"
+    started = [run["toolchain"] for runs in result.figures["cold"].values() for run in runs]
+    of_speed = kept(result)
+    return [
+        f"`{case.network}`, {size}, {mode}",
+        spread(started),
+        *(spread(first_step(result, side, toolchain=False)) for side in SIDES),
+        f"{faster(result, toolchain=False):.2f}",
+        f"{faster(result, toolchain=True):.2f}",
+        *(spread(result.figures["steady"][side]) if of_speed else "" for side in SIDES),
+        f"{of_speed:.3f}" if of_speed else "",
+    ]
 
+
+SECTION = Section(
+    "regions",
+    tuple(
+        Measurement(
+            case.name,
+            f"torch.compile of {case.network} by regions and whole, {case.mode}",
+            case.rounds,
+            partial(measure, case),
+        )
+        for case in CASES
+    ),
+    tell,
+)
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps({"cold": cold, "steady": steady}[sys.argv[2]](*sys.argv[3:])))
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 3, sys.argv[2:] or NAMED)
+    match sys.argv[1:]:
+        case ["cold", network, mode, side]:
+            print(json.dumps(cold(network, mode, side)))
+        case ["steady", network, mode]:
+            print(json.dumps(steady(network, mode)))

@@ -1,29 +1,34 @@
 """How fast `resnetgen sweep` is, and how much memory it takes at 10,000 and at 100,000 variants.
 
-    python benchmarks/sweep.py
-
 easy       depths of ResNet-50: every node of the network is one that was seen before
 adverse    widths of three adjacent stages: each pair of widths is new once
 cifar      depths of a CIFAR ResNet, up to 60 blocks a stage
 rates      depths of a network whose drop path rates depend on the position of each block
 dilation   depths and strides under output_stride
 u-net      widths that reach a decoder by concatenation
-refused    a quarter of the variants or more are refused
+refused    97 of 100 widths are refused
+new        every variant is new in every stage
 
 Whole processes, start-up and Pareto front included. The rate is variants a second of processor time
-on one core; the seconds beside it are wall time.
+on one core.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.processes import ROOT, environment, in_turn, resnetgen
+from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.tables import table
+
 SPECS = ROOT / "tests" / "specs"
 
 # Name: the spec, what varies in 100,000 variants or so, and what of that in a tenth of them.
@@ -63,51 +68,87 @@ SWEEPS: dict[str, tuple[str, list[str], str]] = {
         ["layer1.blocks=1..10", "layer2.width=61..160", "layer3.blocks=1..100"],
         "layer1.blocks=5",
     ),
+    "new": (
+        "resnet50",
+        ["block.groups=1,2,4,8,16", "block.base_width=4..400..4"],
+        "block.groups=1",
+    ),
+}
+SAID = {
+    "easy": "ResNet-50, four depths",
+    "adverse": "adverse: widths of three adjacent stages",
+    "cifar": "CIFAR, three depths",
+    "rates": "drop path by position",
+    "dilation": "`output_stride: 8`",
+    "u-net": "U-Net, widths",
+    "refused": "group norm, nearly all widths refused",
+    "new": "every variant new in every stage: `block.groups` by `block.base_width`",
 }
 
 
-def measure(spec: str, vary: list[str], folder: Path) -> tuple[int, float, float, float]:
-    """Variants, processor seconds, wall seconds, and peak MiB of one sweep."""
+def swept(spec: str, vary: Sequence[str], folder: Path) -> dict[str, float]:
+    """Variants, processor and wall seconds, and peak MiB of one sweep."""
     path = folder / "rows.csv"
     options = [part for each in vary for part in ("--vary", each)]
-    command = [
-        sys.executable,
-        "-m",
-        "resnetgen",
-        "sweep",
-        spec,
-        *options,
-        "-o",
-        str(path),
-        "--force",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    start = time.perf_counter()
-    run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(run.pid, 0)
-    run.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - start
-    assert run.returncode == 0, command
+    command = resnetgen("sweep", spec, *options, "-o", str(path), "--force")
+    began = time.perf_counter()
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - began
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
     with path.open("rb") as file:
         rows = sum(1 for _ in file) - 1
-    return rows, used.ru_utime + used.ru_stime, seconds, used.ru_maxrss / 1024
+    processor = used.ru_utime + used.ru_stime
+    return {"variants": rows, "processor": processor, "wall": wall, "peak": used.ru_maxrss / 1024}
 
 
-def main(names: list[str]) -> None:
-    """Runs all sweeps, or those named, and prints a table."""
-    print(f"{'sweep':10} {'variants':>9} {'a second':>9} {'wall s':>7} {'MiB':>6}")
+def measure(names: Sequence[str], rounds: int, say: Say) -> Any:
+    """`{sweep: {"tenth": a run, "all": [a run, ...]}}`."""
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in names or SWEEPS:
+        for name in names:
             spec, vary, tenth = SWEEPS[name]
             path = tenth.partition("=")[0]
             few = [tenth if each.startswith(f"{path}=") else each for each in vary]
-            for each in (few, vary):
-                rows, used, seconds, peak = measure(spec, each, Path(folder))
-                print(
-                    f"{name:10} {rows:>9,} {rows / used:>9,.0f} {seconds:>7.1f} {peak:>6.0f}",
-                    flush=True,
-                )
+            say(f"{name}, a tenth")
+            least = swept(spec, few, Path(folder))
+            sides = {name: partial(swept, spec, vary, Path(folder))}
+            found[name] = {"tenth": least, "all": in_turn(sides, rounds, say)[name]}
+    return found
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def rate(runs: Sequence[dict[str, float]]) -> float:
+    """Variants a second of processor time, the median of some runs."""
+    return median(run["variants"] / run["processor"] for run in runs)
+
+
+def tell(results: Sequence[Result]) -> list[str]:
+    """A row a sweep."""
+    [result] = results
+    rows = []
+    for name, found in result.figures.items():
+        runs = found["all"]
+        peaks = found["tenth"]["peak"], median(run["peak"] for run in runs)
+        cells = (
+            f"{runs[0]['variants']:,}",
+            f"{rate(runs):,.0f}",
+            " / ".join(f"{each:.0f}" for each in peaks),
+        )
+        rows.append([SAID[name], *cells])
+    return table(["sweep", "variants", "a second", "peak MiB at a tenth / at all"], rows)
+
+
+SECTION = Section(
+    "sweep",
+    (
+        Measurement(
+            "sweep",
+            "variants a second of processor time, and memory, in eight sweeps",
+            1,
+            partial(measure, tuple(SWEEPS)),
+        ),
+    ),
+    tell,
+)

@@ -39,12 +39,26 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--regenerate`."""
+    """`--regenerate` and `--exhaustive`."""
     parser.addoption(
         "--regenerate",
         action="store_true",
         help="write what tests/golden and tests/errors expect anew",
     )
+    parser.addoption(
+        "--exhaustive",
+        action="store_true",
+        help="run all of what the suite otherwise runs a sample of",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is beyond the sample, unless `--exhaustive` asks for it."""
+    if config.getoption("exhaustive"):
+        return
+    beyond = [item for item in items if item.get_closest_marker("exhaustive")]
+    config.hook.pytest_deselected(items=beyond)
+    items[:] = [item for item in items if item not in set(beyond)]
 
 
 @pytest.fixture

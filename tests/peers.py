@@ -41,7 +41,7 @@ def _operators_load() -> bool:
 
 
 @functools.cache
-def _declare_operators() -> Any:
+def declare_operators() -> Any:
     """Declare the two operators where they are missing; the library object is kept alive here."""
     if _operators_load():
         return None
@@ -55,7 +55,7 @@ def _declare_operators() -> Any:
 
 def import_torchvision() -> ModuleType:
     """``torchvision``, with or without its compiled operators."""
-    _declare_operators()
+    declare_operators()
     return importlib.import_module("torchvision")
 
 

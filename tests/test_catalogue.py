@@ -9,15 +9,13 @@ first column on. Of commands, the last fails with the code, and those that mend 
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sessions
 
 from resnetgen.compiler import compile_spec
 from resnetgen.language import catalogue, yaml_faults
@@ -28,11 +26,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "diagnostics.md"
 ENTRIES = {entry.code: entry for entry in catalogue.entries()}
 
-# Codes that no person can bring about: what is needed is missing, or the compiler is at fault.
+# Codes that no command of a person brings about: what is needed is missing, the compiler is at
+# fault, or only Python code asks.
 WITHOUT_EXAMPLES = {
     "no-torch",
     "no-safetensors",
     "no-h5py",
+    "unfit-plan",
     "broken-prediction",
     "broken-graph",
     "broken-print",
@@ -148,35 +148,28 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(commands: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The `$ ` lines of an example, in one shell; `resnetgen` is the one of this checkout."""
-    lines = [line.removeprefix("$ ") for line in commands.splitlines()]
-    ours = {"PYTHONPATH": str(ROOT), "RESNETGEN": f"{sys.executable} -m resnetgen"}
-    return subprocess.run(
-        ["bash", "-c", "\n".join(['resnetgen() { $RESNETGEN "$@"; }', *lines])],
-        cwd=folder,
-        env={**os.environ, **ours, "RESNETGEN_DEBUG": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(text: str, folder: Path) -> tuple[str, int]:
+    """What the commands of an example write, and the exit status of the last."""
+    done = [sessions.run(command, folder) for command in sessions.commands(text)]
+    return "\n".join(written for written, _ in done), done[-1][1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", of("console"))
 def test_the_commands_fail_with_the_code_and_are_mended(
-    code: str, tmp_path: Path, request: pytest.FixtureRequest
+    code: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fails, mended = example(code, "fails"), example(code, "mended")
     if "/dev/full" in fails and not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     if CHECKPOINT in fails:
         shutil.copy(request.getfixturevalue("checkpoint"), tmp_path)
-    failed = run(fails, tmp_path)
-    assert failed.returncode != 0, failed.stdout
-    assert f"error[{code}]: " in failed.stderr
-    done = run(mended, tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("RESNETGEN_DEBUG", "")
+    said, status = run(fails, tmp_path)
+    assert status != 0, said
+    assert f"error[{code}]: " in said
+    said, status = run(mended, tmp_path)
+    assert status == 0, said
 
 
 # --- the page

@@ -31,6 +31,7 @@ LAYERS = (
     "compiler",
     "variants",
     "",
+    "bench",
     "cli",
     "__main__",
 )
@@ -57,9 +58,11 @@ class Place:
 PLACES = {
     "torch": Place(
         lambda module, found: (
-            within(module, "runtime") or (within(module, "weights") and not found.top_level)
+            within(module, "runtime")
+            or within(module, "bench")
+            or (within(module, "weights") and not found.top_level)
         ),
-        "only in runtime/, and inside functions of weights/",
+        "only in runtime/ and bench/, and inside functions of weights/",
     ),
     "jinja2": Place(
         lambda module, found: within(module, "codegen.render") or within(module, "report"),

@@ -1,49 +1,76 @@
-"""The application: every command and the options that stand before a command."""
+"""The application: every command and the options that stand before a command.
+
+`resnetgen report` imports and reads the options of `report`, and of no other command.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from resnetgen import __version__
-from resnetgen.cli.build import build
-from resnetgen.cli.check import check
-from resnetgen.cli.diff import diff
-from resnetgen.cli.draw import draw
-from resnetgen.cli.explain import explain
 from resnetgen.cli.faults import Command
-from resnetgen.cli.grow import grow
-from resnetgen.cli.infer import infer
-from resnetgen.cli.library import list_library
-from resnetgen.cli.new import new
-from resnetgen.cli.report import report
-from resnetgen.cli.schema import schema
-from resnetgen.cli.show import show
-from resnetgen.cli.sweep import sweep
-from resnetgen.cli.verify import verify
-from resnetgen.cli.weights import weights
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "build": build,
-    "check": check,
-    "explain": explain,
-    "report": report,
-    "show": show,
-    "new": new,
-    "infer": infer,
-    "diff": diff,
-    "draw": draw,
-    "list": list_library,
-    "schema": schema,
-    "verify": verify,
-    "grow": grow,
-    "sweep": sweep,
+# Where each is: the module, and in it a function, or a typer.Typer with commands of its own.
+COMMANDS: dict[str, str] = {
+    "build": "resnetgen.cli.build:build",
+    "check": "resnetgen.cli.check:check",
+    "explain": "resnetgen.cli.explain:explain",
+    "report": "resnetgen.cli.report:report",
+    "show": "resnetgen.cli.show:show",
+    "new": "resnetgen.cli.new:new",
+    "infer": "resnetgen.cli.infer:infer",
+    "diff": "resnetgen.cli.diff:diff",
+    "draw": "resnetgen.cli.draw:draw",
+    "list": "resnetgen.cli.library:list_library",
+    "schema": "resnetgen.cli.schema:schema",
+    "verify": "resnetgen.cli.verify:verify",
+    "grow": "resnetgen.cli.grow:grow",
+    "sweep": "resnetgen.cli.sweep:sweep",
+    "bench": "resnetgen.cli.bench:bench",
+    "weights": "resnetgen.cli.weights:weights",
 }
+
+
+@cache
+def _command(name: str) -> Any:
+    """A command as Typer runs it, imported and with its options read."""
+    module, _, attribute = COMMANDS[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    alone = typer.Typer(rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name, cls=Command)(found)
+    return typer.main.get_group(alone).commands[name]
+
+
+class _Commands(Mapping[str, Any]):
+    """Every command by name, made when it is asked for: to make all of them takes 25 ms."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes | {"commands": _Commands()})
+
 
 # Plain help: formatting it with rich costs a quarter of a second.
 app = typer.Typer(
+    cls=_Group,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -88,8 +115,3 @@ def resnetgen(
     Environment: NO_COLOR switches colours off; RESNETGEN_DEBUG=1 shows where an
     internal error arose.
     """
-
-
-for name, command in COMMANDS.items():
-    app.command(name, cls=Command)(command)
-app.add_typer(weights, name="weights")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.faults import BROKEN, Failed, show
+from resnetgen.cli.faults import BROKEN, WRONG_SPEC, Failed, show
 from resnetgen.cli.options import (
     Device,
     Set,
@@ -106,7 +106,8 @@ def build(
     --target inference writes what evaluation computes as one straight-line forward: norms are
     folded into weights, and on a CPU a convolution, its addition and its ReLU are one call of
     oneDNN. Its weights are made of a checkpoint of the network; before they are written, both
-    modules run on random images and have to agree in float64.
+    modules run on random images and have to agree in float64. NAME.plan.json is written with them,
+    all three files or none: `resnetgen.load_plan("NAME.plan.json")` is the module, at once.
 
     \b
     Examples:
@@ -169,9 +170,12 @@ def _converted(
     """The weights of a checkpoint as the module's own, not yet placed; says what was changed."""
     if module is None or file is None:
         return None
-    from resnetgen.weights.place import Converted, beside
+    from resnetgen.weights import plan_file
+    from resnetgen.weights.place import Converted, beside, refuse_foreign_plan
 
     path = beside(module, file, force)
+    if target == Target.inference:
+        refuse_foreign_plan(plan_file.beside(module), force)
     with torch_at_work() as progress:
         from resnetgen.runtime.load import build as build_module
         from resnetgen.weights.fill import filled, seeded
@@ -180,27 +184,36 @@ def _converted(
         progress(f"reading {visible(file)}")
         make = partial(seeded, partial(build_module, compiled.source, compiled.network.name))
         done = filled(make, read(file), compiled.graph, compiled.classes, leave)
-        network = done.module
         if target == Target.inference:
             progress("folding norms into weights")
-            network = _folded(compiled, network)
-        converted = Converted.of(network, compiled.network.name, path)
+            converted = _folded(compiled, done.module, module)
+        else:
+            converted = Converted.of(done.module, compiled.network.name, path)
     print("".join(f"{line}\n" for line in done.told), end="", file=sys.stderr)
     return converted
 
 
-def _folded(compiled: Compiled, network: nn.Module) -> nn.Module:
-    """The module for inference. Raises Failed where it computes something else."""
+def _folded(compiled: Compiled, network: nn.Module, to: Path) -> Converted:
+    """The weights and the plan of a module for inference. Raises Failed where that is not shown."""
     from resnetgen.runtime.agree import trial_input
-    from resnetgen.runtime.inference import TOLERANCE, apart, inference_module
+    from resnetgen.runtime.inference import apart, explained, inference_module
+    from resnetgen.runtime.plan_key import key
+    from resnetgen.runtime.plans import files
 
-    plan, source = compiled.inference, compiled.inference_source
-    made = inference_module(plan, source, network.state_dict())
-    found = apart(plan, source, network, trial_input([compiled.graph]))
-    if found > TOLERANCE:
+    plan, source, state = compiled.inference, compiled.inference_source, network.state_dict()
+    made = inference_module(plan, source, state)
+    of = key(compiled.network, state, next(network.parameters()))
+    image = trial_input([compiled.graph])
+    try:
+        found = apart(plan, source, network, image)
+        right = explained(found, network, image)
+    except ValueError as error:
+        message = f"with these weights, nothing can be shown on random images: {error}"
+        raise Failed([Diagnostic("wild-weights", message)], WRONG_SPEC) from None
+    if not right:
         message = f"the folded module computes something else: {found:.1e} of its spread off"
         raise Failed([Diagnostic("broken-prediction", message)], BROKEN)
-    return made
+    return files(to, of, made, source, plan)
 
 
 def _hold(compiled: Compiled, path: Path | None, trace: bool, device: Device | None) -> None:
@@ -215,7 +228,7 @@ def _hold(compiled: Compiled, path: Path | None, trace: bool, device: Device | N
 def _place(
     compiled: Compiled, path: Path, source: str, converted: Converted | None, force: bool
 ) -> None:
-    """Writes the module, and its weights where there are any: both or none."""
+    """Writes the module, and its weights and plan where there are any: all or none."""
     from resnetgen.report.columns import summary
 
     if converted:
@@ -231,3 +244,9 @@ def _place(
     if converted:
         said = f"{converted.tensors} tensors, {len(converted.data):,} bytes"
         print(f"wrote {visible(str(converted.path))} ({said})")
+    if converted and converted.plan is not None:
+        from resnetgen.weights import plan_file
+
+        print(
+            f"wrote {visible(str(plan_file.beside(path)))} ({len(compiled.inference.folded.steps)} steps)"
+        )

@@ -170,7 +170,6 @@ def conditions_of(
     paths: bool,
 ) -> Conditions:
     """What figures depend on. Raises typer.BadParameter for a name that is not known."""
-    from resnetgen.graph.memory import OPTIMIZERS
     from resnetgen.report.conventions import conventions
     from resnetgen.report.metrics import Conditions
     from resnetgen.report.roofline import devices
@@ -182,7 +181,10 @@ def conditions_of(
             f"{found.name} has no rate for {type_}; there are {', '.join(found.rates)}",
             param_hint="--dtype",
         )
-    one_of(optimizer or "momentum", OPTIMIZERS, "--optimizer")
+    if optimizer:
+        from resnetgen.graph.memory import OPTIMIZERS
+
+        one_of(optimizer, OPTIMIZERS, "--optimizer")
     return Conditions(
         batch or 1,
         type_.value,

@@ -99,6 +99,11 @@ def judged(
     from resnetgen.language import library
     from resnetgen.report.columns import summary
 
+    if library.is_dialect(tree):
+        from resnetgen.weights.dialects import of_tree
+
+        dialect = of_tree(tree)
+        return f"{dialect.name}: a sound dialect of {len(dialect.names)} names", []
     if library.is_block(tree):
         document = library.Document(tree, _searched(path), (tree.span.source,))
         block = check_block(document)

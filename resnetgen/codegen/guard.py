@@ -37,14 +37,14 @@ _FUNCTIONS = ("torch.cat", "torch.compiler.is_compiling", "torch.empty", "torch.
               "nn.functional.interpolate", "nn.functional.avg_pool{n}d", "nn.functional.conv{n}d")  # fmt: skip
 _RULES = ("kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_", "normal_",
           "uniform_", "trunc_normal_", "constant_", "zeros_", "ones_")  # fmt: skip
-_AXES = (1, 2, 3)
+AXES = (1, 2, 3)  # of an image
 
 # A string that is no docstring is a word, and stands in one of these or as an argument of those.
 _HOLDS_WORDS = (ast.Dict, ast.Subscript, ast.keyword, ast.Compare)
 _TAKES_WORDS = frozenset(["register_buffer", "get_parameter"])
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
-_STATEMENTS = (ast.Assign, ast.Expr, ast.Return, ast.If, ast.For)
+_STATEMENTS = (ast.Assign, ast.Delete, ast.Expr, ast.Return, ast.If, ast.For)
 _EXPRESSIONS = (
     ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Call, ast.keyword, ast.Starred,
     ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.GeneratorExp, ast.comprehension, ast.BinOp,
@@ -161,6 +161,9 @@ def _check(
                 _demand(_is_called(node.func, classes, own), node, f"calls `{callee}`")
                 if isinstance(node.func, ast.Attribute) and node.func.attr in _TAKES_WORDS:
                     words |= {id(each) for each in node.args}
+            case ast.Delete(targets=targets):
+                names = all(isinstance(each, ast.Name) for each in targets)
+                _demand(names, node, "deletes what is no variable")
             case ast.Starred(value=value):
                 _demand(isinstance(value, ast.GeneratorExp), node, "unpacks a value")
             case ast.keyword(arg=None):
@@ -227,7 +230,7 @@ def _library() -> frozenset[str]:
         *(f"nn.{name}" for name in _CONTAINERS),
         *(f"nn.init.{name}" for name in _RULES),
     ]
-    return frozenset(name.format(n=axes) for name in names for axes in _AXES) | _BASES | _PACKAGES
+    return frozenset(name.format(n=axes) for name in names for axes in AXES) | _BASES | _PACKAGES
 
 
 def _dotted(node: ast.expr) -> str:

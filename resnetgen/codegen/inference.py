@@ -1,8 +1,8 @@
 """inference_plan(network, measured, folded) -> InferencePlan: the printed file of the inference target.
 
-    layer1.0.bn3 = norm(conv3), plus the shortcut, then relu
-        ->  self.layer1_0_conv3 = FusedConv(64, 256, 1, relu=True, overwrites=True)
-            x = self.layer1_0_conv3(x, identity)
+    layer1.0.bn2 = norm(conv2), plus the shortcut, then relu
+        ->  self.layer1_0_conv2 = FusedConv(64, 64, 3, padding=1, relu=True, overwrites=True)
+            x = self.layer1_0_conv2(y, x)
 
 One class with a straight-line `forward`: a step is one call, a module has the name of its path.
 """
@@ -10,28 +10,36 @@ One class with a straight-line `forward`: a step is one call, a module has the n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resnetgen.codegen import layout
 from resnetgen.codegen.calls import module_call
-from resnetgen.codegen.forward import statements
 from resnetgen.codegen.header import header
 from resnetgen.codegen.layout import MARGIN, Doc
 from resnetgen.codegen.plan import ModulePlan, support_classes
 from resnetgen.codegen.registry import ClassPlan
 from resnetgen.codegen.results import return_lines, return_type
 from resnetgen.codegen.structure import unique
-from resnetgen.codegen.units import Unit
+from resnetgen.codegen.variables import variables
+from resnetgen.graph.allocate import deletions, largest
 from resnetgen.graph.fold import Folded, Step
 from resnetgen.graph.ir import Network
 from resnetgen.graph.measure import INPUT, Measured
 from resnetgen.graph.opdef import NO_WEIGHTS, TorchFunction, TorchModule
+from resnetgen.graph.rules import TensorType
 from resnetgen.language.expressions import Const, Expr
 from resnetgen.language.names import MODULE_NAMES, PRINTED_CLASSES, camel
 
 LARGEST_TILE = "2**24"  # bytes of the largest value
-DOC = "For inference: norms are folded into weights, and a call does what it can."
+DOC = (
+    "The network in evaluation mode; norms are folded into the weights before them.",
+    "",
+    "A new one has no weights: load what `build --target inference --weights` stores",
+    "beside this file, or let `resnetgen.optimize` make both from a checkpoint. `x` has",
+    "the dtype of the weights and any memory format. Best called under",
+    "`torch.inference_mode()`: else each convolution looks whether a gradient is wanted.",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,23 +48,26 @@ class InferencePlan:
 
     module: ModulePlan
     homes: Mapping[str, Step]
+    folded: Folded
+    tile: str | None  # bytes of the largest value, above which a batch is halved; None: never
 
 
 def inference_plan(network: Network, measured: Measured, folded: Folded) -> InferencePlan:
     """The plan of a folded network."""
     x = network.root.inputs[0]
-    modules = _Modules(folded, x)
-    units = [modules.unit(step) for step in folded.steps]
-    name = unique(
-        network.root.class_name or camel(network.name), {*support_classes(), *PRINTED_CLASSES}
-    )
     own = replace(network, train_outputs=())
-    tiles = [] if own.named_outputs or len(folded.outputs) > 1 else _tiles(folded, x)
-    lines, variables = statements(units, (x,), folded.outputs, len(folded.outputs) > 1)
-    lines += return_lines(own, (x,), [variables[each] for each in folded.outputs])
+    several = len(folded.outputs) > 1
+    tiles = [] if own.named_outputs or several else _tiles(folded, x)
+    names = variables(folded, x, several)
+    modules = _Modules(folded)
+    lines = _statements(folded, modules, names)
+    lines += return_lines(own, (x,), [names[each] for each in folded.outputs])
     init = [f"{MARGIN}super().__init__()"]
     for attribute, doc in modules.docs.items():
         init += layout.lay(doc, len(MARGIN), f"self.{attribute} = ")
+    name = unique(
+        network.root.class_name or camel(network.name), {*support_classes(), *PRINTED_CLASSES}
+    )
     plan = ClassPlan(
         name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),
         (f"    def forward(self, {x}: Tensor) -> {return_type(own)}:",), (*tiles, *lines),
@@ -72,29 +83,46 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
         axes=network.axes,
         classes=(plan,),
     )
-    return InferencePlan(module, modules.homes)
+    return InferencePlan(module, modules.homes, folded, LARGEST_TILE if tiles else None)
+
+
+def _statements(folded: Folded, modules: _Modules, names: Mapping[str, str]) -> list[str]:
+    """A line for each step, and what is deleted after it."""
+    deleted = deletions(folded, names)
+    lines: list[str] = []
+    for step in folded.steps:
+        text = modules.text(step, [names[each] for each in step.reads])
+        lines += layout.lay(layout.parsed(text), len(MARGIN), f"{names[step.name]} = ")
+        if step.name in deleted:
+            lines.append(f"{MARGIN}del {', '.join(deleted[step.name])}")
+    return lines
 
 
 def _tiles(folded: Folded, x: str) -> list[str]:
     """On a CPU a batch whose values are large is halved, and so are the halves.
 
     Values of a few MiB stay in the cache, and the C library keeps their memory: what it maps anew for
-    each call costs more in page faults than arithmetic (`benchmarks/inference.py`).
+    each call costs more in page faults than arithmetic (docs/performance.md).
     """
-    largest = max(step.type.elements for step in folded.steps) / folded.input.elements
+    most, image = _product(largest(folded)), _product(folded.input)
     return [
-        f'{MARGIN}runs_here = {x}.device.type == "cpu" and not torch.compiler.is_compiling()',
-        f"{MARGIN}if runs_here and {x}.shape[0] > 1 and {largest:.3g} * {x}.nbytes > {LARGEST_TILE}:",
-        f"{MARGIN}    half = {x}.shape[0] // 2",
-        f"{MARGIN}    return torch.cat([self.forward({x}[:half]), self.forward({x}[half:])])",
+        f"{MARGIN}if {x}.is_cpu and {x}.shape[0] > 1 and not torch.compiler.is_compiling():",
+        f"{MARGIN}    largest = {x}.nbytes * {most} // {image}",
+        f"{MARGIN}    if largest > {LARGEST_TILE}:  # bytes; smaller values stay in the cache",
+        f"{MARGIN}        half = {x}.shape[0] // 2",
+        f"{MARGIN}        return torch.cat([self.forward({x}[:half]), self.forward({x}[half:])])",
     ]
+
+
+def _product(type: TensorType) -> str:
+    """The elements of a value: `(64 * 112 * 112)`."""
+    return f"({' * '.join(map(str, type.shape))})"
 
 
 class _Modules:
     """The modules of the class, by the names of their attributes."""
 
-    def __init__(self, folded: Folded, x: str) -> None:
-        self.values = {INPUT: x}  # what they are called in `forward`, where otherwise
+    def __init__(self, folded: Folded) -> None:
         self.axes = len(folded.input.size)
         self.types = {INPUT: folded.input} | {each.name: each.type for each in folded.steps}
         self.taken = set(MODULE_NAMES)
@@ -104,37 +132,20 @@ class _Modules:
         self.uses_torch = False
         self._shared: dict[Doc, str] = {}  # modules without weights, which equal steps share
 
-    def unit(self, step: Step) -> Unit:
-        """The step as one of `forward`."""
+    def text(self, step: Step, reads: Sequence[str]) -> str:
+        """The expression that computes a step from the variables that it reads."""
         form = step.definition.in_inference or step.definition.torch
         if isinstance(form, TorchFunction):
-            return self._function(step, form)
+            self.uses_torch |= form.uses_torch
+            texts = {name: str(value) for name, value in step.node.attributes.items()}
+            return form.write(reads, texts, self.axes)
         if form.support:
             self.support.add(form.support)
-        attribute = self._attribute(step, module_call(form, self._values(step, form), self.axes))
-        unit = Unit(
-            step.name,
-            self._reads(step),
-            attribute,
-            name=_variable(step),
-            access=f"self.{attribute}",
-        )
+        doc = module_call(form, self._values(step, form), self.axes)
+        module = f"self.{self._attribute(step, doc)}"
         if form.call:
-            pattern = form.call
-            unit.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
-        return unit
-
-    def _function(self, step: Step, form: TorchFunction) -> Unit:
-        self.uses_torch |= form.uses_torch
-        texts = {name: str(value) for name, value in step.node.attributes.items()}
-        unit = Unit(
-            step.name, self._reads(step), None, name=_variable(step), joins=form.names_operands
-        )
-        unit.write = lambda inputs: form.write(inputs, texts, self.axes)
-        return unit
-
-    def _reads(self, step: Step) -> tuple[str, ...]:
-        return tuple(self.values.get(name, name) for name in step.reads)
+            return form.call.format(module=module, x=reads[0])
+        return f"{module}({', '.join(reads)})"
 
     def _attribute(self, step: Step, doc: Doc) -> str:
         """The name of a module; those without weights are shared where they are equal."""
@@ -171,9 +182,3 @@ class _Modules:
 def _identifier(path: str) -> str:
     text = re.sub(r"\W", "_", path)
     return text if text[:1].isalpha() else f"module_{text}"
-
-
-def _variable(step: Step) -> str:
-    """What a value is called where it needs a name: what ends a block has that of the block."""
-    ends = step.addend is not None or step.definition.makes_channels is False
-    return (step.name.rpartition(".")[0] if ends else "") or step.node.module

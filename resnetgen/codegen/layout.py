@@ -1,9 +1,9 @@
-"""Line breaking, as `ruff format` does it: on one line where it fits, else one item a line.
+"""Line breaking, as `ruff format` does it: on one line, else the items on one, else each on its own.
 
-    nn.Conv2d(64, 64, kernel_size=3, padding=1)    or    nn.Conv2d(
-                                                             64,
-                                                             ...
-                                                         )
+    nn.Conv2d(64, 64, 3)    or    nn.Conv2d(           or    nn.Conv2d(
+                                      64, 64, 3                  64,
+                                  )                              ...
+                                                             )
 
 Only brackets and sums break; the planner keeps what stands between them short.
 """
@@ -90,8 +90,11 @@ def lay(doc: Doc, indent: int = 0, prefix: str = "", suffix: str = "") -> list[s
         case Prefixed(own, inner):
             return lay(inner, indent, prefix + own, suffix)
         case Brackets(open, items, close) if len(line) > WIDTH and items:
-            body = [each for item in items for each in lay(item, indent + INDENT, suffix=",")]
-            return [margin + prefix + open, *body, margin + close + suffix]
+            return [
+                margin + prefix + open,
+                *_items(items, indent + INDENT),
+                margin + close + suffix,
+            ]
         case Repeated(element, clause) if len(line) > WIDTH:
             inside = " " * (indent + INDENT)
             body = [*lay(element, indent + INDENT), inside + clause]
@@ -102,6 +105,23 @@ def lay(doc: Doc, indent: int = 0, prefix: str = "", suffix: str = "") -> list[s
             body = [inside + first, *(f"{inside}{operator} {each}" for each in rest)]
             return [margin + prefix + "(", *body, margin + ")" + suffix]
     return [line]
+
+
+def _items(items: Sequence[Doc], indent: int) -> list[str]:
+    """What stands between brackets: on one line, without a last comma; calls one a line."""
+    line = " " * indent + ", ".join(flat(item) for item in items)
+    if len(line) <= WIDTH and not any(_is_call(item) for item in items):
+        return [line]
+    return [each for item in items for each in lay(item, indent, suffix=",")]
+
+
+def _is_call(doc: Doc) -> bool:
+    match doc:
+        case Prefixed(_, inner):
+            return _is_call(inner)
+        case Brackets(close=")") | Repeated():
+            return True
+    return False
 
 
 def parsed(text: str) -> Doc:

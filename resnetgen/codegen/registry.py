@@ -31,7 +31,7 @@ class ClassPlan:
 
     name: str
     base: str
-    doc: str
+    doc: str | tuple[str, ...]  # a text to wrap, or its lines
     arguments: tuple[Argument, ...]
     signature: tuple[str, ...]
     init: tuple[str, ...]

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import jinja2
 
-from resnetgen.codegen.guard import hold
-from resnetgen.codegen.header import sentence
-from resnetgen.codegen.plan import ModulePlan
+from resnetgen.codegen.guard import AXES, hold
+from resnetgen.graph.opdef import TorchModule
+from resnetgen.graph.ops import OPS
 from resnetgen.language.diagnostics import Diagnostic, SpecError
-from resnetgen.language.library import TEMPLATES
+from resnetgen.language.folders import TEMPLATES
 
+if TYPE_CHECKING:
+    from resnetgen.codegen.plan import ModulePlan
+
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 WIDTH = 88
 MOST_BYTES = 1 << 20  # of a printed file, as of a spec
 
@@ -38,15 +44,23 @@ def render(plan: ModulePlan) -> str:
         raise SpecError([Diagnostic("limit", message)])
     head = environment.get_template("docstring.py.jinja").render(plan=plan, code=body_digest(body))
     text = head.rstrip("\n") + "\n" + body
-    hold(text, _shipped(environment, plan))
+    hold(text, _shipped(plan.support, plan.axes))
     return text
 
 
-def _shipped(environment: jinja2.Environment, plan: ModulePlan) -> frozenset[str]:
+def hold_printed(source: str) -> None:
+    """Raises BrokenPrint unless the text of a file is, by its syntax, one that may be printed."""
+    named = set(_CLASS.findall(source))
+    forms = (form for op in OPS.values() for form in (op.torch, op.in_inference))
+    modules = (form for form in forms if isinstance(form, TorchModule))
+    support = {form.support for form in modules if form.support and form.callee in named}
+    hold(source, frozenset().union(*(_shipped(support, axes) for axes in AXES)))
+
+
+def _shipped(support: Iterable[str], axes: int) -> frozenset[str]:
     """The support classes of a file, which are the templates' own text, as `ast.dump` has them."""
-    texts = (
-        environment.get_template(f"{name}.py.jinja").render(plan=plan) for name in plan.support
-    )
+    templates = (_environment().get_template(f"{name}.py.jinja") for name in support)
+    texts = (each.render(plan={"axes": axes}) for each in templates)
     return frozenset(ast.dump(node) for text in texts for node in ast.parse(text).body)
 
 
@@ -71,6 +85,8 @@ def _environment() -> jinja2.Environment:
 
 def docstring(text: str | Sequence[str], indent: int = 0) -> str:
     """A text, or lines, as a docstring: printable, escaped, wrapped; nothing can end it early."""
+    from resnetgen.codegen.header import sentence  # with costs, which a file that is held has not
+
     margin = " " * indent
     if isinstance(text, str):
         lines = textwrap.wrap(sentence(text), WIDTH - indent - 6, break_long_words=False)

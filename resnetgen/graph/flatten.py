@@ -8,6 +8,7 @@ the state_dict. Types are filled in by `shapes.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from resnetgen.graph.ir import Graph, Instance, Network, Node, OpCall, Placed, Run
@@ -18,7 +19,7 @@ from resnetgen.graph.paths import numbered_paths, shared_paths, trie
 
 def flatten(network: Network, root: Instance) -> Graph:
     """The flat graph, without types."""
-    walk = _Walk()
+    walk = _Walk({path: rank for rank, path in enumerate(registration_order(root))})
     names = walk.instance(root, {root.block.inputs[0]: INPUT}, Place("", ""))
     outputs = [names[key] for key in root.outputs]
     count = len(network.outputs)
@@ -29,7 +30,7 @@ def flatten(network: Network, root: Instance) -> Graph:
         tuple(outputs[:count]),
         tuple(outputs[count:]),
     )
-    return _mark_training(_with_registration(graph, registration_order(root)))
+    return _mark_training(graph)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Place:
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, ranks: Mapping[str, int]) -> None:
+        self.ranks = ranks  # of module paths, in the order of registration
         self.nodes: list[Node] = []
 
     def instance(self, instance: Instance, names: dict[str, str], place: Place) -> dict[str, str]:
@@ -65,8 +67,8 @@ class _Walk:
 
     def op(self, placed: Placed, call: OpCall, names: dict[str, str], place: Place) -> str:
         inputs = tuple(names[key] for key in placed.inputs)
-        span = placed.node.span
-        node = Node(place.name, place.module, call.op, inputs, call.attributes, 0, 0, span)
+        rank, span = self.ranks[place.module], placed.node.span
+        node = Node(place.name, place.module, call.op, inputs, call.attributes, 0, rank, span)
         self.nodes.append(node)
         return place.name
 
@@ -96,13 +98,6 @@ def registration_order(instance: Instance, prefix: str = "") -> list[str]:
             each = [run.instance for run in placed.what for _ in range(run.count)]
             order += registration_order(each[number], f"{path}.")
     return order
-
-
-def _with_registration(graph: Graph, order: list[str]) -> Graph:
-    ranks = {path: rank for rank, path in enumerate(order)}
-    return replace(
-        graph, nodes=tuple(replace(node, index=ranks[node.module]) for node in graph.nodes)
-    )
 
 
 def _mark_training(graph: Graph) -> Graph:

@@ -39,6 +39,11 @@ class Step:
         return self.inputs if self.addend is None else (*self.inputs, self.addend)
 
     @property
+    def target(self) -> str:
+        """The value whose memory its own takes where it overwrites."""
+        return self.inputs[0] if self.addend is None else self.addend
+
+    @property
     def type(self) -> TensorType:
         """The type of its value; an activation and a sum have that of what they read."""
         assert self.node.type is not None
@@ -117,14 +122,15 @@ def _with_norm(before: Step, step: Step) -> Step | None:
 
 
 def _with_addend(before: Step, step: Step) -> Step | None:
-    if not (step.definition.is_sum and before.definition.fuses) or len(step.inputs) != 2:
+    adds = before.definition.fuses and before.addend is None
+    if not (adds and step.definition.is_sum and len(step.inputs) == 2):
         return None
     first, second = step.inputs
     return replace(before, name=step.name, addend=first if second == before.name else second)
 
 
 def _with_relu(before: Step, step: Step) -> Step | None:
-    if step.node.op == "relu" and before.definition.fuses and not before.rectifies:
+    if step.node.op == "relu" and before.definition.fuses:  # also a second one: it changes nothing
         return replace(before, name=step.name, rectifies=True)
     return None
 
@@ -144,8 +150,7 @@ def _overwriting(folded: Folded) -> Folded:
     }
     steps = []
     for index, step in enumerate(folded.steps):
-        source = step.addend if step.addend is not None else step.inputs[0]
         able = step.addend is not None or step.definition.inplace
-        alone = source not in shared and step.reads.count(source) == 1
-        steps.append(replace(step, overwrites=able and alone and last[source] == index))
+        alone = step.target not in shared and step.reads.count(step.target) == 1
+        steps.append(replace(step, overwrites=able and alone and last[step.target] == index))
     return replace(folded, steps=tuple(steps))

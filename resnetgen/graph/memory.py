@@ -22,9 +22,8 @@ from resnetgen.graph.ir import OpCall
 from resnetgen.graph.liveness import Evaluation
 from resnetgen.graph.measure import Measured, op_counts
 from resnetgen.graph.ops import OPS
+from resnetgen.graph.rules import WIDTHS
 
-# Bytes of a value; `tf32` is float32 in memory.
-WIDTHS: Mapping[str, int] = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 COUNTER = 8  # bytes of an int64
 
 # Values of state that an optimizer of torch.optim keeps for each parameter.

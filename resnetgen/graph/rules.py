@@ -13,6 +13,9 @@ from typing import Any
 
 Attributes = Mapping[str, Any]
 
+# Bytes of a value; `tf32` is float32 in memory.
+WIDTHS: Mapping[str, int] = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+
 
 class ShapeError(ValueError):
     """Why an op cannot take its inputs, in the field's words, and what would mend it.

@@ -1,6 +1,5 @@
-"""Where specs and templates are found, and `extends`: one document from a chain of files.
+"""Where specs are found, and `extends`: one document from a chain of files.
 
-The library ships inside the wheel; in a checkout or an editable install it lies beside the package.
 A name is looked for beside the spec, then beside each spec that it extends, then in the library.
 """
 
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from resnetgen.language.diagnostics import Diagnostic, Note, Source, Span, SpecError, did_you_mean
+from resnetgen.language.folders import shipped
 from resnetgen.language.linear import linear
 from resnetgen.language.merge import merged
 from resnetgen.language.names import wrong_file_name
@@ -22,26 +22,13 @@ from resnetgen.language.override import override
 from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, parse, read
 from resnetgen.language.yaml_text import decode, first_bytes
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-_CHECKOUT = _PACKAGE.parent
 # What a spec says of itself, and the version of the language: nothing of it is compiled.
 OF_ITSELF = ("network", "doc", "paper", "family", "allow", "language")
 KINDS = ("blocks", "shortcuts", "stems", "heads")
 DEEPEST = 16  # files in one chain of `extends`
 
 
-def _shipped(folder: str) -> Path:
-    """The folder beside the package in a checkout, else the copy inside an installed package."""
-    beside = _CHECKOUT / folder
-    return (
-        beside
-        if (_CHECKOUT / "pyproject.toml").is_file() and beside.is_dir()
-        else _PACKAGE / folder
-    )
-
-
-LIBRARY = _shipped("specs")
-TEMPLATES = _shipped("templates")
+LIBRARY = shipped("specs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +242,11 @@ def is_block(tree: MapTree) -> bool:
     """Whether a document declares a block, and no network whose `network:` is misspelt."""
     keys = tree.entries.keys()
     return "block" in keys and not keys & {"network", "input", "stages", "stem", "head"}
+
+
+def is_dialect(tree: MapTree) -> bool:
+    """Whether a document declares a dialect of checkpoints, and no network."""
+    return "dialect" in tree.entries and "network" not in tree.entries
 
 
 def read_shipped(path: Path) -> MapTree:

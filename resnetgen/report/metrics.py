@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnetgen.graph.flatten import flatten
 from resnetgen.graph.gradient_paths import PathLengths, path_lengths
 from resnetgen.graph.ir import Network
 from resnetgen.graph.measure import Measured
-from resnetgen.graph.memory import WIDTHS, Inference, Training, inference, training
 from resnetgen.graph.rows import Row
+from resnetgen.graph.rules import WIDTHS
 from resnetgen.graph.shapes import infer_shapes
 from resnetgen.report.conventions import Convention, counted
 from resnetgen.report.roofline import Bound, Device, Roofline, Traffic
+
+if TYPE_CHECKING:
+    from resnetgen.graph.memory import Inference, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,15 @@ class Facts:
     @cached_property
     def inference(self) -> Inference:
         """Memory in evaluation."""
+        from resnetgen.graph.memory import inference  # many a report shows no memory
+
         return inference(self.measured, self.conditions.batch, self.conditions.dtype)
 
     @cached_property
     def training(self) -> Training:
         """Memory of a training step."""
+        from resnetgen.graph.memory import training
+
         given = self.conditions
         return training(self.measured, given.batch, given.dtype, given.optimizer)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from resnetgen import __version__
 from resnetgen.codegen.header import sentence
-from resnetgen.language.library import TEMPLATES
+from resnetgen.language.folders import TEMPLATES
 from resnetgen.report.assemble import Line, Report
 from resnetgen.report.charts import Figure, bounds, by_stage, memory, plane
 from resnetgen.report.columns import count

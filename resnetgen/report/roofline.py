@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeVar
 
 from resnetgen.graph.ir import OpCall
 from resnetgen.graph.measure import Measured, Step, op_counts
-from resnetgen.graph.memory import WIDTHS
 from resnetgen.graph.ops import OPS
+from resnetgen.graph.rules import WIDTHS
 from resnetgen.report.tables import read_table
 
 

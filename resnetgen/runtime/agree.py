@@ -53,13 +53,30 @@ def disagreement(one: nn.Module, other: nn.Module, shape: Sequence[int], *, exac
     anything: its outputs are not finite, or do not depend on the image.
     """
     dtype = torch.float32 if exact else torch.float64
-    x = torch.randn(BATCH, *shape, generator=torch.Generator().manual_seed(SEED)).to(dtype)
+    x = _images(shape).to(dtype)
     with torch.no_grad():
         expected, actual = (returned_tensors(module.to(dtype).eval()(x)) for module in (one, other))
     _check_telling(expected)
     if [each.shape for each in expected] != [each.shape for each in actual]:
         return float("inf")
     return max(map(_apart, expected, actual))
+
+
+def unrest(module: nn.Module, shape: Sequence[int]) -> float:
+    """How far the outputs move where the last bit of every value of the images does, in float64.
+
+    In the unit and on the images of `disagreement`, and the module is left alike: by how much a
+    module may differ that computes the same with other rounding, but for a factor.
+    """
+    x = _images(shape).double()
+    moved = torch.nextafter(x, torch.copysign(torch.tensor(torch.inf), x.flip(-1)))
+    with torch.no_grad():
+        one, other = (returned_tensors(module.double().eval()(each)) for each in (x, moved))
+    return max(map(_apart, one, other))
+
+
+def _images(shape: Sequence[int]) -> torch.Tensor:
+    return torch.randn(BATCH, *shape, generator=torch.Generator().manual_seed(SEED))
 
 
 def _check_telling(outputs: Sequence[torch.Tensor]) -> None:

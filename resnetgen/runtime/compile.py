@@ -27,6 +27,7 @@ from resnetgen.runtime import RuntimeFault
 from resnetgen.runtime.load import build
 from resnetgen.runtime.reason import quiet, reason
 from resnetgen.runtime.regions import compile_module
+from resnetgen.runtime.settle import settle
 from resnetgen.runtime.trace import returned_tensors
 
 BATCH = 2
@@ -83,8 +84,9 @@ def compile_and_run(
     faults: list[str] = []
     with _float32(), quiet(), torch.random.fork_rng():
         torch.manual_seed(SEED)
-        module = spread_weights(build(source, graph.name), graph).to(device)
-        x = torch.randn(BATCH, *graph.input.shape).to(device)
+        module = build(source, graph.name)
+        x = torch.randn(BATCH, *graph.input.shape)
+        module, x = settle(module, x).to(device), x.to(device)
         for training in (False, True):
             mode = "training" if training else "eval"
             say(f"{mode}: compiling {graph.name} for {device}")
@@ -158,42 +160,7 @@ def _raise_if_no_compiler(error: BaseException) -> None:
         cause = getattr(cause, "inner_exception", None) or cause.__cause__
 
 
-# --- weights
-
-
-def spread_weights(module: nn.Module, graph: Graph) -> nn.Module:
-    """The module with random weights under which every part of the network counts.
-
-    Initial weights hide faults: norms that start at zero cut branches off. So weights are drawn,
-    one forward pass sets the statistics of the norms, which keeps values of the same size at any
-    depth, and then the statistics are moved by a random factor, so that they count too.
-    """
-    for each in module.modules():
-        for name, weight in each.named_parameters(recurse=False):
-            _draw(name, weight)
-    norms = [each for each in module.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    _set_mode(module, graph, training=True)
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        module(torch.randn(BATCH, *graph.input.shape))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            norm.running_mean += 0.1 * torch.randn_like(norm.running_mean) * norm.running_var.sqrt()
-            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.5, 1.5)
-    return module
-
-
-def _draw(name: str, weight: nn.Parameter) -> None:
-    if weight.ndim > 1:
-        nn.init.kaiming_normal_(weight, nonlinearity="relu")
-    elif name == "weight":
-        nn.init.uniform_(weight, 0.5, 1.5)
-    else:
-        nn.init.normal_(weight, std=0.1)
+# --- one mode
 
 
 def _set_mode(module: nn.Module, graph: Graph, *, training: bool) -> None:
@@ -201,9 +168,6 @@ def _set_mode(module: nn.Module, graph: Graph, *, training: bool) -> None:
     for node in graph.nodes:
         if node.op in _RANDOM and node.module in dict(module.named_modules()):
             module.get_submodule(node.module).eval()
-
-
-# --- one mode
 
 
 @dataclass(frozen=True)

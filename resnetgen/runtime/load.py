@@ -13,11 +13,13 @@ import hashlib
 import linecache
 import re
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 
@@ -58,6 +60,19 @@ def root_class(module: ModuleType) -> type[nn.Module]:
 def build(source: str, name: str, **kwargs: Any) -> nn.Module:
     """The network, with its initial weights; `kwargs` go to the root class."""
     return root_class(module_of(source, name))(**kwargs)
+
+
+def assembled(source: str, name: str, state: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
+    """The network of these very tensors, in evaluation and without gradients; nothing is drawn.
+
+    `dtype` is theirs. Raises RuntimeError unless they are those of the network.
+    """
+    with torch.device("meta"):
+        module = build(source, name)
+    if any(key not in state for key, _ in module.named_buffers()):
+        module = build(source, name)  # it has computed tensors of its own, which no file holds
+    module.load_state_dict(state, assign=True)
+    return module.to(dtype).requires_grad_(False).eval()
 
 
 def build_fake(source: str, name: str, **kwargs: Any) -> nn.Module:

@@ -8,7 +8,7 @@ modules of the model themselves and read their tensors anew in every call.
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -23,7 +23,7 @@ from resnetgen.runtime.trace import Leaves
 
 Codes = dict[Hashable, Code]
 
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def split(model: nn.Module, blocks: Mapping[str, Structure], x: Tensor, codes: Codes) -> Pieces:
@@ -33,8 +33,8 @@ def split(model: nn.Module, blocks: Mapping[str, Structure], x: Tensor, codes: C
     before the first call; code is looked up in `codes`, and put there. Raises what torch.fx raises.
     """
     graph = Leaves(blocks).trace(model)
-    if x.device.type == "cpu" and x.ndim in _CHANNELS_LAST:
-        _in_channels_last(graph, _CHANNELS_LAST[x.ndim])
+    if x.device.type == "cpu" and x.ndim in CHANNELS_LAST:
+        _in_channels_last(graph, CHANNELS_LAST[x.ndim])
     placeholder, *calls, output = graph.nodes
     numbers = _numbered(calls, blocks)
     pieces = []
@@ -97,21 +97,22 @@ class Piece:
 
     def __call__(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         tensors = self.known.tensors() + list(inputs)
-        if self.code:
-            return self.code(tensors)
-        return self.first(tensors, inputs)
+        if self.code is None:
+            self.code = self.fitting(tensors, inputs)
+        return self.code(tensors)
 
-    def first(self, tensors: list[Tensor], inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The first call: equal pieces have the code of the first of them."""
+    def blanks(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What a call would give, in type alone; its code is made if there is none."""
+        tensors = self.known.tensors() + list(inputs)
+        return self.fitting(tensors, inputs).blanks(tensors)
+
+    def fitting(self, tensors: list[Tensor], inputs: Sequence[Tensor]) -> Code:
+        """The code for inputs of these types; equal pieces have that of the first of them."""
         same = tuple(tuple(each is other for other in inputs) for each in inputs)
         key = self.known.key, tuple(map(type_of, inputs)), same, modes(inputs[0])
-        self.code = self.codes.get(key)
-        if self.code:
-            return self.code(tensors)
-        self.code, returned = compiled(self.module, tensors, inputs)
-        if self.code:
-            self.codes[key] = self.code
-        return returned
+        if key not in self.codes:
+            self.codes[key] = compiled(self.module, tensors, inputs)
+        return self.codes[key]
 
 
 def modes(x: Tensor) -> Hashable:
@@ -134,9 +135,21 @@ class Pieces:
     returned: Any  # nodes, in the structure that the network returns
 
     def __call__(self, x: Tensor) -> Any:
+        return self.walk(Piece.__call__, x)
+
+    def prepare(self, x: Tensor) -> None:
+        """Makes the code of all pieces; nothing is computed, and no statistic is updated.
+
+        Types are guessed as torch tells them before compilation. Where a call finds another one,
+        it makes code for that.
+        """
+        self.walk(Piece.blanks, x)
+
+    def walk(self, run: Callable[[Piece, Sequence[Tensor]], Sequence[Tensor]], x: Tensor) -> Any:
+        """What the network returns where `run` gives the results of a piece."""
         values: dict[fx.Node, Any] = {self.input: x}
         for piece, dead in zip(self.pieces, self.dead, strict=True):
-            results = piece([values[node] for node in piece.reads])
+            results = run(piece, [values[node] for node in piece.reads])
             values.update(zip(piece.gives, results, strict=True))
             for node in dead:
                 del values[node]

@@ -5,7 +5,8 @@
 
 What repeats is found in the modules as they are (`region_structure.py`). Each distinct block is one
 compiled function of weights and operands, whatever module it runs for (`region_code.py`); what
-stands between is compiled too (`region_split.py`). No code object is compiled twice, so there is no
+stands between is compiled too (`region_split.py`), and all of it is built side by side before
+anything runs (`region_kernels.py`). No code object is compiled twice, so there is no
 limit of recompilations to meet, and shapes are static.
 """
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from resnetgen.runtime.reason import reason
 from resnetgen.runtime.region_code import Code
+from resnetgen.runtime.region_kernels import side_by_side
 from resnetgen.runtime.region_split import Pieces, modes, split
 from resnetgen.runtime.region_structure import (
     Structure,
@@ -31,7 +33,7 @@ from resnetgen.runtime.region_structure import (
 )
 from resnetgen.runtime.trace import own_frame
 
-# Layers for each that is compiled, from which on regions win: measured, see docs/performance.md.
+# Layers for each that is compiled, from which on regions win: an estimate, see docs/performance.md.
 WORTH = 4.0
 
 _log = getLogger("resnetgen")
@@ -42,9 +44,9 @@ Model = TypeVar("Model", bound=nn.Module)
 def compile_module(model: Model, *, whole: bool | None = None) -> Model:
     """The same model, whose calls are compiled from the next on; as `Module.compile`, in regions.
 
-    Regions are used on a CPU where the network has at least `WORTH` layers for each distinct one; otherwise,
-    and where a network cannot be taken apart, it is compiled whole. `whole` decides it by hand.
-    Which it was, and why, is logged by `resnetgen` at level INFO.
+    Regions are used on a CPU where the network has at least `WORTH` layers for each distinct one;
+    otherwise, and where a network cannot be taken apart, it is compiled whole. `whole` decides it
+    by hand. Which it was, and why, is logged by `resnetgen` at level INFO.
 
     Keys of the `state_dict`, modes, gradients, updates of statistics and devices are the model's
     own; copies and pickles are of the plain model. Code is made for each type of input, mode and
@@ -112,11 +114,20 @@ class _Compiled:
         against = self.against_regions(blocks, x)
         if against is None:
             try:
-                return split(self.model, blocks, x, self.codes)
-            except Exception as error:  # torch.fx's, or the model's own on what is no tensor
+                return self.prepared(blocks, x)
+            except Exception as error:  # torch's, or the model's own on what is no tensor
                 against = reason(error)
         _log.info("compiled whole: %s", against)
         return None
+
+    def prepared(self, blocks: Mapping[str, Structure], x: Tensor) -> Pieces:
+        """The pieces with all their code, which is known to later plans once it is built."""
+        codes = dict(self.codes)
+        pieces = split(self.model, blocks, x, codes)
+        with side_by_side(backward=self.model.training):
+            pieces.prepare(x)
+        self.codes = codes
+        return pieces
 
     def against_regions(self, blocks: Mapping[str, Structure], x: Tensor) -> str | None:
         """Why the model is compiled whole."""

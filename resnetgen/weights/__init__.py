@@ -6,6 +6,7 @@
     explain   a Fit that does not hold -> one diagnostic with the mend
     fill      Fit -> the tensors of a live module
     place     a live module -> the bytes of a safetensors file, and its place on disk
+    plan_file what an optimized module was made of and for, as a file beside both
 
 For checkpoints of other libraries (`resnetgen weights`):
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class WeightsError(Exception):
-    """A checkpoint that cannot be read or taken as asked: `unreadable-weights`, `unknown-module`."""
+    """A checkpoint that cannot be read or taken as asked: `unreadable-weights`, `unknown-module`, `unfit-plan`."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         self.diagnostic = diagnostic

@@ -123,7 +123,11 @@ def dialect(name: str) -> Dialect:
 
 def _read(path: Path) -> Dialect:
     """Raises SpecError, and OSError where there is no such file."""
-    tree = library.read_shipped(path)
+    return of_tree(library.read_shipped(path))
+
+
+def of_tree(tree: MapTree) -> Dialect:
+    """The dialect that a document declares. Raises SpecError."""
     faults = check_form(tree, DialectForm)
     if faults:
         raise SpecError(faults)

@@ -165,7 +165,7 @@ def _of_few_modules(fit: Fit) -> str | None:
 
 def _of_prefix(fit: Fit) -> str | None:
     """Where the network is a part of the model that was saved, or was saved under a name."""
-    first = next(iter(fit.held)).partition(".")[0]
+    first = next(iter(fit.held), "").partition(".")[0]
     if any(not key.startswith(f"{first}.") for key in fit.held):
         return None
     inner = {key.removeprefix(f"{first}."): shape for key, shape in fit.held.items()}

@@ -13,12 +13,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetgen.codegen.write import WriteError, refuse_foreign, write_atomically, write_source
 from resnetgen.language.diagnostics import Diagnostic
-from resnetgen.weights import require_safetensors
+from resnetgen.weights import plan_file, require_safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 _MARK = "resnetgen"  # the key of the digest
 _LARGEST_HEADER = 100_000_000  # as safetensors has it
-_ALIGNED = 8
+ALIGNED = 64  # bytes, as torch has it: elsewhere MKL adds up in another order
 
 
 def beside(module: Path, checkpoint: str, force: bool = False) -> Path:
@@ -57,6 +58,11 @@ def refuse_foreign_weights(path: Path, force: bool = False) -> None:
     refuse_foreign(path, force or _is_ours(path))
 
 
+def refuse_foreign_plan(path: Path, force: bool = False) -> None:
+    """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
+    refuse_foreign(path, force or plan_file.is_ours(path))
+
+
 @dataclass(frozen=True)
 class Converted:
     """The file of a network's weights, to be placed."""
@@ -64,6 +70,7 @@ class Converted:
     path: Path
     data: bytes
     tensors: int
+    plan: bytes | None = None  # NAME.plan.json, of a module for inference
 
     @classmethod
     def of(cls, module: nn.Module, network: str, path: Path) -> Converted:
@@ -73,10 +80,19 @@ class Converted:
 
 
 def place(weights: Converted, module: Path, source: str, *, force: bool = False) -> None:
-    """Places weights and module, both or none. Raises WriteError; then the folder is as it was."""
+    """Places weights, plan and module: all or none.
+
+    The plan comes first: it refuses the others until they are its own. Raises WriteError; then the
+    folder is as it was.
+    """
+    plan = plan_file.beside(module)
     refuse_foreign(module, force)
     refuse_foreign_weights(weights.path, force)
-    with _restored(weights.path):
+    if weights.plan is not None:
+        refuse_foreign_plan(plan, force)
+    with _restored(plan), _restored(weights.path):
+        if weights.plan is not None:
+            write_atomically(plan, weights.plan)
         write_atomically(weights.path, weights.data)
         write_source(module, source, force)
 
@@ -119,14 +135,23 @@ def as_safetensors(state: Mapping[str, torch.Tensor], network: str) -> bytes:
 
     packed = memoryview(save({key: each.contiguous() for key, each in state.items()}))
     start = 8 + int.from_bytes(packed[:8], "little")
-    entries = json.loads(bytes(packed[8:start]))
-    body = packed[start:]
+    entries, body = _aligned(json.loads(bytes(packed[8:start])), packed[start:])
     digest = _begun(entries)
     digest.update(body)
     about = {"format": "pt", "network": network, _MARK: digest.hexdigest()}
     header = json.dumps({"__metadata__": about, **entries}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % _ALIGNED)
+    header += b" " * (-(8 + len(header)) % ALIGNED)
     return b"".join((len(header).to_bytes(8, "little"), header, body))
+
+
+def _aligned(entries: Mapping[str, Any], body: memoryview) -> tuple[dict[str, Any], bytes]:
+    """Header and numbers, tensors of odd length last, so that all others are aligned in the file."""
+    held = {key: body[slice(*entry["data_offsets"])] for key, entry in entries.items()}
+    order = sorted(held, key=lambda key: len(held[key]) % ALIGNED != 0)
+    ends = list(accumulate((len(held[key]) for key in order), initial=0))
+    places = zip(order, pairwise(ends), strict=True)
+    moved = {key: {**entries[key], "data_offsets": list(place)} for key, place in places}
+    return moved, b"".join(held[key] for key in order)
 
 
 def _begun(entries: Mapping[str, Any]) -> Any:

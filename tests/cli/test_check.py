@@ -61,6 +61,15 @@ def place(path: Path, text: str) -> None:
 # --- files and folders
 
 
+def test_a_dialect_is_checked_as_one(call, folder: Path) -> None:
+    place(folder / "nets/mine.yaml", "dialect: mine\ndoc: mine\nnames: {bn1: norm}\n")
+    place(folder / "nets/wrong.yaml", "dialect: wrong\ndoc: wrong\nnams: {bn1: norm}\n")
+    done = call("check", "nets")
+    assert done.exit_code == 1
+    assert done.stdout == "mine: a sound dialect of 1 names\n"
+    assert "nets/wrong.yaml:3:1: error[unknown-key]" in done.stderr
+
+
 def test_every_spec_below_a_folder_is_checked(call, nets: Path) -> None:
     place(nets / "more/b.yaml", NETWORK.replace("unit", "basic") % "b" + "shortcut: projection\n")
     done = call("check", "nets")

@@ -12,12 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from conformance.entries import PEERS, Entry
 
+Keys = tuple[tuple[str, tuple[int, ...]], ...]  # of a state_dict, in order, with shapes
+
 
 @dataclass(frozen=True)
 class Counts:
     """What a network is on paper."""
 
-    keys: tuple[tuple[str, tuple[int, ...]], ...]  # of the state_dict, in order, with shapes
+    keys: Keys
     params: int
     macs: int
 
@@ -28,10 +30,15 @@ class Counts:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def held_by(module: Any) -> tuple[Keys, int]:
+    """Keys and shapes of a module, and how many parameters it has."""
+    keys = tuple((key, tuple(each.shape)) for key, each in module.state_dict().items())
+    return keys, sum(each.numel() for each in module.parameters())
+
+
 def counts_of(module: Any, channels: int, size: list[int]) -> Counts:
     """Of a module on the meta device; its multiply-adds are counted by torch's own counter."""
-    keys = tuple((key, tuple(each.shape)) for key, each in module.state_dict().items())
-    params = sum(each.numel() for each in module.parameters())
+    keys, params = held_by(module)
     image = torch.empty(1, channels, *size, device="meta")
     with FlopCounterMode(display=False) as counter:
         module.eval()(image)
@@ -47,11 +54,19 @@ def predicted(entry: Entry) -> Counts:
     return Counts(keys, compiled.cost.params, compiled.cost.macs)
 
 
+def held_by_peer(entry: Entry) -> tuple[Keys, int]:
+    """What of the peer, imported live, needs no run of it."""
+    return held_by(_on_meta(entry))
+
+
+def _on_meta(entry: Entry) -> Any:
+    with torch.device("meta"):
+        return entry.theirs()
+
+
 def of_peer(entry: Entry) -> Counts:
     """What the peer, imported live, is."""
-    with torch.device("meta"):
-        module = entry.theirs()
-    return counts_of(module, entry.compiled().network.input.channels, entry.size())
+    return counts_of(_on_meta(entry), entry.compiled().network.input.channels, entry.size())
 
 
 def recorded(entry: Entry) -> tuple[str, int, int]:

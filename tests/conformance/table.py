@@ -124,7 +124,7 @@ PROSE = """\
 # Conformance
 
 The networks of the library against those of torchvision and timm, imported live. \
-`python -m tests.conformance` makes this page; CI compares all of them on the meta device, and some with weights.
+`python -m tests.conformance` makes this page; CI compares keys, shapes and parameters of all of them on the meta device, has torch count the multiply-adds of every fifth, and runs some with weights.
 
 {versions}. **{exact} of {total} are exact**: nothing differs in any column.
 

@@ -2,8 +2,7 @@
 
 The entry point is the real one, with its exit status and what it writes. Streams are in memory, so
 no terminal is involved; call it in a child process where the arguments or the files are hostile.
-Typer reads the signatures of all commands at each call, half of the time of one; here it does so
-once a process.
+Typer reads the signature of the program's own options at each call; here it does so once a process.
 """
 
 from __future__ import annotations
@@ -32,9 +31,12 @@ class Ended:
     err: str
 
 
-def call(*arguments: str) -> Ended:
-    """Runs `resnetgen ARGUMENTS`. What the program lets escape is not caught here."""
-    with _streams() as (out, err):
+def call(*arguments: str, merged: bool = False) -> Ended:
+    """Runs `resnetgen ARGUMENTS`. What the program lets escape is not caught here.
+
+    `merged` gives both streams as one, in the order in which they were written, as `2>&1` does.
+    """
+    with _streams(merged) as (out, err):
         kept, sys.argv = sys.argv, ["resnetgen", *arguments]
         try:
             with patch.object(typer.main, "get_command", _COMMANDS):
@@ -48,11 +50,12 @@ def call(*arguments: str) -> Ended:
 
 
 @contextmanager
-def _streams() -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
+def _streams(merged: bool) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
     kept = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    sys.stdout, sys.stderr = out, out if merged else err
     try:
-        yield sys.stdout, sys.stderr
+        yield out, err
     finally:
         sys.stdout, sys.stderr = kept
 

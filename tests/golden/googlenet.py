@@ -27,7 +27,7 @@ dropout      1024                     0              0
 fc           1000             1,025,000      1,024,000
 total                        13,004,888  1,498,376,192
 
-Compiled by resnetgen from googlenet (spec 32fb9e51611f9caf, code 6177200c2d1cf22c).
+Compiled by resnetgen from googlenet (spec 32fb9e51611f9caf, code d8592c2d5415054d).
 """
 
 import torch
@@ -38,11 +38,7 @@ __all__ = ["GoogLeNet"]
 
 class Unit(nn.Module):
     def __init__(
-        self,
-        in_channels: int,
-        out: int,
-        kernel: int = 1,
-        stride: int = 1,
+        self, in_channels: int, out: int, kernel: int = 1, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -65,14 +61,7 @@ class Unit(nn.Module):
 
 class Inception(nn.Module):
     def __init__(
-        self,
-        in_channels: int,
-        b1: int,
-        b2in: int,
-        b2: int,
-        b3in: int,
-        b3: int,
-        b4: int,
+        self, in_channels: int, b1: int, b2in: int, b2: int, b3in: int, b3: int, b4: int
     ) -> None:
         super().__init__()
         self.branch1 = Unit(in_channels, b1)
@@ -124,78 +113,30 @@ class GoogLeNet(nn.Module):
         self.maxpool2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.inception3a = Inception(192, b1=64, b2in=96, b2=128, b3in=16, b3=32, b4=32)
         self.inception3b = Inception(
-            256,
-            b1=128,
-            b2in=128,
-            b2=192,
-            b3in=32,
-            b3=96,
-            b4=64,
+            256, b1=128, b2in=128, b2=192, b3in=32, b3=96, b4=64
         )
         self.maxpool3 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.inception4a = Inception(
-            480,
-            b1=192,
-            b2in=96,
-            b2=208,
-            b3in=16,
-            b3=48,
-            b4=64,
+            480, b1=192, b2in=96, b2=208, b3in=16, b3=48, b4=64
         )
         self.inception4b = Inception(
-            512,
-            b1=160,
-            b2in=112,
-            b2=224,
-            b3in=24,
-            b3=64,
-            b4=64,
+            512, b1=160, b2in=112, b2=224, b3in=24, b3=64, b4=64
         )
         self.inception4c = Inception(
-            512,
-            b1=128,
-            b2in=128,
-            b2=256,
-            b3in=24,
-            b3=64,
-            b4=64,
+            512, b1=128, b2in=128, b2=256, b3in=24, b3=64, b4=64
         )
         self.inception4d = Inception(
-            512,
-            b1=112,
-            b2in=144,
-            b2=288,
-            b3in=32,
-            b3=64,
-            b4=64,
+            512, b1=112, b2in=144, b2=288, b3in=32, b3=64, b4=64
         )
         self.inception4e = Inception(
-            528,
-            b1=256,
-            b2in=160,
-            b2=320,
-            b3in=32,
-            b3=128,
-            b4=128,
+            528, b1=256, b2in=160, b2=320, b3in=32, b3=128, b4=128
         )
         self.maxpool4 = nn.MaxPool2d(2, ceil_mode=True)
         self.inception5a = Inception(
-            832,
-            b1=256,
-            b2in=160,
-            b2=320,
-            b3in=32,
-            b3=128,
-            b4=128,
+            832, b1=256, b2in=160, b2=320, b3in=32, b3=128, b4=128
         )
         self.inception5b = Inception(
-            832,
-            b1=384,
-            b2in=192,
-            b2=384,
-            b3in=48,
-            b3=128,
-            b4=128,
+            832, b1=384, b2in=192, b2=384, b3in=48, b3=128, b4=128
         )
         self.aux1 = AuxClassifier(512, num_classes)
         self.aux2 = AuxClassifier(528, num_classes)

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    12,982,272    635,830,272
 head    1000              513,000        512,000
 total                  21,623,848  3,644,493,824
 
-Compiled by resnetgen from plain34 (spec 530769ccf9ec7db8, code ca61d4daf51017ee).
+Compiled by resnetgen from plain34 (spec 530769ccf9ec7db8, code 3fbcf861d7cb399c).
 """
 
 from torch import Tensor, nn
@@ -25,12 +25,7 @@ class BasicBlock(nn.Module):
     def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
-            in_channels,
-            width,
-            3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

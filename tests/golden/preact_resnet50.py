@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,958,592    809,238,528
 head    1000             2,053,096      2,048,000
 total                   25,549,352  4,089,184,256
 
-Compiled by resnetgen from preact_resnet50 (spec cc880a8e766c459c, code d6ca14f353ab3cd4).
+Compiled by resnetgen from preact_resnet50 (spec cc880a8e766c459c, code 819f80feb4bce697).
 """
 
 from torch import Tensor, nn
@@ -37,11 +37,7 @@ class DownsamplePreActBottleneck(nn.Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.downsample = downsample

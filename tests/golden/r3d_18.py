@@ -11,7 +11,7 @@ layer4  512 x 2 x 7 x 7    24,908,800   2,440,560,640
 head    400                   205,200         204,800
 total                      33,371,472  40,696,553,472
 
-Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 425342f40354e93b).
+Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 8cf2092c15ea678b).
 """
 
 from torch import Tensor, nn
@@ -21,11 +21,7 @@ __all__ = ["VideoResNet"]
 
 class Basic3d(nn.Module):
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(

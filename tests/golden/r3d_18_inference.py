@@ -11,7 +11,7 @@ layer4  512 x 2 x 7 x 7    24,908,800   2,440,560,640
 head    400                   205,200         204,800
 total                      33,371,472  40,696,553,472
 
-Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 07a7b31db5e2e544).
+Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 145142407442ced5).
 """
 
 import torch
@@ -48,126 +48,89 @@ class FusedConv(nn.Conv3d):
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
         x = self._conv_forward(x, self.weight, self.bias)
         if addend is not None:
-            x = x + addend
-        return x.relu() if self.relu else x
+            x += addend
+        return x.relu_() if self.relu else x
 
 
 class VideoResNet(nn.Module):
-    """For inference: norms are folded into weights, and a call does what it can."""
+    """The network in evaluation mode; norms are folded into the weights before them.
+
+    A new one has no weights: load what `build --target inference --weights` stores
+    beside this file, or let `resnetgen.optimize` make both from a checkpoint. `x` has
+    the dtype of the weights and any memory format. Best called under
+    `torch.inference_mode()`: else each convolution looks whether a gradient is wanted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.stem_0 = FusedConv(
-            3,
-            64,
-            (3, 7, 7),
-            stride=(1, 2, 2),
-            padding=(1, 3, 3),
-            relu=True,
+            3, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), relu=True
         )
         self.layer1_0_conv1_0 = FusedConv(64, 64, 3, padding=1, relu=True)
         self.layer1_0_conv2_0 = FusedConv(
-            64,
-            64,
-            3,
-            padding=1,
-            relu=True,
-            overwrites=True,
+            64, 64, 3, padding=1, relu=True, overwrites=True
         )
         self.layer1_1_conv1_0 = FusedConv(64, 64, 3, padding=1, relu=True)
         self.layer1_1_conv2_0 = FusedConv(
-            64,
-            64,
-            3,
-            padding=1,
-            relu=True,
-            overwrites=True,
+            64, 64, 3, padding=1, relu=True, overwrites=True
         )
         self.layer2_0_conv1_0 = FusedConv(64, 128, 3, stride=2, padding=1, relu=True)
         self.layer2_0_conv2_0 = FusedConv(128, 128, 3, padding=1)
         self.layer2_0_downsample_0 = FusedConv(
-            64,
-            128,
-            1,
-            stride=2,
-            relu=True,
-            overwrites=True,
+            64, 128, 1, stride=2, relu=True, overwrites=True
         )
         self.layer2_1_conv1_0 = FusedConv(128, 128, 3, padding=1, relu=True)
         self.layer2_1_conv2_0 = FusedConv(
-            128,
-            128,
-            3,
-            padding=1,
-            relu=True,
-            overwrites=True,
+            128, 128, 3, padding=1, relu=True, overwrites=True
         )
         self.layer3_0_conv1_0 = FusedConv(128, 256, 3, stride=2, padding=1, relu=True)
         self.layer3_0_conv2_0 = FusedConv(256, 256, 3, padding=1)
         self.layer3_0_downsample_0 = FusedConv(
-            128,
-            256,
-            1,
-            stride=2,
-            relu=True,
-            overwrites=True,
+            128, 256, 1, stride=2, relu=True, overwrites=True
         )
         self.layer3_1_conv1_0 = FusedConv(256, 256, 3, padding=1, relu=True)
         self.layer3_1_conv2_0 = FusedConv(
-            256,
-            256,
-            3,
-            padding=1,
-            relu=True,
-            overwrites=True,
+            256, 256, 3, padding=1, relu=True, overwrites=True
         )
         self.layer4_0_conv1_0 = FusedConv(256, 512, 3, stride=2, padding=1, relu=True)
         self.layer4_0_conv2_0 = FusedConv(512, 512, 3, padding=1)
         self.layer4_0_downsample_0 = FusedConv(
-            256,
-            512,
-            1,
-            stride=2,
-            relu=True,
-            overwrites=True,
+            256, 512, 1, stride=2, relu=True, overwrites=True
         )
         self.layer4_1_conv1_0 = FusedConv(512, 512, 3, padding=1, relu=True)
         self.layer4_1_conv2_0 = FusedConv(
-            512,
-            512,
-            3,
-            padding=1,
-            relu=True,
-            overwrites=True,
+            512, 512, 3, padding=1, relu=True, overwrites=True
         )
         self.avgpool = nn.AdaptiveAvgPool3d(1)
         self.fc = nn.Linear(512, 400)
 
     def forward(self, x: Tensor) -> Tensor:
-        runs_here = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        if runs_here and x.shape[0] > 1 and 5.33 * x.nbytes > 2**24:
-            half = x.shape[0] // 2
-            return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
-        stem_0 = self.stem_0(x)
-        x = self.layer1_0_conv1_0(stem_0)
-        layer1_0 = self.layer1_0_conv2_0(x, stem_0)
-        x = self.layer1_1_conv1_0(layer1_0)
-        layer1_1 = self.layer1_1_conv2_0(x, layer1_0)
-        x = self.layer2_0_conv1_0(layer1_1)
-        x = self.layer2_0_conv2_0(x)
-        layer2_0 = self.layer2_0_downsample_0(layer1_1, x)
-        x = self.layer2_1_conv1_0(layer2_0)
-        layer2_1 = self.layer2_1_conv2_0(x, layer2_0)
-        x = self.layer3_0_conv1_0(layer2_1)
-        x = self.layer3_0_conv2_0(x)
-        layer3_0 = self.layer3_0_downsample_0(layer2_1, x)
-        x = self.layer3_1_conv1_0(layer3_0)
-        layer3_1 = self.layer3_1_conv2_0(x, layer3_0)
-        x = self.layer4_0_conv1_0(layer3_1)
-        x = self.layer4_0_conv2_0(x)
-        layer4_0 = self.layer4_0_downsample_0(layer3_1, x)
-        x = self.layer4_1_conv1_0(layer4_0)
-        x = self.layer4_1_conv2_0(x, layer4_0)
+        if x.is_cpu and x.shape[0] > 1 and not torch.compiler.is_compiling():
+            largest = x.nbytes * (64 * 16 * 56 * 56) // (3 * 16 * 112 * 112)
+            if largest > 2**24:  # bytes; smaller values stay in the cache
+                half = x.shape[0] // 2
+                return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
+        x = self.stem_0(x)
+        y = self.layer1_0_conv1_0(x)
+        x = self.layer1_0_conv2_0(y, x)
+        y = self.layer1_1_conv1_0(x)
+        x = self.layer1_1_conv2_0(y, x)
+        y = self.layer2_0_conv1_0(x)
+        y = self.layer2_0_conv2_0(y)
+        x = self.layer2_0_downsample_0(x, y)
+        y = self.layer2_1_conv1_0(x)
+        x = self.layer2_1_conv2_0(y, x)
+        y = self.layer3_0_conv1_0(x)
+        y = self.layer3_0_conv2_0(y)
+        x = self.layer3_0_downsample_0(x, y)
+        y = self.layer3_1_conv1_0(x)
+        x = self.layer3_1_conv2_0(y, x)
+        y = self.layer4_0_conv1_0(x)
+        y = self.layer4_0_conv2_0(y)
+        x = self.layer4_0_downsample_0(x, y)
+        y = self.layer4_1_conv1_0(x)
+        x = self.layer4_1_conv2_0(y, x)
         x = self.avgpool(x)
-        x = self.fc(x.flatten(1))
+        x = x.flatten(1)
+        x = self.fc(x)
         return x

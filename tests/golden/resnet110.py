@@ -10,7 +10,7 @@ layer3  64 x 8 x 8     1,313,280     83,755,008
 head    10                   650            640
 total                  1,727,962    252,887,680
 
-Compiled by resnetgen from resnet110 (spec 3fe730a206486d5e, code b9d0753bc1bdccc5).
+Compiled by resnetgen from resnet110 (spec 3fe730a206486d5e, code 4f4342875d962ec0).
 """
 
 from torch import Tensor, nn
@@ -22,20 +22,11 @@ class BasicBlock(nn.Module):
     """Two 3x3; the first strides (He et al. 2015, figure 5, left)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
-            in_channels,
-            width,
-            3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

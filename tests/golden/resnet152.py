@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736     809,238,528
 head    1000             2,049,000       2,048,000
 total                   60,192,808  11,513,626,624
 
-Compiled by resnetgen from resnet152 (spec 4908ece2627c1bc3, code 9c8af63365e9fb57).
+Compiled by resnetgen from resnet152 (spec 4908ece2627c1bc3, code 3e7c45aa8882e6d2).
 """
 
 from torch import Tensor, nn
@@ -33,11 +33,7 @@ class Bottleneck(nn.Module):
     """1x1 reduce, 3x3, 1x1 expand; the 3x3 strides (v1.5)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         out = width * 4

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,393,728    411,041,792
 head    1000              513,000        512,000
 total                  11,689,512  1,814,073,344
 
-Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code 940affad35b72923).
+Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code cc93c9d052ff7f4c).
 """
 
 from torch import Tensor, nn
@@ -23,20 +23,11 @@ class BasicBlock(nn.Module):
     """Two 3x3; the first strides (He et al. 2015, figure 5, left)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
-            in_channels,
-            width,
-            3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

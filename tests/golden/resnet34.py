@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    13,114,368    642,252,800
 head    1000              513,000        512,000
 total                  21,797,672  3,663,761,408
 
-Compiled by resnetgen from resnet34 (spec 40540c3a36cc9e8c, code 5dfc868f09e4cd11).
+Compiled by resnetgen from resnet34 (spec 40540c3a36cc9e8c, code 5008eeea04b161de).
 """
 
 from torch import Tensor, nn
@@ -23,20 +23,11 @@ class BasicBlock(nn.Module):
     """Two 3x3; the first strides (He et al. 2015, figure 5, left)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
-            in_channels,
-            width,
-            3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    12,982,272    635,830,272
 head    1000              513,000        512,000
 total                  21,623,848  3,644,493,824
 
-Compiled by resnetgen from resnet34_a (spec ec9e1a9dc29e5ff0, code 1e99b6372953202a).
+Compiled by resnetgen from resnet34_a (spec ec9e1a9dc29e5ff0, code 90a822d3616d1ba3).
 """
 
 from torch import Tensor, nn
@@ -23,20 +23,11 @@ class BasicBlock(nn.Module):
     """Two 3x3; the first strides (He et al. 2015, figure 5, left)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
-            in_channels,
-            width,
-            3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7    13,640,704    667,942,912
 head    1000              513,000        512,000
 total                  22,716,840  3,830,747,136
 
-Compiled by resnetgen from resnet34_c (spec eb4c3ea8bc16dc69, code 50e5aaaf09ffe824).
+Compiled by resnetgen from resnet34_c (spec eb4c3ea8bc16dc69, code 73d8f7b396e12f1f).
 """
 
 from torch import Tensor, nn
@@ -33,20 +33,11 @@ class BasicBlock(nn.Module):
     """Two 3x3; the first strides (He et al. 2015, figure 5, left)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
-            in_channels,
-            width,
-            3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,557,032  4,089,184,256
 
-Compiled by resnetgen from resnet50 (spec 42bbfa81e0ab64ac, code c1c54a2eaac6d9df).
+Compiled by resnetgen from resnet50 (spec 42bbfa81e0ab64ac, code 88bffffdf7f1fcf9).
 """
 
 from torch import Tensor, nn
@@ -33,11 +33,7 @@ class Bottleneck(nn.Module):
     """1x1 reduce, 3x3, 1x1 expand; the 3x3 strides (v1.5)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         out = width * 4

@@ -10,7 +10,7 @@ layer3  1024 x 14 x 14   7,098,368  1,464,336,384
 layer4  2048 x 7 x 7    14,964,736    809,238,528
 total                   23,508,032  4,087,136,256
 
-Compiled by resnetgen from resnet50_features (spec 63517b88416c62ef, code 43fbe07f06c49261).
+Compiled by resnetgen from resnet50_features (spec 63517b88416c62ef, code 022cc5456eace380).
 """
 
 from torch import Tensor, nn
@@ -32,11 +32,7 @@ class Bottleneck(nn.Module):
     """1x1 reduce, 3x3, 1x1 expand; the 3x3 strides (v1.5)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         out = width * 4

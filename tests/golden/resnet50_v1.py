@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    732,168,192
 head    1000             2,049,000      2,048,000
 total                   25,557,032  3,857,973,248
 
-Compiled by resnetgen from resnet50_v1 (spec 61a4b5a5a87bc87f, code e0d0ef2b39c91c29).
+Compiled by resnetgen from resnet50_v1 (spec 61a4b5a5a87bc87f, code 73a1d4f1bd8fdab0).
 """
 
 from torch import Tensor, nn
@@ -33,11 +33,7 @@ class BottleneckV1(nn.Module):
     """1x1 reduce, 3x3, 1x1 expand; the first 1x1 strides, as published (v1)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         out = width * 4

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,576,264  4,328,824,832
 
-Compiled by resnetgen from resnet50d (spec 223b41ee4d999332, code a49c60c084fb3e57).
+Compiled by resnetgen from resnet50d (spec 223b41ee4d999332, code c42b3dcefbccc672).
 """
 
 from torch import Tensor, nn
@@ -34,11 +34,7 @@ class Bottleneck(nn.Module):
     """1x1 reduce, 3x3, 1x1 expand; the 3x3 strides (v1.5)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         out = width * 4

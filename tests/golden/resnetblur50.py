@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736  1,156,280,832
 head    1000             2,049,000      2,048,000
 total                   25,557,032  5,133,020,672
 
-Compiled by resnetgen from resnetblur50 (spec 2370b4bc1fbeba7e, code 0d7cc20e45aa4652).
+Compiled by resnetgen from resnetblur50 (spec 2370b4bc1fbeba7e, code 9529506b6dc8165c).
 """
 
 import torch
@@ -61,11 +61,7 @@ class Bottleneck(nn.Module):
     """A bottleneck that strides in a blur or an average after its 3x3."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        aa: nn.Module,
-        downsample: nn.Module,
+        self, in_channels: int, width: int, aa: nn.Module, downsample: nn.Module
     ) -> None:
         super().__init__()
         out = width * 4

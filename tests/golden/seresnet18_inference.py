@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,460,352    411,107,328
 head    1000              513,000        512,000
 total                  11,779,624  1,814,161,408
 
-Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code c45ff96bd03336ed).
+Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 457e9e60680c1076).
 """
 
 import torch
@@ -23,12 +23,15 @@ __all__ = ["ResNet"]
 class FusedConv(nn.Conv2d):
     """A convolution that adds a value and applies a ReLU in the same call.
 
-    On a CPU it is one operator of oneDNN, whose weight is laid out at the first call.
-    Elsewhere, for torch.compile, and where x asks for a gradient, it is what torch has
-    for everybody. Weights are loaded, so none are drawn.
+    On a CPU it is one operator of oneDNN, whose result is channels_last; with
+    `overwrites` it takes the memory of the value that is added. The weight is laid out
+    for it at the first call, and again when it has changed. Elsewhere, for
+    torch.compile, and where a gradient is asked for, it is what torch has for
+    everybody. Weights are loaded, so none are drawn.
     """
 
     packed: Tensor | None = None
+    source: Tensor | None = None
     origin: tuple[int, int] | None = None  # of the weight that is packed
 
     def __init__(
@@ -54,63 +57,86 @@ class FusedConv(nn.Conv2d):
         pass
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
-        if self.is_packed_for(x):
+        if not torch.compiler.is_compiling() and self.is_packed_for(x, addend):
             return self.fused(x, addend)
         x = self._conv_forward(x, self.weight, self.bias)
         if addend is not None:
-            x = x + addend
-        return x.relu() if self.relu else x
+            x += addend
+        return x.relu_() if self.relu else x
 
     def fused(self, x: Tensor, addend: Tensor | None) -> Tensor:
+        if self.relu and addend is not None and self.lacks_relu(addend):
+            return self.add(x, addend, None).relu_()
+        act = "relu" if self.relu else None
+        return self.add(x, addend, act)
+
+    def add(self, x: Tensor, addend: Tensor | None, act: str | None) -> Tensor:
         ops = torch.ops.mkldnn
         place = (self.padding, self.stride, self.dilation, self.groups)
-        act = "relu" if self.relu else None
+        kernel = (self.packed, self._parameters["bias"], *place)
         if addend is None:
-            x = ops._convolution_pointwise(
-                x, self.packed, self.bias, *place, act or "none", [], ""
-            )
+            x = ops._convolution_pointwise(x, *kernel, act or "none", [], "")
         elif self.overwrites:
-            x = ops._convolution_pointwise_.binary(
-                addend, x, self.packed, self.bias, *place, "add", 1.0, act, [], ""
-            )
+            add = ops._convolution_pointwise_.binary
+            x = add(addend, x, *kernel, "add", 1.0, act, [], "")
         else:
-            x = ops._convolution_pointwise.binary(
-                x, addend, self.packed, self.bias, *place, "add", 1.0, act, [], ""
-            )
+            add = ops._convolution_pointwise.binary
+            x = add(x, addend, *kernel, "add", 1.0, act, [], "")
         return x
 
-    def is_packed_for(self, x: Tensor) -> bool:
-        if x.requires_grad or x.device.type != "cpu" or torch.compiler.is_compiling():
+    def lacks_relu(self, addend: Tensor) -> bool:
+        # What oneDNN does not add, torch does, and torch has no add_relu of bfloat16.
+        if addend.dtype != torch.bfloat16:
             return False
-        version = 0 if self.weight.is_inference() else self.weight._version
-        origin = (self.weight.data_ptr(), version)
+        return self.groups > 1 or addend.stride(1) != 1 or addend.shape[2:].numel() == 1
+
+    def is_packed_for(self, x: Tensor, addend: Tensor | None) -> bool:
+        weight = self._parameters.get("weight")  # `self.weight` takes ten times as long
+        if weight is None or not x.is_cpu or x.dtype != weight.dtype or x.ndim != 4:
+            return False
+        if torch.is_grad_enabled() and self.needs_gradient(x, addend):
+            return False
+        version = 0 if weight.is_inference() else weight._version
+        origin = (weight.data_ptr(), version)
         if origin != self.origin:
-            self.origin = origin
-            self.packed = self.pack(x) if self.can_pack() else None
+            self.source = weight.detach()  # held, so that its address is its own
+            self.packed = self.pack(weight, x) if self.can_pack() else None
+            self.origin = origin  # last: another thread reads both
         return self.packed is not None
 
-    def pack(self, x: Tensor) -> Tensor:
-        weight = self.weight.detach().to_mkldnn()
-        place = (self.padding, self.stride, self.dilation, self.groups)
-        reorder = torch.ops.aten.mkldnn_reorder_conv2d_weight
-        packed: Tensor = reorder(weight, *place, list(x.shape))
-        return packed
+    def needs_gradient(self, x: Tensor, addend: Tensor | None) -> bool:
+        read = (x, addend, *self._parameters.values())
+        return any(each is not None and each.requires_grad for each in read)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "packed": None, "origin": None}  # it cannot be copied
+    def pack(self, weight: Tensor, x: Tensor) -> Tensor:
+        place = (self.padding, self.stride, self.dilation, self.groups)
+        reorder = torch.ops.mkldnn._reorder_convolution_weight
+        packed: Tensor = reorder(weight.detach(), *place, list(x.shape))
+        return packed
 
     def can_pack(self) -> bool:
         ops = torch.ops.mkldnn
-        names = ("_convolution_pointwise", "_convolution_pointwise_")
+        reorder = "_reorder_convolution_weight"
+        names = (reorder, "_convolution_pointwise", "_convolution_pointwise_")
         if not torch._C._has_mkldnn or not all(hasattr(ops, name) for name in names):
             return False
         if self.weight.dtype == torch.bfloat16:
             return bool(ops._is_mkldnn_bf16_supported())
         return self.weight.dtype == torch.float32
 
+    def __getstate__(self) -> dict[str, object]:
+        made = {"source": None, "packed": None, "origin": None}  # it cannot be copied
+        return {**self.__dict__, **made}
+
 
 class ResNet(nn.Module):
-    """For inference: norms are folded into weights, and a call does what it can."""
+    """The network in evaluation mode; norms are folded into the weights before them.
+
+    A new one has no weights: load what `build --target inference --weights` stores
+    beside this file, or let `resnetgen.optimize` make both from a checkpoint. `x` has
+    the dtype of the weights and any memory format. Best called under
+    `torch.inference_mode()`: else each convolution looks whether a gradient is wanted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,12 +158,7 @@ class ResNet(nn.Module):
         self.layer2_0_se_fc1 = FusedConv(128, 8, 1, relu=True)
         self.layer2_0_se_fc2 = FusedConv(8, 128, 1)
         self.layer2_0_downsample_0 = FusedConv(
-            64,
-            128,
-            1,
-            stride=2,
-            relu=True,
-            overwrites=True,
+            64, 128, 1, stride=2, relu=True, overwrites=True
         )
         self.layer2_1_conv1 = FusedConv(128, 128, 3, padding=1, relu=True)
         self.layer2_1_conv2 = FusedConv(128, 128, 3, padding=1)
@@ -148,12 +169,7 @@ class ResNet(nn.Module):
         self.layer3_0_se_fc1 = FusedConv(256, 16, 1, relu=True)
         self.layer3_0_se_fc2 = FusedConv(16, 256, 1)
         self.layer3_0_downsample_0 = FusedConv(
-            128,
-            256,
-            1,
-            stride=2,
-            relu=True,
-            overwrites=True,
+            128, 256, 1, stride=2, relu=True, overwrites=True
         )
         self.layer3_1_conv1 = FusedConv(256, 256, 3, padding=1, relu=True)
         self.layer3_1_conv2 = FusedConv(256, 256, 3, padding=1)
@@ -164,12 +180,7 @@ class ResNet(nn.Module):
         self.layer4_0_se_fc1 = FusedConv(512, 32, 1, relu=True)
         self.layer4_0_se_fc2 = FusedConv(32, 512, 1)
         self.layer4_0_downsample_0 = FusedConv(
-            256,
-            512,
-            1,
-            stride=2,
-            relu=True,
-            overwrites=True,
+            256, 512, 1, stride=2, relu=True, overwrites=True
         )
         self.layer4_1_conv1 = FusedConv(512, 512, 3, padding=1, relu=True)
         self.layer4_1_conv2 = FusedConv(512, 512, 3, padding=1)
@@ -178,76 +189,83 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(512, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        runs_here = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        if runs_here and x.shape[0] > 1 and 5.33 * x.nbytes > 2**24:
-            half = x.shape[0] // 2
-            return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
+        if x.is_cpu and x.shape[0] > 1 and not torch.compiler.is_compiling():
+            largest = x.nbytes * (64 * 112 * 112) // (3 * 224 * 224)
+            if largest > 2**24:  # bytes; smaller values stay in the cache
+                half = x.shape[0] // 2
+                return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
         x = self.conv1(x)
-        maxpool = self.maxpool(x)
-        x = self.layer1_0_conv1(maxpool)
-        layer1_0_conv2 = self.layer1_0_conv2(x)
-        x = self.global_avg_pool(layer1_0_conv2)
-        x = self.layer1_0_se_fc1(x)
-        x = self.layer1_0_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer1_0_conv2 * x
-        layer1_0 = self.relu(x + maxpool)
-        x = self.layer1_1_conv1(layer1_0)
-        layer1_1_conv2 = self.layer1_1_conv2(x)
-        x = self.global_avg_pool(layer1_1_conv2)
-        x = self.layer1_1_se_fc1(x)
-        x = self.layer1_1_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer1_1_conv2 * x
-        layer1_1 = self.relu(x + layer1_0)
-        x = self.layer2_0_conv1(layer1_1)
-        layer2_0_conv2 = self.layer2_0_conv2(x)
-        x = self.global_avg_pool(layer2_0_conv2)
-        x = self.layer2_0_se_fc1(x)
-        x = self.layer2_0_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer2_0_conv2 * x
-        layer2_0 = self.layer2_0_downsample_0(layer1_1, x)
-        x = self.layer2_1_conv1(layer2_0)
-        layer2_1_conv2 = self.layer2_1_conv2(x)
-        x = self.global_avg_pool(layer2_1_conv2)
-        x = self.layer2_1_se_fc1(x)
-        x = self.layer2_1_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer2_1_conv2 * x
-        layer2_1 = self.relu(x + layer2_0)
-        x = self.layer3_0_conv1(layer2_1)
-        layer3_0_conv2 = self.layer3_0_conv2(x)
-        x = self.global_avg_pool(layer3_0_conv2)
-        x = self.layer3_0_se_fc1(x)
-        x = self.layer3_0_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer3_0_conv2 * x
-        layer3_0 = self.layer3_0_downsample_0(layer2_1, x)
-        x = self.layer3_1_conv1(layer3_0)
-        layer3_1_conv2 = self.layer3_1_conv2(x)
-        x = self.global_avg_pool(layer3_1_conv2)
-        x = self.layer3_1_se_fc1(x)
-        x = self.layer3_1_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer3_1_conv2 * x
-        layer3_1 = self.relu(x + layer3_0)
-        x = self.layer4_0_conv1(layer3_1)
-        layer4_0_conv2 = self.layer4_0_conv2(x)
-        x = self.global_avg_pool(layer4_0_conv2)
-        x = self.layer4_0_se_fc1(x)
-        x = self.layer4_0_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer4_0_conv2 * x
-        layer4_0 = self.layer4_0_downsample_0(layer3_1, x)
-        x = self.layer4_1_conv1(layer4_0)
-        layer4_1_conv2 = self.layer4_1_conv2(x)
-        x = self.global_avg_pool(layer4_1_conv2)
-        x = self.layer4_1_se_fc1(x)
-        x = self.layer4_1_se_fc2(x)
-        x = self.sigmoid(x)
-        x = layer4_1_conv2 * x
-        x = self.relu(x + layer4_0)
+        x = self.maxpool(x)
+        y = self.layer1_0_conv1(x)
+        y = self.layer1_0_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer1_0_se_fc1(z)
+        z = self.layer1_0_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = y + x
+        x = self.relu(x)
+        y = self.layer1_1_conv1(x)
+        y = self.layer1_1_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer1_1_se_fc1(z)
+        z = self.layer1_1_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = y + x
+        x = self.relu(x)
+        y = self.layer2_0_conv1(x)
+        y = self.layer2_0_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer2_0_se_fc1(z)
+        z = self.layer2_0_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = self.layer2_0_downsample_0(x, y)
+        y = self.layer2_1_conv1(x)
+        y = self.layer2_1_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer2_1_se_fc1(z)
+        z = self.layer2_1_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = y + x
+        x = self.relu(x)
+        y = self.layer3_0_conv1(x)
+        y = self.layer3_0_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer3_0_se_fc1(z)
+        z = self.layer3_0_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = self.layer3_0_downsample_0(x, y)
+        y = self.layer3_1_conv1(x)
+        y = self.layer3_1_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer3_1_se_fc1(z)
+        z = self.layer3_1_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = y + x
+        x = self.relu(x)
+        y = self.layer4_0_conv1(x)
+        y = self.layer4_0_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer4_0_se_fc1(z)
+        z = self.layer4_0_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = self.layer4_0_downsample_0(x, y)
+        y = self.layer4_1_conv1(x)
+        y = self.layer4_1_conv2(y)
+        z = self.global_avg_pool(y)
+        z = self.layer4_1_se_fc1(z)
+        z = self.layer4_1_se_fc2(z)
+        z = self.sigmoid(z)
+        y = y * z
+        x = y + x
+        x = self.relu(x)
         x = self.global_avg_pool(x)
-        x = self.fc(x.flatten(1))
+        x = x.flatten(1)
+        x = self.fc(x)
         return x

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    16,124,288    867,008,512
 head    1000             2,049,000      2,048,000
 total                   27,559,896  4,232,994,816
 
-Compiled by resnetgen from seresnext50_32x4d (spec eb095bab5af1a328, code 6d088e23acef5944).
+Compiled by resnetgen from seresnext50_32x4d (spec eb095bab5af1a328, code be0cc11b4e56be8a).
 """
 
 from torch import Tensor, nn
@@ -58,11 +58,7 @@ class Bottleneck(nn.Module):
     """1x1 reduce, 3x3, 1x1 expand; the 3x3 strides (v1.5)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         inner = width // 16 * 32
@@ -71,13 +67,7 @@ class Bottleneck(nn.Module):
         self.bn1 = nn.BatchNorm2d(inner)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(
-            inner,
-            inner,
-            3,
-            stride=stride,
-            padding=1,
-            groups=32,
-            bias=False,
+            inner, inner, 3, stride=stride, padding=1, groups=32, bias=False
         )
         self.bn2 = nn.BatchNorm2d(inner)
         self.conv3 = nn.Conv2d(inner, out, 1, bias=False)

@@ -16,7 +16,7 @@ decoder.blocks.4     16 x 224 x 224       6,976    346,816,512
 segmentation_head.0  21 x 224 x 224       3,045    151,732,224
 total                                24,439,269  6,127,091,712
 
-Compiled by resnetgen from unet_resnet34 (spec 7da9010851229a43, code 8c0a6179882f9468).
+Compiled by resnetgen from unet_resnet34 (spec 7da9010851229a43, code 49dea9bb87d7af31).
 """
 
 import torch
@@ -29,20 +29,11 @@ class BasicBlock(nn.Module):
     """Two 3x3; the first strides (He et al. 2015, figure 5, left)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        downsample: nn.Module,
-        stride: int = 1,
+        self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
-            in_channels,
-            width,
-            3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
@@ -130,12 +121,7 @@ class Decoder(nn.Module):
         )
 
     def forward(
-        self,
-        x: Tensor,
-        layer3: Tensor,
-        layer2: Tensor,
-        layer1: Tensor,
-        act1: Tensor,
+        self, x: Tensor, layer3: Tensor, layer2: Tensor, layer1: Tensor, act1: Tensor
     ) -> Tensor:
         x = self.blocks[0](x, layer3)
         x = self.blocks[1](x, layer2)

@@ -1,12 +1,10 @@
 """Memory, held against torch's own account of the printed module, to the byte where it can be.
 
-Modules run on the meta device: storages have sizes and nothing in them. A dispatch mode sees every
-tensor that an op makes, and a weak reference tells when its storage goes.
+Modules run on the meta device: storages have sizes and nothing in them.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from storages import Live, own
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from resnetgen.compiler import Compiled, compile_spec, compile_text
@@ -110,36 +108,6 @@ def on_meta(
 def as_on_a_gpu(x: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
     """Dropout as a GPU computes it: the mask that it keeps has a byte a value."""
     return torch.native_dropout(x, p, training)[0] if training and p else x
-
-
-def own(module: nn.Module) -> set[int]:
-    return {each.untyped_storage()._cdata for each in (*module.parameters(), *module.buffers())}
-
-
-class Live(TorchDispatchMode):
-    """The bytes of the storages that are alive, and the most that ever were."""
-
-    def __init__(self, left_out: set[int]) -> None:
-        super().__init__()
-        self.left_out = left_out
-        self.sizes: dict[int, int] = {}
-        self.watched: dict[int, weakref.ref[Any]] = {}
-        self.peak = 0
-
-    def add(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key not in self.sizes and key not in self.left_out:
-            self.sizes[key] = storage.nbytes()
-            self.watched[key] = weakref.ref(storage, lambda _: self.sizes.pop(key))
-            self.peak = max(self.peak, sum(self.sizes.values()))
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self.add(tensor)
-        return result
 
 
 def peak_of_evaluation(compiled: Compiled, dtype: torch.dtype = torch.float32) -> int:

@@ -39,7 +39,7 @@ def test_the_weights_are_those_of_the_file(call, checkpoint: str, folder: Path) 
     done = build(call, "--weights", checkpoint)
     assert done.exit_code == 0, done.stderr
     assert sorted(set(os.listdir(folder)) - {"tiny.yaml"}) == [
-        "given.pth", "resnet20.py", "resnet20.safetensors"
+        "given.pth", "resnet20.plan.json", "resnet20.py", "resnet20.safetensors"
     ]  # fmt: skip
     module = made((folder / "resnet20.py").read_text("utf-8"), "resnet20")
     module.load_state_dict(load_file("resnet20.safetensors"), strict=True)
@@ -63,6 +63,49 @@ def test_what_computes_something_else_is_not_written(
     assert done.exit_code == 3
     assert "error[broken-prediction]" in done.stderr
     assert set(os.listdir(folder)) <= {"given.pth", "tiny.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(float("nan"), "is not finite"), (0.0, "is the same for all images")]
+)
+def test_weights_that_show_nothing_are_told_as_such(
+    call, checkpoint: str, folder: Path, value: float, reason: str
+) -> None:
+    import torch
+
+    state = torch.load(checkpoint)
+    state["fc.weight"].fill_(value)
+    torch.save(state, checkpoint)
+    done = build(call, "--weights", checkpoint)
+    assert done.exit_code == 1
+    assert "error[wild-weights]" in done.stderr
+    assert reason in done.stderr
+    assert set(os.listdir(folder)) <= {"given.pth", "tiny.yaml"}
+
+
+def test_rounding_that_the_weights_blow_up_is_no_fault() -> None:
+    from torch import Tensor, nn
+
+    from resnetgen.graph.rules import TensorType
+    from resnetgen.runtime.inference import explained
+
+    class Wild(nn.Module):
+        """The last bit of x moves its result by about 1e-16 times `by`."""
+
+        def __init__(self, by: float) -> None:
+            super().__init__()
+            self.by = by
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.by * x).sin()
+
+    image = TensorType(3, (4, 4))
+    assert explained(1e-10, Wild(1.0), image)
+    assert not explained(1e-6, Wild(1.0), image)
+    assert explained(1e-6, Wild(1e9), image)
+    assert not explained(1e-2, Wild(1e9), image)
+    with pytest.raises(ValueError, match="rounding in float64 alone"):
+        explained(1e-6, Wild(1e13), image)
 
 
 @pytest.mark.parametrize("option", [("--trace",), ("--compile", "cpu")])

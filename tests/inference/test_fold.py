@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from resnetgen.compiler import compile_spec, compile_text
 from resnetgen.graph.fold import Folded, Step, fold
 
@@ -97,6 +99,33 @@ def test_an_addend_that_is_read_later_keeps_its_memory() -> None:
     )
     assert folded["c"].addend == "n"
     assert not folded["c"].overwrites
+
+
+def test_a_convolution_adds_once() -> None:
+    folded = steps(
+        "nodes:\n"
+        "  a: {op: conv, out: 3, kernel: 1, bias: true}\n"
+        "  b: {op: add, inputs: [a, x]}\n"
+        "  c: {op: conv, out: 3, kernel: 1, bias: true, inputs: x}\n"
+        "  d: {op: add, inputs: [b, c]}\n"
+        "  e: {op: add, inputs: [d, x]}\n"
+    )
+    assert {name: step.reads for name, step in folded.items()} == {
+        "b": ("input", "input"), "d": ("input", "b"), "e": ("d", "input")
+    }  # fmt: skip
+
+
+def test_a_relu_of_a_relu_is_no_step() -> None:
+    folded = steps("nodes:\n  a: {op: conv, out: 3, kernel: 1}\n  b: {op: act}\n  c: {op: act}\n")
+    assert list(folded) == ["c"]
+    assert folded["c"].rectifies
+
+
+@pytest.mark.parametrize("name", ["googlenet", "preact_resnet18", "resnet20", "seresnet18"])
+def test_every_step_is_read(name: str) -> None:
+    folded = fold(compile_spec(name).flat)
+    read = {*folded.outputs, *(value for step in folded.steps for value in step.reads)}
+    assert {step.name for step in folded.steps} <= read
 
 
 def test_training_leaves_no_step() -> None:

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import copy
 import pickle
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import resnetgen
-from resnetgen.compiler import Compiled, compile_spec
-from resnetgen.runtime.agree import trial_input
-from resnetgen.runtime.compile import relative_error, spread_weights
-from resnetgen.runtime.inference import apart, inference_module
+from resnetgen.compiler import Compiled, compile_spec, compile_text
+from resnetgen.runtime.compile import relative_error
+from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
-from resnetgen.runtime.trace import returned_tensors
-
-SPECS = Path(__file__).resolve().parents[1] / "specs"
-# Each kind of block, stem, head, norm and join; an input of another size where that is slow.
-NETWORKS: dict[str, dict[str, object]] = {
-    "resnet18": {}, "resnet50": {}, "resnet20": {}, "resnet34_c": {}, "plain18": {},
-    "preact_resnet18": {}, "resnetv2_50": {}, "wide_resnet16_8": {}, "resnext50_32x4d": {},
-    "seresnet18": {}, "ecaresnet26t": {}, "resnetrs50": {}, "resnet50d": {}, "resnetblur18": {},
-    "resnetaa50": {}, "resnet50_gn": {}, "googlenet": {}, "vgg11_bn": {}, "alexnet": {},
-    "r3d_18": {"input.size": [4, 32, 32]}, "resnet18_1d": {},
-}  # fmt: skip
-OWN = ("resnet50_dp", "resnet50_features", "resnet50_os8", "unet_resnet34")
+from resnetgen.runtime.settle import settle
 
 
-def spread(net: Compiled) -> nn.Module:
+def settled(net: Compiled) -> nn.Module:
     torch.manual_seed(0)
-    return spread_weights(build(net.source, net.network.name), net.graph).eval()
+    return settle(build(net.source, net.network.name), torch.randn(4, *net.flat.input.shape))
 
 
 def folded(net: Compiled, model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -42,31 +30,12 @@ def folded(net: Compiled, model: nn.Module, dtype: torch.dtype = torch.float32) 
 @pytest.fixture(scope="module")
 def tiny() -> tuple[Compiled, nn.Module]:
     net = compile_spec("resnet18", **{"input.size": [32, 32]})
-    return net, spread(net)
+    return net, settled(net)
 
 
 @pytest.fixture
 def x() -> Tensor:
     return torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*NETWORKS, *OWN])
-def test_it_computes_what_the_network_computes(name: str) -> None:
-    """In float64 to rounding, and in float32 as exactly as the network itself."""
-    spec = SPECS / f"{name}.yaml" if name in OWN else name
-    net = compile_spec(spec, **NETWORKS.get(name, {}))
-    model = spread(net)
-    shape = trial_input([net.graph]).shape
-    image = torch.randn(2, *shape)
-    with torch.no_grad():
-        single = returned_tensors(folded(net, model)(image))
-        own = returned_tensors(model(image))
-    assert apart(net.inference, net.inference_source, model, trial_input([net.graph])) < 1e-9
-    with torch.no_grad():
-        exact = returned_tensors(model(image.double()))
-    rounding = relative_error(exact, [each.double() for each in own])
-    assert relative_error(exact, [each.double() for each in single]) < 10 * rounding + 1e-6
 
 
 def test_in_bfloat16_it_is_as_exact_as_the_network(
@@ -168,6 +137,79 @@ def test_a_large_batch_is_taken_in_parts(tiny: tuple[Compiled, nn.Module]) -> No
         assert relative_error([model(images)], [whole]) < 1e-4
         module(images[:3])
     assert sizes == [7, 8, 3]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("size", [1, 8])
+def test_what_onednn_does_not_add_is_added(
+    dtype: torch.dtype, layout: torch.memory_format, groups: int, size: int
+) -> None:
+    net = compile_text(
+        "network: tiny\ninput: {channels: 4, size: [8, 8]}\nnodes:\n"
+        f"  a: {{op: conv, out: 4, kernel: 3, groups: {groups}}}\n  b: {{op: norm}}\n"
+        "  c: {op: add, inputs: [b, x]}\n  d: {op: act}\n"
+        f"  e: {{op: conv, out: 4, kernel: 3, groups: {groups}}}\n  f: {{op: norm}}\n"
+        "  g: {op: add, inputs: [f, d]}\n  h: {op: act}\n"
+    )
+    model = settled(net)
+    image = torch.randn(2, 4, size, size).contiguous(memory_format=layout)
+    with torch.no_grad():
+        actual = folded(net, model, dtype)(image.to(dtype)).float()
+        assert relative_error([model(image)], [actual]) < 0.05
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float16, 1e-2)])
+def test_in_other_types_it_computes_the_same(
+    tiny: tuple[Compiled, nn.Module], x: Tensor, dtype: torch.dtype, error: float
+) -> None:
+    model = copy.deepcopy(tiny[1]).double()
+    like = x.to(dtype)
+    sizes = {"input.size": [32, 32]}
+    module = resnetgen.optimize("resnet18", model.state_dict(), like, **sizes)
+    with torch.no_grad():
+        actual = module(like)
+        assert actual.dtype == dtype
+        assert relative_error([model(x.double())], [actual.double()]) < error
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "reason"),
+    [
+        (lambda x: x[:, :2], ValueError, r"shape \(2, 2, 32, 32\); .* \(N, 3, H, W\)"),
+        (lambda x: x[0], ValueError, "takes batches of shape"),
+        (lambda x: x.long(), ValueError, "is of int64; a module is made for float32"),
+        (lambda x: x.to("meta"), ValueError, "on the meta device"),
+        (lambda x: x.numpy(), TypeError, "`example_input` is of type ndarray"),
+    ],
+)
+def test_an_example_of_no_use_is_refused(
+    tiny: tuple[Compiled, nn.Module], x: Tensor, change: Any, error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        resnetgen.optimize("resnet18", tiny[1].state_dict(), change(x))
+
+
+def test_what_is_no_state_dict_is_refused(tiny: tuple[Compiled, nn.Module], x: Tensor) -> None:
+    model = tiny[1]
+    with pytest.raises(TypeError, match="of type ResNet, not a mapping; pass its `state_dict"):
+        resnetgen.optimize("resnet18", model, x)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`conv1.weight` in `state_dict` is of type list"):
+        resnetgen.optimize("resnet18", {"conv1.weight": [1.0]}, x)  # type: ignore[dict-item]
+    for state in ({}, {key: each.to("meta") for key, each in model.state_dict().items()}):
+        with pytest.raises(resnetgen.WeightsError, match="does not fit `resnet18`"):
+            resnetgen.optimize("resnet18", state, x)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused(
+    tiny: tuple[Compiled, nn.Module], x: Tensor, value: float
+) -> None:
+    state = {key: each.clone() for key, each in tiny[1].state_dict().items()}
+    state["layer1.0.bn1.running_mean"][3] = value
+    with pytest.raises(ValueError, match=r"`layer1.0.bn1.running_mean` .* not finite"):
+        resnetgen.optimize("resnet18", state, x)
 
 
 def test_weights_of_another_network_are_refused(x: Tensor) -> None:

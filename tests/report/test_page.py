@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from resnetgen.compiler import compile_spec, compile_text
 from resnetgen.graph.memory import profile
-from resnetgen.language.library import TEMPLATES
+from resnetgen.language.folders import TEMPLATES
 from resnetgen.report.assemble import Report
 from resnetgen.report.charts import by_stage, memory
 from resnetgen.report.conventions import conventions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.memory import WIDTHS
+from resnetgen.graph.rules import WIDTHS
 from resnetgen.report.roofline import Device, Roofline, Traffic, devices
 
 # One operation a second and one byte a second: times are counts.

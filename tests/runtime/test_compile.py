@@ -47,22 +47,6 @@ def test_a_graph_break_is_a_mismatch() -> None:
     assert all("torch.compile failed" in text for text in report.mismatches)
 
 
-def test_weights_are_spread_at_any_depth() -> None:
-    import torch
-
-    from resnetgen.runtime.compile import spread_weights
-    from resnetgen.runtime.load import build
-
-    network = compile_text(SPEC.replace("blocks: 1", "blocks: 60"))
-    torch.manual_seed(0)
-    module = spread_weights(build(network.source, "deep"), network.graph).eval()
-    with torch.no_grad():
-        outputs = module(torch.randn(2, 3, 8, 8))
-    assert outputs.isfinite().all()
-    assert 1e-2 < outputs.std().item() < 1e4
-    assert all(weight.abs().max() > 0 for weight in module.parameters())
-
-
 def test_an_error_is_relative_to_the_largest_value() -> None:
     import torch
 

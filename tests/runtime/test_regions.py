@@ -5,17 +5,23 @@ from __future__ import annotations
 import copy
 import pickle
 import shutil
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor.async_compile import AsyncCompile
 
 import resnetgen
 from resnetgen.compiler import Compiled, compile_text
-from resnetgen.runtime.compile import TOLERANCE, relative_error, spread_weights
+from resnetgen.runtime.compile import TOLERANCE, relative_error
 from resnetgen.runtime.load import build
+from resnetgen.runtime.region_code import Blank, Code
+from resnetgen.runtime.region_kernels import side_by_side
 from resnetgen.runtime.region_structure import repeated, structure
+from resnetgen.runtime.settle import settle
 from resnetgen.runtime.trace import returned_tensors
 
 SPEC = """\
@@ -36,7 +42,8 @@ def network(block: str = "basic") -> Compiled:
 
 def module(compiled: Compiled) -> nn.Module:
     torch.manual_seed(0)
-    return spread_weights(build(compiled.source, compiled.network.name), compiled.graph)
+    images = torch.randn(2, *compiled.graph.input.shape)
+    return settle(build(compiled.source, compiled.network.name), images).train()
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ def compiled_graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The graphs that are compiled, which then run as they are: a compiler costs seconds."""
     graphs: list[Any] = []
 
-    def uncompiled(graph: Any, examples: object) -> Any:
+    def uncompiled(graph: Any, examples: object, options: object) -> Any:
         graphs.append(graph)
         return graph.forward
 
@@ -138,6 +145,80 @@ def test_random_numbers_differ_from_call_to_call(compiled_graphs: list[Any]) -> 
     assert not torch.equal(first, second)
 
 
+class _Odd(nn.Module):
+    """Two equal blocks, and between them what a subclass says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks = compile_text(SPEC.replace("BLOCK", "basic"))
+        self.one, self.two = list(build(blocks.source, blocks.network.name).layer1)[1:3]
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.nothing = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(self.nothing(self.one(self.conv(x))))
+
+
+class _Sized(_Odd):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        size = x.shape[-1]
+        return nn.functional.interpolate(self.two(self.one(x)), 2 * size)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_stands_between_blocks_may_compute_nothing(
+    training: bool, compiled_graphs: list[Any]
+) -> None:
+    assert_agree(_Odd(), training=training, tolerance=1e-9)
+    assert len(compiled_graphs) == 3  # the convolution, the block, the way back from channels_last
+
+
+def test_types_are_known_before_anything_is_computed(compiled_graphs: list[Any]) -> None:
+    """All pieces are compiled first; then the first call is like any other."""
+    model = module(network("basic, drop_path: 0.5")).train()
+    ran: list[int] = []
+
+    def note(*_: object) -> None:
+        ran.append(len(compiled_graphs))
+
+    resnetgen.compile_module(model, whole=False)
+    original = Code.__call__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Code, "__call__", lambda *given: (note(), original(*given))[1])
+        model(X)
+    assert set(ran) == {len(compiled_graphs)}
+    assert int(model.bn1.num_batches_tracked) == 1
+
+
+def test_a_wrong_guess_of_a_type_costs_time_alone(
+    compiled_graphs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_rows(tensor: Tensor) -> Blank:
+        return replace(known(tensor), stride=torch.empty(tensor.shape, device="meta").stride())
+
+    known = Blank.of
+    monkeypatch.setattr(Blank, "of", in_rows)
+    assert_agree(module(network()), training=True, tolerance=1e-9)
+    assert len(compiled_graphs) > 5
+
+
+def test_graphs_wait_for_their_kernels_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[Any] = []
+    monkeypatch.setattr(AsyncCompile, "wait", lambda compiler, scope: waited.append(scope))
+    elsewhere = threading.Thread(target=lambda: AsyncCompile().wait({"thread": "another"}))
+    with side_by_side(backward=True):
+        AsyncCompile().wait({"graph": 1})
+        AsyncCompile().wait({"graph": 2})
+        assert waited == []
+        elsewhere.start()
+        elsewhere.join()
+        assert waited == [{"thread": "another"}]
+    assert waited[1:] == [{"graph": 1}, {"graph": 2}]
+    AsyncCompile().wait({"graph": 3})
+    assert len(waited) == 4
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 def test_compiled_regions_agree_with_eager() -> None:
@@ -147,6 +228,42 @@ def test_compiled_regions_agree_with_eager() -> None:
     assert "layer2" not in shallow
     compiled = compile_text(shallow)
     assert_agree(module(compiled), training=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+@pytest.mark.parametrize("training", [False, True])
+def test_in_training_the_backward_pass_is_compiled_with_the_forward_pass(
+    training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In evaluation it is compiled if it is ever wanted."""
+    waited: list[Any] = []
+    wait = AsyncCompile.wait
+    note = lambda compiler, scope: (waited.append(1), wait(compiler, scope))[1]  # noqa: E731
+    monkeypatch.setattr(AsyncCompile, "wait", note)
+    model = resnetgen.compile_module(_Odd().train(training), whole=False)
+    with torch.compiler.config.patch(force_disable_caches=True):
+        returned = model(X)
+        forward = len(waited)
+        assert forward > 0
+        returned.square().mean().backward()
+    assert (len(waited) == forward) is training
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+def test_the_mask_of_a_relu_is_not_kept() -> None:
+    """The block behind keeps its value anyway, and masks of bytes are slow to write and to read."""
+    model = resnetgen.compile_module(_Odd().train(), whole=False)
+    kept: list[torch.dtype] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        kept.append(tensor.dtype)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model(X)
+    assert set(kept) == {torch.float32}
 
 
 # --- it stays the same model
@@ -226,6 +343,16 @@ def test_a_network_with_hooks_is_compiled_whole(
     assert relative_error([expected], [resnetgen.compile_module(model, whole=False)(X)]) == 0
     assert whole == [STATIC]
     assert "it has hooks" in caplog.text
+
+
+def test_a_network_that_hands_a_size_to_a_later_part_is_compiled_whole(
+    whole: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = _Sized().eval()
+    expected = model(X)
+    assert relative_error([expected], [resnetgen.compile_module(model, whole=False)(X)]) == 0
+    assert whole[-1] == STATIC
+    assert "no tensor of its modules" in caplog.text
 
 
 def test_a_network_that_cannot_be_traced_is_compiled_whole(

@@ -219,7 +219,7 @@ def test_every_depth_of_the_right_form_can_be_reached(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_chosen_has_the_depth(name: str) -> None:
     layers, _, least = FAMILIES[name]
-    for wanted in range(least, 1203, 7 * layers):
+    for wanted in range(least, 1203, 23 * layers):
         choice = of_depth(family(name), wanted)
         changes = family(name).changes(choice.repeats)
         network = with_repeats(compiled(name).network, changes)

@@ -1,13 +1,18 @@
-"""A small network of our own, and its checkpoint."""
+"""A small network of our own, and its checkpoint; the library, compiled once for all tests."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resnetgen.weights.networks import Networks
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
 SPEC = """\
@@ -47,3 +52,28 @@ def state(folder: Path) -> State:
         else:
             value.fill_(3)
     return found
+
+
+@cache
+def library() -> Networks:
+    """The library, compiled: what every command asks for anew, in two seconds."""
+    networks = Networks(None)
+    for spec in networks.specs:
+        networks.shapes(spec)
+    return networks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def known_library() -> Iterator[None]:
+    """Questions about the whole library find it compiled: once for all tests of a process."""
+    start = Networks.__init__
+
+    def known(self: Networks, *of: Any, **settings: Any) -> None:
+        start(self, *of, **settings)
+        if not of and not settings:
+            self._bodies |= library()._bodies
+            self._graphs |= library()._graphs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Networks, "__init__", known)
+        yield

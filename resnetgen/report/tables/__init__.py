@@ -13,9 +13,9 @@ from resnetgen.language.reader import ListTree, MapTree, Tree, read
 
 
 @cache
-def read_table(name: str) -> dict[str, Any]:
-    """The content of `NAME.yaml` in this folder; read once a process."""
-    tree: dict[str, Any] = _plain(read(Path(__file__).with_name(f"{name}.yaml"), f"{name}.yaml"))
+def read_table(name: str, folder: Path = Path(__file__).parent) -> dict[str, Any]:
+    """The content of `NAME.yaml` in a folder, by default this one; read once a process."""
+    tree: dict[str, Any] = _plain(read(folder / f"{name}.yaml", f"{name}.yaml"))
     return tree
 
 

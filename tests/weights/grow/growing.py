@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -12,8 +12,8 @@ from torch import nn
 from resnetgen.compiler import Compiled, compile_spec, compile_text
 from resnetgen.graph.rules import TensorType
 from resnetgen.runtime.agree import trial_input
-from resnetgen.runtime.compile import spread_weights
 from resnetgen.runtime.load import build
+from resnetgen.runtime.settle import settle
 from resnetgen.weights.fill import seeded
 from resnetgen.weights.grow.pair import Pairing, pair
 from resnetgen.weights.grow.tensors import Growth, transfer
@@ -55,7 +55,7 @@ def grown(
     image = trial_input((one.graph, other.graph))
     torch.manual_seed(1)
     before = build(one.source, one.network.name)
-    spread_weights(before, replace(one.graph, input=image)).eval()
+    settle(before, torch.randn(2, *image.shape))
     after = seeded(partial(build, other.source, other.network.name)).eval()
     growth = transfer(after.state_dict(), before.state_dict(), pairing, maps)
     return Grown(before, after, pairing, growth, image)

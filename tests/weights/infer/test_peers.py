@@ -1,6 +1,7 @@
 """Networks of torchvision and timm: the true one is a candidate, and the only one where keys decide.
 
 What is expected is found another way: the library's networks whose ordered state_dict is the peer's.
+The suite asks for every fifth peer, `pytest --exhaustive tests/weights/infer` for all.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from resnetgen.weights.infer.search import infer
 from resnetgen.weights.networks import Networks
 
 ALL = (*ENTRIES, VIDEO)
-QUICK = {entry.peer for entry in (*ENTRIES[::5], VIDEO)}
+SAMPLE = {entry.peer for entry in (*ENTRIES[::5], VIDEO)}
 
 
 @cache
@@ -35,7 +36,10 @@ def tensors(entry: Entry) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize(
     "entry",
-    [pytest.param(e, id=e.peer, marks=() if e.peer in QUICK else pytest.mark.slow) for e in ALL],
+    [
+        pytest.param(e, id=e.peer, marks=() if e.peer in SAMPLE else pytest.mark.exhaustive)
+        for e in ALL
+    ],
 )
 def test_the_networks_with_the_tensors_of_a_peer_are_found_and_no_others(entry: Entry) -> None:
     shapes = tensors(entry)

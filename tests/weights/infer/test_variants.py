@@ -16,7 +16,7 @@ from resnetgen.weights.infer.design import Trials, meaning
 from resnetgen.weights.infer.search import infer
 
 SEEDS = range(40)
-QUICK = (0, 7, 8, 11, 14, 17, 19, 20, 24)  # of each kind; the others are slow
+SAMPLE = (0, 7, 8, 11, 14, 17, 19, 20, 24)  # of each kind; the others with --exhaustive
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,10 @@ def recovered(made: Variant, trials: Trials) -> Candidate:
 
 @pytest.mark.parametrize(
     "seed",
-    [seed if seed in QUICK else pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS],
+    [
+        seed if seed in SAMPLE else pytest.param(seed, marks=pytest.mark.exhaustive)
+        for seed in SEEDS
+    ],
 )
 def test_a_variant_is_among_the_candidates_and_its_spec_compiles_to_it(
     seed: int, trials: Trials, tmp_path: Path

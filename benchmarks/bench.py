@@ -1,0 +1,74 @@
+"""The figures of `resnetgen bench`, and what tables say of them.
+
+    benched("resnet50", "--batch", "1,16")   ->  {"network": "resnet50", "cases": [...], ...}
+    cases(results)                           ->  ("resnet50", Case(1, "float32", {...})), ...
+
+What the figures are is written in `resnetgen/bench/results.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import environment, resnetgen
+from benchmarks.results import Result
+from resnetgen.bench import results as bench
+from resnetgen.bench.plot import svg
+from resnetgen.bench.results import BASE, Case
+
+OURS = BASE
+
+
+def benched(network: str, *options: str) -> Any:
+    """What `resnetgen bench NETWORK OPTIONS` measures, also where a side of it gave nothing.
+
+    Raises CalledProcessError where nothing was written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "bench.json")
+        command = resnetgen("bench", network, *options, "--format", "json", "-o", str(path))
+        done = subprocess.run(
+            command, env=environment(peers=True), capture_output=True, text=True, check=False
+        )
+        if not path.exists():
+            done.check_returncode()
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read(result: Result) -> bench.Results:
+    """What bench wrote."""
+    return bench.read(json.dumps(result.figures))
+
+
+def cases(results: Sequence[Result]) -> Iterator[tuple[str, Case]]:
+    """All cases with their networks."""
+    for found in map(read, results):
+        for case in found.cases:
+            yield found.network, case
+
+
+def named(network: str, case: Case) -> str:
+    """A case as the first cell of a row."""
+    return f"`{network}`, {case.batch}, {case.dtype}"
+
+
+def reasons(results: Sequence[Result]) -> list[str]:
+    """Why sides gave nothing, a line each, under a blank one."""
+    found: dict[str, list[str]] = {}
+    for network, case in cases(results):
+        for side, outcome in case.sides.items():
+            if outcome.reason:
+                said = f"`{side}`: {outcome.reason}"
+                found.setdefault(said, []).append(named(network, case))
+    lines = [f"- {said} ({'; '.join(where)})" for said, where in found.items()]
+    return ["", *lines] if lines else []
+
+
+def plots(results: Sequence[Result]) -> dict[str, str]:
+    """What bench draws of each result, by its name."""
+    return {each.name: svg(read(each)) for each in results}

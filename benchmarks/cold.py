@@ -1,0 +1,78 @@
+"""The first result: `resnetgen.optimize` against torch.compile of torchvision's own module.
+
+Fresh processes with empty caches, in turn, from torch imported and the checkpoint in memory to the
+first correct result: `resnetgen bench --cold`. One image, float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from benchmarks.bench import OURS, benched, cases, plots, reasons
+from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.tables import ratio, spread, table
+from resnetgen.bench.results import Outcome
+
+NETWORKS = "resnet50", "resnet152"
+PEER = "torchvision-compile"
+OPTIONS = "--cold", "--rounds", "0", "--no-memory", "--batch", "1", "--dtype", "float32"
+
+
+def measure(network: str, rounds: int, say: Say) -> Any:
+    """What bench writes."""
+    say("bench")
+    return benched(network, *OPTIONS, "--side", f"{OURS},{PEER}", "--runs", str(rounds))
+
+
+def sooner(result: Result, toolchain: bool = True) -> float | None:
+    """How many times sooner our first result is there; the toolchain's start-up is the peer's."""
+    [(_, case)] = cases([result])
+    other, ours = (_first(case.sides[side], toolchain) for side in (PEER, OURS))
+    return ratio(other, ours) if other and ours else None
+
+
+def tell(results: Sequence[Result]) -> list[str]:
+    """A row a network."""
+    heads = [
+        "network",
+        "ours",
+        "torch.compile of torchvision's",
+        "ratio",
+        "after the toolchain's start-up",
+        "ratio",
+    ]
+    return [*table(heads, [_row(each) for each in results]), *reasons(results)]
+
+
+def _row(result: Result) -> list[str]:
+    [(network, case)] = cases([result])
+    cells = [f"`{network}`", spread(_first(case.sides[OURS], toolchain=True))]
+    for toolchain in (True, False):
+        times = sooner(result, toolchain)
+        cells.append(spread(_first(case.sides[PEER], toolchain)))
+        cells.append(f"{times:.0f}" if times else "-")
+    return cells
+
+
+def _first(side: Outcome, toolchain: bool) -> list[float]:
+    """Seconds to the first result in each run, with or without the toolchain's start-up."""
+    return [after + ((start or 0.0) if toolchain else 0.0) for start, after in side.cold]
+
+
+SECTION = Section(
+    "cold",
+    tuple(
+        Measurement(
+            f"cold-{network}",
+            f"the first result of {network}, against torch.compile of torchvision's",
+            3,
+            partial(measure, network),
+        )
+        for network in NETWORKS
+    ),
+    tell,
+    ("torchvision",),
+    plots,
+)

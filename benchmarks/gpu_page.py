@@ -1,0 +1,92 @@
+"""What the page says of the GPU measurements: a table a result of `benchmarks/gpu.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from benchmarks.results import Result, Section
+from benchmarks.tables import spread, table
+
+WAYS = "fused", "epilogue", "product"
+# What torch.compile measures of itself; later ones are parts of earlier ones.
+PHASES = {
+    "_compile.compile_inner": "compile",
+    "bytecode_tracing": "Dynamo",
+    "create_aot_dispatcher_function": "AOTAutograd and Inductor",
+    "GraphLowering.run": "lowering",
+    "Scheduler.codegen": "code",
+    "async_compile.wait": "waiting for kernels",
+}
+
+
+def tell(results: Sequence[Result]) -> list[str]:
+    """A table a result."""
+    tables = {"convolutions": _convolutions, "cold": _cold, "steady": _steady}
+    lines: list[str] = []
+    for result in results:
+        _, what, network = result.name.split("-", 2)
+        lines += [f"`{network}` on {result.machine['gpu']}:", "", *tables[what](result.figures), ""]
+    return lines[:-1]
+
+
+def _convolutions(figures: Any) -> list[str]:
+    ways = [f"{way} (first)" for way in WAYS]
+    rows = []
+    for each in figures["problems"]:
+        found = [each["ways"].get(way, {"reason": "not 1x1"}) for way in WAYS]
+        problem = each["problem"]
+        rows.append([_named(problem), str(problem["calls"]), *map(_way, found)])
+    return table([f"convolution, {figures['batch']} images", "calls", *ways], rows)
+
+
+def _way(found: Any) -> str:
+    return found.get("reason") or f"{_middle(found)} ({found['first']:.2f} s)"
+
+
+def _named(problem: Any) -> str:
+    size = "x".join(map(str, problem["size"]))
+    place = f"{problem['kernel']}x{problem['kernel']}, stride {problem['stride']}"
+    end = ", adds" * problem["adds"] + ", ReLU" * problem["rectifies"]
+    return f"{problem['channels']} to {problem['out']}, {size}, {place}{end}"
+
+
+def _cold(figures: Any) -> list[str]:
+    rows = [[side, *_first(runs)] for side, runs in figures["sides"].items()]
+    took = f"{figures['compiled']:.2f} s"
+    said = f"Batch {figures['batch']}. The spec was compiled before, on another machine: {took}."
+    return [said, "", *table(["side", "first result", "error", *PHASES.values()], rows)]
+
+
+def _first(runs: Sequence[Any]) -> list[str]:
+    """The cells of a side; phases are those of its last run."""
+    done = [each for each in runs if "seconds" in each]
+    if not done:
+        return [runs[0]["reason"], *("-" for _ in ("error", *PHASES))]
+    phases = done[-1]["phases"]
+    cells = [f"{phases[phase]:.2f} s" if phase in phases else "-" for phase in PHASES]
+    return [spread([each["seconds"] for each in done]), f"{done[-1]['error']:.1e}", *cells]
+
+
+def _steady(figures: Any) -> list[str]:
+    rows = [
+        [batch, side, *_calls(found, int(batch))]
+        for batch, sides in figures.items()
+        for side, found in sides.items()
+    ]
+    return table(["batch", "side", "a call", "images a second", "error"], rows, texts=2)
+
+
+def _calls(found: Any, batch: int) -> list[str]:
+    if "reason" in found:
+        return [found["reason"], "-", "-"]
+    rate = batch / median(found["seconds"])
+    return [_middle(found), f"{rate:,.0f}", f"{found['error']:.1e}"]
+
+
+def _middle(found: Any) -> str:
+    return f"{median(found['seconds']) * 1e6:,.0f} us"
+
+
+SECTION = Section("gpu", (), tell)  # run by hand, where there is a device

@@ -1,0 +1,138 @@
+"""What the GPU measurements need of a network, in a folder: the machine that measures has torch alone.
+
+prepare("resnet50", folder)     writes network.json, plain.py, folded.py and steps.pickle
+read(folder) -> Prepared        needs neither pydantic nor PyYAML
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from resnetgen.graph.fold import Step
+    from resnetgen.graph.rules import TensorType
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A convolution of the folded network, for one image, and how many calls of the network are it."""
+
+    channels: int
+    out: int
+    size: tuple[int, int]  # of its input
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+    groups: int
+    adds: bool
+    rectifies: bool
+    calls: int = 1
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is a matrix product over positions."""
+        return self.kernel == 1 and self.groups == 1 and self.padding == 0
+
+
+def prepare(network: str, folder: Path) -> None:
+    """Compiles a library network of two axes and writes what the measurements read."""
+    from resnetgen.compiler import compile_spec
+    from resnetgen.graph.fold import fold
+    from resnetgen.graph.measure import INPUT
+
+    began = time.perf_counter()
+    net = compile_spec(network)
+    texts = {"plain.py": net.source, "folded.py": net.inference_source}
+    took = time.perf_counter() - began
+    steps = fold(net.flat).steps
+    types = {INPUT: net.flat.input} | {each.name: each.type for each in steps}
+    facts = {
+        "network": network,
+        "name": net.inference.module.name,
+        "input": net.flat.input.shape,
+        "compiled": took,  # seconds of the compiler, which the other machine does not run
+        "problems": [asdict(each) for each in problems(steps, types)],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    (folder / "steps.pickle").write_bytes(pickle.dumps(dict(net.inference.homes)))
+    (folder / "network.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def problems(steps: tuple[Step, ...], types: dict[str, TensorType]) -> list[Problem]:
+    """The distinct convolutions among the steps, in order."""
+    found: Counter[Problem] = Counter()
+    for step in steps:
+        if step.node.op != "convolution":
+            continue
+        numbers = step.node.attributes
+        named = {
+            key: numbers[key]
+            for key in ("out", "kernel", "stride", "padding", "dilation", "groups")
+        }
+        source = types[step.inputs[0]]
+        rest = {"adds": step.addend is not None, "rectifies": step.rectifies}
+        found[Problem(source.channels, size=source.size, **named, **rest)] += 1  # type: ignore[arg-type]
+    return [Problem(**{**asdict(each), "calls": calls}) for each, calls in found.items()]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared network."""
+
+    folder: Path
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What network.json holds."""
+        facts: dict[str, Any] = json.loads((self.folder / "network.json").read_text("utf-8"))
+        return facts
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The distinct convolutions."""
+        return [Problem(**{**each, "size": tuple(each["size"])}) for each in self.facts["problems"]]
+
+    def images(self, batch: int, device: str, seed: int) -> Tensor:
+        """Random images in channels_last, float32."""
+        import torch
+
+        drawn = torch.Generator().manual_seed(seed)
+        x = torch.randn(batch, *self.facts["input"], generator=drawn)
+        return x.to(device, memory_format=torch.channels_last)
+
+    def plain(self, device: str) -> nn.Module:
+        """The network with random weights that suit it, float32."""
+        import torch
+
+        from resnetgen.runtime.load import build
+        from resnetgen.runtime.settle import settle
+
+        torch.manual_seed(0)
+        model = build((self.folder / "plain.py").read_text(encoding="utf-8"), self.facts["name"])
+        settle(model, self.images(4, "cpu", seed=0))
+        model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model.requires_grad_(False)
+
+    def folded(self, model: nn.Module, dtype: Any) -> nn.Module:
+        """The module of the inference target with the weights of the network."""
+        from resnetgen.runtime.inference import inference_module
+
+        homes = pickle.loads((self.folder / "steps.pickle").read_bytes())
+        printed = SimpleNamespace(name=self.facts["name"], axes=2)
+        plan: Any = SimpleNamespace(module=printed, homes=homes)
+        source = (self.folder / "folded.py").read_text(encoding="utf-8")
+        module = inference_module(plan, source, model.state_dict(), dtype)
+        return module.to(next(model.parameters()).device)

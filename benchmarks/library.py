@@ -1,0 +1,88 @@
+"""The error of the inference target against float32 eager, over every network of the library.
+
+`python -m tests.inference.library --format json` measures it, a network at a time, a line each.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from statistics import median
+from typing import Any
+
+from benchmarks.processes import ROOT, environment
+from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.tables import table
+from resnetgen.language.library import networks
+
+BOUNDS = {"float32": 1e-5, "bfloat16": 1e-2}
+
+
+def measure(names: Sequence[str], rounds: int, say: Say) -> Any:
+    """What the command writes, an object a network. Raises CalledProcessError where some are missing."""
+    command = [sys.executable, "-m", "tests.inference.library", *names, "--format", "json"]
+    found = []
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            found.append(json.loads(line))
+            say(f"{found[-1]['network']}, {len(found)} of {len(names)}")
+    if [each["network"] for each in found] != list(names):  # it ends with 1 where a bound is missed
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return found
+
+
+def errors(result: Result, dtype: str) -> Iterator[tuple[str, float]]:
+    """The error of each network in a type."""
+    for each in result.figures:
+        yield each["network"], each[dtype]
+
+
+def tell(results: Sequence[Result]) -> list[str]:
+    """A row a type, then the networks that are over the bound of theirs."""
+    [result] = results
+    lines = table(
+        ["type", "networks", "largest error", "of", "median", "over the bound"],
+        [_row(result, dtype) for dtype in BOUNDS],
+    )
+    over = [each for each in result.figures if any(_over(each, dtype) for dtype in BOUNDS)]
+    if not over:
+        return lines
+    heads = ["over a bound", "float32", "of eager", "bfloat16", "of eager"]
+    return [*lines, "", *table(heads, [_figures(each) for each in over])]
+
+
+def _row(result: Result, dtype: str) -> list[str]:
+    found = dict(errors(result, dtype))
+    worst = max(found, key=found.__getitem__)
+    over = sum(_over(each, dtype) for each in result.figures)
+    cells = [f"{found[worst]:.1e}", f"`{worst}`", f"{median(found.values()):.1e}"]
+    return [dtype, str(len(found)), *cells, f"{over} over {BOUNDS[dtype]:.0e}"]
+
+
+def _over(figures: Mapping[str, Any], dtype: str) -> bool:
+    return not figures[dtype] <= BOUNDS[dtype]  # not a number is
+
+
+def _figures(figures: Mapping[str, Any]) -> list[str]:
+    errors = [figures[key] for dtype in BOUNDS for key in (dtype, f"eager_{dtype}")]
+    return [f"`{figures['network']}`", *(f"{each:.1e}" for each in errors)]
+
+
+SECTION = Section(
+    "library",
+    (
+        Measurement(
+            "library",
+            "the error of the inference target, every network of the library",
+            1,
+            partial(measure, [path.stem for path in networks()]),
+        ),
+    ),
+    tell,
+)

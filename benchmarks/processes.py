@@ -1,0 +1,77 @@
+"""Processes that measure: each starts fresh, and both sides of a comparison run in turn.
+
+measured("benchmarks.cold", "first", "resnet50", "optimize")   ->  {"seconds": 0.39, ...}
+in_turn({"ours": f, "other": g}, 3)                            ->  {"ours": [...], "other": [...]}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmarks.results import Say
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTUP = ROOT / "benchmarks" / "startup"
+
+Found = TypeVar("Found")
+
+
+def environment(caches: str | None = None, peers: bool = False) -> dict[str, str]:
+    """That of a child: this checkout, run from bytecode as it is when installed.
+
+    With a folder for `caches`, the compilers of torch keep theirs there. With `peers`,
+    a torchvision whose operators cannot be loaded is imported all the same.
+    """
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    own["PYTHONPATH"] = os.pathsep.join([*([str(STARTUP)] if peers else []), str(ROOT)])
+    if caches:
+        own |= {"TORCHINDUCTOR_CACHE_DIR": caches, "TRITON_CACHE_DIR": caches}
+    return own
+
+
+def resnetgen(*arguments: str) -> list[str]:
+    """A command of this checkout."""
+    return [sys.executable, "-m", "resnetgen", *arguments]
+
+
+def measured(module: str, *arguments: str) -> Any:
+    """The JSON in the last line of what `python -m MODULE ARGUMENTS` writes, its caches empty.
+
+    Raises CalledProcessError, with what the child wrote on stderr.
+    """
+    with tempfile.TemporaryDirectory() as caches:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            env=environment(caches),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def in_turn(
+    sides: Mapping[str, Callable[[], Found]], rounds: int, say: Say = lambda _: None
+) -> dict[str, list[Found]]:
+    """What each side gives in each round; in a round, one side runs after the other."""
+    found: dict[str, list[Found]] = {side: [] for side in sides}
+    for number in range(rounds):
+        for side, call in sides.items():
+            say(f"{side}, round {number + 1} of {rounds}")
+            found[side].append(call())
+    return found
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """The wall time of a call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began

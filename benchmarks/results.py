@@ -1,0 +1,101 @@
+"""What a measurement leaves behind: results/NAME.json, raw figures with the machine and the date.
+
+    write(Result("sweep", 61.0, facts(PACKAGES), figures))
+    read("sweep")  ->  all results of that section: sweep.json, sweep-*.json
+
+Figures are what was measured, a value a run: medians and ratios are made by the page.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).with_name("results")
+
+# Whose versions are stored.
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "onnxruntime",
+    "fvcore",
+    "ptflops",
+    "thop",
+    "torchinfo",
+)
+
+Say = Callable[[str], None]  # shows what goes on
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of a measurement. `took` is in seconds; `machine` has its load before, and the date."""
+
+    name: str
+    took: float
+    machine: dict[str, Any]
+    figures: Any
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured under one name. `measure(rounds, say)` returns raw figures for JSON."""
+
+    name: str
+    about: str
+    rounds: int
+    measure: Callable[[int, Say], Any]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its measurements, named as it is or beginning so, and its tables.
+
+    `peers` are packages whose versions the page tells, `plots` SVG by name. A section without
+    measurements has a command of its own.
+    """
+
+    name: str
+    measurements: tuple[Measurement, ...]
+    tell: Callable[[Sequence[Result]], list[str]]
+    peers: tuple[str, ...] = ()
+    plots: Callable[[Sequence[Result]], dict[str, str]] = lambda _: {}
+
+    @property
+    def command(self) -> str:
+        """What measures it."""
+        return f"python -m benchmarks{' ' if self.measurements else '.'}{self.name}"
+
+
+def within(say: Say, what: str) -> Say:
+    """Shows what goes on as a part of something."""
+    return lambda part: say(f"{what}: {part}")
+
+
+def run(measurement: Measurement, rounds: int | None, say: Say) -> Result:
+    """Measures now. `rounds` stands for the measurement's own number."""
+    from resnetgen.bench.machine import facts
+
+    machine, began = facts(PACKAGES), time.perf_counter()
+    figures = measurement.measure(rounds or measurement.rounds, within(say, measurement.name))
+    return Result(measurement.name, round(time.perf_counter() - began, 1), machine, figures)
+
+
+def write(result: Result, folder: Path = FOLDER) -> Path:
+    """Stores a result in place of the one before; the path of its file."""
+    from resnetgen.codegen.write import write_atomically
+
+    path = folder / f"{result.name}.json"
+    write_atomically(path, f"{json.dumps(asdict(result), indent=1)}\n".encode())
+    return path
+
+
+def read(section: str, folder: Path = FOLDER) -> list[Result]:
+    """The stored results of a section, by name."""
+    files = [*folder.glob(f"{section}.json"), *sorted(folder.glob(f"{section}-*.json"))]
+    return [Result(**json.loads(path.read_text(encoding="utf-8"))) for path in files]

@@ -1,0 +1,124 @@
+"""What was measured: Results, a Case for each batch and dtype, in it an Outcome for each side.
+
+results.json()  ->  {"machine": {...}, "network": "resnet50", "cases": [{"batch": 1, "sides": ...}]}
+read(text)      ->  the same Results
+
+Times are in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+# What ratios are taken to, where it was measured.
+BASE = "optimized"
+
+DEFINITIONS = {
+    "steady": "Seconds a call, after warm-up: one process a case holds all sides with the same weights and images and runs "
+    "them in turn, in rounds, the order turned round each time; a training step is forward and backward.",
+    "cold": "[start-up, seconds]: in a fresh process with empty caches, from torch imported and the checkpoint in memory to the "
+    "first output, importing and building included. Sides that compile first compile a trivial function; the "
+    "time of that is the start-up of the C++ toolchain. A cold start with it is the sum, null means none.",
+    "memory": "Peak resident memory of three calls after the first, above what the process had with torch and the checkpoint "
+    "in memory, before the side was built; a fresh process a side. What building alone takes is not in it.",
+    "error": "Against eager execution in float32 with the same weights: `max` is the greatest difference of a value relative to "
+    "the largest value of its output, `norm` the Euclidean norm of the difference relative to that of the outputs.",
+}
+
+
+@dataclass(frozen=True)
+class Error:
+    """How far outputs are from float32 eager."""
+
+    max: float
+    norm: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a side gave. `reason` says why it gave nothing, or not all."""
+
+    layout: str | None = None
+    steady: list[float] = field(default_factory=list)
+    cold: list[tuple[float | None, float]] = field(default_factory=list)
+    memory: int | None = None
+    error: Error | None = None
+    reason: str | None = None
+
+    @property
+    def time(self) -> float | None:
+        """The median of a call."""
+        return median(self.steady) if self.steady else None
+
+    @property
+    def first(self) -> float | None:
+        """The median time to the first output, after the toolchain's start-up."""
+        return median(seconds for _, seconds in self.cold) if self.cold else None
+
+    @property
+    def start(self) -> float | None:
+        """The same, the toolchain's start-up included where there is one."""
+        totals = [(toolchain or 0.0) + seconds for toolchain, seconds in self.cold]
+        return median(totals) if totals else None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was measured."""
+        return not self.steady and not self.cold and self.memory is None
+
+
+@dataclass(frozen=True)
+class Case:
+    """The sides at one batch and dtype."""
+
+    batch: int
+    dtype: str
+    sides: dict[str, Outcome]
+
+    @property
+    def base(self) -> str | None:
+        """The side that others are held against: `optimized`, else the first that was timed."""
+        timed = [name for name, each in self.sides.items() if each.time or each.start]
+        return BASE if BASE in timed else next(iter(timed), None)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that one call measured."""
+
+    machine: dict[str, Any]
+    network: str
+    parameters: int
+    mode: str
+    cases: list[Case]
+
+    def reasons(self, side: str) -> list[str]:
+        """Why a side gave nothing in any case; empty where it gave something."""
+        found = [case.sides[side] for case in self.cases]
+        if not all(each.empty for each in found):
+            return []
+        return list(dict.fromkeys(each.reason for each in found if each.reason is not None))
+
+    def json(self) -> str:
+        """As JSON, with the definition of each figure."""
+        return json.dumps({**asdict(self), "definitions": DEFINITIONS}, indent=2) + "\n"
+
+
+def read(text: str) -> Results:
+    """The Results of a JSON text of `json`. Raises ValueError, KeyError or TypeError on others."""
+    found = json.loads(text)
+    del found["definitions"]
+    return Results(**{**found, "cases": [_case(**each) for each in found["cases"]]})
+
+
+def _case(batch: int, dtype: str, sides: dict[str, dict[str, Any]]) -> Case:
+    return Case(batch, dtype, {name: outcome(**each) for name, each in sides.items()})
+
+
+def outcome(*, error: dict[str, float] | None = None, **found: Any) -> Outcome:
+    """An Outcome of what JSON has of it."""
+    cold = [(start, seconds) for start, seconds in found.pop("cold", ())]
+    return Outcome(**found, cold=cold, error=Error(**error) if error else None)

@@ -1,0 +1,147 @@
+"""`resnetgen bench` as a command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resnetgen.bench import run
+from resnetgen.bench.process import ProcessFault
+from resnetgen.bench.results import Case, Outcome, Results
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[run.Question]:
+    """What the command asked; a processor answers that takes 10 ms for every side but one."""
+    asked: list[run.Question] = []
+
+    def measure(question: run.Question, tell) -> Results:
+        asked.append(question)
+        found = {each.name: Outcome("contiguous", [0.01]) for each in question.sides}
+        found |= {"timm": Outcome(reason="has no network resnet20")} if "timm" in found else {}
+        cases = [
+            Case(batch, dtype, found) for batch in question.batches for dtype in question.dtypes
+        ]
+        machine = {"cpu": "A processor", "cores": 2, "threads": 1, "load": 0, "versions": {}}
+        return Results(machine, "resnet20", 1, question.mode, cases)
+
+    monkeypatch.setattr(run, "measure", measure)
+    return asked
+
+
+def test_sides_by_default_are_those_of_the_mode(call, measured) -> None:
+    done = call("bench", "resnet20")
+    assert done.exit_code == 0
+    assert done.stdout.endswith("timm: has no network resnet20\n")
+    call("bench", "resnet20", "--mode", "training")
+    inference, training = ([each.name for each in asked.sides] for asked in measured)
+    assert "optimized" in inference
+    assert training == [name for name in inference if name in training]
+    assert "optimized" not in training
+    assert not any("-compile" in name for name in inference)
+
+
+def test_a_named_side_that_gave_nothing_is_an_error_after_the_others(call, measured) -> None:
+    done = call("bench", "resnet20", "--side", "eager,timm")
+    assert done.exit_code == 2
+    assert "10 ms" in done.stdout
+    assert "error[not-measured]: `timm` cannot be measured: has no network resnet20" in done.stderr
+
+
+def test_options_reach_the_question(call, measured, folder: Path) -> None:
+    arguments = (
+        "--batch 1,16,1 --dtype float32,bfloat16 --cold --runs 2 --rounds 3 --no-memory --threads 1"
+    )
+    files = "--format json -o out.json --plot out.svg --set head.classes=7"
+    done = call("bench", "resnet20", *arguments.split(), *files.split(), "--side", "eager")
+    assert done.exit_code == 0
+    (asked,) = measured
+    assert (asked.batches, asked.dtypes) == ([1, 16], ["float32", "bfloat16"])
+    assert (asked.runs, asked.rounds, asked.memory, asked.threads) == (2, 3, False, 1)
+    assert asked.overrides == {"head.classes": "7"}
+    assert len(json.loads((folder / "out.json").read_text())["cases"]) == 4
+    assert (folder / "out.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("", "name a spec"),
+        ("resnet20 --side eagre", "did you mean `eager`"),
+        ("resnet20 --side ,", "names no side"),
+        ("resnet20 --dtype float61", "there is no type 'float61'"),
+        ("resnet20 --dtype ,", "names no type"),
+        ("resnet20 --batch 0", "not a list of sizes"),
+        ("resnet20 --batch 1,x", "not a list of sizes"),
+        ("resnet20 --rounds 0", "nothing to measure"),
+        (
+            "resnet20 --mode training --side eager,optimized",
+            "error[not-measured]: `optimized` cannot be measured: not in training, only in inference",
+        ),
+        ("resnet20 --dtype bfloat16 --side onnxruntime", "not in bfloat16, only in float32"),
+    ],
+)
+def test_a_wrong_call_is_told_before_anything_runs(
+    call, measured, arguments: str, told: str
+) -> None:
+    done = call("bench", *arguments.split())
+    assert done.exit_code == 2
+    assert told in " ".join(done.stderr.split())
+    assert measured == []
+
+
+def test_a_network_that_does_not_run_is_told(call, monkeypatch) -> None:
+    def measure(question: run.Question, tell) -> Results:
+        raise ProcessFault("its process failed (exit status 1): out of luck", None)
+
+    monkeypatch.setattr(run, "measure", measure)
+    done = call("bench", "resnet20")
+    assert done.exit_code == 2
+    assert "error[not-measured]: `resnet20` cannot be run: its process failed" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_ends_the_processes_and_leaves_nothing(
+    environment, folder: Path, how: signal.Signals, status: int
+) -> None:
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "resnetgen", "bench", "resnet20", "-o", "out.txt"],
+        env=environment(TMPDIR=str(folder)),
+        stderr=subprocess.PIPE,
+        text=True,
+        # whoever runs the tests in the background has it ignored, and so would the command
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    child = _child_of(bench)
+    bench.send_signal(how)
+    _, said = bench.communicate(timeout=60)
+    assert bench.returncode == status
+    assert "Traceback" not in said
+    _wait_for_the_end_of(child)
+    assert list(folder.iterdir()) == []
+
+
+def _wait_for_the_end_of(child: int) -> None:
+    """Of a process that was perhaps not known yet when it was stopped, and ends by itself then."""
+    for _ in range(300):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it goes on")
+
+
+def _child_of(process: subprocess.Popen[str]) -> int:
+    """Waits for the first process that another starts."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for _ in range(600):
+        if found := children.read_text().split():
+            return int(found[0])
+        time.sleep(0.1)
+    raise AssertionError("it started none")

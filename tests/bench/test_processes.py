@@ -1,0 +1,184 @@
+"""What fresh processes measure of a tiny network, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resnetgen import compile_spec
+from resnetgen.bench.process import ProcessFault, _lines, environment
+from resnetgen.bench.request import Request, Subject, parse
+from resnetgen.bench.run import Question, measure
+from resnetgen.bench.sides import Side, sides
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = """\
+network: tiny
+input: {channels: 3, size: [8, 8]}
+stem: cifar
+block: basic
+shortcut: projection
+stages:
+  layer1: {blocks: 1, width: 8}
+  layer2: {blocks: 1, width: 16, stride: 2}
+head: {classes: 10}
+"""
+
+
+@pytest.fixture
+def spec(folder: Path) -> str:
+    """The path of a tiny network, in an empty working directory."""
+    Path("tiny.yaml").write_text(SPEC, encoding="utf-8")
+    return "tiny.yaml"
+
+
+def question(spec: str, named: list[Side], **more: object) -> Question:
+    """What is asked of it: two rounds and no memory, unless said otherwise."""
+    asked = Question(compile_spec(spec), spec, {}, named, rounds=2, memory=False, threads=1)
+    return replace(asked, **more)  # type: ignore[arg-type]
+
+
+def peer(function: str) -> Side:
+    """A side that runs what a function of the zoo makes."""
+    constructor = f"peer_zoo.{function}"
+    return Side(function, "", "module", ["contiguous"], ["inference"], constructor=constructor)
+
+
+def test_a_side_that_fails_has_a_reason_and_the_others_go_on(spec, folder, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("ZOO_SPEC", str(folder / spec))
+    names = ("noisy", "raising", "dying", "other_weights", "other_meaning")
+    asked = question(spec, [sides()["optimized"], *map(peer, names), sides()["eager"]])
+    said: list[str] = []
+    (case,) = measure(asked, said.append).cases
+    reasons = {name: each.reason for name, each in case.sides.items()}
+    assert reasons["optimized"] is reasons["noisy"] is reasons["eager"] is None
+    assert reasons["raising"] == "RuntimeError: no such luck"
+    assert str(reasons["dying"]).startswith("its process failed (ended by SIGSEGV)")
+    assert reasons["other_weights"] == "its tiny has other weights"
+    assert str(reasons["other_meaning"]).startswith("computes something else: relative error")
+    for name in ("optimized", "noisy", "eager"):
+        found = case.sides[name]
+        assert len(found.steady) == 2
+        assert all(seconds > 0 for seconds in found.steady)
+        assert found.error is not None
+        assert found.error.norm <= found.error.max * 2 < 1e-4
+    assert list(case.sides) == ["optimized", *names, "eager"]
+    assert any("dying: building" in text for text in said)
+
+
+def test_memory_cold_starts_and_types(spec) -> None:
+    asked = question(
+        spec, [sides()["optimized"]], dtypes=["bfloat16"], rounds=0, runs=2, memory=True
+    )
+    results = measure(asked, lambda text: None)
+    assert results.machine["threads"] == 1
+    ((ours,),) = [case.sides.values() for case in results.cases]
+    assert ours.reason is None
+    assert ours.memory is not None
+    assert ours.memory > 0
+    assert [toolchain for toolchain, _ in ours.cold] == [None, None]
+    assert ours.error is not None
+    assert 1e-6 < ours.error.norm < 0.05
+    assert ours.steady == []
+
+
+def test_a_training_step_is_that_of_a_peer_of_the_same_name(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "preloaded"))
+    small = {"input.size": "[32, 32]"}
+    asked = Question(
+        compile_spec("resnet18", **small),
+        "resnet18",
+        small,
+        [sides()["eager"], sides()["torchvision"]],
+        batches=[2],
+        mode="training",
+        rounds=2,
+        memory=False,
+    )
+    (case,) = measure(asked, lambda text: None).cases
+    for found in case.sides.values():
+        assert found.reason is None
+        assert found.error is not None
+        assert found.error.max < 1e-4
+        assert len(found.steady) == 2
+
+
+@pytest.mark.slow
+def test_freezing_takes_effect_beside_another_compiled_side(spec) -> None:
+    """The side itself looks for the operator that only frozen code calls."""
+    named = [sides()["compile"], sides()["freezing"]]
+    (case,) = measure(question(spec, named), lambda text: None).cases
+    assert [each.reason for each in case.sides.values()] == [None, None]
+
+
+def test_a_network_that_cannot_be_run_is_a_fault(spec) -> None:
+    asked = question(spec, [sides()["eager"]], weights="nowhere.safetensors")
+    with pytest.raises(ProcessFault) as fault:
+        measure(asked, lambda text: None)
+    assert "nowhere.safetensors" in fault.value.reason
+
+
+def test_a_cold_start_finds_nothing_of_the_compiler_imported() -> None:
+    code = (
+        "import sys, torch\n"
+        "from resnetgen.bench.request import parse\n"
+        "from resnetgen.bench.__main__ import _tasks\n"
+        f"parse({Request('cold', _subject(), sides=[sides()['optimized']]).text()!r})\n"
+        "from resnetgen.bench.timing import cold\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('resnetgen')))\n"
+        "print('yaml' in sys.modules, 'pydantic' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules, others = done.stdout.splitlines()
+    assert all(
+        name.startswith(("resnetgen.bench", "resnetgen.runtime")) or name == "resnetgen"
+        for name in modules.split()
+    )
+    assert not any(name.startswith("resnetgen.runtime.") for name in modules.split())
+    assert others == "False False"
+
+
+def _subject() -> Subject:
+    return Subject("folder", "tiny.yaml", "tiny", {"head.classes": "7"}, [3, 8, 8], "inference")
+
+
+def test_a_request_is_read_as_it_was_written() -> None:
+    request = Request("steady", _subject(), 4, "bfloat16", list(sides().values()), 3)
+    assert parse(request.text()) == request
+
+
+def test_a_process_that_says_nothing_is_ended() -> None:
+    late = threading.Event()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; print('one', flush=True); time.sleep(600)"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    began = time.monotonic()
+    with process:
+        assert list(_lines(process, 5, late)) == ["one\n"]
+    assert late.is_set()
+    assert time.monotonic() - began < 300
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_caches_are_in_a_folder_of_the_benchmark() -> None:
+    found = environment("caches", threads=3)
+    assert found["TORCHINDUCTOR_CACHE_DIR"].startswith("caches")
+    assert found["TRITON_CACHE_DIR"].startswith("caches")
+    assert found["OMP_NUM_THREADS"] == "3"
+    assert environment("c", threads=None).get("OMP_NUM_THREADS") == os.environ.get(
+        "OMP_NUM_THREADS"
+    )

@@ -1,0 +1,166 @@
+"""Results as JSON, tables and a plot, on figures that nobody measured."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from resnetgen.bench.machine import facts
+from resnetgen.bench.plot import svg
+from resnetgen.bench.results import DEFINITIONS, Case, Error, Outcome, Results, read
+from resnetgen.bench.sides import sides
+from resnetgen.bench.table import explained, in_markdown, text
+
+OURS = Outcome("contiguous", [0.02, 0.01, 0.03], [(None, 0.5)], 2**20, Error(1e-6, 5e-7))
+SLOW = Outcome("channels_last", [0.04, 0.05, 0.03], [(10.0, 20.0)], 3 * 2**20, Error(2e-6, 1e-6))
+GONE = Outcome(reason="has no network tiny")
+MACHINE = {
+    "cpu": "A processor", "cores": 4, "flags": ["avx2"], "system": "Linux x86_64", "python": "3.11.7",
+    "versions": {"torch": "2.13.0"}, "load": 0.1, "date": "2026-11-21T00:00:00+00:00", "threads": 2,
+}  # fmt: skip
+
+
+def results(*cases: dict[str, Outcome]) -> Results:
+    """Results of batches 1, 2, ... of a network."""
+    found = [Case(batch, "float32", each) for batch, each in enumerate(cases, 1)]
+    return Results(MACHINE, "tiny", 1234, "inference", found)
+
+
+def rows(told: str) -> list[list[str]]:
+    """The cells of the first table."""
+    lines = told.split("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+
+
+# --- JSON
+
+
+def test_json_is_read_as_it_was_written() -> None:
+    written = results({"optimized": OURS, "compile": SLOW, "timm": GONE})
+    assert read(written.json()) == written
+    found = json.loads(written.json())
+    assert found["definitions"] == DEFINITIONS
+    assert found["cases"][0]["sides"]["compile"] == {
+        "layout": "channels_last",
+        "steady": [0.04, 0.05, 0.03],
+        "cold": [[10.0, 20.0]],
+        "memory": 3 * 2**20,
+        "error": {"max": 2e-6, "norm": 1e-6},
+        "reason": None,
+    }
+
+
+def test_a_cold_start_is_told_with_and_after_the_toolchain() -> None:
+    assert (SLOW.start, SLOW.first) == (30.0, 20.0)
+    assert (OURS.start, OURS.first) == (0.5, 0.5)
+    assert GONE.start is GONE.first is GONE.time is None
+
+
+def test_medians_of_cold_starts_are_of_each_clock() -> None:
+    runs = Outcome(cold=[(1.0, 9.0), (5.0, 1.0), (2.0, 2.0)])
+    assert (runs.start, runs.first) == (6.0, 2.0)
+
+
+# --- tables
+
+
+def test_a_table_has_medians_and_ratios_to_optimized() -> None:
+    heads, slow, ours = rows(text(results({"compile": SLOW, "optimized": OURS})))
+    assert heads == [
+        "side", "memory format", "median", "least", "most", "images/s", "times", "cold", "times",
+        "after the toolchain", "times", "memory", "error",
+    ]  # fmt: skip
+    assert slow == [
+        "compile", "channels_last", "40 ms", "30 ms", "50 ms", "25", "2", "30 s", "60", "20 s",
+        "40", "3.0 MiB", "2.0e-06",
+    ]  # fmt: skip
+    assert ours[6] == "1"
+
+
+def test_the_first_side_is_the_base_where_optimized_was_not_timed() -> None:
+    table = rows(text(results({"optimized": GONE, "compile": SLOW, "eager": OURS})))
+    assert [row[0] for row in table] == ["side", "compile", "eager"]
+    assert [row[6] for row in table] == ["times", "1", "0.5"]
+
+
+def test_a_side_that_gave_nothing_is_told_below_once() -> None:
+    only_one = Outcome(reason="not in bfloat16, only in float32")
+    told = text(
+        results({"optimized": OURS, "timm": GONE, "eager": OURS}, {"optimized": OURS, "timm": GONE, "eager": only_one})
+    )  # fmt: skip
+    assert told.endswith(
+        "\ntimm: has no network tiny\neager: not in bfloat16, only in float32  (2 x float32)\n"
+    )
+    assert "A processor, cores: 4, threads: 2, load before: 0.1; torch 2.13.0" in told
+
+
+def test_columns_without_a_figure_are_left_out() -> None:
+    told = text(results({"eager": Outcome("contiguous", [0.01])}))
+    assert "cold" not in told
+    assert "memory " not in told.replace("memory format", "")
+
+
+def test_a_case_in_which_nothing_was_measured_is_a_head_alone() -> None:
+    assert "timm: has no network" in text(results({"timm": GONE}))
+
+
+def test_markdown_is_a_table_with_a_list_below() -> None:
+    lines = in_markdown(results({"optimized": OURS, "timm": GONE})).splitlines()
+    assert lines[0].startswith("**tiny, 1,234 parameters, inference, 1 image, float32**")
+    assert lines[2].startswith("| side | memory format | median |")
+    assert lines[-1] == "- timm: has no network tiny"
+
+
+def test_help_explains_every_side_and_every_figure() -> None:
+    told = "\n".join(explained(sides()))
+    for word in (*sides(), *DEFINITIONS):
+        assert word in told
+
+
+# --- the plot
+
+
+def bars(drawing: str) -> list[tuple[str, float]]:
+    """Class and length of each bar."""
+    found = ET.fromstring(drawing).iter("{http://www.w3.org/2000/svg}rect")
+    wide = ((each.get("class") or "", float(each.get("width") or 0)) for each in found)
+    return [each for each in wide if each[0] in ("bar", "ours")]
+
+
+def test_bars_are_as_long_as_times_and_cold_ones_as_their_logarithms() -> None:
+    drawn = bars(svg(results({"optimized": OURS, "compile": SLOW, "timm": GONE})))
+    assert [kind for kind, _ in drawn] == ["ours", "bar"] * 2
+    (_, ours), (_, slow), (_, quick), (_, cold) = drawn
+    assert slow / ours == pytest.approx(2, rel=0.01)
+    # 0.5 s and 30 s above 0.1 s: 0.70 and 2.48 powers of ten
+    assert cold / quick == pytest.approx(2.4771 / 0.6990, rel=0.01)
+
+
+def test_a_plot_without_cold_starts_has_no_logarithms() -> None:
+    drawing = svg(results({"eager": Outcome("contiguous", [0.01])}))
+    assert "log" not in drawing
+    assert len(bars(drawing)) == 1
+
+
+def test_nothing_measured_can_be_drawn() -> None:
+    assert bars(svg(results({"timm": GONE}))) == []
+
+
+# --- the machine
+
+
+def test_a_machine_is_told_by_what_times_depend_on(tmp_path) -> None:
+    about = tmp_path / "cpuinfo"
+    about.write_text(
+        "model name\t: A processor\nflags\t\t: fpu avx2 amx_tile\n\nmodel name\t: Another\n"
+    )
+    found = facts(["torch", "not-installed-anywhere"], about)
+    assert found["cpu"] == "A processor"
+    assert found["flags"] == ["avx2", "amx_tile"]
+    assert list(found["versions"]) == ["torch"]
+
+
+def test_a_machine_without_cpuinfo_is_told_too(tmp_path) -> None:
+    assert facts([], tmp_path / "none")["cpu"]
