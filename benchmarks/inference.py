@@ -1,7 +1,7 @@
 """The inference target against the other ways to run a network on a CPU: `resnetgen bench`.
 
 Steady time and error at two batch sizes in two types, each case a process that runs all sides in
-turn; for one network, every side that bench knows, and peak memory.
+turn; for one network, every side that bench knows.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from benchmarks.bench import OURS, benched, cases, named, plots, reasons
 from benchmarks.results import Measurement, Result, Say, Section
 from benchmarks.tables import ratio, spread, table
-from resnetgen.bench.results import Case, Outcome
+from resnetgen.bench.results import Case
 
 MAIN = "eager", "compile", "freezing", "onnxruntime"
-FEW = "--side", ",".join([OURS, *MAIN]), "--no-memory"
-# A network, and what bench is asked for beside batches and types: for one of them, all it knows.
+FEW = "--side", ",".join([OURS, *MAIN])
+# A network, and what bench is asked for beside batches and types: of one of them, all it knows.
 NETWORKS: dict[str, tuple[str, ...]] = {"resnet18": FEW, "resnet50": (), "resnet152": FEW}
-CASES = "--batch", "1,16", "--dtype", "float32,bfloat16"
+CASES = "--batch", "1,16", "--dtype", "float32,bfloat16", "--no-memory"
 
 
 def measure(network: str, rounds: int, say: Say) -> Any:
@@ -40,7 +40,7 @@ def tell(results: Sequence[Result]) -> list[str]:
     lines = _steady(results, MAIN)
     full = [each for each in results if _others(each)]
     for each in full:
-        lines += ["", *_steady([each], _others(each)), "", *_memory(each)]
+        lines += ["", *_steady([each], _others(each))]
     return [*lines, *reasons(results)]
 
 
@@ -73,20 +73,6 @@ def _cell(case: Case, side: str) -> str:
         return "-"
     middle = spread([median(case.sides[side].steady)])
     return f"{middle} ({times:.2f})"
-
-
-def _memory(result: Result) -> list[str]:
-    """A row a case: the peak of each side in MiB."""
-    sides = _sides(result)
-    rows = [
-        [named(network, case), *(_mebibytes(case.sides[side]) for side in sides)]
-        for network, case in cases([result])
-    ]
-    return table(["peak memory, MiB", *sides], rows)
-
-
-def _mebibytes(side: Outcome) -> str:
-    return f"{side.memory / 2**20:.0f}" if side.memory else "-"
 
 
 SECTION = Section(

@@ -9,7 +9,18 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import cold, front_end, gpu_page, inference, library, plans, regions, sweep, targets
+from benchmarks import (
+    cold,
+    front_end,
+    gpu_page,
+    inference,
+    library,
+    memory,
+    plans,
+    regions,
+    sweep,
+    targets,
+)
 from benchmarks.processes import ROOT
 from benchmarks.results import FOLDER, Result, Section, read
 from benchmarks.tables import duration, provenance, table
@@ -24,6 +35,7 @@ SECTIONS: dict[str, Section] = {
         sweep.SECTION,
         cold.SECTION,
         inference.SECTION,
+        memory.SECTION,
         plans.SECTION,
         regions.SECTION,
         library.SECTION,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import cold, front_end, inference, library, plans, regions, targets
+from benchmarks import cold, front_end, inference, library, memory, plans, regions, targets
 from benchmarks.bench import benched
 from benchmarks.page import SECTIONS, regenerated
 from benchmarks.processes import environment, in_turn, measured
@@ -183,7 +183,7 @@ def test_a_side_that_gave_nothing_has_its_reason() -> None:
 
 def test_sides_that_one_network_has_are_told_apart() -> None:
     few = {"optimized": {"steady": [0.01]}, "compile": {"steady": [0.02]}}
-    more = few | {"timm": {"steady": [0.05], "memory": 3 << 20}}
+    more = few | {"timm": {"steady": [0.05]}}
     results = [
         bench("inference-resnet18", case(1, "float32", **few)),
         bench("inference-resnet50", case(1, "float32", **more)),
@@ -191,7 +191,12 @@ def test_sides_that_one_network_has_are_told_apart() -> None:
     lines = inference.tell(results)
     [row] = [line for line in lines if "(5.00)" in line]
     assert row.startswith("| `resnet50`, 1, float32 | 10.0 ms | - | 50.0 ms (5.00) |")
-    assert "| `resnet50`, 1, float32 | - | - | 3 |" in lines
+
+
+def test_memory_is_told_in_mebibytes() -> None:
+    sides = {"optimized": {"memory": 3 << 20}, "eager": {"memory": 5 << 20}, "compile": {}}
+    lines = memory.tell([bench("memory", case(1, "float32", **sides, onnxruntime={}))])
+    assert "| `resnet50`, 1, float32 | 3 | 5 | - | - |" in lines
 
 
 def test_regions_are_told_on_both_clocks_and_by_the_speed_they_keep() -> None:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from resnetgen.bench import machine
 from resnetgen.bench.machine import facts
 from resnetgen.bench.plot import svg
 from resnetgen.bench.results import DEFINITIONS, Case, Error, Outcome, Results, read
@@ -164,3 +165,11 @@ def test_a_machine_is_told_by_what_times_depend_on(tmp_path) -> None:
 
 def test_a_machine_without_cpuinfo_is_told_too(tmp_path) -> None:
     assert facts([], tmp_path / "none")["cpu"]
+
+
+def test_the_load_is_what_the_cores_do_while_nothing_is_measured(monkeypatch) -> None:
+    ticks = iter([[9, 0, 0, 90, 5, 0, 0, 0], [29, 0, 5, 110, 10, 0, 0, 0]])
+    monkeypatch.setattr(machine, "_ticks", lambda stat: next(ticks))
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(machine.Path, "exists", lambda self: True)
+    assert facts([])["load"] == 2.0

@@ -1,0 +1,41 @@
+"""Peak memory of the inference target and of other ways to run a network: `resnetgen bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.bench import OURS, benched, cases, named
+from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.tables import table
+
+NETWORK = "resnet50"
+SIDES = OURS, "eager", "compile", "onnxruntime"
+OPTIONS = "--batch", "1,16", "--dtype", "float32", "--side", ",".join(SIDES)
+
+
+def measure(rounds: int, say: Say) -> Any:
+    """What bench writes."""
+    say("bench")
+    return benched(NETWORK, *OPTIONS, "--rounds", str(rounds))
+
+
+def tell(results: Sequence[Result]) -> list[str]:
+    """A row a case, in MiB."""
+    rows = [
+        [named(network, case), *(_mebibytes(case.sides[side].memory) for side in SIDES)]
+        for network, case in cases(results)
+    ]
+    return table(["peak memory, MiB", *SIDES], rows)
+
+
+def _mebibytes(memory: int | None) -> str:
+    return f"{memory / 2**20:.0f}" if memory else "-"
+
+
+SECTION = Section(
+    "memory",
+    (Measurement("memory", f"peak memory of {NETWORK}, of each side", 1, measure),),
+    tell,
+    ("onnxruntime",),
+)
