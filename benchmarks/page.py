@@ -48,6 +48,7 @@ def write(page: Path, folder: Path = FOLDER) -> None:
     """Writes the page anew, and its plots beside it."""
     page.write_text(regenerated(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
     for name, svg in plots(folder).items():
+        (page.parent / name).parent.mkdir(parents=True, exist_ok=True)
         (page.parent / name).write_text(svg, encoding="utf-8")
 
 
@@ -62,7 +63,7 @@ def regenerated(page: str, folder: Path = FOLDER) -> str:
 def plots(folder: Path = FOLDER) -> dict[str, str]:
     """The plots of the page, by path from its folder."""
     return {
-        f"images/{name}.svg": svg
+        f"images/performance/{name}.svg": svg
         for section, results in _stored(folder).items()
         for name, svg in SECTIONS[section].plots(results).items()
     }
@@ -75,7 +76,7 @@ def _stored(folder: Path) -> dict[str, list[Result]]:
 def _told(section: Section, results: Sequence[Result]) -> list[str]:
     if not results:
         return [f"Not measured: `{section.command}` does it."]
-    shown = [f"![{name}](images/{name}.svg)" for name in section.plots(results)]
+    shown = [f"![{name}](images/performance/{name}.svg)" for name in section.plots(results)]
     lines = [*section.tell(results), "", provenance(section, results)]
     return [*lines, *(["", *shown] if shown else [])]
 

@@ -152,13 +152,15 @@ def test_cold_starts_are_told_on_both_clocks() -> None:
 def test_a_plot_stands_beside_the_page(tmp_path: Path) -> None:
     results, page = tmp_path / "results", tmp_path / "page.md"
     results.mkdir()
-    (tmp_path / "images").mkdir()
     page.write_text("<!-- results: cold -->\n<!-- end -->\n", encoding="utf-8")
     sides = {"optimized": {"cold": [[None, 0.5]]}, "torchvision-compile": {"reason": "none"}}
     write(bench("cold-resnet50", case(1, "float32", **sides)), results)
     assert command.main(["--page"], results, page) == 0
-    assert "![cold-resnet50](images/cold-resnet50.svg)" in page.read_text(encoding="utf-8")
-    assert (tmp_path / "images/cold-resnet50.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "![cold-resnet50](images/performance/cold-resnet50.svg)" in page.read_text(
+        encoding="utf-8"
+    )
+    plot = tmp_path / "images/performance/cold-resnet50.svg"
+    assert plot.read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_a_side_that_gave_nothing_has_its_reason() -> None:
@@ -195,7 +197,7 @@ def test_sides_that_one_network_has_are_told_apart() -> None:
 
 def test_memory_is_told_in_mebibytes() -> None:
     sides = {"optimized": {"memory": 3 << 20}, "eager": {"memory": 5 << 20}, "compile": {}}
-    lines = memory.tell([bench("memory", case(1, "float32", **sides, onnxruntime={}))])
+    lines = memory.tell([bench("memory-resnet50", case(1, "float32", **sides, onnxruntime={}))])
     assert "| `resnet50`, 1, float32 | 3 | 5 | - | - |" in lines
 
 
