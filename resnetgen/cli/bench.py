@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,15 +109,7 @@ def bench(
 
     All sides have the same weights and images and run in turn. Times are medians; `times` says how
     many times as long as `optimized` (or as the first side) a side takes. Memory formats that a side
-    may like are tried, and the quickest is named.
-
-    \b
-    cold    from torch imported and the checkpoint in memory to the first
-            output, in a fresh process with empty caches; beside it the same
-            after the C++ toolchain was started
-    memory  peak resident memory of running, above that of torch and the
-            checkpoint; a fresh process each
-    error   greatest difference from eager float32, relative to the largest value
+    may like are tried, and the quickest is named. `--side help` says what each side and figure is.
 
     \b
     Examples:
@@ -127,42 +119,39 @@ def bench(
       resnetgen bench my/net.yaml --mode training --side eager,compile,regional
       resnetgen bench --side help
     """
-    from resnetgen.bench.sides import sides
-
     if side == "help":
-        from resnetgen.bench.table import explained
+        return _explain()
+    _check_options(spec, rounds, cold)
+    from resnetgen.bench.run import Question
 
-        print("\n".join(explained(sides())))
-        return
+    changes = overrides(settings)
+    question = Question(
+        compile_spec(spec, changes), as_path(spec), changes, _sides(side, mode), _batches(batch),
+        _each_of(dtype, _DTYPES, "--dtype", "type"), mode.value, rounds, runs if cold else 0,
+        memory, threads, weights, limit,
+    )  # fmt: skip
+    asked = question.sides if side is not None else []
+    _refuse([(each.name, question.reasons(each)) for each in asked])
+    results = _measured(question)
+    _show(results, format, output, plot)
+    _refuse([(each.name, results.reasons(each.name)) for each in asked])
+
+
+def _explain() -> None:
+    """What `--side help` prints."""
+    from resnetgen.bench.sides import sides
+    from resnetgen.bench.table import explained
+
+    print("\n".join(explained(sides())))
+
+
+def _check_options(spec: str, rounds: int, cold: bool) -> None:
     if not spec:
         raise typer.BadParameter("name a spec, or say --side help", param_hint="SPEC")
     if not rounds and not cold:
         raise typer.BadParameter(
             "with no round there is nothing to measure but --cold", param_hint="--rounds"
         )
-    from resnetgen.bench.run import Question
-
-    changes = overrides(settings)
-    question = Question(
-        compile_spec(spec, changes),
-        as_path(spec),
-        changes,
-        _sides(side, sides(), mode),
-        _batches(batch),
-        _each_of(dtype, _DTYPES, "--dtype", "type"),
-        mode.value,
-        rounds,
-        runs if cold else 0,
-        memory,
-        threads,
-        weights,
-        limit,
-    )
-    asked = question.sides if side is not None else []
-    _refuse([(each.name, question.reasons(each)) for each in asked])
-    results = _measured(question)
-    _show(results, format, output, plot)
-    _refuse([(each.name, results.reasons(each.name)) for each in asked])
 
 
 def _list(text: str | None) -> list[str]:
@@ -179,8 +168,11 @@ def _batches(text: str) -> list[int]:
     return found
 
 
-def _sides(text: str | None, known: Mapping[str, Side], mode: Mode) -> list[Side]:
+def _sides(text: str | None, mode: Mode) -> list[Side]:
     """Those that were named, else all that the mode has."""
+    from resnetgen.bench.sides import sides
+
+    known = sides()
     if text is not None:
         return [known[name] for name in _each_of(text, known, "--side", "side")]
     return [each for each in known.values() if mode in each.modes and not each.asked]
