@@ -12,6 +12,31 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+# Every kind of join, values that are held for long, activations that overwrite and that do not.
+FREE = """
+network: n
+input: {channels: 4, size: [16, 16]}
+nodes:
+  pool: {op: max_pool, kernel: 3, stride: 1}
+  a: {op: conv, out: 8, kernel: 3, stride: 2}
+  b: {op: norm}
+  c: {op: relu6}
+  d: {op: conv, out: 8, kernel: 1}
+  e: {op: tanh}
+  f: {op: conv, inputs: c, out: 8, kernel: 3}
+  g: {op: gelu}
+  sum: {op: add, inputs: [e, g, c]}
+  h: {op: sigmoid}
+  product: {op: mul, inputs: [h, sum, g]}
+  up: {op: resize, scale: 2, mode: linear}
+  join: {op: concat, inputs: [up, pool]}
+  mean: {op: avg_pool_same, kernel: 2}
+  low: {op: subsample, stride: 2}
+  last: {op: conv, out: 6, kernel: 1}
+  pad: {op: pad_channels, back: 2}
+outputs: {last: pad, up: up}
+"""
+
 
 def own(module: nn.Module) -> set[int]:
     return {each.untyped_storage()._cdata for each in (*module.parameters(), *module.buffers())}

@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from resnetgen.bench.request import Subject
 from resnetgen.bench.sides import Side
+from resnetgen.runtime.formats import CHANNELS_LAST
 
 Call = Callable[[Tensor], Any]
-# By the axes of a batch; with fewer there is no other format than the contiguous one.
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class Unfit(Exception):
@@ -44,7 +43,7 @@ class Given:
     def format(self) -> torch.memory_format:
         """The memory format of weights and images."""
         return (
-            _CHANNELS_LAST[self.images.ndim]
+            CHANNELS_LAST[self.images.ndim]
             if self.layout != "contiguous"
             else torch.contiguous_format
         )
@@ -57,7 +56,7 @@ class Given:
 
 def layouts(side: Side, axes: int) -> list[str]:
     """The layouts of a side that a batch of so many axes can have, at least one."""
-    return side.layouts if axes in _CHANNELS_LAST else ["contiguous"]
+    return side.layouts if axes in CHANNELS_LAST else ["contiguous"]
 
 
 def _network(given: Given) -> nn.Module:

@@ -1,6 +1,6 @@
 """A fresh process that answers one request, watched: it may fail, hang or print whatever it likes.
 
-terms = Terms(environment(folder, empty=True, threads=None), limit=600)
+terms = Terms(environment(folder, threads=None), limit=600)
 ask(Request("steady", ...), terms, print)  ->  {"eager": {"steady": [0.061, ...]}, ...}
 """
 

@@ -19,6 +19,7 @@ from resnetgen.bench.build import BUILDERS, Call, Given, Unfit, layouts
 from resnetgen.bench.request import Request
 from resnetgen.bench.resident import Peak
 from resnetgen.bench.sides import Side
+from resnetgen.runtime.formats import dtype_name
 
 Say = Callable[..., None]
 Found = dict[str, dict[str, Any]]
@@ -114,7 +115,7 @@ def _quickest(given: Given, expected: Sequence[Tensor] | None) -> tuple[Runner, 
     runners, errors = [], []
     for layout in layouts(given.side, given.images.ndim):
         runner, output = _started(replace(given, layout=layout))
-        errors.append(_error(expected, output, str(given.dtype).removeprefix("torch.")))
+        errors.append(_error(expected, output, dtype_name(given.dtype)))
         for _ in range(_WARMING):
             runner.step()
         runners.append(runner)

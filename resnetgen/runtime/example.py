@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from resnetgen.graph.ir import Network
+from resnetgen.runtime.formats import dtype_name
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
@@ -54,12 +55,8 @@ def _fault(x: Tensor, network: Network) -> str | None:
         wanted = f"(N, {channels}, {_AXES[axes]})"
         return f"is of shape {tuple(x.shape)}; `{network.name}` takes batches of shape {wanted}"
     if x.dtype not in DTYPES:
-        *others, last = map(_name, DTYPES)
-        return f"is of {_name(x.dtype)}; a module is made for {', '.join(others)} or {last}"
+        *others, last = map(dtype_name, DTYPES)
+        return f"is of {dtype_name(x.dtype)}; a module is made for {', '.join(others)} or {last}"
     if x.is_meta:
         return "is on the meta device, where nothing is computed"
     return None
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

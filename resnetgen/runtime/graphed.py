@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from resnetgen.runtime.region_split import CHANNELS_LAST
+from resnetgen.runtime.formats import CHANNELS_LAST
 from resnetgen.runtime.region_structure import structure
 from resnetgen.runtime.trace import own_frame
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from resnetgen import __version__
 from resnetgen.graph.ir import Network
+from resnetgen.runtime.formats import dtype_name
 from resnetgen.weights.plan_file import Key
 
 
@@ -24,7 +25,7 @@ def key(network: Network, state: Mapping[str, Tensor], like: Tensor) -> Key:
     """The key of a network with the weights of a state_dict, for the dtype and device of a tensor."""
     return Key(
         **environment(like.device.type),
-        dtype=_name(like.dtype),
+        dtype=dtype_name(like.dtype),
         network=network.name,
         spec=network.digest,
         weights=digest(state),
@@ -43,17 +44,13 @@ def digest(state: Mapping[str, Tensor]) -> str:
     A tensor without plain numbers (meta, sparse) counts by its type: nothing is made of it, since
     no network takes it.
     """
-    entries = {name: [_name(each.dtype), *each.shape] for name, each in state.items()}
+    entries = {name: [dtype_name(each.dtype), *each.shape] for name, each in state.items()}
     found = hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
     for name in sorted(state):
         tensor = state[name].detach()
         if tensor.layout == torch.strided and not tensor.is_meta:
             found.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _capability(device: str) -> str:

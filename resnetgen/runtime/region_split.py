@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from resnetgen.runtime.formats import CHANNELS_LAST
 from resnetgen.runtime.region_code import Code, compiled
 from resnetgen.runtime.region_structure import Structure, structure, type_of
 from resnetgen.runtime.trace import Leaves
 
 Codes = dict[Hashable, Code]
-
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def split(model: nn.Module, blocks: Mapping[str, Structure], x: Tensor, codes: Codes) -> Pieces:

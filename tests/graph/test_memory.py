@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from storages import Live, own
+from storages import FREE, Live, own
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
@@ -63,29 +63,7 @@ stages: {layer1: {blocks: 2, width: 16}, layer2: {blocks: 2, width: 32, stride: 
 stem: cifar
 head: {classes: 10}
 """,
-    "free": """
-network: n
-input: {channels: 4, size: [16, 16]}
-nodes:
-  pool: {op: max_pool, kernel: 3, stride: 1}
-  a: {op: conv, out: 8, kernel: 3, stride: 2}
-  b: {op: norm}
-  c: {op: relu6}
-  d: {op: conv, out: 8, kernel: 1}
-  e: {op: tanh}
-  f: {op: conv, inputs: c, out: 8, kernel: 3}
-  g: {op: gelu}
-  sum: {op: add, inputs: [e, g, c]}
-  h: {op: sigmoid}
-  product: {op: mul, inputs: [h, sum, g]}
-  up: {op: resize, scale: 2, mode: linear}
-  join: {op: concat, inputs: [up, pool]}
-  mean: {op: avg_pool_same, kernel: 2}
-  low: {op: subsample, stride: 2}
-  last: {op: conv, out: 6, kernel: 1}
-  pad: {op: pad_channels, back: 2}
-outputs: {last: pad, up: up}
-""",
+    "free": FREE,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from generated.choices import Drawn
 from generated.strategy import spec_of
-from storages import Live, own
+from storages import FREE, Live, own
 
 from resnetgen.codegen.variables import identifier, variables
 from resnetgen.compiler import Compiled, compile_spec, compile_text
@@ -28,30 +28,6 @@ NETWORKS: dict[str | Path, dict[str, object]] = {
     "resnet50d": SMALL, "googlenet": SMALL, "alexnet": {}, "r3d_18": {"input.size": [4, 32, 32]},
     "resnet18_1d": {}, SPECS / "unet_resnet34.yaml": SMALL, SPECS / "resnet50_features.yaml": SMALL,
 }  # fmt: skip
-# Every kind of join, values that are held for long, activations that overwrite and that do not.
-FREE = """
-network: n
-input: {channels: 4, size: [16, 16]}
-nodes:
-  pool: {op: max_pool, kernel: 3, stride: 1}
-  a: {op: conv, out: 8, kernel: 3, stride: 2}
-  b: {op: norm}
-  c: {op: relu6}
-  d: {op: conv, out: 8, kernel: 1}
-  e: {op: tanh}
-  f: {op: conv, inputs: c, out: 8, kernel: 3}
-  g: {op: gelu}
-  sum: {op: add, inputs: [e, g, c]}
-  h: {op: sigmoid}
-  product: {op: mul, inputs: [h, sum, g]}
-  up: {op: resize, scale: 2, mode: linear}
-  join: {op: concat, inputs: [up, pool]}
-  mean: {op: avg_pool_same, kernel: 2}
-  low: {op: subsample, stride: 2}
-  last: {op: conv, out: 6, kernel: 1}
-  pad: {op: pad_channels, back: 2}
-outputs: {last: pad, up: up}
-"""
 
 
 def networks() -> dict[str, Callable[[], Compiled]]:

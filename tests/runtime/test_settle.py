@@ -15,12 +15,10 @@ from resnetgen.runtime.settle import settle
 
 SPEC = """\
 network: deep
+extends: resnet20
 input: {channels: 3, size: [8, 8]}
-stem: {nodes: {conv1: {op: conv, out: 8, kernel: 3}, bn1: {op: norm}, relu: {op: act}}}
-block: {op: basic}
 shortcut: projection
-stages: {layer1: {blocks: 60, width: 8}, layer2: {blocks: 60, width: 16, stride: 2}}
-head: {classes: 10}
+stages: {layer1: {blocks: 60}, layer2: {blocks: 60}, layer3: null}
 init: {last_norm: {weight: 0}}
 """
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
