@@ -1,7 +1,8 @@
 """The inference target against the other ways to run a network on a CPU: `resnetgen bench`.
 
 Steady time and error at two batch sizes in two types, each case a process that runs all sides in
-turn; for one network, every side that bench knows.
+turn; for one network, every side that bench knows. What the machine can multiply and add at all is
+measured beside it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+from benchmarks import arithmetic
 from benchmarks.bench import OURS, benched, cases, named, plots, reasons
 from benchmarks.results import Measurement, Result, Say, Section
 from benchmarks.tables import ratio, spread, table
@@ -20,6 +22,7 @@ MAIN = "eager", "compile", "freezing", "onnxruntime"
 FEW = "--side", ",".join([OURS, *MAIN])
 # A network, and what bench is asked for beside batches and types: of one of them, all it knows.
 NETWORKS: dict[str, tuple[str, ...]] = {"resnet18": FEW, "resnet50": (), "resnet152": FEW}
+LIMIT = "inference-arithmetic"
 CASES = "--batch", "1,16", "--dtype", "float32,bfloat16", "--no-memory"
 
 
@@ -35,13 +38,46 @@ def slower(case: Case, side: str) -> float | None:
     return ratio(other, ours) if other and ours else None
 
 
+def timed(results: Sequence[Result]) -> list[Result]:
+    """Those of bench: all but what the machine can do."""
+    return [each for each in results if each.name != LIMIT]
+
+
 def tell(results: Sequence[Result]) -> list[str]:
-    """The sides of the targets for all networks, then what only some have."""
-    lines = _steady(results, MAIN)
-    full = [each for each in results if _others(each)]
-    for each in full:
+    """The sides of the targets for all networks, what only some have, and how near the limit they are."""
+    found = timed(results)
+    lines = _steady(found, MAIN)
+    for each in filter(_others, found):
         lines += ["", *_steady([each], _others(each))]
-    return [*lines, *reasons(results)]
+    for each in results:
+        if each.name == LIMIT:
+            lines += ["", *_shares(each.figures, found)]
+    return [*lines, *reasons(found)]
+
+
+def _shares(limit: arithmetic.Figures, results: Sequence[Result]) -> list[str]:
+    """A row a case: multiply-adds a second, relative to those of a matrix product."""
+    sides = OURS, *MAIN
+    rows = []
+    for network, case in cases(results):
+        at_once, most = _multiply_adds(network) * case.batch, arithmetic.rate(limit, case.dtype)
+        shares = [_share(case, side, at_once / most) for side in sides]
+        rows.append([named(network, case), f"{most / 1e9:.0f}", *shares])
+    heads = "network, images, type", "matrix product, 10^9 multiply-adds a second"
+    return table([*heads, *(f"{side}, of that" for side in sides)], rows)
+
+
+def _share(case: Case, side: str, least: float) -> str:
+    """What part of a side's time a matrix product would take for as many multiply-adds."""
+    times = case.sides[side].steady if side in case.sides else []
+    return f"{least / median(times):.2f}" if times else "-"
+
+
+def _multiply_adds(network: str) -> int:
+    """Of one image."""
+    from resnetgen import compile_spec
+
+    return compile_spec(network).cost.macs
 
 
 def _others(result: Result) -> list[str]:
@@ -77,16 +113,24 @@ def _cell(case: Case, side: str) -> str:
 
 SECTION = Section(
     "inference",
-    tuple(
+    (
         Measurement(
-            f"inference-{network}",
-            f"steady time of {network} against the other ways to run it on a CPU",
-            15,
-            partial(measure, network),
-        )
-        for network in NETWORKS
+            LIMIT,
+            "multiply-adds a second of matrix products, which nothing here exceeds by much",
+            30,
+            arithmetic.measure,
+        ),
+        *(
+            Measurement(
+                f"inference-{network}",
+                f"steady time of {network} against the other ways to run it on a CPU",
+                15,
+                partial(measure, network),
+            )
+            for network in NETWORKS
+        ),
     ),
     tell,
     ("onnxruntime", "torchvision", "timm"),
-    lambda results: plots([each for each in results if _others(each)]),
+    lambda results: plots([each for each in timed(results) if _others(each)]),
 )

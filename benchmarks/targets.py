@@ -109,7 +109,7 @@ def _first(network: str, stored: Stored) -> Iterator[Found]:
 
 
 def _steady(side: str, fits: Callable[[int, str], bool], stored: Stored) -> Iterator[Found]:
-    for network, case in cases(stored["inference"]):
+    for network, case in cases(inference.timed(stored["inference"])):
         slower = inference.slower(case, side)
         if fits(case.batch, case.dtype) and slower is not None:
             yield f"{network}, {case.batch}, {case.dtype}", slower

@@ -195,6 +195,18 @@ def test_sides_that_one_network_has_are_told_apart() -> None:
     assert row.startswith("| `resnet50`, 1, float32 | 10.0 ms | - | 50.0 ms (5.00) |")
 
 
+def test_sides_are_held_against_what_a_matrix_product_reaches() -> None:
+    """ResNet-18 takes 1,814,073,344 multiply-adds: at 10^11 a second, 18 ms."""
+    products = {"512": [1.0], "1024": [0.01, 1024**3 / 1e11, 0.02]}
+    limit = result(inference.LIMIT, {"float32": products})
+    sides = {"optimized": {"steady": [0.02]}, "compile": {"steady": [0.04]}}
+    found = bench("inference-resnet18", case(1, "float32", **sides))
+    lines = inference.tell([limit, found])
+    assert "| `resnet18`, 1, float32 | 100 | 0.91 | - | 0.45 | - | - |" in lines
+    rows = targets.told({**NOTHING, "inference": [limit, found]})
+    assert sum("| at least 1.3 | 2 | reached |" in row for row in rows) == 1
+
+
 def test_memory_is_told_in_mebibytes() -> None:
     sides = {"optimized": {"memory": 3 << 20}, "eager": {"memory": 5 << 20}, "compile": {}}
     lines = memory.tell([bench("memory-resnet50", case(1, "float32", **sides, onnxruntime={}))])
