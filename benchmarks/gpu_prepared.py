@@ -134,5 +134,6 @@ class Prepared:
         printed = SimpleNamespace(name=self.facts["name"], axes=2)
         plan: Any = SimpleNamespace(module=printed, homes=homes)
         source = (self.folder / "folded.py").read_text(encoding="utf-8")
-        module = inference_module(plan, source, model.state_dict(), dtype)
+        example = self.images(1, "cpu", seed=3)  # not what is measured
+        module = inference_module(plan, source, model.state_dict(), dtype, example)
         return module.to(next(model.parameters()).device)

@@ -76,7 +76,9 @@ def optimize(
     captures it in one CUDA graph for inputs of the type of `example_input`; others run it as it is
     (never run on a device yet: `runtime/graphed.py`). `state_dict` is that of the network,
     `example_input` a batch such as the module will get: it is made for its dtype (float32 or
-    bfloat16; float16 and float64 run unfused) and device. Overrides are as for `compile_spec`.
+    bfloat16; float16 and float64 run unfused) and device. In bfloat16 and float16 its first images
+    run once in float32, and weights are rounded so that values keep their means for such images
+    (`runtime/rounding.py`). Overrides are as for `compile_spec`.
 
     `plan` names a NAME.plan.json. Where it was made for this spec, these weights, type, device and
     versions, its module is loaded; else the module is made and stored there, with NAME.py and
@@ -168,7 +170,7 @@ def _optimized(
     state = {key: given.tensors[source] for key, source in fit.sources.items()}
     check_finite(state)
     plan, source = compiled.inference, compiled.inference_source
-    module = inference_module(plan, source, state, example_input.dtype)
+    module = inference_module(plan, source, state, example_input.dtype, example_input)
     return module.to(example_input.device)
 
 

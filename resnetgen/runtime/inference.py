@@ -17,6 +17,7 @@ from resnetgen.graph.fold import Step
 from resnetgen.graph.shapes import weights as weights_of
 from resnetgen.runtime.agree import TOLERANCE, disagreement, unrest
 from resnetgen.runtime.load import assembled
+from resnetgen.runtime.rounding import input_means, rounded
 from resnetgen.weights.fit import COUNTER
 
 if TYPE_CHECKING:
@@ -30,19 +31,36 @@ HIDES = 1e-3  # of the spread of the outputs: where rounding does more, a wrong 
 
 
 def inference_module(
-    plan: InferencePlan, source: str, state: State, dtype: torch.dtype = torch.float32
+    plan: InferencePlan,
+    source: str,
+    state: State,
+    dtype: torch.dtype = torch.float32,
+    images: Tensor | None = None,
 ) -> nn.Module:
     """The printed module with the weights of a state_dict of the network.
 
     Scales and shifts are computed in float64; a weight is scaled in its own type, in float32 at
-    least. The module shares no memory with the state_dict.
+    least. The module shares no memory with the state_dict. For a type of fewer bits than float32,
+    weights are rounded so that values keep their means for such images (`rounding.py`); to nearest
+    where there are none.
     """
+    narrow = dtype.itemsize < torch.float32.itemsize
+    exact = torch.float32 if narrow else dtype
     weights = {
-        f"{attribute}.{name}": tensor.to(dtype, copy=step.norm is None).contiguous()
+        f"{attribute}.{name}": tensor.to(exact, copy=step.norm is None).contiguous()
         for attribute, step in plan.homes.items()
         for name, tensor in _tensors(step, state, plan.module.axes)
     }
+    if narrow:
+        means = {} if images is None else _means(plan, source, weights, images)
+        weights = rounded(weights, means, dtype)
     return assembled(source, plan.module.name, weights, dtype)
+
+
+def _means(plan: InferencePlan, source: str, weights: State, images: Tensor) -> State:
+    """What each layer reads on average, in float32."""
+    module = assembled(source, plan.module.name, weights, torch.float32)
+    return input_means(module, images.to(next(module.parameters())))
 
 
 def apart(plan: InferencePlan, source: str, network: nn.Module, input: TensorType) -> float:

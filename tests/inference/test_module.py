@@ -38,17 +38,17 @@ def x() -> Tensor:
     return torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 
 
-def test_in_bfloat16_it_is_as_exact_as_the_network(
+def test_in_bfloat16_it_is_nearer_than_the_network_is(
     tiny: tuple[Compiled, nn.Module], x: Tensor
 ) -> None:
     model = tiny[1]
     short = x.bfloat16()
     sizes = {"input.size": [32, 32]}
-    module = resnetgen.optimize("resnet18", model.state_dict(), short, **sizes)
+    module = resnetgen.optimize("resnet18", model.state_dict(), short.flip(3), **sizes)
     with torch.no_grad():
         exact = [model(x)]
         own = relative_error(exact, [copy.deepcopy(model).bfloat16()(short).float()])
-        assert 0 < relative_error(exact, [module(short).float()]) < 3 * own
+        assert 0 < relative_error(exact, [module(short).float()]) < own
 
 
 def test_the_operators_of_onednn_are_used(tiny: tuple[Compiled, nn.Module], x: Tensor) -> None:
