@@ -16,7 +16,7 @@ import pytest
 from resnetgen import compile_spec
 from resnetgen.bench.process import ProcessFault, _lines, environment
 from resnetgen.bench.request import Request, Subject, parse
-from resnetgen.bench.run import Question, measure
+from resnetgen.bench.run import ROUNDS, Question, measure
 from resnetgen.bench.sides import Side, sides
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +68,16 @@ def test_a_side_that_fails_has_a_reason_and_the_others_go_on(spec, folder, monke
         assert found.error.norm <= found.error.max * 2 < 1e-4
     assert list(case.sides) == ["optimized", *names, "eager"]
     assert any("dying: building" in text for text in said)
+
+
+def test_after_some_rounds_comes_a_new_process(spec) -> None:
+    said: list[str] = []
+    asked = question(spec, [sides()["optimized"]], rounds=ROUNDS + 1)
+    (case,) = measure(asked, said.append).cases
+    found = case.sides["optimized"]
+    assert len(found.steady) == ROUNDS + 1
+    assert found.layout in sides()["optimized"].layouts
+    assert sum("building" in text for text in said) == 2
 
 
 def test_memory_cold_starts_and_types(spec) -> None:
