@@ -31,7 +31,7 @@ from resnetgen.graph.rules import TensorType
 from resnetgen.language.expressions import Const, Expr
 from resnetgen.language.names import MODULE_NAMES, PRINTED_CLASSES, camel
 
-LARGEST_TILE = "2**24"  # bytes of the largest value
+LARGEST_TILE = "2**25"  # bytes of the largest value
 DOC = (
     "The network in evaluation mode; norms are folded into the weights before them.",
     "",

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,460,352    411,107,328
 head    1000              513,000        512,000
 total                  11,779,624  1,814,161,408
 
-Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 457e9e60680c1076).
+Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 2e9535049b593f8c).
 """
 
 import torch
@@ -191,7 +191,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cpu and x.shape[0] > 1 and not torch.compiler.is_compiling():
             largest = x.nbytes * (64 * 112 * 112) // (3 * 224 * 224)
-            if largest > 2**24:  # bytes; smaller values stay in the cache
+            if largest > 2**25:  # bytes; smaller values stay in the cache
                 half = x.shape[0] // 2
                 return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
         x = self.conv1(x)

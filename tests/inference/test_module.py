@@ -130,7 +130,7 @@ def test_a_large_batch_is_taken_in_parts(tiny: tuple[Compiled, nn.Module]) -> No
     module = folded(net, model)
     sizes: list[int] = []
     module.fc.register_forward_hook(lambda _, inputs, result: sizes.append(len(result)))
-    images = torch.randn(15, 3, 160, 160)
+    images = torch.randn(15, 3, 224, 224)
     with torch.no_grad():
         whole = module(images)
         assert sizes == [7, 8]
