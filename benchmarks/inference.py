@@ -1,8 +1,7 @@
 """The inference target against the other ways to run a network on a CPU: `resnetgen bench`.
 
-Steady time and error at two batch sizes in two types, each case a process that runs all sides in
-turn; for one network, every side that bench knows. What the machine can multiply and add at all is
-measured beside it.
+Steady time and error at two batch sizes in two types, all sides in turn; for one network, every side
+that bench knows. What the machine can multiply and add at all is measured beside it.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def tell(results: Sequence[Result]) -> list[str]:
     [result] = results
     heads = ["type", "networks", "largest", "of", "median", "over the bound"]
     lines = table([*heads, "eager: median", "over it"], [_row(result, each) for each in BOUNDS])
-    over = [each for each in result.figures if any(_over(each, dtype) for dtype in BOUNDS)]
+    over = [each for each in result.figures if any(_over(each[dtype], dtype) for dtype in BOUNDS)]
     if not over:
         return lines
     heads = ["over a bound", "float32", "of eager", "bfloat16", "of eager"]
@@ -60,14 +60,14 @@ def _row(result: Result, dtype: str) -> list[str]:
     worst = max(found, key=found.__getitem__)
     cells = [dtype, str(len(found)), f"{found[worst]:.1e}", f"`{worst}`"]
     for key in (dtype, f"eager_{dtype}"):
-        cells.append(f"{median(each[key] for each in result.figures):.1e}")
-        over = sum(_over(each, dtype, key) for each in result.figures)
-        cells.append(f"{over} over {BOUNDS[dtype]:.0e}")
+        all_errors = [each[key] for each in result.figures]
+        over = sum(_over(error, dtype) for error in all_errors)
+        cells += [f"{median(all_errors):.1e}", f"{over} over {BOUNDS[dtype]:.0e}"]
     return cells
 
 
-def _over(figures: Mapping[str, Any], dtype: str, key: str | None = None) -> bool:
-    return not figures[key or dtype] <= BOUNDS[dtype]  # not a number is
+def _over(error: float, dtype: str) -> bool:
+    return not error <= BOUNDS[dtype]  # not a number is
 
 
 def _figures(figures: Mapping[str, Any]) -> list[str]:

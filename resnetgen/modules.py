@@ -87,7 +87,8 @@ def optimize(
     Raises SpecError if the spec is wrong, OSError if it cannot be read, WeightsError where the
     weights do not fit, WriteError (`resnetgen.codegen.write`) where the plan cannot be stored, and
     TypeError or ValueError where the example is no batch of the network's, or a weight is not
-    finite (`runtime/example.py`).
+    finite (`runtime/example.py`); in bfloat16 and float16 also what torch raises where the network
+    cannot run on such images.
     """
     with _uncollected():
         from resnetgen.compiler import compile_spec

@@ -60,7 +60,7 @@ def inference_module(
 def _means(plan: InferencePlan, source: str, weights: State, images: Tensor) -> State:
     """What each layer reads on average, in float32."""
     module = assembled(source, plan.module.name, weights, torch.float32)
-    return input_means(module, images.to(next(module.parameters())))
+    return input_means(module, images.to(next(iter(weights.values()), images.float())))
 
 
 def apart(plan: InferencePlan, source: str, network: nn.Module, input: TensorType) -> float:

@@ -19,8 +19,6 @@ NETWORKS: dict[str, dict[str, object]] = {
     "resnet18_1d": {}, "resnet50_os8": SMALL, "resnet50_dp": SMALL, "resnet50_features": SMALL,
     "unet_resnet34": SMALL,
 }  # fmt: skip
-# bfloat16 keeps eight bits: eager itself is over the bound in some networks.
-AS_EAGER = 1.5
 
 
 @pytest.mark.slow
@@ -28,4 +26,5 @@ AS_EAGER = 1.5
 def test_it_computes_what_the_network_computes(name: str) -> None:
     found = library.row(name, **NETWORKS[name])
     assert found.float32 < library.BOUNDS["float32"]
-    assert found.bfloat16 < max(library.BOUNDS["bfloat16"], AS_EAGER * found.eager_bfloat16)
+    # Eight bits: eager itself is over the bound in some networks.
+    assert found.bfloat16 < max(library.BOUNDS["bfloat16"], found.eager_bfloat16)
