@@ -18,7 +18,8 @@ BASE = "optimized"
 
 DEFINITIONS = {
     "steady": "Seconds a call, after warm-up: a process holds all sides with the same weights and images and runs "
-    "them in turn, in rounds, the order turned round each time; a training step is forward and backward.",
+    "them in turn, in rounds, the order turned round each time, and another one takes over after five rounds; a "
+    "training step is forward and backward.",
     "cold": "[start-up, seconds]: in a fresh process with empty caches, from torch imported and the checkpoint in memory to the "
     "first output, importing and building included. Sides that compile first compile a trivial function; the "
     "time of that is the start-up of the C++ toolchain. A cold start with it is the sum, null means none.",
