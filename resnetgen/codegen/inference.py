@@ -22,16 +22,18 @@ from resnetgen.codegen.registry import ClassPlan
 from resnetgen.codegen.results import return_lines, return_type
 from resnetgen.codegen.structure import unique
 from resnetgen.codegen.variables import variables
-from resnetgen.graph.allocate import deletions, largest
+from resnetgen.graph.allocate import deletions, largest, peak
 from resnetgen.graph.fold import Folded, Step
 from resnetgen.graph.ir import Network
 from resnetgen.graph.measure import INPUT, Measured
 from resnetgen.graph.opdef import NO_WEIGHTS, TorchFunction, TorchModule
-from resnetgen.graph.rules import TensorType
+from resnetgen.graph.rules import WIDTHS
 from resnetgen.language.expressions import Const, Expr
 from resnetgen.language.names import MODULE_NAMES, PRINTED_CLASSES, camel
 
-LARGEST_TILE = "2**25"  # bytes of the largest value
+# Bytes that are alive at once, and twice those of the largest value. glibc keeps 64 MiB of what is
+# freed, and maps a block of 32 MiB or more anew each time (mallopt(3), M_MMAP_THRESHOLD).
+TILE = "2**26"
 DOC = (
     "The network in evaluation mode; norms are folded into the weights before them.",
     "",
@@ -49,7 +51,7 @@ class InferencePlan:
     module: ModulePlan
     homes: Mapping[str, Step]
     folded: Folded
-    tile: str | None  # bytes of the largest value, above which a batch is halved; None: never
+    tile: str | None  # bytes of values, above which a batch is halved; None: never
 
 
 def inference_plan(network: Network, measured: Measured, folded: Folded) -> InferencePlan:
@@ -57,8 +59,8 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
     x = network.root.inputs[0]
     own = replace(network, train_outputs=())
     several = len(folded.outputs) > 1
-    tiles = [] if own.named_outputs or several else _tiles(folded, x)
     names = variables(folded, x, several)
+    tiles = [] if own.named_outputs or several else _tiles(folded, names, x)
     modules = _Modules(folded)
     lines = _statements(folded, modules, names)
     lines += return_lines(own, (x,), [names[each] for each in folded.outputs])
@@ -83,7 +85,7 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
         axes=network.axes,
         classes=(plan,),
     )
-    return InferencePlan(module, modules.homes, folded, LARGEST_TILE if tiles else None)
+    return InferencePlan(module, modules.homes, folded, TILE if tiles else None)
 
 
 def _statements(folded: Folded, modules: _Modules, names: Mapping[str, str]) -> list[str]:
@@ -98,25 +100,22 @@ def _statements(folded: Folded, modules: _Modules, names: Mapping[str, str]) -> 
     return lines
 
 
-def _tiles(folded: Folded, x: str) -> list[str]:
+def _tiles(folded: Folded, names: Mapping[str, str], x: str) -> list[str]:
     """On a CPU a batch whose values are large is halved, and so are the halves.
 
-    Values of a few MiB stay in the cache, and the C library keeps their memory: what it maps anew for
-    each call costs more in page faults than arithmetic (docs/performance.md).
+    The C library keeps the memory of what is left: what it maps anew for each call costs more in page
+    faults than a second half does (docs/performance.md).
     """
-    most, image = _product(largest(folded)), _product(folded.input)
+    width = WIDTHS["bfloat16"]  # in which the indices of a pooling weigh most
+    alive = max(2 * largest(folded).elements, peak(folded, names, 1, "bfloat16") // width)
+    image = " * ".join(map(str, folded.input.shape))
     return [
         f"{MARGIN}if {x}.is_cpu and {x}.shape[0] > 1 and not torch.compiler.is_compiling():",
-        f"{MARGIN}    largest = {x}.nbytes * {most} // {image}",
-        f"{MARGIN}    if largest > {LARGEST_TILE}:  # bytes; smaller values stay in the cache",
+        f"{MARGIN}    memory = {x}.nbytes * {alive} // ({image})",
+        f"{MARGIN}    if memory > {TILE}:  # bytes; so much is kept from call to call",
         f"{MARGIN}        half = {x}.shape[0] // 2",
         f"{MARGIN}        return torch.cat([self.forward({x}[:half]), self.forward({x}[half:])])",
     ]
-
-
-def _product(type: TensorType) -> str:
-    """The elements of a value: `(64 * 112 * 112)`."""
-    return f"({' * '.join(map(str, type.shape))})"
 
 
 class _Modules:

@@ -11,7 +11,7 @@ layer4  512 x 2 x 7 x 7    24,908,800   2,440,560,640
 head    400                   205,200         204,800
 total                      33,371,472  40,696,553,472
 
-Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 79ea7922e10f141c).
+Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code b803f6cd459ff28e).
 """
 
 import torch
@@ -106,8 +106,8 @@ class VideoResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cpu and x.shape[0] > 1 and not torch.compiler.is_compiling():
-            largest = x.nbytes * (64 * 16 * 56 * 56) // (3 * 16 * 112 * 112)
-            if largest > 2**25:  # bytes; smaller values stay in the cache
+            memory = x.nbytes * 10235904 // (3 * 16 * 112 * 112)
+            if memory > 2**26:  # bytes; so much is kept from call to call
                 half = x.shape[0] // 2
                 return torch.cat([self.forward(x[:half]), self.forward(x[half:])])
         x = self.stem_0(x)

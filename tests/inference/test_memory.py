@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,3 +113,27 @@ def test_names_that_are_too_long_lose_their_first_components() -> None:
     assert identifier("layer1.0") == "layer1_0"
     assert identifier("inception_of_stage_3a.branch2.1") == "branch2_1"
     assert identifier("0.1") == identifier("a" * 30) == "value"
+
+
+# Prints how many bytes of pages a call faults in: the first two lay weights out and warm up.
+FAULTS = """
+import resource, torch, resnetgen
+x = torch.randn(16, 3, 224, 224, dtype=torch.bfloat16)
+module = resnetgen.optimize("resnet18", resnetgen.load("resnet18").state_dict(), x)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+with torch.inference_mode():
+    module(x), module(x)
+    before = faults()
+    module(x), module(x)
+print((faults() - before) // 2 * resource.getpagesize())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_memory_is_kept_from_call_to_call() -> None:
+    """In a process of its own: what others did to the heap would count. Otherwise it is 50 MiB."""
+    answer = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )
+    assert int(answer.stdout) < 16 * 2**20

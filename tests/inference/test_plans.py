@@ -145,7 +145,7 @@ def test_it_says_what_is_computed(made: Path, state: dict[str, Tensor]) -> None:
     assert {"addend", "norm", "relu", "overwrites"} <= {
         key for each in about["steps"] for key in each
     }
-    assert (about["memory_format"], about["tile"]) == ("channels_last", "2**25")
+    assert (about["memory_format"], about["tile"]) == ("channels_last", "2**26")
     assert about["key"] == {
         "resnetgen": resnetgen.__version__,
         "torch": torch.__version__,
