@@ -71,7 +71,7 @@ def test_what_modules_consist_of_holds() -> None:
 INSIDE = [
     "exec('1')", "eval('1')", "print(1)", "open('x')", "__import__('os')", "getattr(self, 'a')", "breakpoint()",
     "torch.load('x')", "torch.hub.load('a', 'b')", "torch.save(self, 'x')", "torch.ops.load_library('x')",
-    "nn.Module()",  "nn.modules.module.torch.load('x')", "self.layer1.save(1)", "self.stem.__class__", "self.__dict__",
+    "nn.Module()", "torch.uint8(1)", "nn.modules.module.torch.load('x')", "self.layer1.save(1)", "self.stem.__class__", "self.__dict__",
     "self.other(1)", "self.stem[0].__class__()", "super().__getattribute__('a')", "super().eval()", "nn.Conv2d.__init__(self)",
     "self.stem['os.system(1)']", "x = 'text'", "x = b'1'", "x = 1j", "x = f'{1}'", "x = lambda: 1", "x = [y for y in ()]",
     "x = (y := 1)", "del self.stem", "import os", "from os import system", "global x", "raise self", "assert self", "while 1: 1",

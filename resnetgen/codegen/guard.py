@@ -31,7 +31,8 @@ _METHODS = frozenset(["__init__", "forward"])  # that a class defines
 _INHERITED = frozenset(["forward", "training", "modules", "named_modules", "register_buffer"])
 _OF_TENSORS = frozenset(["flatten", "view", "view_as", "repeat", "bernoulli_", "get_parameter"])
 _PACKAGES = frozenset(["nn.init", "nn.functional", "torch.compiler"])
-_NOT_CALLED = _PACKAGES | {"nn.Module"}
+_DTYPES = frozenset(["torch.uint8"])
+_NOT_CALLED = _PACKAGES | _DTYPES | {"nn.Module"}
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Identity")
 _FUNCTIONS = ("torch.cat", "torch.compiler.is_compiling", "torch.empty", "torch.tensor", "nn.functional.pad",
               "nn.functional.interpolate", "nn.functional.avg_pool{n}d", "nn.functional.conv{n}d")  # fmt: skip
@@ -230,7 +231,8 @@ def _library() -> frozenset[str]:
         *(f"nn.{name}" for name in _CONTAINERS),
         *(f"nn.init.{name}" for name in _RULES),
     ]
-    return frozenset(name.format(n=axes) for name in names for axes in AXES) | _BASES | _PACKAGES
+    own = frozenset(name.format(n=axes) for name in names for axes in AXES)
+    return own | _BASES | _PACKAGES | _DTYPES
 
 
 def _dotted(node: ast.expr) -> str:

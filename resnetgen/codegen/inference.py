@@ -31,9 +31,14 @@ from resnetgen.graph.rules import WIDTHS
 from resnetgen.language.expressions import Const, Expr
 from resnetgen.language.names import MODULE_NAMES, PRINTED_CLASSES, camel
 
-# Bytes that are alive at once, and twice those of the largest value. glibc keeps 64 MiB of what is
-# freed, and maps a block of 32 MiB or more anew each time (mallopt(3), M_MMAP_THRESHOLD).
-TILE = "2**26"
+# What glibc keeps of freed memory is twice the largest block that was mapped and freed, which counts
+# below 32 MiB; larger ones it maps anew each time (mallopt(3), M_MMAP_THRESHOLD).
+KEEPS = (
+    "# A block of nearly 32 MiB, given back untouched: glibc takes from it how much of",
+    "# freed memory to keep, 64 MiB, which the next call does not fault in anew.",
+    'torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")',
+)
+TILE = "2**26"  # bytes that are alive at once, and twice those of the largest value
 DOC = (
     "The network in evaluation mode; norms are folded into the weights before them.",
     "",
@@ -64,7 +69,7 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
     modules = _Modules(folded)
     lines = _statements(folded, modules, names)
     lines += return_lines(own, (x,), [names[each] for each in folded.outputs])
-    init = [f"{MARGIN}super().__init__()"]
+    init = [f"{MARGIN}{line}" for line in ("super().__init__()", *KEEPS)]
     for attribute, doc in modules.docs.items():
         init += layout.lay(doc, len(MARGIN), f"self.{attribute} = ")
     name = unique(
@@ -79,7 +84,7 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
         name=network.name,
         digest=network.digest,
         root=name,
-        uses_torch=modules.uses_torch or bool(tiles),
+        uses_torch=True,
         uses_ordered_dict=False,
         support=tuple(sorted(modules.support)),
         axes=network.axes,
@@ -106,8 +111,8 @@ def _tiles(folded: Folded, names: Mapping[str, str], x: str) -> list[str]:
     The C library keeps the memory of what is left: what it maps anew for each call costs more in page
     faults than a second half does (docs/performance.md).
     """
-    width = WIDTHS["bfloat16"]  # in which the indices of a pooling weigh most
-    alive = max(2 * largest(folded).elements, peak(folded, names, 1, "bfloat16") // width)
+    narrow = "bfloat16"  # in which the indices of a pooling weigh most
+    alive = max(2 * largest(folded), peak(folded, names, dtype=narrow) // WIDTHS[narrow])
     image = " * ".join(map(str, folded.input.shape))
     return [
         f"{MARGIN}if {x}.is_cpu and {x}.shape[0] > 1 and not torch.compiler.is_compiling():",
@@ -128,14 +133,12 @@ class _Modules:
         self.docs: dict[str, Doc] = {}
         self.homes: dict[str, Step] = {}
         self.support: set[str] = set()
-        self.uses_torch = False
         self._shared: dict[Doc, str] = {}  # modules without weights, which equal steps share
 
     def text(self, step: Step, reads: Sequence[str]) -> str:
         """The expression that computes a step from the variables that it reads."""
         form = step.definition.in_inference or step.definition.torch
         if isinstance(form, TorchFunction):
-            self.uses_torch |= form.uses_torch
             texts = {name: str(value) for name, value in step.node.attributes.items()}
             return form.write(reads, texts, self.axes)
         if form.support:

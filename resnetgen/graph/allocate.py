@@ -50,9 +50,9 @@ def deletions(folded: Folded, variables: Mapping[str, str]) -> dict[str, list[st
     return found
 
 
-def largest(folded: Folded) -> TensorType:
-    """The type of the largest value."""
-    return max((step.type for step in folded.steps), key=lambda each: each.elements)
+def largest(folded: Folded) -> int:
+    """The elements of the largest value of an image."""
+    return max(step.type.elements for step in folded.steps)
 
 
 Until = Mapping[str, int]  # the step after which each value is let go of

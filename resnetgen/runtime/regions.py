@@ -34,7 +34,7 @@ from resnetgen.runtime.region_structure import (
 from resnetgen.runtime.trace import own_frame
 
 # Layers for each that is compiled, from which on regions are used. ResNet-50 has 1.9, where the first
-# result comes 1.1 times sooner, ResNet-101 3.7, where it is 2.1 times; steady speed is 0.93 to 1.0 of
+# result comes 1.1 times sooner, ResNet-101 3.7, where it is 2.1 times; steady speed is 0.93 to 0.98 of
 # the whole graph's. Between the two, 1.4 times sooner lies at 2.4. See docs/performance.md.
 WORTH = 2.5
 

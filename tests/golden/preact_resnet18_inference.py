@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,392,192    411,041,792
 head    1000              514,024        512,000
 total                  11,687,720  1,814,073,344
 
-Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code e542606e8a2c79d0).
+Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code 27fbc24dcf12e8a3).
 """
 
 import torch
@@ -109,9 +109,6 @@ class FusedConv(nn.Conv2d):
         return any(each is not None and each.requires_grad for each in read)
 
     def pack(self, weight: Tensor, x: Tensor) -> Tensor:
-        # A block of nearly 32 MiB, mapped and given back untouched: glibc takes from it how
-        # much of freed memory to keep, 64 MiB, which the next call does not fault in anew.
-        torch.empty(2**25 - 2**12, dtype=torch.uint8, device=x.device)
         place = (self.padding, self.stride, self.dilation, self.groups)
         reorder = torch.ops.mkldnn._reorder_convolution_weight
         packed: Tensor = reorder(weight.detach(), *place, list(x.shape))
@@ -155,6 +152,9 @@ class PreActResNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # A block of nearly 32 MiB, given back untouched: glibc takes from it how much of
+        # freed memory to keep, 64 MiB, which the next call does not fault in anew.
+        torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
         self.conv1 = FusedConv(3, 64, 7, stride=2, padding=3, bias=False)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1_0_norm1 = ScaleShift(64)

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,460,352    411,107,328
 head    1000              513,000        512,000
 total                  11,779,624  1,814,161,408
 
-Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 5121612f4fa97b35).
+Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 138fcf5e922b3a36).
 """
 
 import torch
@@ -109,9 +109,6 @@ class FusedConv(nn.Conv2d):
         return any(each is not None and each.requires_grad for each in read)
 
     def pack(self, weight: Tensor, x: Tensor) -> Tensor:
-        # A block of nearly 32 MiB, mapped and given back untouched: glibc takes from it how
-        # much of freed memory to keep, 64 MiB, which the next call does not fault in anew.
-        torch.empty(2**25 - 2**12, dtype=torch.uint8, device=x.device)
         place = (self.padding, self.stride, self.dilation, self.groups)
         reorder = torch.ops.mkldnn._reorder_convolution_weight
         packed: Tensor = reorder(weight.detach(), *place, list(x.shape))
@@ -143,6 +140,9 @@ class ResNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # A block of nearly 32 MiB, given back untouched: glibc takes from it how much of
+        # freed memory to keep, 64 MiB, which the next call does not fault in anew.
+        torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
         self.conv1 = FusedConv(3, 64, 7, stride=2, padding=3, relu=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1_0_conv1 = FusedConv(64, 64, 3, padding=1, relu=True)
