@@ -111,8 +111,9 @@ def _behave(case: str) -> str:
     if case == "spin":
         while True:
             pass
-    if case == "sleep":
-        time.sleep(60)
+    if case == "wait":
+        while True:
+            time.sleep(60)
     if case == "grow":
         return str(len(bytearray(1 << 40)))
     return case
@@ -128,7 +129,7 @@ def test_the_case_that_ends_a_child_is_to_blame_and_the_others_go_on() -> None:
 
 
 def test_a_case_that_waits_for_ever_is_to_blame() -> None:
-    assert alone("sleep", _behave, Limits(silent=1)).ended == "1 s without a word"
+    assert alone("wait", _behave, Limits(silent=1)).ended == "1 s without a word"
 
 
 def test_a_find_is_shrunk_to_what_shows_it() -> None:

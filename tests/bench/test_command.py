@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -111,37 +110,31 @@ def test_a_network_that_does_not_run_is_told(call, monkeypatch) -> None:
 def test_a_stop_ends_the_processes_and_leaves_nothing(
     environment, folder: Path, how: signal.Signals, status: int
 ) -> None:
-    bench = subprocess.Popen(
-        [sys.executable, "-m", "resnetgen", "bench", "resnet20", "-o", "out.txt"],
+    # The first process is not sent its request: it waits, and the benchmark waits for its answer.
+    code = (
+        "from resnetgen.bench import process\n"
+        "process._send = lambda process, request: print(process.pid, flush=True)\n"
+        "from resnetgen.cli import main; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "bench", "resnet20", "-o", "out.txt"],
         env=environment(TMPDIR=str(folder)),
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # whoever runs the tests in the background has it ignored, and so would the command
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    child = _child_of(bench)
-    bench.send_signal(how)
-    _, said = bench.communicate(timeout=60)
+    ) as bench:
+        assert bench.stdout is not None
+        child = Path("/proc", bench.stdout.readline().strip())
+        assert child.exists()
+        assert list(folder.iterdir())
+        bench.send_signal(how)
+        try:
+            _, said = bench.communicate(timeout=60)
+        finally:
+            bench.kill()  # should it have ignored the signal
     assert bench.returncode == status
     assert "Traceback" not in said
-    _wait_for_the_end_of(child)
+    assert not child.exists()
     assert list(folder.iterdir()) == []
-
-
-def _wait_for_the_end_of(child: int) -> None:
-    """Of a process that was perhaps not known yet when it was stopped, and ends by itself then."""
-    for _ in range(300):
-        if not Path(f"/proc/{child}").exists():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it goes on")
-
-
-def _child_of(process: subprocess.Popen[str]) -> int:
-    """Waits for the first process that another starts."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    for _ in range(600):
-        if found := children.read_text().split():
-            return int(found[0])
-        time.sleep(0.1)
-    raise AssertionError("it started none")

@@ -223,7 +223,7 @@ def test_a_kill_in_the_middle_leaves_nothing(environment, folder: Path) -> None:
         assert child.stdout.readline() == "ready\n"
         assert len(list(folder.iterdir())) == 1
         child.send_signal(signal.SIGTERM)
-        _, err = child.communicate(timeout=30)
+        _, err = child.communicate(timeout=60)
     assert child.returncode == 128 + signal.SIGTERM
     assert err == ""
     assert not list(folder.iterdir())

@@ -132,7 +132,7 @@ def test_a_real_interrupt_ends_with_130(environment) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=30)
+        _, err = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "Traceback" not in err
 

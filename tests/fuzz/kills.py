@@ -28,6 +28,7 @@ from fuzz.tally import Tally, share, watched
 KIND = "kills"
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
+_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _STEPS = ("open", "os.rename", "os.remove", "os.chmod", "os.truncate")
 
 
@@ -102,12 +103,19 @@ def _folder(command: Killable) -> Iterator[tuple[Path, bytes, bytes]]:
 
 
 def _start(command: Killable, kill: Kill) -> int:
-    """A child that runs the command; its process number."""
+    """A child that runs the command; its process number.
+
+    On a busy machine the signal may come before the child has run at all. It is held back until the
+    child is ready; otherwise Python would lose it, or raise it among the parent's own frames.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if kill.step is not None:
             _kill_at(kill.step, kill.signal)
         os._exit(call(*command.arguments).status)
@@ -158,9 +166,8 @@ def _measure(command: Killable) -> tuple[float, int]:
 def kills(count: int, seed: int, seconds: float, steps: int) -> Iterator[Kill]:
     """Half at random moments, half at random steps, by the signals that end a program."""
     rng = random.Random(seed)
-    signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
     for number in range(count):
-        by = signals[number % 3]
+        by = _SIGNALS[number % 3]
         if number % 2:
             yield Kill(by, delay=rng.uniform(0, 1.2 * seconds))
         else:

@@ -7,13 +7,38 @@ import random
 import resource
 import signal
 import subprocess
-import time
+import sys
 from pathlib import Path
 
 import pytest
 
 LONG = ["resnet110", *(f"--vary=layer{n}.blocks=1..{n + 39}" for n in (1, 2, 3))]  # 68,880 variants
 SHORT = ["resnet18", "--vary=layer1.blocks=0..2", "--vary=block=basic,bottleneck", "--vary=layer2.width=64,96"]  # fmt: skip
+
+# The command, which sends itself a signal after a number of rows. Its clock counts rows as well, and
+# so they are written a hundred at a time on any machine: the signal finds most of them in the file,
+# and some not yet.
+STOPPED = """\
+import itertools, signal, sys
+from types import SimpleNamespace
+from resnetgen.cli import main
+from resnetgen.sweep import run
+from resnetgen.sweep.files import Appender
+
+stop, last = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+rows, append = itertools.count(1), Appender.append
+
+def append_and_stop(file, line):
+    append(file, line)
+    if next(rows) == last:
+        signal.raise_signal(stop)
+
+Appender.append = append_and_stop
+clock = itertools.count(0, run.FLUSH_SECONDS / 100)
+run.time = SimpleNamespace(monotonic=lambda: next(clock))
+main()
+"""
+STATUS = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 def sidecar(path: Path) -> Path:
@@ -51,31 +76,25 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     suffix: str, stop: signal.Signals, folder: Path, command, environment, whole
 ) -> None:
     path, draw = folder / f"rows{suffix}", random.Random(f"{suffix} {stop}")
-    stopped = 0
+    stopped = [sys.executable, "-c", STOPPED, str(stop.value)]
+    size = 0
     for _ in range(4):
-        run = subprocess.Popen(
-            [*command, *LONG, "-o", str(path)],
+        rows = draw.randint(1_000, 15_000)  # all four together are fewer than the sweep has
+        done = subprocess.run(
+            [*stopped, str(rows), "sweep", *LONG, "-o", str(path)],
             env=environment(),
             stderr=subprocess.PIPE,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # `&` ignores it
+            check=False,
         )
-        size = path.stat().st_size if path.exists() else 0
-        while run.poll() is None and (path.stat().st_size if path.exists() else 0) <= size:
-            time.sleep(0.02)  # until it has written something more
-        time.sleep(draw.uniform(0, 0.6))
-        run.send_signal(stop)
-        _, said = run.communicate()
-        if run.returncode:
-            stopped += 1
-            assert whole[suffix].startswith(path.read_bytes())
-            complete = json.loads(sidecar(path).read_text())["complete"]
-            assert not complete or path.read_bytes() == whole[suffix]  # stopped at its last word
-            assert b"Traceback" not in said
-            if stop is signal.SIGINT:
-                # Once all is written, the interpreter may be on its way out and die of the signal.
-                assert complete or run.returncode == 130
-                assert complete or b"the same command goes on" in said
-    assert stopped
+        assert done.returncode == STATUS[stop], done.stderr
+        found = path.read_bytes()
+        assert size < len(found) < len(whole[suffix])
+        assert whole[suffix].startswith(found)
+        assert json.loads(sidecar(path).read_text())["complete"] is False
+        assert b"Traceback" not in done.stderr
+        assert (b"the same command goes on" in done.stderr) == (stop is signal.SIGINT)
+        size = len(found)
     subprocess.run([*command, *LONG, "-o", str(path)], env=environment(), check=True)
     assert path.read_bytes() == whole[suffix]
     assert json.loads(sidecar(path).read_text())["complete"] is True
