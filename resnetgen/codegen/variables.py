@@ -14,9 +14,9 @@ import re
 
 from resnetgen.codegen.structure import unique
 from resnetgen.graph.fold import Folded, Step
-from resnetgen.graph.frames import last_reads
 from resnetgen.graph.measure import INPUT
 from resnetgen.graph.opdef import TorchFunction
+from resnetgen.graph.order import last_reads
 from resnetgen.language.names import PRINTED_NAMES
 
 SHORT = ("y", "z")  # beside the input's

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from resnetgen.graph.fold import Folded, Step
-from resnetgen.graph.frames import last_reads
 from resnetgen.graph.measure import INPUT
+from resnetgen.graph.order import last_reads
 from resnetgen.graph.rules import WIDTHS, TensorType
 
 FUSED_AXES = 2  # of a convolution that oneDNN adds to a value in place

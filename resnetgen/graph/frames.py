@@ -20,7 +20,7 @@ from resnetgen.graph.ir import SHORTCUT, OpCall
 from resnetgen.graph.measure import Measured, Step
 from resnetgen.graph.opdef import TorchFunction
 from resnetgen.graph.ops import OPS
-from resnetgen.graph.order import reads_among, stable_order
+from resnetgen.graph.order import last_reads, reads_among, stable_order
 from resnetgen.graph.paths import numbered_paths
 
 LONGEST_INLINE = 24  # characters of an expression that stands inside the call that reads it
@@ -99,11 +99,6 @@ def planned(measured: Measured, is_network: bool) -> list[Call]:
         Call((index,), each.inputs, each.key, until[each.key])
         for index, each in zip(order, placed, strict=True)
     ]
-
-
-def last_reads(reads: Sequence[Sequence[str]]) -> dict[str, int]:
-    """The last statement that reads each value."""
-    return {name: at for at, names in enumerate(reads) for name in names}
 
 
 def _named(measured: Measured, steps: Sequence[tuple[Step, Step]]) -> set[str]:

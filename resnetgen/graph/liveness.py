@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnetgen.graph.frames import calls, last_reads, planned
+from resnetgen.graph.frames import calls, planned
 from resnetgen.graph.inplace import overwritable
 from resnetgen.graph.ir import OpCall
 from resnetgen.graph.measure import Measured, Step
 from resnetgen.graph.ops import OPS
+from resnetgen.graph.order import last_reads
 from resnetgen.graph.paths import numbered_paths, shared_paths
 from resnetgen.graph.rows import folded_name
 

@@ -26,6 +26,11 @@ def needed_for(outputs: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> s
     return needed
 
 
+def last_reads(reads: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The last statement that reads each value."""
+    return {name: at for at, names in enumerate(reads) for name in names}
+
+
 def stable_order(
     reads: Sequence[Sequence[int]], ranks: Sequence[int] | None = None
 ) -> list[int] | None:
