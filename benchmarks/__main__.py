@@ -13,7 +13,7 @@ from benchmarks.page import PAGE, SECTIONS
 from benchmarks.page import write as write_page
 from benchmarks.results import FOLDER, Measurement, run, write
 from benchmarks.tables import duration
-from resnetgen.cli.progress import Progress
+from resnetgen.cli.console import Progress
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER, page: Path = PAGE) -> int:

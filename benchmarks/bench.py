@@ -3,7 +3,7 @@
     benched("resnet50", "--batch", "1,16")   ->  {"network": "resnet50", "cases": [...], ...}
     cases(results)                           ->  ("resnet50", Case(1, "float32", {...})), ...
 
-What the figures are is written in `resnetgen/bench/results.py`.
+What the figures are is written in `resnetgen/runtime/bench/results.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from benchmarks.processes import environment, resnetgen
 from benchmarks.results import Result
-from resnetgen.bench import results as bench
-from resnetgen.bench.plot import svg
-from resnetgen.bench.results import BASE, Case
+from resnetgen.runtime.bench import results as bench
+from resnetgen.runtime.bench.plot import svg
+from resnetgen.runtime.bench.results import BASE, Case
 
 OURS = BASE
 

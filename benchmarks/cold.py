@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.bench import OURS, benched, cases, plots, reasons
 from benchmarks.results import Measurement, Result, Say, Section
 from benchmarks.tables import ratio, spread, table
-from resnetgen.bench.results import Outcome
+from resnetgen.runtime.bench.results import Outcome
 
 NETWORKS = "resnet50", "resnet152"
 PEER = "torchvision-compile"

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmarks.gpu_prepared import Prepared, Problem
 from benchmarks.processes import seconds
-from resnetgen.runtime.reason import reason
+from resnetgen.runtime.errors import reason
 from resnetgen.runtime.trace import own_frame
 
 REPEATS = 20  # calls in a CUDA graph, so that launches do not count

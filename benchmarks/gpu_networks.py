@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from benchmarks.gpu_prepared import Prepared
 from benchmarks.processes import in_turn, seconds
-from resnetgen.runtime.graphed import Recording, graphed
-from resnetgen.runtime.reason import reason
-from resnetgen.runtime.regions import compile_module
+from resnetgen.runtime.cuda_graph import Recording, graphed
+from resnetgen.runtime.errors import reason
+from resnetgen.runtime.regional.compile import compile_module
 from resnetgen.runtime.trace import own_frame
 
 DTYPE = torch.bfloat16

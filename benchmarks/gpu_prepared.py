@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from resnetgen.graph.fold import Step
-    from resnetgen.graph.rules import TensorType
+    from resnetgen.compiler.ir.shape_rules import TensorType
+    from resnetgen.compiler.passes.fold import Step
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Problem:
 
 def prepare(network: str, folder: Path) -> None:
     """Compiles a library network of two axes and writes what the measurements read."""
-    from resnetgen.compiler import compile_spec
-    from resnetgen.graph.fold import fold
-    from resnetgen.graph.measure import INPUT
+    from resnetgen.compiler.passes.fold import fold
+    from resnetgen.compiler.passes.infer_types import INPUT
+    from resnetgen.pipeline import compile_spec
 
     began = time.perf_counter()
     net = compile_spec(network)
@@ -117,8 +117,8 @@ class Prepared:
         """The network with random weights that suit it, float32."""
         import torch
 
+        from resnetgen.runtime.compare import settle
         from resnetgen.runtime.load import build
-        from resnetgen.runtime.settle import settle
 
         torch.manual_seed(0)
         model = build((self.folder / "plain.py").read_text(encoding="utf-8"), self.facts["name"])

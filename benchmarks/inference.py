@@ -15,7 +15,7 @@ from benchmarks import arithmetic
 from benchmarks.bench import OURS, benched, cases, named, plots, reasons
 from benchmarks.results import Measurement, Result, Say, Section
 from benchmarks.tables import ratio, spread, table
-from resnetgen.bench.results import Case
+from resnetgen.runtime.bench.results import Case
 
 MAIN = "eager", "compile", "freezing", "onnxruntime"
 FEW = "--side", ",".join([OURS, *MAIN])

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.processes import ROOT, environment
 from benchmarks.results import Measurement, Result, Say, Section
 from benchmarks.tables import table
-from resnetgen.language.library import networks
+from resnetgen.compiler.frontend.library import networks
 
 BOUNDS = {"float32": 1e-5, "bfloat16": 1e-2}
 

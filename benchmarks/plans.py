@@ -41,7 +41,7 @@ def store(network: str, folder: str) -> None:
     import torch
 
     import resnetgen
-    from resnetgen.runtime.settle import settle
+    from resnetgen.runtime.compare import settle
 
     state = settle(resnetgen.load(network), image()).state_dict()
     torch.save(state, Path(folder, CHECKPOINT))

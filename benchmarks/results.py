@@ -79,7 +79,7 @@ def within(say: Say, what: str) -> Say:
 
 def run(measurement: Measurement, rounds: int | None, say: Say) -> Result:
     """Measures now. `rounds` stands for the measurement's own number."""
-    from resnetgen.bench.machine import facts
+    from resnetgen.runtime.bench.machine import facts
 
     machine, began = facts(PACKAGES), time.perf_counter()
     figures = measurement.measure(rounds or measurement.rounds, within(say, measurement.name))
@@ -88,7 +88,7 @@ def run(measurement: Measurement, rounds: int | None, say: Say) -> Result:
 
 def write(result: Result, folder: Path = FOLDER) -> Path:
     """Stores a result in place of the one before; the path of its file."""
-    from resnetgen.codegen.write import write_atomically
+    from resnetgen.compiler.codegen.files import write_atomically
 
     path = folder / f"{result.name}.json"
     write_atomically(path, f"{json.dumps(asdict(result), indent=1)}\n".encode())

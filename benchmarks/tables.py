@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.results import Result, Section
-from resnetgen.report.grid import Grid, markdown
+from resnetgen.reports.table_layout import Grid, markdown
 
 QUIET = 0.5  # of load a core, up to which a machine passes for quiet
 

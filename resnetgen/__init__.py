@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from resnetgen._version import __version__ as __version__
+
 __all__ = [
     "Compiled",
     "SpecError",
@@ -17,21 +18,21 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from resnetgen.compiler import Compiled, compile_spec
-    from resnetgen.language.diagnostics import SpecError
-    from resnetgen.modules import load, load_plan, optimize
-    from resnetgen.runtime.regions import compile_module
-    from resnetgen.weights import WeightsError
+    from resnetgen.api import load, load_plan, optimize
+    from resnetgen.compiler.diagnostics.model import SpecError
+    from resnetgen.pipeline import Compiled, compile_spec
+    from resnetgen.runtime.regional.compile import compile_module
+    from resnetgen.weights.errors import WeightsError
 
 _HOMES = {
-    "Compiled": "resnetgen.compiler",
-    "SpecError": "resnetgen.language.diagnostics",
-    "WeightsError": "resnetgen.weights",
-    "compile_module": "resnetgen.runtime.regions",
-    "compile_spec": "resnetgen.compiler",
-    "load": "resnetgen.modules",
-    "load_plan": "resnetgen.modules",
-    "optimize": "resnetgen.modules",
+    "Compiled": "resnetgen.pipeline",
+    "SpecError": "resnetgen.compiler.diagnostics.model",
+    "WeightsError": "resnetgen.weights.errors",
+    "compile_module": "resnetgen.runtime.regional.compile",
+    "compile_spec": "resnetgen.pipeline",
+    "load": "resnetgen.api",
+    "load_plan": "resnetgen.api",
+    "optimize": "resnetgen.api",
 }
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.compiler.diagnostics.model import Diagnostic
 
 _FORM = re.compile(r"# (?:(?P<place>\d+:\d+) (?P<code>[a-z-]+)|none): .")
 

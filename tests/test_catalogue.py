@@ -17,14 +17,15 @@ from pathlib import Path
 import pytest
 import sessions
 
-from resnetgen.compiler import compile_spec
-from resnetgen.language import catalogue, yaml_faults
-from resnetgen.language.catalogue import Entry
-from resnetgen.language.diagnostics import Diagnostic, SpecError, render
+from resnetgen.compiler.diagnostics import catalog
+from resnetgen.compiler.diagnostics.catalog import Entry
+from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError, render
+from resnetgen.compiler.frontend import yaml_reader
+from resnetgen.pipeline import compile_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "diagnostics.md"
-ENTRIES = {entry.code: entry for entry in catalogue.entries()}
+ENTRIES = {entry.code: entry for entry in catalog.entries()}
 
 # Codes that no command of a person brings about: what is needed is missing, the compiler is at
 # fault, or only Python code asks.
@@ -69,11 +70,11 @@ def codes_in_the_source() -> Iterator[str]:
                 name = getattr(node.func, "attr", getattr(node.func, "id", None))
                 if name in TAKE_A_CODE:
                     yield str(node.args[0].value)
-    yield from (reason.code for reason in yaml_faults.REASONS)
+    yield from (reason.code for reason in yaml_reader.REASONS)
 
 
 def test_the_catalogue_holds_the_codes_of_the_source() -> None:
-    assert sorted(set(codes_in_the_source())) == catalogue.codes()
+    assert sorted(set(codes_in_the_source())) == catalog.codes()
 
 
 @pytest.mark.parametrize("code", ENTRIES)

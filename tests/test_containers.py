@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from resnetgen.compiler import compile_text
+from resnetgen.pipeline import compile_text
 
 SPEC = """
 network: sample

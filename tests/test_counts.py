@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from resnetgen import Compiled, compile_spec
-from resnetgen.graph import shapes
-from resnetgen.graph.instantiate import instances_below
-from resnetgen.language import library
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.passes.flatten import state_dict
+from resnetgen.compiler.passes.instantiate import instances_below
 
 PEERS = json.loads(Path(__file__).with_name("peers.json").read_text(encoding="utf-8"))
 
@@ -167,7 +167,7 @@ def test_a_network_counts_what_its_peer_does(peer: str) -> None:
     row = PEERS[peer]
     compiled = compile_spec(peer.rpartition("/")[2], **{"input.size": [row["size"], row["size"]]})
     assert counts(compiled) == (row["params"], row["macs"])
-    keys = list(shapes.state_dict(compiled.graph).items())
+    keys = list(state_dict(compiled.graph).items())
     assert len(keys) == row["keys"]
     assert hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16] == row["keys_sha"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from resnetgen.language import library
+from resnetgen.compiler.frontend import library
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = {"torchvision", "timm"}

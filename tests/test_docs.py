@@ -26,19 +26,21 @@ import pytest
 from peers import import_timm
 from sessions import fenced, session
 
-from resnetgen import compiler
-from resnetgen.codegen import render
-from resnetgen.compiler import Compiled
-from resnetgen.graph import elaborate, instantiate, measure, shapes, stages
-from resnetgen.graph.blocks import DEEPEST
-from resnetgen.graph.opdef import Attribute
-from resnetgen.graph.ops import OPS
-from resnetgen.language import diagnostics, expressions, library, names, reader, yaml_text
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.report.assemble import Report
-from resnetgen.report.columns import summary
-from resnetgen.report.grid import grid, plain
-from resnetgen.report.metrics import METRICS, Conditions
+from resnetgen import pipeline
+from resnetgen.compiler.codegen import render
+from resnetgen.compiler.diagnostics import model
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.frontend import expressions, identifiers, library, yaml_reader, yaml_scalars
+from resnetgen.compiler.ir.op_def import Attribute
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes import elaborate, infer_types, instantiate, stages
+from resnetgen.compiler.passes.elaborate_blocks import DEEPEST
+from resnetgen.compiler.passes.flatten import state_dict
+from resnetgen.pipeline import Compiled
+from resnetgen.reports.metrics import METRICS, Conditions
+from resnetgen.reports.numbers import summary
+from resnetgen.reports.report import Report
+from resnetgen.reports.table_layout import grid, plain
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs/blocks.md"
@@ -90,7 +92,7 @@ def compiled(folder: Path, example: Example) -> Compiled | None:
     path = place(folder, example)
     if "/" in example.file:
         return None
-    result = compiler.compile_spec(path)
+    result = pipeline.compile_spec(path)
     assert result.graph
     compile(result.source, example.file, "exec")
     return result
@@ -103,14 +105,14 @@ def _total(net: Compiled, call: str) -> str:
     """The line above `resnetgen show`, of the example or of `SPEC KEY=VALUE...`."""
     if call:
         spec, *settings = call.split()
-        net = compiler.compile_spec(spec, **dict(setting.split("=") for setting in settings))
+        net = pipeline.compile_spec(spec, **dict(setting.split("=") for setting in settings))
     results = ", ".join(str(each) for each in net.measured.outputs)
     return f"{net.network.input} -> {results}; {summary(net.cost)}"
 
 
 def _modules(net: Compiled, pattern: str) -> str:
     """The modules that hold weights, in the order of the state_dict."""
-    paths = dict.fromkeys(key.rpartition(".")[0] for key in shapes.state_dict(net.graph))
+    paths = dict.fromkeys(key.rpartition(".")[0] for key in state_dict(net.graph))
     return " ".join(path for path in paths if fnmatchcase(path, pattern))
 
 
@@ -122,21 +124,21 @@ def _rules() -> str:
 
 def _limits() -> str:
     limits = (
-        (yaml_text.MAX_BYTES, "bytes in a file"),
-        (reader.MAX_NODES, "keys and values in a file"),
-        (reader.MAX_DEPTH, "maps and lists in one another"),
-        (yaml_text.MAX_SCALAR, "characters of a value"),
+        (yaml_scalars.MAX_BYTES, "bytes in a file"),
+        (yaml_reader.MAX_NODES, "keys and values in a file"),
+        (yaml_reader.MAX_DEPTH, "maps and lists in one another"),
+        (yaml_scalars.MAX_SCALAR, "characters of a value"),
         (expressions.LONGEST, "characters of an expression"),
         (expressions.DEEPEST, "operations in one another"),
-        (names.LONGEST, "characters of a name"),
-        (yaml_text.MAX_DIGITS, "digits of an integer"),
+        (identifiers.LONGEST, "characters of a name"),
+        (yaml_scalars.MAX_DIGITS, "digits of an integer"),
         (library.DEEPEST, "files or blocks in a chain of extends"),
         (DEEPEST, "calls in one another"),
         (instantiate.DEEPEST, "blocks in one another"),
         (stages.MOST_NODES, "ops of a network, all repetitions counted"),
-        (measure.MOST_PARAMS, "parameters of a network"),
+        (infer_types.MOST_PARAMS, "parameters of a network"),
         (render.MOST_BYTES, "bytes of a printed file"),
-        (diagnostics.MOST_FAULTS, "faults told at once"),
+        (model.MOST_FAULTS, "faults told at once"),
     )
     return ", ".join(f"{number:,} {what}" for number, what in limits)
 
@@ -299,7 +301,7 @@ FACTS = [  # what the page says, a spec, the shape that comes out or the code of
 def test_what_the_page_says_is_so(claim: str, spec: str, expected: str) -> None:
     assert claim in (ROOT / "docs/language.md").read_text(encoding="utf-8")
     try:
-        found = str(compiler.compile_text(spec).measured.outputs[0])
+        found = str(pipeline.compile_text(spec).measured.outputs[0])
     except SpecError as error:
         found = error.diagnostics[0].code
     assert found == expected

@@ -18,7 +18,7 @@ import pytest
 from announced import announced, found
 
 from resnetgen import SpecError, compile_spec
-from resnetgen.language.diagnostics import render
+from resnetgen.compiler.diagnostics.model import render
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = ROOT / "tests" / "errors"

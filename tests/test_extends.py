@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import Compiled, compile_spec
-from resnetgen.graph.shapes import state_dict
-from resnetgen.language import library
-from resnetgen.language.diagnostics import Diagnostic, SpecError
-from resnetgen.language.linear import linear
+from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.inheritance import linear
+from resnetgen.compiler.passes.flatten import state_dict
+from resnetgen.pipeline import Compiled, compile_spec
 
 # --- the order of several
 

@@ -8,14 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.graph.expand import expand
-from resnetgen.graph.shapes import state_dict
-from resnetgen.language import library
-from resnetgen.language.diagnostics import Source, Span
-from resnetgen.language.expanded import WIDTH, as_spec, flow
-from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree, parse, parse_value
-from resnetgen.language.yaml_text import BadScalar, resolve, scalar_text
+from resnetgen.compiler.diagnostics.model import Source, Span
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.yaml_reader import (
+    ListTree,
+    MapTree,
+    Scalar,
+    Tree,
+    parse,
+    parse_value,
+)
+from resnetgen.compiler.frontend.yaml_scalars import BadScalar, resolve, scalar_text
+from resnetgen.compiler.frontend.yaml_writer import WIDTH, as_spec, flow
+from resnetgen.compiler.passes.expand import expand
+from resnetgen.compiler.passes.flatten import state_dict
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECS = [path.stem for path in library.networks()]

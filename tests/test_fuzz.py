@@ -21,7 +21,7 @@ from fuzz.shrink import shrunk
 from fuzz.tally import REGRESSIONS
 
 from resnetgen import compile_spec
-from resnetgen.graph.ops import OPS
+from resnetgen.compiler.ir.ops import OPS
 
 ROOT = Path(__file__).resolve().parents[1]
 

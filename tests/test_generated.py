@@ -28,11 +28,11 @@ from hypothesis import given
 from torch import Tensor, nn
 
 from resnetgen import Compiled
-from resnetgen.compiler import compile_text
-from resnetgen.graph.instantiate import instances_below
-from resnetgen.graph.ir import Instance
-from resnetgen.graph.ops import OPS
-from resnetgen.language import library
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.ir.nodes import Instance
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.instantiate import instances_below
+from resnetgen.pipeline import compile_text
 from resnetgen.runtime.load import build
 from resnetgen.runtime.trace import returned_tensors
 
@@ -137,7 +137,7 @@ HASHES = """
 import hashlib, random, sys
 from generated.choices import Drawn
 from generated.strategy import spec_of
-from resnetgen.compiler import compile_text
+from resnetgen.pipeline import compile_text
 for seed in range(int(sys.argv[1])):
     source = compile_text(spec_of(Drawn(random.Random(seed)))).source
     print(hashlib.sha256(source.encode()).hexdigest())

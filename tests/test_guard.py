@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from resnetgen import compile_spec
-from resnetgen.cli.faults import BROKEN, diagnose
-from resnetgen.codegen import guard, render
-from resnetgen.codegen.guard import BrokenPrint, hold
-from resnetgen.compiler import compile_text
-from resnetgen.graph.elaborate import INIT_RULES, INIT_RULES_OF_A_NUMBER
-from resnetgen.language.diagnostics import SpecError
+from resnetgen.cli.errors import BROKEN, diagnose
+from resnetgen.compiler.codegen import allowlist, render
+from resnetgen.compiler.codegen.allowlist import BrokenPrint, hold
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.passes.elaborate import INIT_RULES, INIT_RULES_OF_A_NUMBER
+from resnetgen.pipeline import compile_text
 
 SOUND = '''\
 """A network."""
@@ -155,7 +155,7 @@ def test_a_printed_file_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_list_names_what_torch_has() -> None:
     torch = pytest.importorskip("torch")
-    for name in guard._library():
+    for name in allowlist._library():
         here = torch
         for part in name.removeprefix("torch.").split("."):
             here = getattr(here, part)

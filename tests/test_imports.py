@@ -18,21 +18,25 @@ import pytest
 PACKAGE = "resnetgen"
 ROOT = Path(__file__).resolve().parents[1]
 
-# Earlier knows nothing of later. `resnetgen` itself (`__init__.py`) offers the compiler.
-LAYERS = (
-    "language",
-    "graph",
-    "codegen",
-    "report",
-    "draw",
-    "sweep",
-    "weights",
-    "runtime",
+# From the bottom up: a room imports from the rooms before it. `resnetgen` itself is "".
+ROOMS = (
+    "_version",
+    "compiler.diagnostics",
+    "compiler.frontend",
+    "compiler.ir",
+    "compiler.passes",
+    "compiler.analysis",
+    "compiler.codegen",
+    "compiler.editor",
     "compiler",
-    "modules",
-    "",
+    "pipeline",
+    "reports",
+    "weights",
     "variants",
-    "bench",
+    "runtime",
+    "api",
+    "",
+    "runtime.bench",  # a user of the public API
     "cli",
     "__main__",
 )
@@ -59,19 +63,19 @@ class Place:
 PLACES = {
     "torch": Place(
         lambda module, found: (
-            within(module, "runtime")
-            or within(module, "bench")
-            or (within(module, "weights") and not found.top_level)
+            within(module, "runtime") or (within(module, "weights") and not found.top_level)
         ),
-        "only in runtime/ and bench/, and inside functions of weights/",
+        "only in runtime/, and inside functions of weights/",
     ),
     "jinja2": Place(
-        lambda module, found: within(module, "codegen.render") or within(module, "report"),
-        "only in codegen/render.py and report/",
+        lambda module, found: (
+            within(module, "compiler.codegen.render") or within(module, "reports.html")
+        ),
+        "only in compiler/codegen/render.py and reports/html.py",
     ),
     "yaml": Place(
-        lambda module, found: within(module, "language.reader"),
-        "only in language/reader.py",
+        lambda module, found: within(module, "compiler.frontend.yaml_reader"),
+        "only in compiler/frontend/yaml_reader.py",
     ),
     "typer": Place(lambda module, found: within(module, "cli"), "only in cli/"),
 }
@@ -82,9 +86,11 @@ def within(module: str, part: str) -> bool:
     return module == name or module.startswith(name + ".")
 
 
-def layer_of(module: str) -> str:
-    """The layer of a dotted module name: ``resnetgen.graph.ops`` is in ``graph``."""
-    return module.partition(".")[2].partition(".")[0]
+def room_of(module: str) -> str | None:
+    """The room of a module: `compiler.ir` for `resnetgen.compiler.ir.ops`; None outside of all."""
+    if module == PACKAGE:
+        return ""
+    return max((room for room in ROOMS if room and within(module, room)), key=len, default=None)
 
 
 def is_type_checking(test: ast.expr) -> bool:
@@ -104,11 +110,8 @@ def targets(node: ast.AST, module: str, is_package: bool, known: frozenset[str])
             parts = parts[: len(parts) - node.level + is_package]
             base = ".".join([*parts, base] if base else parts)
         for alias in node.names:
-            if base == PACKAGE and alias.name == "__version__":
-                continue  # a constant, there before anything else of the package
             inner = f"{base}.{alias.name}"
-            is_layer = base == PACKAGE and alias.name in LAYERS
-            yield inner if is_layer or inner in known else base
+            yield inner if inner in known or room_of(inner) not in (None, room_of(base)) else base
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         callee = node.func
         name = callee.attr if isinstance(callee, ast.Attribute) else getattr(callee, "id", "")
@@ -144,19 +147,17 @@ def imports_of(
 
 def violations(module: str, imports: list[Import]) -> Iterator[str]:
     """What a module of the package imports and should not."""
-    layer = layer_of(module)
-    if layer not in LAYERS:
-        yield f"{module}: is in no layer; the layers are {', '.join(filter(None, LAYERS))}"
+    room = room_of(module)
+    if room is None:
+        yield f"{module}: is in no room; the rooms are {', '.join(filter(None, ROOMS))}"
         return
     for found in imports:
         head = found.target.partition(".")[0]
         where = f"{module}, line {found.line}: imports {found.target}"
         if head == PACKAGE:
-            other = layer_of(found.target)
-            if other not in LAYERS:
-                other = ""  # a name of the package itself
-            if LAYERS.index(other) > LAYERS.index(layer):
-                yield f"{where}; {layer or PACKAGE} comes before {other or PACKAGE}"
+            other = room_of(found.target) or ""  # a name of the package itself
+            if ROOMS.index(other) > ROOMS.index(room):
+                yield f"{where}; {room or PACKAGE} comes before {other or PACKAGE}"
         elif head in PLACES and not found.only_typing and not PLACES[head].allows(module, found):
             yield f"{where}; {PLACES[head].words}"
 
@@ -208,26 +209,32 @@ def test_modules_import_each_other_without_cycles() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("resnetgen.language.reader", "import resnetgen.graph.ir"),
-        ("resnetgen.language.reader", "from resnetgen import graph"),
-        ("resnetgen.language.reader", "from resnetgen import compile_spec"),
-        ("resnetgen.language.reader", "from ..graph import ir"),
-        ("resnetgen.language.reader", "from .. import graph"),
-        ("resnetgen.graph.ir", "def f():\n    from resnetgen.codegen import plan"),
-        ("resnetgen.graph.ir", "if TYPE_CHECKING:\n    from resnetgen.codegen import plan"),
-        ("resnetgen.graph.ir", "importlib.import_module('resnetgen.runtime.load')"),
-        ("resnetgen.runtime.load", "import resnetgen.compiler"),
-        ("resnetgen.compiler", "from resnetgen.cli import app"),
+        ("resnetgen.compiler.frontend.yaml_reader", "import resnetgen.compiler.ir.nodes"),
+        ("resnetgen.compiler.frontend.yaml_reader", "from resnetgen.compiler import ir"),
+        ("resnetgen.compiler.frontend.yaml_reader", "from resnetgen import compile_spec"),
+        ("resnetgen.compiler.frontend.yaml_reader", "from ..ir import nodes"),
+        ("resnetgen.compiler.frontend.yaml_reader", "from .. import ir"),
+        (
+            "resnetgen.compiler.ir.nodes",
+            "def f():\n    from resnetgen.compiler.codegen import plan",
+        ),
+        (
+            "resnetgen.compiler.ir.nodes",
+            "if TYPE_CHECKING:\n    from resnetgen.compiler.codegen import plan",
+        ),
+        ("resnetgen.compiler.ir.nodes", "importlib.import_module('resnetgen.runtime.load')"),
+        ("resnetgen.runtime.load", "import resnetgen.api"),
+        ("resnetgen.pipeline", "from resnetgen.cli import app"),
         ("resnetgen", "from .cli import main"),
         ("resnetgen.helpers", "x = 1"),
-        ("resnetgen.compiler", "import torch"),
-        ("resnetgen.compiler", "def f():\n    from torch.nn import functional"),
+        ("resnetgen.pipeline", "import torch"),
+        ("resnetgen.pipeline", "def f():\n    from torch.nn import functional"),
         ("resnetgen.weights.read", "import torch"),
         ("resnetgen.weights.read", "try:\n    import torch.nn\nexcept ImportError:\n    pass"),
         ("resnetgen.weights.read", "class C:\n    import torch"),
-        ("resnetgen.codegen.plan", "from jinja2 import Environment"),
-        ("resnetgen.language.library", "import yaml"),
-        ("resnetgen.report.table", "import typer"),
+        ("resnetgen.compiler.codegen.plan", "from jinja2 import Environment"),
+        ("resnetgen.compiler.frontend.library", "import yaml"),
+        ("resnetgen.reports.table_layout", "import typer"),
     ],
 )
 def test_a_violation_is_found(module: str, source: str) -> None:
@@ -237,16 +244,25 @@ def test_a_violation_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("resnetgen.language.reader", "import yaml\nfrom resnetgen.language.spec import Spec"),
-        ("resnetgen.language.reader", "from .spec import Spec\nfrom . import diagnostics"),
-        ("resnetgen.graph.ir", "from ..language import diagnostics"),
-        ("resnetgen.codegen.render", "import jinja2\nfrom resnetgen import __version__"),
-        ("resnetgen.report.html", "import jinja2"),
+        (
+            "resnetgen.compiler.frontend.yaml_reader",
+            "import yaml\nfrom resnetgen.compiler.frontend.schema import Spec",
+        ),
+        (
+            "resnetgen.compiler.frontend.yaml_reader",
+            "from .schema import Spec\nfrom . import tree",
+        ),
+        ("resnetgen.compiler.ir.nodes", "from ..frontend import library"),
+        (
+            "resnetgen.compiler.codegen.render",
+            "import jinja2\nfrom resnetgen._version import __version__",
+        ),
+        ("resnetgen.reports.html", "import jinja2"),
         ("resnetgen.weights.read", "def f():\n    import torch"),
         ("resnetgen.weights.read", "if TYPE_CHECKING:\n    import torch"),
         ("resnetgen.runtime.load", "import torch.nn as nn"),
-        ("resnetgen.compiler", "from resnetgen import runtime, weights"),
-        ("resnetgen", "from resnetgen.compiler import compile_spec"),
+        ("resnetgen.api", "from resnetgen import runtime, weights"),
+        ("resnetgen", "from resnetgen.pipeline import compile_spec"),
         ("resnetgen.cli.build", "import typer\nfrom resnetgen import compile_spec"),
         ("resnetgen.__main__", "from resnetgen.cli import main"),
     ],
@@ -256,5 +272,5 @@ def test_what_is_allowed_is_let_through(module: str, source: str) -> None:
 
 
 def test_relative_imports_of_a_package_start_at_the_package() -> None:
-    found = imports_of("from .ops import OPS\nfrom ..codegen import plan", "resnetgen.graph", True)
-    assert [one.target for one in found] == ["resnetgen.graph.ops", "resnetgen.codegen"]
+    found = imports_of("from .ops import OPS\nfrom ..codegen import plan", "resnetgen.ir", True)
+    assert [one.target for one in found] == ["resnetgen.ir.ops", "resnetgen.codegen"]

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import compile_text
-from resnetgen.language import library
-from resnetgen.language.diagnostics import MOST_FAULTS, Diagnostic, SpecError, listed, render
-from resnetgen.language.expressions import (
+from resnetgen.compiler.diagnostics.model import MOST_FAULTS, Diagnostic, SpecError, listed, render
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.expressions import (
     Const,
     ExpressionError,
     evaluate,
@@ -27,6 +26,7 @@ from resnetgen.language.expressions import (
     python,
     substitute,
 )
+from resnetgen.pipeline import compile_text
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORK = "network: net\ninput: {channels: 3, size: [8, 8]}\n"
@@ -34,8 +34,8 @@ CONV = "{op: conv, out: 4, kernel: 1}"
 
 _PROGRAM = """
 import sys
-from resnetgen.compiler import compile_text
-from resnetgen.language.diagnostics import SpecError
+from resnetgen.pipeline import compile_text
+from resnetgen.compiler.diagnostics.model import SpecError
 try:
     compiled = compile_text(sys.stdin.read(), "mine.yaml")
     compiled.graph, compiled.source

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from resnetgen import SpecError, compile_spec
-from resnetgen.codegen.write import destination
-from resnetgen.language import library
+from resnetgen.compiler.codegen.files import destination
+from resnetgen.compiler.frontend import library
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = "block: unit\nnodes: {a: {op: relu}}\n"

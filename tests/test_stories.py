@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen import SpecError, compile_spec
-from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.compiler.diagnostics.model import Diagnostic
 
 
 def faults(text: str, folder: Path) -> Sequence[Diagnostic]:

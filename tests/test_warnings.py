@@ -14,14 +14,15 @@ import pytest
 from announced import announced, found
 
 from resnetgen import compile_spec
-from resnetgen.language import catalogue, library
-from resnetgen.language.diagnostics import Diagnostic, render
+from resnetgen.compiler.diagnostics import catalog
+from resnetgen.compiler.diagnostics.model import Diagnostic, render
+from resnetgen.compiler.frontend import library
 
 ROOT = Path(__file__).resolve().parents[1]
 WARNINGS = ROOT / "tests" / "warnings"
 NAMES = sorted(path.stem for path in WARNINGS.glob("*.yaml"))
 ANNOUNCED = {name: announced(WARNINGS / f"{name}.yaml") for name in NAMES}
-CODES = [entry.code for entry in catalogue.entries() if entry.severity == "warning"]
+CODES = [entry.code for entry in catalog.entries() if entry.severity == "warning"]
 
 
 def warnings(name: str) -> list[Diagnostic]:

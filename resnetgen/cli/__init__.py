@@ -21,7 +21,7 @@ def main() -> NoReturn:
     _prepare_streams()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        from resnetgen.cli.faults import run_quietly
+        from resnetgen.cli.errors import run_quietly
 
         status = run_quietly(_run)
     except KeyboardInterrupt:

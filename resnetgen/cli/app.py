@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from resnetgen import __version__
-from resnetgen.cli.faults import Command
+from resnetgen._version import __version__
+from resnetgen.cli.errors import Command
 
 # Where each is: the module, and in it a function, or a typer.Typer with commands of its own.
 COMMANDS: dict[str, str] = {

@@ -10,24 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.faults import WRONG_CALL, Failed, wants_color
-from resnetgen.cli.options import (
-    Set,
-    Spec,
-    as_path,
-    compile_spec,
-    one_of,
-    output_option,
-    overrides,
-)
-from resnetgen.cli.output import write
-from resnetgen.cli.progress import Progress
-from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.cli.console import Progress, write
+from resnetgen.cli.errors import WRONG_CALL, Failed, wants_color
+from resnetgen.cli.options import Set, Spec, as_path, compile_spec, one_of, output_option, overrides
+from resnetgen.compiler.diagnostics.model import Diagnostic
 
 if TYPE_CHECKING:
-    from resnetgen.bench.results import Results
-    from resnetgen.bench.run import Question
-    from resnetgen.bench.sides import Side
+    from resnetgen.runtime.bench.results import Results
+    from resnetgen.runtime.bench.run import Question
+    from resnetgen.runtime.bench.sides import Side
 
 _DTYPES = "float32", "bfloat16"
 _MOST_IMAGES = 65_536
@@ -122,7 +113,7 @@ def bench(
     if side == "help":
         return _explain()
     _check_options(spec, rounds, cold)
-    from resnetgen.bench.run import Question
+    from resnetgen.runtime.bench.run import Question
 
     changes = overrides(settings)
     question = Question(
@@ -139,8 +130,8 @@ def bench(
 
 def _explain() -> None:
     """What `--side help` prints."""
-    from resnetgen.bench.sides import sides
-    from resnetgen.bench.table import explained
+    from resnetgen.runtime.bench.sides import sides
+    from resnetgen.runtime.bench.table import explained
 
     print("\n".join(explained(sides())))
 
@@ -170,7 +161,7 @@ def _batches(text: str) -> list[int]:
 
 def _sides(text: str | None, mode: Mode) -> list[Side]:
     """Those that were named, else all that the mode has."""
-    from resnetgen.bench.sides import sides
+    from resnetgen.runtime.bench.sides import sides
 
     known = sides()
     if text is not None:
@@ -189,8 +180,8 @@ def _each_of(text: str, known: Iterable[str], option: str, kind: str) -> list[st
 
 def _measured(question: Question) -> Results:
     """The results. Raises Failed where the network itself does not run."""
-    from resnetgen.bench.process import ProcessFault
-    from resnetgen.bench.run import measure
+    from resnetgen.runtime.bench.process import ProcessFault
+    from resnetgen.runtime.bench.run import measure
 
     signal.signal(signal.SIGTERM, _stop)
     with Progress() as progress:
@@ -219,8 +210,8 @@ def _refuse(reasons: Iterable[tuple[str, Sequence[str]]]) -> None:
 
 def _show(results: Results, format: Format, output: str | None, plot: str | None) -> None:
     """Prints or writes, and draws."""
-    from resnetgen.bench.plot import svg
-    from resnetgen.bench.table import in_markdown, text
+    from resnetgen.runtime.bench.plot import svg
+    from resnetgen.runtime.bench.table import in_markdown, text
 
     if format is Format.text and output is None and sys.stdout and sys.stdout.isatty():
         _paint(results)
@@ -233,8 +224,8 @@ def _show(results: Results, format: Format, output: str | None, plot: str | None
 
 def _paint(results: Results) -> None:
     """The tables on a terminal, as wide as it is."""
-    from resnetgen.bench.table import grids, remarks
-    from resnetgen.report.terminal import paint
+    from resnetgen.reports.terminal import paint
+    from resnetgen.runtime.bench.table import grids, remarks
 
     for full, short in zip(grids(results), grids(results, short=True), strict=True):
         paint(full, short, [""], color=wants_color(sys.stdout))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.faults import BROKEN, WRONG_SPEC, Failed, show
+from resnetgen.cli.console import print_exactly, torch_at_work
+from resnetgen.cli.errors import BROKEN, WRONG_SPEC, Failed, show
 from resnetgen.cli.options import (
     Device,
     Set,
@@ -19,18 +20,16 @@ from resnetgen.cli.options import (
     overrides,
     placed_option,
 )
-from resnetgen.cli.output import print_exactly
-from resnetgen.cli.progress import torch_at_work
 from resnetgen.cli.verify import agreed, compile_on, held, hold
-from resnetgen.language.diagnostics import Diagnostic, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from resnetgen.compiler import Compiled
-    from resnetgen.weights.place import Converted
+    from resnetgen.pipeline import Compiled
+    from resnetgen.weights.safetensors_file import Converted
 
 
 class Target(StrEnum):
@@ -135,7 +134,7 @@ def build(
 
 def _destination(output: str | None, compiled: Compiled, force: bool) -> Path | None:
     """Where the module goes; None for standard output. Raises WriteError before torch works."""
-    from resnetgen.codegen.write import destination, refuse_foreign
+    from resnetgen.compiler.codegen.files import destination, refuse_foreign
 
     if output == "-":
         return None
@@ -171,14 +170,14 @@ def _converted(
     if module is None or file is None:
         return None
     from resnetgen.weights import plan_file
-    from resnetgen.weights.place import Converted, beside, refuse_foreign_plan
+    from resnetgen.weights.safetensors_file import Converted, beside, refuse_foreign_plan
 
     path = beside(module, file, force)
     if target == Target.inference:
         refuse_foreign_plan(plan_file.beside(module), force)
     with torch_at_work() as progress:
         from resnetgen.runtime.load import build as build_module
-        from resnetgen.weights.fill import filled, seeded
+        from resnetgen.weights.load import filled, seeded
         from resnetgen.weights.read import read
 
         progress(f"reading {visible(file)}")
@@ -195,10 +194,9 @@ def _converted(
 
 def _folded(compiled: Compiled, network: nn.Module, to: Path) -> Converted:
     """The weights and the plan of a module for inference. Raises Failed where that is not shown."""
-    from resnetgen.runtime.agree import trial_input
+    from resnetgen.runtime.compare import trial_input
     from resnetgen.runtime.inference import apart, explained, inference_module
-    from resnetgen.runtime.plan_key import key
-    from resnetgen.runtime.plans import files
+    from resnetgen.runtime.plans import files, key
 
     plan, source, state = compiled.inference, compiled.inference_source, network.state_dict()
     made = inference_module(plan, source, state)
@@ -229,14 +227,14 @@ def _place(
     compiled: Compiled, path: Path, source: str, converted: Converted | None, force: bool
 ) -> None:
     """Writes the module, and its weights and plan where there are any: all or none."""
-    from resnetgen.report.columns import summary
+    from resnetgen.reports.numbers import summary
 
     if converted:
-        from resnetgen.weights.place import place
+        from resnetgen.weights.safetensors_file import place
 
         place(converted, path, source, force=force)
     else:
-        from resnetgen.codegen.write import write_source
+        from resnetgen.compiler.codegen.files import write_source
 
         write_source(path, source, force)
     lines = source.count("\n")

@@ -1,17 +1,21 @@
-"""`check`: diagnostics only, of networks and of blocks, in four forms of the same content."""
+"""`check`: diagnostics only, of networks and of blocks, in four forms of the same content.
+
+`check --fix`: the mends that leave no choice, made in the files that are named, and shown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from resnetgen.cli.faults import WRONG_SPEC, identity, point_to_explain, show
+from resnetgen.cli.errors import WRONG_SPEC, identity, point_to_explain, show
 from resnetgen.cli.options import Set, complete_spec, overrides
-from resnetgen.cli.verdicts import verdicts
-from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.cli.verdicts import files_of, judged, verdicts
+from resnetgen.compiler.diagnostics.model import Diagnostic, Source, SpecError, visible
 
 
 class Format(StrEnum):
@@ -95,7 +99,6 @@ def check(
 
 def _fix(specs: Sequence[str], format: Format, changes: dict[str, object]) -> None:
     """Mends the files that are named. Raises BadParameter where that makes no sense."""
-    from resnetgen.cli.fix import fix
 
     if format is not Format.text:
         raise typer.BadParameter("shows a difference, so the format is text", param_hint="--fix")
@@ -109,7 +112,7 @@ def _conclude(found: Sequence[Diagnostic], format: Format) -> None:
     if format is Format.text:
         point_to_explain(found)
     elif format is Format.github:
-        from resnetgen.language.diagnostics import as_github
+        from resnetgen.compiler.diagnostics.model import as_github
 
         print(as_github(found), end="\n" if found else "")
     else:
@@ -120,9 +123,56 @@ def _conclude(found: Sequence[Diagnostic], format: Format) -> None:
 
 def _as_data(found: Sequence[Diagnostic], format: Format) -> object:
     if format is Format.json:
-        from resnetgen.language.diagnostics import as_json
+        from resnetgen.compiler.diagnostics.model import as_json
 
         return as_json(found)
-    from resnetgen.language.sarif import as_sarif
+    from resnetgen.compiler.diagnostics.formats import as_sarif
 
     return as_sarif(found)
+
+
+def fix(specs: Sequence[str]) -> None:
+    """Mends files and prints the differences. Raises WriteError, or OSError of a folder."""
+    changed = 0
+    for spec in dict.fromkeys(specs):
+        for file in files_of(spec):
+            with suppress(OSError, SpecError):  # the check that follows tells why it cannot be read
+                changed += _fixed(file)
+    if not changed:
+        print("nothing to fix")
+
+
+def _fixed(spec: str) -> bool:
+    """Whether the file of a spec was mended; its difference is printed."""
+    from resnetgen.compiler.codegen.files import write_atomically
+    from resnetgen.compiler.frontend import library
+    from resnetgen.compiler.frontend.autofix import fixed
+    from resnetgen.compiler.frontend.yaml_reader import parse
+    from resnetgen.compiler.frontend.yaml_scalars import decode, first_bytes
+
+    path = library.locate_network(spec)
+    if library.inside(path, library.LIBRARY):
+        return False
+    name = library.shown(path)
+
+    def find(text: str) -> Sequence[Diagnostic]:
+        try:
+            return judged(parse(Source(name, text)), path)[1]
+        except SpecError as error:
+            return error.diagnostics
+
+    before = decode(first_bytes(path), name).text
+    after = fixed(before, name, find)
+    if after == before:
+        return False
+    write_atomically(path.resolve(), after.encode())  # a link stays a link
+    print(_difference(before, after, name), end="")
+    return True
+
+
+def _difference(before: str, after: str, name: str) -> str:
+    from difflib import unified_diff
+
+    old, new = before.splitlines(), after.splitlines()
+    lines = unified_diff(old, new, f"{name} (before)", f"{name} (after)", lineterm="")
+    return "".join(f"{visible(line)}\n" for line in lines)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnetgen.cli.console import write
 from resnetgen.cli.options import compile_all, complete_spec, output_option, overrides
-from resnetgen.cli.output import write
 
 if TYPE_CHECKING:
-    from resnetgen.compiler import Compiled
+    from resnetgen.pipeline import Compiled
     from resnetgen.variants.diff import Difference
-    from resnetgen.variants.diff_verdict import Names
+    from resnetgen.variants.diff_report import Names
 
 DIFFERENT = 1
 
@@ -80,7 +80,7 @@ def diff(
 
 def _names(before: str, after: str, old: Compiled, new: Compiled, settings: Sequence[str]) -> Names:
     """The names of the networks, or what was asked for where these are the same."""
-    from resnetgen.variants.diff_verdict import Names
+    from resnetgen.variants.diff_report import Names
 
     names = (old.network.name, new.network.name)
     one, other = names if names[0] != names[1] else (before, after)
@@ -89,10 +89,10 @@ def _names(before: str, after: str, old: Compiled, new: Compiled, settings: Sequ
 
 def _text(found: Difference, names: Names, format: Format) -> str:
     if format is Format.json:
-        from resnetgen.report.data import as_json
-        from resnetgen.variants.diff_data import as_data
+        from resnetgen.reports.formats import as_json
+        from resnetgen.variants.diff_report import as_data
 
         return as_json(as_data(found)) + "\n"
-    from resnetgen.variants.diff_text import as_markdown, as_text
+    from resnetgen.variants.diff_report import as_markdown, as_text
 
     return as_markdown(found, names) if format is Format.md else as_text(found, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from resnetgen.cli.console import print_exactly
 from resnetgen.cli.options import (
     Input,
     Set,
@@ -13,8 +14,7 @@ from resnetgen.cli.options import (
     overrides,
     placed_option,
 )
-from resnetgen.cli.output import print_exactly
-from resnetgen.language.diagnostics import visible
+from resnetgen.compiler.diagnostics.model import visible
 
 Output = Annotated[str | None, placed_option(".svg")]
 Force = Annotated[
@@ -41,8 +41,8 @@ def draw(
       resnetgen draw my/net.yaml -o net.svg
       resnetgen draw resnet152 --set layer3.blocks=11 -o - | less
     """
-    from resnetgen.codegen.write import destination
-    from resnetgen.draw.svg import SUFFIX, draw, refuse_foreign_drawing, write_drawing
+    from resnetgen.compiler.codegen.files import destination
+    from resnetgen.reports.draw.page import SUFFIX, draw, refuse_foreign_drawing, write_drawing
 
     compiled = compile_spec(spec, overrides(settings, input))
     if output == "-":

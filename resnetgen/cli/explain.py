@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from resnetgen.cli.faults import WRONG_CALL, Failed, wants_color
-from resnetgen.language.diagnostics import Diagnostic, did_you_mean
+from resnetgen.cli.errors import WRONG_CALL, Failed, wants_color
+from resnetgen.compiler.diagnostics.model import Diagnostic, did_you_mean
 
 
 def _complete(incomplete: str) -> list[str]:
-    from resnetgen.language import catalogue
+    from resnetgen.compiler.diagnostics import catalog
 
-    return [code for code in catalogue.codes() if code.startswith(incomplete)]
+    return [code for code in catalog.codes() if code.startswith(incomplete)]
 
 
 def explain(
@@ -38,22 +38,22 @@ def explain(
 
 
 def _index() -> str:
-    from resnetgen.language import catalogue
-    from resnetgen.report.columns import align
+    from resnetgen.compiler.diagnostics import catalog
+    from resnetgen.reports.numbers import align
 
-    rows = [(entry.code, entry.severity, entry.title) for entry in catalogue.entries()]
+    rows = [(entry.code, entry.severity, entry.title) for entry in catalog.entries()]
     return "\n".join(align([("code", "", "about"), *rows], "<<<"))
 
 
 def _explained(word: str) -> str:
     """The entry of a code, also of `error[CODE]`. Raises Failed `unknown-code`."""
-    from resnetgen.language import catalogue
+    from resnetgen.compiler.diagnostics import catalog
 
     code = word.partition("[")[2].rstrip("]:") or word
     try:
-        entry = catalogue.entry(code)
+        entry = catalog.entry(code)
     except KeyError:
-        hint = did_you_mean(code, catalogue.codes()) or "`resnetgen explain` lists all codes"
+        hint = did_you_mean(code, catalog.codes()) or "`resnetgen explain` lists all codes"
         fault = Diagnostic("unknown-code", f"there is no code `{code}`", help=hint)
         raise Failed([fault], WRONG_CALL) from None
     head = f"{entry.severity}[{entry.code}]: {entry.title}"

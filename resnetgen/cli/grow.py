@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.faults import BROKEN, Failed
+from resnetgen.cli.console import torch_at_work
+from resnetgen.cli.errors import BROKEN, Failed
 from resnetgen.cli.options import (
     Set,
     compile_spec,
@@ -17,8 +18,7 @@ from resnetgen.cli.options import (
     output_option,
     overrides,
 )
-from resnetgen.cli.progress import torch_at_work
-from resnetgen.language.diagnostics import Diagnostic, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from resnetgen.cli.progress import Progress
-    from resnetgen.compiler import Compiled
+    from resnetgen.cli.console import Progress
+    from resnetgen.pipeline import Compiled
     from resnetgen.weights.grow.pair import Pairing
-    from resnetgen.weights.grow.tensors import Growth
-    from resnetgen.weights.place import Converted
+    from resnetgen.weights.grow.transfer import Growth
+    from resnetgen.weights.safetensors_file import Converted
 
 Checkpoint = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="The weights of A: safetensors or torch.save.")
@@ -79,15 +79,15 @@ def grow(
       resnetgen grow mine.pth --from my/net.yaml --to my/larger.yaml
     """
     from resnetgen.weights.grow.pair import pair
-    from resnetgen.weights.grow.widths import channel_maps
-    from resnetgen.weights.place import Converted
+    from resnetgen.weights.grow.widen import channel_maps
+    from resnetgen.weights.safetensors_file import Converted
 
     ends = compile_spec(small, {}), compile_spec(large, overrides(settings))
     path = _place(output, ends[1].network.name, checkpoint, force)
     pairing = pair(*(each.graph for each in ends))
     maps = channel_maps(pairing)
     with torch_at_work() as progress:
-        from resnetgen.weights.grow.tensors import transfer
+        from resnetgen.weights.grow.transfer import transfer
 
         before, after = _modules(checkpoint, ends, progress)
         progress("copying weights")
@@ -102,8 +102,8 @@ def grow(
 
 def _place(output: str | None, network: str, checkpoint: str, force: bool) -> Path:
     """Where the weights go. Raises WriteError where they must not."""
-    from resnetgen.codegen.write import destination
-    from resnetgen.weights.place import SUFFIX, refuse_foreign_weights, refuse_itself
+    from resnetgen.compiler.codegen.files import destination
+    from resnetgen.weights.safetensors_file import SUFFIX, refuse_foreign_weights, refuse_itself
 
     path = destination(output, network, SUFFIX)
     if path.suffix != SUFFIX:
@@ -118,7 +118,7 @@ def _modules(
 ) -> tuple[nn.Module, nn.Module]:
     """The smaller network with the weights of the checkpoint, the larger with initial ones."""
     from resnetgen.runtime.load import build
-    from resnetgen.weights.fill import filled, seeded
+    from resnetgen.weights.load import filled, seeded
     from resnetgen.weights.read import read
 
     progress(f"reading {visible(checkpoint)}")
@@ -133,8 +133,8 @@ def _modules(
 
 def _held(pairing: Pairing, growth: Growth, small: nn.Module, large: nn.Module) -> str:
     """How well the outputs agree, in a line. Raises Failed where they do not."""
-    from resnetgen.runtime.agree import TOLERANCE, disagreement, trial_input
-    from resnetgen.weights.grow.fault import cannot_grow
+    from resnetgen.runtime.compare import TOLERANCE, disagreement, trial_input
+    from resnetgen.weights.grow.pair import cannot_grow
 
     image = trial_input((pairing.ends.small, pairing.ends.large))
     exact = not growth.widened
@@ -170,7 +170,7 @@ def _account(pairing: Pairing, growth: Growth) -> Iterator[str]:
 
 
 def _write(grown: Converted) -> None:
-    from resnetgen.codegen.write import write_atomically
+    from resnetgen.compiler.codegen.files import write_atomically
 
     write_atomically(grown.path, grown.data)
     said = f"{grown.tensors} tensors, {len(grown.data):,} bytes"

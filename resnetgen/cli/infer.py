@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resnetgen.cli import faults
+from resnetgen.cli import errors
+from resnetgen.cli.console import Progress, print_exactly, refuse_existing
 from resnetgen.cli.options import force_option, one_of, placed_option
-from resnetgen.cli.output import print_exactly, refuse_existing
-from resnetgen.cli.progress import Progress
-from resnetgen.language.diagnostics import Diagnostic, Note, listed, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, Note, listed, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +70,9 @@ def infer(
       resnetgen infer old.pth --assume resnet50_v1 --name old -o nets/
       resnetgen infer model.pth --name net -o - | less
     """
-    from resnetgen.codegen.write import located, write_atomically
-    from resnetgen.report.columns import summary
-    from resnetgen.variants.inferred import draft
+    from resnetgen.compiler.codegen.files import located, write_atomically
+    from resnetgen.reports.numbers import summary
+    from resnetgen.variants.new_spec import draft_inferred
     from resnetgen.weights.infer.candidates import candidates_of
     from resnetgen.weights.infer.design import Trials
 
@@ -86,8 +85,8 @@ def infer(
     candidates = candidates_of(found, trials)
     chosen = _chosen(candidates, assume, found, trials, format)
     others = [each.name for each in candidates if each is not chosen]
-    made = draft(called, chosen, others, found.held, place)
-    faults.show(made.compiled.warnings)
+    made = draft_inferred(called, chosen, others, found.held, place)
+    errors.show(made.compiled.warnings)
     if output == "-":
         print_exactly(made.text)
         return
@@ -100,7 +99,7 @@ def infer(
 
 
 def _found(file: str, trials: Trials) -> Outcome:
-    from resnetgen.weights.infer.held import held_by
+    from resnetgen.weights.infer.checkpoint import held_by
     from resnetgen.weights.infer.search import infer as search
 
     with Progress() as progress:
@@ -111,8 +110,8 @@ def _found(file: str, trials: Trials) -> Outcome:
 
 def _called(name: str | None, file: str) -> str:
     """The name of the network: as it was given, else one made of the file's."""
-    from resnetgen.language import library
-    from resnetgen.language.names import LONGEST, wrong_file_name
+    from resnetgen.compiler.frontend import library
+    from resnetgen.compiler.frontend.identifiers import LONGEST, wrong_file_name
 
     known = {path.stem for path in library.networks()}
     if name is None:
@@ -133,7 +132,7 @@ def _chosen(
 ) -> Candidate:
     """The one candidate, or the one that was named. Raises Failed where there is neither."""
     if not candidates:
-        raise faults.Failed([_unknown(found, trials)], faults.WRONG_SPEC)
+        raise errors.Failed([_unknown(found, trials)], errors.WRONG_SPEC)
     if assume is not None:
         known = {each.name: each for each in candidates}
         return one_of(assume, known, "--assume", "candidate ")
@@ -141,7 +140,7 @@ def _chosen(
         return candidates[0]
     if format is Format.json:
         _print_json(found, candidates, None, None)
-    raise faults.Failed([_ambiguous(found, candidates)], faults.WRONG_SPEC)
+    raise errors.Failed([_ambiguous(found, candidates)], errors.WRONG_SPEC)
 
 
 def _ambiguous(found: Outcome, candidates: Sequence[Candidate]) -> Diagnostic:
@@ -156,8 +155,8 @@ def _ambiguous(found: Outcome, candidates: Sequence[Candidate]) -> Diagnostic:
 
 def _unknown(found: Outcome, trials: Trials) -> Diagnostic:
     """How far the nearest network got."""
-    from resnetgen.weights.explain import account
-    from resnetgen.weights.fit import Entry, fit
+    from resnetgen.weights.match import Entry, fit
+    from resnetgen.weights.mismatch import account
 
     held, nearest = found.held, found.nearest
     message = f"no network of the library has the tensors of `{held.file}`, in whatever sizes"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resnetgen.cli.faults import diagnose
-from resnetgen.cli.progress import Progress
+from resnetgen.cli.console import Progress
+from resnetgen.cli.errors import diagnose
 
 if TYPE_CHECKING:
-    from resnetgen.graph.opdef import Attribute
+    from resnetgen.compiler.ir.op_def import Attribute
 
 Rows = Iterator[tuple[str, ...]]
 
@@ -64,7 +64,7 @@ def list_library(
       resnetgen list blocks
       resnetgen list ops
     """
-    from resnetgen.report.columns import align
+    from resnetgen.reports.numbers import align
 
     if kind is Kind.networks:
         rows = [entry.row() for entry in _networks(family, match, sort)]
@@ -90,7 +90,7 @@ class Entry:
 
     def row(self) -> tuple[str, ...]:
         """The columns."""
-        from resnetgen.report.columns import count, rounded
+        from resnetgen.reports.numbers import count, rounded
 
         params = "" if self.params is None else count(self.params)
         macs = "" if self.macs is None else rounded(self.macs)
@@ -102,7 +102,7 @@ class Entry:
 
 
 def _networks(family: str | None, match: str | None, sort: Order) -> list[Entry]:
-    from resnetgen.language import library
+    from resnetgen.compiler.frontend import library
 
     with Progress() as progress:
         progress("counting")
@@ -119,9 +119,9 @@ def _networks(family: str | None, match: str | None, sort: Order) -> list[Entry]
 
 def _entry(path: Path, family: str | None, match: str | None) -> Entry | None:
     """A network as it is listed; None where a filter leaves it out, before anything is counted."""
-    from resnetgen.compiler import compile_document
-    from resnetgen.language import library
-    from resnetgen.language.trees import text_of
+    from resnetgen.compiler.frontend import library
+    from resnetgen.compiler.frontend.tree import text_of
+    from resnetgen.pipeline import compile_document
 
     try:
         document = library.load(path)
@@ -138,7 +138,7 @@ def _entry(path: Path, family: str | None, match: str | None) -> Entry | None:
 
 
 def _blocks(kind: str) -> Rows:
-    from resnetgen.report.schema.callees import default_text, known_blocks
+    from resnetgen.compiler.editor.vocabulary import default_text, known_blocks
 
     for name, block in known_blocks(kind).items():
         params = [_parameter(key, default_text(param)) for key, param in block.params.items()]
@@ -147,7 +147,7 @@ def _blocks(kind: str) -> Rows:
 
 
 def _ops() -> Rows:
-    from resnetgen.graph.ops import OPS
+    from resnetgen.compiler.ir.ops import OPS
 
     for name, op in OPS.items():
         yield name, op.doc, ", ".join(_attribute(key, each) for key, each in op.attributes.items())
@@ -155,7 +155,7 @@ def _ops() -> Rows:
 
 def _attribute(name: str, attribute: Attribute) -> str:
     """The same of an attribute; computed defaults are `...`."""
-    from resnetgen.graph.opdef import shown
+    from resnetgen.compiler.ir.op_def import shown
 
     if attribute.required:
         return _parameter(name, None)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli import faults
+from resnetgen.cli import errors
+from resnetgen.cli.console import print_exactly, refuse_existing
 from resnetgen.cli.options import (
     Set,
     as_path,
@@ -16,14 +17,12 @@ from resnetgen.cli.options import (
     overrides,
     placed_option,
 )
-from resnetgen.cli.output import print_exactly, refuse_existing
-from resnetgen.language.diagnostics import visible
+from resnetgen.compiler.diagnostics.model import visible
 from resnetgen.variants.repeats_rule import DEEPEST
 
 if TYPE_CHECKING:
     from resnetgen.variants.new_spec import Draft
-    from resnetgen.variants.repeats import Choice, Family
-    from resnetgen.variants.repeats_budget import Budget
+    from resnetgen.variants.repeats import Budget, Choice, Family
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the new network is called.")]
 Base = Annotated[
@@ -81,12 +80,10 @@ def new(
       resnetgen new phone --from resnet18 --macs 1.2G -o nets/
       resnetgen new deep --from my/net.yaml --params 40M -o my/
     """
-    from resnetgen.compiler import compile_document
-    from resnetgen.language import library
-    from resnetgen.variants.new_spec import draft
-    from resnetgen.variants.new_told import reasons
-    from resnetgen.variants.repeats import family_of, of_depth
-    from resnetgen.variants.repeats_budget import within
+    from resnetgen.compiler.frontend import library
+    from resnetgen.pipeline import compile_document
+    from resnetgen.variants.new_spec import draft, reasons
+    from resnetgen.variants.repeats import family_of, of_depth, within
 
     budget = _budget(depth, macs, params)
     path = library.locate_network(as_path(base))
@@ -99,7 +96,7 @@ def new(
     choice = within(family, budget) if budget else of_depth(family, depth or 0)
     said = reasons(family, choice, budget)
     made = draft(name, path, family, choice, said, place)
-    faults.show(made.compiled.warnings)
+    errors.show(made.compiled.warnings)
     if output == "-":
         print_exactly(made.text)
         return
@@ -108,8 +105,8 @@ def new(
 
 
 def _write(place: Path, made: Draft, depth: int) -> None:
-    from resnetgen.codegen.write import write_atomically
-    from resnetgen.report.columns import summary
+    from resnetgen.compiler.codegen.files import write_atomically
+    from resnetgen.reports.numbers import summary
 
     write_atomically(place, made.text.encode())
     print(f"wrote {visible(str(place))} ({depth} layers; {summary(made.compiled.cost)})")
@@ -117,7 +114,7 @@ def _write(place: Path, made: Draft, depth: int) -> None:
 
 def _budget(depth: int | None, macs: str | None, params: str | None) -> Budget | None:
     """The budget, or none where a depth is given: one of the three options."""
-    from resnetgen.variants.repeats_budget import Budget
+    from resnetgen.variants.repeats import Budget
 
     if [depth, macs, params].count(None) != 2:
         raise typer.BadParameter("give one of --depth, --macs and --params")
@@ -128,8 +125,8 @@ def _budget(depth: int | None, macs: str | None, params: str | None) -> Budget |
 
 def _number(text: str, option: str) -> float:
     """`6e9` or `6G`, as in `report --budget`."""
-    from resnetgen.language.expressions import ExpressionError, evaluate, parse
-    from resnetgen.report.columns import with_factors
+    from resnetgen.compiler.frontend.expressions import ExpressionError, evaluate, parse
+    from resnetgen.reports.numbers import with_factors
 
     try:
         value = evaluate(parse(with_factors(text)), {})
@@ -142,9 +139,9 @@ def _number(text: str, option: str) -> float:
 
 def _place(name: str, base: Path, output: str | None) -> Path:
     """Where the spec goes, or would go; it has to find the one that it extends."""
-    from resnetgen.codegen.write import located
-    from resnetgen.language.library import LIBRARY, shown
-    from resnetgen.language.names import wrong_file_name
+    from resnetgen.compiler.codegen.files import located
+    from resnetgen.compiler.frontend.identifiers import wrong_file_name
+    from resnetgen.compiler.frontend.library import LIBRARY, shown
 
     file, folder = f"{name}.yaml", base.parent
     if base.suffix != ".yaml" or wrong_file_name(base.stem):
@@ -161,8 +158,8 @@ def _place(name: str, base: Path, output: str | None) -> Path:
 
 def _check_name(name: str, *bases: str) -> None:
     """A name is free: a library network of the same name would be mistaken for it."""
-    from resnetgen.language import library
-    from resnetgen.language.names import wrong_file_name
+    from resnetgen.compiler.frontend import library
+    from resnetgen.compiler.frontend.identifiers import wrong_file_name
 
     reason = wrong_file_name(name)
     if name in bases:
@@ -175,7 +172,7 @@ def _check_name(name: str, *bases: str) -> None:
 
 def _table(name: str, family: Family, choice: Choice, is_set: bool) -> list[str]:
     """The variant beside its base and its neighbours."""
-    from resnetgen.variants.new_told import table
+    from resnetgen.variants.new_spec import table
     from resnetgen.variants.repeats import Choice, neighbours
 
     base = Choice(family.rule.base, family.rule.depth(family.rule.base))

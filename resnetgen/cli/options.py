@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from resnetgen.cli.faults import Failed, diagnose, identity
-from resnetgen.language.diagnostics import did_you_mean, visible
+from resnetgen.cli.errors import Failed, diagnose, identity
+from resnetgen.compiler.diagnostics.model import did_you_mean, visible
 
 if TYPE_CHECKING:
-    from resnetgen.compiler import Compiled
-    from resnetgen.language.diagnostics import Diagnostic
+    from resnetgen.compiler.diagnostics.model import Diagnostic
+    from resnetgen.pipeline import Compiled
 
 _INPUT = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){1,3}\Z")
 
 
 def complete_spec(incomplete: str) -> list[str]:
     """Shell completion of SPEC: library networks, spec files and folders."""
-    from resnetgen.language import library
+    from resnetgen.compiler.frontend import library
 
     names = [path.stem for path in library.networks()] if os.sep not in incomplete else []
     return [name for name in names if name.startswith(incomplete)] + list(_files(incomplete))
@@ -127,8 +127,8 @@ def as_path(spec: str) -> str:
 
 def compile_spec(spec: str, settings: dict[str, object]) -> Compiled:
     """The network of one SPEC. Raises SpecError or OSError."""
-    from resnetgen.compiler import compile_document
-    from resnetgen.language import library
+    from resnetgen.compiler.frontend import library
+    from resnetgen.pipeline import compile_document
 
     return compile_document(library.load(as_path(spec), settings))
 

@@ -1,18 +1,21 @@
-"""`report`: what networks cost, in whatever form helps."""
+"""`report`: what networks cost, in whatever form helps.
+
+`report --paper`: the papers' tables with what the library's networks cost.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 import typer
 
-from resnetgen.cli.faults import WRONG_SPEC, Failed, wants_color
-from resnetgen.cli.options import Input, Set, compile_specs, overrides
-from resnetgen.cli.output import write
-from resnetgen.cli.papers import papers
+from resnetgen.cli.console import write
+from resnetgen.cli.errors import WRONG_SPEC, Failed, wants_color
+from resnetgen.cli.options import Input, Set, compile_spec, compile_specs, overrides
 from resnetgen.cli.report_options import (
     AsCounted,
     Asked,
@@ -35,13 +38,13 @@ from resnetgen.cli.report_options import (
     conditions_of,
     form_of,
 )
-from resnetgen.language.diagnostics import SpecError, visible
+from resnetgen.compiler.diagnostics.model import SpecError, visible
 
 if TYPE_CHECKING:
-    from resnetgen.compiler import Compiled
-    from resnetgen.graph.measure import Measured
-    from resnetgen.report.assemble import Report
-    from resnetgen.report.budget import Limit
+    from resnetgen.compiler.passes.infer_types import Cost, Measured
+    from resnetgen.pipeline import Compiled
+    from resnetgen.reports.budget import Limit
+    from resnetgen.reports.report import Report
 
 
 def report(
@@ -95,7 +98,7 @@ def report(
 
 def _answer(asked: Asked, match: str | None, explain: bool) -> None:
     """Prints what was asked for. Raises BadParameter, SpecError or Failed."""
-    from resnetgen.report.assemble import Report
+    from resnetgen.reports.report import Report
 
     if not asked.specs:
         raise typer.BadParameter("name a spec, or say --paper", param_hint="SPEC")
@@ -117,15 +120,15 @@ def _print(reports: Sequence[Report], asked: Asked) -> None:
     if asked.form is Format.table and asked.output is None and sys.stdout and sys.stdout.isatty():
         _paint(reports, asked.by)
         return
-    from resnetgen.report.forms import FORMS
+    from resnetgen.reports.formats import FORMS
 
     write(FORMS[asked.form](reports, asked.by), asked.output)
 
 
 def _paint(reports: Sequence[Report], by: By) -> None:
     """The tables on a terminal, equal blocks folded."""
-    from resnetgen.report.forms import tables
-    from resnetgen.report.terminal import paint
+    from resnetgen.reports.formats import tables
+    from resnetgen.reports.terminal import paint
 
     full = tables(reports, by, folded=True)
     narrow = tables(reports, by, folded=True, short=True)
@@ -135,7 +138,7 @@ def _paint(reports: Sequence[Report], by: By) -> None:
 
 def _print_matches(text: str, compiled: Sequence[Compiled], changes: dict[str, object]) -> None:
     """Which convention of a network or of a sibling gives a figure that someone has read."""
-    from resnetgen.report.matching import match, match_lines, read_figure
+    from resnetgen.reports.match import match, match_lines, read_figure
 
     try:
         figure = read_figure(text)
@@ -149,8 +152,8 @@ def _print_matches(text: str, compiled: Sequence[Compiled], changes: dict[str, o
 
 def _alike(compiled: Compiled, changes: dict[str, object]) -> Iterator[tuple[str, Measured]]:
     """A network, and those of the library that could have been meant, by name."""
-    from resnetgen.compiler import compile_document
-    from resnetgen.report.matching import siblings
+    from resnetgen.pipeline import compile_document
+    from resnetgen.reports.match import siblings
 
     yield compiled.network.name, compiled.measured
     for name, document in siblings(compiled.document, changes):
@@ -159,7 +162,7 @@ def _alike(compiled: Compiled, changes: dict[str, object]) -> Iterator[tuple[str
 
 
 def _print_explanations(reports: Sequence[Report]) -> None:
-    from resnetgen.report.conventions import explained, explanation_lines
+    from resnetgen.reports.conventions import explained, explanation_lines
 
     for report in reports:
         for told in explained(report.conditions.conventions, report.measured):
@@ -168,7 +171,7 @@ def _print_explanations(reports: Sequence[Report]) -> None:
 
 def _hold(limits: Sequence[Limit], reports: Sequence[Report], asked: Asked) -> None:
     """Raises Failed where a network is over its budget."""
-    from resnetgen.report.budget import over_budget
+    from resnetgen.reports.budget import over_budget
 
     faults = over_budget(limits, reports, asked.known)
     if faults:
@@ -177,10 +180,10 @@ def _hold(limits: Sequence[Limit], reports: Sequence[Report], asked: Asked) -> N
 
 def _explain_names(columns: str | None, device: str | None) -> None:
     """`--columns help` and its like: the names, and what each means."""
-    from resnetgen.report.columns import align
-    from resnetgen.report.conventions import conventions
-    from resnetgen.report.metrics import METRICS
-    from resnetgen.report.roofline import devices
+    from resnetgen.reports.conventions import conventions
+    from resnetgen.reports.metrics import METRICS
+    from resnetgen.reports.numbers import align
+    from resnetgen.reports.roofline import devices
 
     if columns == "help":
         rows = [(name, each.unit, each.doc) for name, each in METRICS.items()]
@@ -189,3 +192,25 @@ def _explain_names(columns: str | None, device: str | None) -> None:
     else:
         rows = [(name, each.tool, each.doc) for name, each in conventions().items()]
     print("\n".join(align(rows, "<<<")))
+
+
+def papers(form: str, specs: Sequence[str] | None) -> str:
+    """The tables in a form. Raises BadParameter for a form that they lack, or with specs."""
+    from resnetgen.reports.papers import PAPER_FORMATS, ledger
+
+    if specs:
+        raise typer.BadParameter(
+            "takes no spec: it has the papers' own networks", param_hint="--paper"
+        )
+    if form not in PAPER_FORMATS:
+        raise typer.BadParameter(
+            "the papers' tables are printed as table, json or md", param_hint="--format"
+        )
+    return PAPER_FORMATS[form](
+        ledger(lambda network, changes: _cost(network, tuple(changes.items())))
+    )
+
+
+@cache
+def _cost(network: str, changes: tuple[tuple[str, str], ...]) -> Cost:
+    return compile_spec(network, dict(changes)).cost

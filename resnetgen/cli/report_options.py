@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnetgen.cli.options import complete_spec, one_of, output_option
-from resnetgen.language.diagnostics import visible
+from resnetgen.compiler.diagnostics.model import visible
 
 if TYPE_CHECKING:
-    from resnetgen.report.budget import Limit
-    from resnetgen.report.metrics import Conditions, Metric
+    from resnetgen.reports.budget import Limit
+    from resnetgen.reports.metrics import Conditions, Metric
 
 
 class Format(StrEnum):
@@ -170,9 +170,9 @@ def conditions_of(
     paths: bool,
 ) -> Conditions:
     """What figures depend on. Raises typer.BadParameter for a name that is not known."""
-    from resnetgen.report.conventions import conventions
-    from resnetgen.report.metrics import Conditions
-    from resnetgen.report.roofline import devices
+    from resnetgen.reports.conventions import conventions
+    from resnetgen.reports.metrics import Conditions
+    from resnetgen.reports.roofline import devices
 
     found = one_of(device, devices(), "--device") if device else None
     type_ = dtype or Dtype.float32
@@ -182,7 +182,7 @@ def conditions_of(
             param_hint="--dtype",
         )
     if optimizer:
-        from resnetgen.graph.memory import OPTIMIZERS
+        from resnetgen.compiler.analysis.training_memory import OPTIMIZERS
 
         one_of(optimizer, OPTIMIZERS, "--optimizer")
     return Conditions(
@@ -229,14 +229,14 @@ class Asked:
     @cached_property
     def known(self) -> dict[str, Metric]:
         """The figures that have a value under the conditions."""
-        from resnetgen.report.metrics import metrics
+        from resnetgen.reports.metrics import metrics
 
         return metrics(self.given)
 
     @cached_property
     def figures(self) -> tuple[Metric, ...]:
         """Those to show. Raises typer.BadParameter."""
-        from resnetgen.report.forms import figures_of
+        from resnetgen.reports.formats import figures_of
 
         several = len(self.specs) > 1
         names = (
@@ -249,6 +249,6 @@ class Asked:
     @cached_property
     def limits(self) -> list[Limit]:
         """The budget. Raises SpecError."""
-        from resnetgen.report.budget import parse_budget
+        from resnetgen.reports.budget import parse_budget
 
         return [each for text in self.budget for each in parse_budget(text, self.known, "--budget")]

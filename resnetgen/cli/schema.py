@@ -39,7 +39,7 @@ def schema(
     The first line of a spec then says where its schema is, from the spec:
       # yaml-language-server: $schema=network.schema.json
     """
-    from resnetgen.report.schema.documents import as_json, block_schema, network_schema
+    from resnetgen.compiler.editor.json_schema import as_json, block_schema, network_schema
 
     make = network_schema if kind is Kind.network else block_schema
     text = as_json(make((Path.cwd(),)))
@@ -51,8 +51,8 @@ def schema(
 
 def _write(path: Path, text: str) -> None:
     """Places a schema, over an older one only. Raises WriteError."""
-    from resnetgen.codegen.write import WriteError, refuse_foreign, write_atomically
-    from resnetgen.language.diagnostics import Diagnostic
+    from resnetgen.compiler.codegen.files import WriteError, refuse_foreign, write_atomically
+    from resnetgen.compiler.diagnostics.model import Diagnostic
 
     refuse_foreign(path, force=True)
     head = "".join(text.splitlines(keepends=True)[:3])

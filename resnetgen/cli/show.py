@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from resnetgen.cli.console import print_exactly
 from resnetgen.cli.options import Set, Spec, compile_spec, overrides
-from resnetgen.cli.output import print_exactly
 
 
 def show(
@@ -35,11 +35,11 @@ def show(
     """
     compiled = compile_spec(spec, overrides(settings))
     if expanded:
-        from resnetgen.graph.expand import expand
-        from resnetgen.language.expanded import as_spec
+        from resnetgen.compiler.frontend.yaml_writer import as_spec
+        from resnetgen.compiler.passes.expand import expand
 
         print_exactly(as_spec(expand(compiled.document, compiled.network)))
         return
-    from resnetgen.report.text import show as text
+    from resnetgen.reports.show import show as text
 
     print(text(compiled.network, compiled.measured))

@@ -8,24 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.options import (
-    Set,
-    Spec,
-    as_path,
-    force_option,
-    one_of,
-    output_option,
-    overrides,
-)
+from resnetgen.cli.options import Set, Spec, as_path, force_option, one_of, output_option, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from resnetgen.sweep.files import Place
-    from resnetgen.sweep.pareto import Axis, Front
-    from resnetgen.sweep.rows import Format
-    from resnetgen.sweep.run import Plan
-    from resnetgen.sweep.space import Space
+    from resnetgen.reports.sweep.files import Place
+    from resnetgen.reports.sweep.pareto import Axis, Front
+    from resnetgen.reports.sweep.rows import Format
+    from resnetgen.reports.sweep.run import Plan
+    from resnetgen.reports.sweep.space import Space
 
 MOST_SHOWN = 20  # points of the front in the table
 DEFAULT_AXES = "macs,-params"
@@ -89,11 +81,11 @@ def sweep(
           --where 'macs < 5e9' -o small.jsonl --plot small.svg
       resnetgen sweep my/net.yaml --vary 'input.size=[160,160],[224,224]' -o sizes.csv
     """
-    from resnetgen.sweep.files import find_place, refuse_foreign_plot
-    from resnetgen.sweep.run import Plan, description
-    from resnetgen.sweep.space import parse_space
-    from resnetgen.sweep.symbols import base_of
-    from resnetgen.sweep.where import parse_where
+    from resnetgen.reports.sweep.files import find_place, refuse_foreign_plot
+    from resnetgen.reports.sweep.run import Plan, description
+    from resnetgen.reports.sweep.space import parse_space
+    from resnetgen.reports.sweep.symbols import base_of
+    from resnetgen.reports.sweep.where import parse_where
 
     space, given, figures = parse_space(vary), overrides(settings), _figures(columns)
     _refuse_set_and_varied(space, given)
@@ -118,7 +110,7 @@ def _refuse_set_and_varied(space: Space, given: dict[str, object]) -> None:
 
 def _format(output: str, space: Space, figures: tuple[str, ...]) -> Format:
     """How rows are written. Raises BadParameter where the suffix does not say."""
-    from resnetgen.sweep.rows import format_of
+    from resnetgen.reports.sweep.rows import format_of
 
     format = format_of(Path(output).suffix, space, figures)
     if format is None:
@@ -128,8 +120,8 @@ def _format(output: str, space: Space, figures: tuple[str, ...]) -> Format:
 
 def _fill(plan: Plan, place: Place) -> None:
     """Writes the rows that are missing; Ctrl-C stops it after a whole one."""
-    from resnetgen.sweep.costs import Costs
-    from resnetgen.sweep.run import probe, run
+    from resnetgen.reports.sweep.costs import Costs
+    from resnetgen.reports.sweep.run import probe, run
 
     if place.complete:
         print(f"{place.path} is complete; there is nothing to do (--force begins anew)")
@@ -144,7 +136,7 @@ class _Told:
     """Progress on a terminal, and where to go on after Ctrl-C."""
 
     def __init__(self, plan: Plan, place: Place) -> None:
-        from resnetgen.cli.progress import Progress
+        from resnetgen.cli.console import Progress
 
         self.plan = plan
         self.place = place
@@ -176,7 +168,7 @@ class _Told:
 
 def _figures(columns: str | None) -> tuple[str, ...]:
     """The figures that have a column."""
-    from resnetgen.sweep.columns import NAMES
+    from resnetgen.reports.sweep.rows import NAMES
 
     if columns is None:
         return NAMES
@@ -190,8 +182,8 @@ def _axes(
     space: Space, figures: Sequence[str], pareto: str | None, plot: str | None
 ) -> tuple[Axis, Axis] | None:
     """The axes of the front; None where nobody asked and the rows lack the default ones."""
-    from resnetgen.language.diagnostics import SpecError
-    from resnetgen.sweep.pareto import parse_axes
+    from resnetgen.compiler.diagnostics.model import SpecError
+    from resnetgen.reports.sweep.pareto import parse_axes
 
     numbers = [factor.path for factor in space.factors if factor.is_numeric]
     try:
@@ -206,8 +198,8 @@ def _conclude(
     plan: Plan, place: Place, axes: tuple[Axis, Axis], plot: str | None, title: str
 ) -> None:
     """The Pareto front of a complete file as a table, and its plot."""
-    from resnetgen.sweep.files import read
-    from resnetgen.sweep.pareto import Front
+    from resnetgen.reports.sweep.files import read
+    from resnetgen.reports.sweep.pareto import Front
 
     names = ("variant", axes[0].name, axes[1].name)
     front, total = Front(axes), 0
@@ -218,8 +210,8 @@ def _conclude(
     if total:
         print("\n".join(_table(plan, front)))
     if plot:
-        from resnetgen.codegen.write import write_atomically
-        from resnetgen.sweep.plot import svg
+        from resnetgen.compiler.codegen.files import write_atomically
+        from resnetgen.reports.sweep.plot import svg
 
         def points() -> Iterable[tuple[float, float]]:
             return ((x, y) for _, x, y in read(place.path, place.format, names))
@@ -231,7 +223,7 @@ def _conclude(
 
 def _label(axis: Axis) -> str:
     """`macs` -> `macs (multiply-adds)`."""
-    from resnetgen.sweep.columns import FIGURES
+    from resnetgen.reports.sweep.rows import FIGURES
 
     units = {column.name: column.unit for column in FIGURES}
     return f"{axis.name} ({units[axis.name]})" if units.get(axis.name) else axis.name
@@ -239,7 +231,7 @@ def _label(axis: Axis) -> str:
 
 def _table(plan: Plan, front: Front) -> list[str]:
     """The front, or some of it from end to end."""
-    from resnetgen.report.columns import align, count
+    from resnetgen.reports.numbers import align, count
 
     points = list(front)
     step = (len(points) - 1) / (MOST_SHOWN - 1) if len(points) > MOST_SHOWN else 1

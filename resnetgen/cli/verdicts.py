@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnetgen.cli.faults import diagnose
+from resnetgen.cli.errors import diagnose
 from resnetgen.cli.options import as_path
-from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.compiler.diagnostics.model import Diagnostic
 
 if TYPE_CHECKING:
-    from resnetgen.language.reader import MapTree
+    from resnetgen.compiler.frontend.yaml_reader import MapTree
 
 # A line if the spec is sound, diagnostics, exit status.
 Verdict = tuple[str, Sequence[Diagnostic], int]
@@ -33,9 +33,7 @@ def verdicts(specs: Sequence[str], changes: Mapping[str, object]) -> Iterator[Ve
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    import resnetgen.codegen.plan
-    import resnetgen.compiler
-    import resnetgen.graph.lint  # noqa: F401  once, before the processes part
+    import resnetgen.compiler.analysis.lint.rules  # noqa: F401  once, before the processes part
 
     with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
         yield from pool.map(judge, work, chunksize=SHARE)
@@ -83,7 +81,7 @@ def _verdict(work: str | Exception, changes: Mapping[str, object]) -> Verdict:
 
 def _sound(spec: str, changes: Mapping[str, object]) -> tuple[str, Sequence[Diagnostic]]:
     """What is said of a sound spec, and its warnings. Raises SpecError or OSError."""
-    from resnetgen.language import library
+    from resnetgen.compiler.frontend import library
 
     path = library.locate_network(spec)
     return judged(library.read_shipped(path), path, changes)
@@ -93,11 +91,11 @@ def judged(
     tree: MapTree, path: Path, changes: Mapping[str, object] | None = None
 ) -> tuple[str, Sequence[Diagnostic]]:
     """The same of a tree that stands, or is to stand, in a file. Raises SpecError or OSError."""
-    from resnetgen.compiler import compile_document
-    from resnetgen.graph.alone import check_block
-    from resnetgen.graph.lint import lint_block
-    from resnetgen.language import library
-    from resnetgen.report.columns import summary
+    from resnetgen.compiler.analysis.lint.rules import lint_block
+    from resnetgen.compiler.frontend import library
+    from resnetgen.compiler.passes.elaborate import check_block
+    from resnetgen.pipeline import compile_document
+    from resnetgen.reports.numbers import summary
 
     if library.is_dialect(tree):
         from resnetgen.weights.dialects import of_tree
@@ -115,7 +113,7 @@ def judged(
 
 def _searched(path: Path) -> tuple[Path, ...]:
     """Where the names in a block's file are looked for: as of a network beside its folder."""
-    from resnetgen.language import library
+    from resnetgen.compiler.frontend import library
 
     return (path.parent.parent if path.parent.name in library.KINDS else path.parent,)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resnetgen.cli.faults import BROKEN, Failed
+from resnetgen.cli.console import torch_at_work
+from resnetgen.cli.errors import BROKEN, Failed
 from resnetgen.cli.options import Device, Set, Spec, compile_spec, overrides
-from resnetgen.cli.progress import torch_at_work
-from resnetgen.language.diagnostics import Diagnostic
+from resnetgen.compiler.diagnostics.model import Diagnostic
 
 if TYPE_CHECKING:
-    from resnetgen.graph.ir import Graph
-    from resnetgen.runtime.compile import CompileReport
+    from resnetgen.compiler.ir.nodes import Graph
+    from resnetgen.runtime.compile_check import CompileReport
     from resnetgen.runtime.verify import Report
 
 _MOST_SHOWN = 20
@@ -46,7 +46,7 @@ def hold(graph: Graph, source: str) -> Report:
 def compile_on(graph: Graph, source: str, device: Device) -> CompileReport:
     """Compiles and runs a module there. Raises Failed where it disagrees with eager execution."""
     with torch_at_work() as progress:
-        from resnetgen.runtime.compile import compile_and_run
+        from resnetgen.runtime.compile_check import compile_and_run
 
         report = compile_and_run(graph, source, device.value, progress)
     _refuse_broken(report)

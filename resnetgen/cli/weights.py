@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resnetgen.cli.faults import WRONG_SPEC, Command
+from resnetgen.cli.console import torch_at_work
+from resnetgen.cli.errors import WRONG_SPEC, Command
 from resnetgen.cli.options import (
     Set,
     as_path,
@@ -19,15 +20,14 @@ from resnetgen.cli.options import (
     output_option,
     overrides,
 )
-from resnetgen.cli.progress import torch_at_work
-from resnetgen.language.diagnostics import visible
+from resnetgen.compiler.diagnostics.model import visible
 
 if TYPE_CHECKING:
+    from resnetgen.weights.convert import Translated
     from resnetgen.weights.dialects import Dialect
-    from resnetgen.weights.networks import Networks
+    from resnetgen.weights.identify import Found
+    from resnetgen.weights.library_index import Networks
     from resnetgen.weights.read import Checkpoint
-    from resnetgen.weights.recognise import Found
-    from resnetgen.weights.translate import Translated
 
 weights = typer.Typer(
     rich_markup_mode=None,
@@ -82,7 +82,7 @@ def inspect(
       resnetgen weights inspect resnet50.pth
       resnetgen weights inspect model.safetensors --network my/net.yaml --format json
     """
-    from resnetgen.weights.recognise import recognise
+    from resnetgen.weights.identify import recognise
 
     networks = _networks(network, settings)
     checkpoint = _read(file)
@@ -131,8 +131,8 @@ def convert(
       resnetgen weights convert resnet50.h5 --to torchvision -o resnet50.pth
       resnetgen weights convert model.bin --to timm --network my/net.yaml
     """
+    from resnetgen.weights.convert import translate
     from resnetgen.weights.dialects import dialect
-    from resnetgen.weights.translate import translate
 
     target = dialect(as_path(to))
     among = [dialect(as_path(source))] if source is not None else None
@@ -148,7 +148,7 @@ def convert(
 
 
 def _networks(network: str | None, settings: list[str] | None) -> Networks:
-    from resnetgen.weights.networks import Networks
+    from resnetgen.weights.library_index import Networks
 
     if settings and network is None:
         raise typer.BadParameter("overrides a value of --network", param_hint="--set")
@@ -168,7 +168,7 @@ def _read(file: str) -> Checkpoint:
 
 def _about(checkpoint: Checkpoint, found: Found, networks: Networks) -> dict[str, Any]:
     """All that was found, as plain data."""
-    from resnetgen.weights.recognise import counted, numbers
+    from resnetgen.weights.identify import counted, numbers
 
     entries = checkpoint.entries
     return {
@@ -205,7 +205,7 @@ def _sizes(found: Found, networks: Networks) -> dict[str, int | None]:
 
 
 def _nearest(found: Found) -> dict[str, Any] | None:
-    from resnetgen.weights.explain import account
+    from resnetgen.weights.mismatch import account
 
     nearest = found.nearest
     if nearest is None:
@@ -253,17 +253,17 @@ def _keys(wrappers: Sequence[str]) -> str:
 
 def _check_name(path: str, target: Dialect) -> None:
     """Raises WriteError where the file that was named would not be read as what it is."""
-    from resnetgen.codegen.write import destination
-    from resnetgen.weights.save import check_suffix, suffixes
+    from resnetgen.compiler.codegen.files import destination
+    from resnetgen.weights.convert import check_suffix, suffixes
 
     check_suffix(str(destination(path, target.name, suffixes(target)[0])), target)
 
 
 def _place(path: str | None, translated: Translated, file: str, replace: bool) -> Path:
     """Where the file goes. Raises WriteError where it must not."""
-    from resnetgen.codegen.write import destination
-    from resnetgen.weights.place import refuse_foreign_weights, refuse_itself
-    from resnetgen.weights.save import suffixes
+    from resnetgen.compiler.codegen.files import destination
+    from resnetgen.weights.convert import suffixes
+    from resnetgen.weights.safetensors_file import refuse_foreign_weights, refuse_itself
 
     dialect = translated.target.dialect
     assert dialect
@@ -275,8 +275,8 @@ def _place(path: str | None, translated: Translated, file: str, replace: bool) -
 
 
 def _write(place: Path, translated: Translated) -> None:
-    from resnetgen.codegen.write import write_atomically
-    from resnetgen.weights.save import as_file
+    from resnetgen.compiler.codegen.files import write_atomically
+    from resnetgen.weights.convert import as_file
 
     data = as_file(translated, place.suffix)
     write_atomically(place, data)

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnetgen.graph.fold import Step
-from resnetgen.graph.shapes import weights as weights_of
-from resnetgen.runtime.agree import TOLERANCE, disagreement, unrest
+from resnetgen.compiler.passes.flatten import weights as weights_of
+from resnetgen.compiler.passes.fold import Step
+from resnetgen.runtime.compare import TOLERANCE, disagreement, unrest
 from resnetgen.runtime.load import assembled
 from resnetgen.runtime.rounding import input_means, rounded
-from resnetgen.weights.fit import COUNTER
+from resnetgen.weights.match import COUNTER
 
 if TYPE_CHECKING:
-    from resnetgen.codegen.inference import InferencePlan
-    from resnetgen.graph.ir import Node
-    from resnetgen.graph.rules import TensorType
+    from resnetgen.compiler.codegen.inference import InferencePlan
+    from resnetgen.compiler.ir.nodes import Node
+    from resnetgen.compiler.ir.shape_rules import TensorType
 
 State = Mapping[str, Tensor]
 ROUNDING = 100  # times what the last bit of the images does; it was 3 at most

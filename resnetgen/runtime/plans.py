@@ -5,12 +5,20 @@
 
 No spec is read and nothing is folded; weights are mapped, not copied. What was edited, or made for
 another torch or device, is refused, and of a module nothing is executed but what printed modules
-consist of (`codegen/guard.py`). On a CUDA device this was never run.
+consist of (`compiler/codegen/allowlist.py`). On a CUDA device this was never run.
+
+key(network, state, x) -> Key: what an optimized module is made of and for.
+
+    Key("0.1.0", "2.13.0", "cpu AVX512", "float32", "resnet50", "0123456789abcdef", "27ae41...")
+
+Versions and device are held too, because operators of oneDNN are private to a version of torch, and
+which of them exist depends on the processor.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,18 +30,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnetgen.codegen.render import hold_printed
-from resnetgen.codegen.write import WriteError
-from resnetgen.language.diagnostics import Diagnostic, visible
+from resnetgen._version import __version__
+from resnetgen.compiler.codegen.files import WriteError
+from resnetgen.compiler.codegen.render import hold_printed
+from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.ir.nodes import Network
+from resnetgen.runtime.dtypes import dtype_name
 from resnetgen.runtime.load import assembled
-from resnetgen.runtime.plan_key import environment
-from resnetgen.weights.place import ALIGNED, Converted, place
-from resnetgen.weights.place import SUFFIX as WEIGHTS
 from resnetgen.weights.plan_file import SUFFIX, File, Key, Plan, PlanError, as_bytes, cause, read
 from resnetgen.weights.read import read as read_weights
+from resnetgen.weights.safetensors_file import ALIGNED, Converted, place
+from resnetgen.weights.safetensors_file import SUFFIX as WEIGHTS
 
 if TYPE_CHECKING:
-    from resnetgen.codegen.inference import InferencePlan
+    from resnetgen.compiler.codegen.inference import InferencePlan
 
 
 def load(path: str | os.PathLike[str], wanted: Key | None = None) -> nn.Module:
@@ -147,3 +157,43 @@ def _refuse_existing(*paths: Path) -> None:
         if os.path.lexists(path):
             message = f"`{visible(str(path))}` is there already, and belongs to no plan"
             raise WriteError(Diagnostic("file-exists", message, help="name another plan"))
+
+
+def key(network: Network, state: Mapping[str, Tensor], like: Tensor) -> Key:
+    """The key of a network with the weights of a state_dict, for the dtype and device of a tensor."""
+    return Key(
+        **environment(like.device.type),
+        dtype=dtype_name(like.dtype),
+        network=network.name,
+        spec=network.digest,
+        weights=digest(state),
+    )
+
+
+def environment(device: str) -> dict[str, str]:
+    """The versions at work, and a kind of device with what it is capable of."""
+    versions = {"resnetgen": __version__, "torch": str(torch.__version__)}
+    return {**versions, "device": f"{device} {_capability(device)}"}
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of names, types, shapes and numbers of a state_dict, in any order.
+
+    A tensor without plain numbers (meta, sparse) counts by its type: nothing is made of it, since
+    no network takes it.
+    """
+    entries = {name: [dtype_name(each.dtype), *each.shape] for name, each in state.items()}
+    found = hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
+    for name in sorted(state):
+        tensor = state[name].detach()
+        if tensor.layout == torch.strided and not tensor.is_meta:
+            found.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _capability(device: str) -> str:
+    if device == "cpu":
+        return torch.backends.cpu.get_cpu_capability()
+    if device == "cuda" and torch.cuda.is_available():
+        return ".".join(map(str, torch.cuda.get_device_capability()))
+    return "unknown"

@@ -1,1 +1,1 @@
-"""Variants of a network: other repeats, and what differs."""
+"""Variants of a network: other depths, and what differs between two networks."""

@@ -5,27 +5,37 @@
 
 Both are compared as they are compiled. Non-goals: what they compute with given weights, and how
 either is printed.
+
+What differs between two flat graphs: nodes, and the keys of the state_dict.
+
+    node_changes(a, b).changed  ->  {layer1.0.conv2: {groups: (1, 32)}}
+    key_changes(a, b).reshaped  ->  {layer1.0.conv2.weight: ((64, 64, 3, 3), (64, 2, 3, 3))}
+
+Nodes are matched by name, keys by their text. Nothing is said of what is alike.
+
+spec_changes(a, b): where two specs differ, as dotted paths of their trees after inheritance.
+
+    stages.layer3.blocks: 6 -> 23        block.groups: 32 (added)        nodes: the order of its keys
+
+A bare name is what it stands for: `bottleneck` and `{op: bottleneck, groups: 32}` differ in `groups`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from resnetgen.compiler import Compiled
-from resnetgen.graph.expand import expand
-from resnetgen.graph.ir import Network
-from resnetgen.graph.measure import Cost
-from resnetgen.graph.rows import Row, rows_by_stage
-from resnetgen.variants.diff_graph import (
-    KeyChanges,
-    NodeChanges,
-    Pair,
-    View,
-    key_changes,
-    node_changes,
-    view,
-)
-from resnetgen.variants.diff_spec import SpecChange, spec_changes
+from resnetgen.compiler.analysis.rows import Row, rows_by_node, rows_by_stage
+from resnetgen.compiler.frontend.inheritance import without
+from resnetgen.compiler.frontend.library import OF_ITSELF, canonical
+from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.ir.nodes import Graph, InitRule, Network, Node
+from resnetgen.compiler.passes.expand import expand
+from resnetgen.compiler.passes.flatten import state_dict, weights
+from resnetgen.compiler.passes.infer_types import Cost
+from resnetgen.pipeline import Compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +143,203 @@ def _joined(old: list[str], new: list[str]) -> list[str]:
             joined.insert(place, name)
             place += 1
     return joined
+
+
+Pair = tuple[Any, Any]
+Shape = tuple[int, ...]
+RESULT = "shape of the result"
+START = "init of "  # a tensor; where a node lacks this, the tensor starts as torch has it
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a network's nodes are, by their names, and the tensors that they hold."""
+
+    graph: Graph
+    facts: Mapping[str, Mapping[str, Any]]
+    keys: Mapping[str, Shape]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanges:
+    """Nodes of one graph alone; of both, the facts that differ, and those whose shape alone does."""
+
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    changed: Mapping[str, Mapping[str, Pair]]
+    resized: Mapping[str, Pair]
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.added or self.changed or self.resized)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanges:
+    """Keys of one state_dict alone, of other shapes, and those that stand elsewhere in the order."""
+
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    reshaped: Mapping[str, tuple[Shape, Shape]]
+    moved: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.added or self.reshaped or self.moved)
+
+
+def view(compiled: Compiled) -> View:
+    """The flat graph of a network, as it is compared; networkx does not check it again."""
+    graph = compiled.flat
+    rows = rows_by_node(compiled.measured)
+    roles = {row.name: row.steps[0][0].placed.role for row in rows}
+    init = compiled.network.init
+    axes = len(graph.input.size)
+    facts = {}
+    for node in graph.nodes:
+        starts = _starts(init, node.op, roles.get(node.name)) if weights(node, axes) else {}
+        facts[node.name] = _facts(node) | starts
+    return View(graph, facts, state_dict(graph))
+
+
+def _facts(node: Node) -> dict[str, Any]:
+    """By words that no attribute can have: reserved keys of nodes, or more than one word."""
+    facts = {"op": node.op, "inputs": node.inputs, RESULT: node.type, **node.attributes}
+    if node.module != node.name:
+        facts["as"] = node.module
+    if node.training:
+        facts["in training only"] = True
+    return facts
+
+
+def _starts(init: Mapping[str, InitRule], op: str, role: str | None) -> dict[str, Any]:
+    """How the tensors of a node start: by the rules of its op, and over those by its role's."""
+    rules = [init[name].rules for name in (op, role) if name and name in init]
+    return {f"{START}{name}": rule for each in rules for name, rule in each.items()}
+
+
+def node_changes(before: View, after: View) -> NodeChanges:
+    """What differs between the nodes of two graphs."""
+    changed, resized = {}, {}
+    for name, old in before.facts.items():
+        new = after.facts.get(name)
+        if new is None or new == old:
+            continue
+        pairs = {
+            fact: (old.get(fact), new.get(fact))
+            for fact in dict.fromkeys((*old, *new))
+            if old.get(fact) != new.get(fact)
+        }
+        if [*pairs] == [RESULT]:
+            resized[name] = pairs[RESULT]
+        else:
+            changed[name] = pairs
+    return NodeChanges(*_alone(before.facts, after.facts), changed, resized)
+
+
+def key_changes(before: View, after: View) -> KeyChanges:
+    """What differs between the keys of two state_dicts."""
+    common = [key for key in before.keys if key in after.keys]
+    reshaped = {
+        key: (before.keys[key], after.keys[key])
+        for key in common
+        if before.keys[key] != after.keys[key]
+    }
+    places = {key: place for place, key in enumerate(after.keys)}
+    kept = set(_longest_rising([places[key] for key in common]))
+    moved = tuple(key for key in common if places[key] not in kept)
+    return KeyChanges(*_alone(before.keys, after.keys), reshaped, moved)
+
+
+def _alone(
+    before: Mapping[str, object], after: Mapping[str, object]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return _without(before, after), _without(after, before)
+
+
+def _without(names: Iterable[str], others: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in others)
+
+
+def _longest_rising(numbers: Sequence[int]) -> list[int]:
+    """The most of some distinct numbers that rise as they stand: all others have moved.
+
+    Patience sorting: `ends[n]` is the least number that ends n + 1 rising ones.
+    """
+    ends: list[int] = []
+    before: dict[int, int | None] = {}
+    for number in numbers:
+        place = bisect_left(ends, number)
+        before[number] = ends[place - 1] if place else None
+        ends[place : place + 1] = [number]
+    rising: list[int] = []
+    last = ends[-1] if ends else None
+    while last is not None:
+        rising.append(last)
+        last = before[last]
+    return rising[::-1]
+
+
+_ORDERED = ("stages", "nodes")  # whose order is that of execution and of the state_dict
+
+
+@dataclass(frozen=True, slots=True)
+class SpecChange:
+    """A path, and what stands there in either spec; None: nothing does."""
+
+    path: str
+    before: Tree | None
+    after: Tree | None
+
+    @property
+    def of_order(self) -> bool:
+        """Whether both have the same keys in another order; the values are then lists of keys."""
+        return self.path.endswith(ORDER)
+
+
+ORDER = " (order)"
+
+
+def spec_changes(before: MapTree, after: MapTree) -> tuple[SpecChange, ...]:
+    """The differences of two trees, in the order of the first; what is new stands at the end."""
+    return tuple(_changes("", without(before, *OF_ITSELF), without(after, *OF_ITSELF)))
+
+
+def _changes(path: str, before: MapTree, after: MapTree) -> Iterator[SpecChange]:
+    for key in dict.fromkeys((*before.entries, *after.entries)):
+        here = f"{path}.{key}" if path else key
+        old, new = before.entries.get(key), after.entries.get(key)
+        if old is None or new is None:
+            yield SpecChange(here, old, new)
+            continue
+        one, other = _as_maps(old, new)
+        if isinstance(one, MapTree) and isinstance(other, MapTree):
+            yield from _changes(here, one, other)
+            if key in _ORDERED:
+                yield from _order(here, one, other)
+        elif canonical(old) != canonical(new):
+            yield SpecChange(here, old, new)
+
+
+def _as_maps(one: Tree, other: Tree) -> tuple[Tree, Tree]:
+    """A name beside a call as a call without arguments."""
+    if isinstance(one, MapTree) and isinstance(other, Scalar) and "op" in one.entries:
+        return one, _call(other)
+    if isinstance(other, MapTree) and isinstance(one, Scalar) and "op" in other.entries:
+        return _call(one), other
+    return one, other
+
+
+def _call(name: Scalar) -> MapTree:
+    return MapTree({"op": name}, {"op": name.span}, name.span)
+
+
+def _order(path: str, before: MapTree, after: MapTree) -> Iterator[SpecChange]:
+    old = _common(before, after.entries)
+    new = _common(after, before.entries)
+    if canonical(old) != canonical(new):
+        yield SpecChange(path + ORDER, old, new)
+
+
+def _common(tree: MapTree, other: Mapping[str, Tree]) -> ListTree:
+    """The keys of a map that another has too."""
+    keys = [Scalar(key, key, tree.keys[key], quoted=False) for key in tree.entries if key in other]
+    return ListTree(tuple(keys), tree.span)

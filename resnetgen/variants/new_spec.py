@@ -8,28 +8,56 @@ doc: resnet50 with 77 layers
 extends: resnet50
 stages:
   layer3: {blocks: 15}
+
+draft(...) -> Draft: the spec of a network that was inferred from a checkpoint.
+
+# yaml-language-server: $schema=network.schema.json
+# Inferred from cars.pth: 267 tensors, all that this network has and no others.
+#   head.classes: 196           fc.weight is 196 x 2048
+#   stages.layer3.blocks: 11    there are layer3.0 to layer3.10
+network: cars
+doc: inferred from cars.pth
+extends: resnet50
+...
+
+changes(base, later) -> the tree that `extends` has to merge over one spec to get another.
+
+    {block: bottleneck, stages: {layer3: {blocks: 6, width: 256}}}     base
+    {block: bottleneck, stages: {layer3: {blocks: 15, width: 256}}}    later
+        ->  {stages: {layer3: {blocks: 15}}}
+
+Non-goal: the order of keys. A key that is new stands at the end.
+
+What a choice of repeats is, and why, for people.
+
+               resnet50        my77   74 layers   80 layers
+layer1                3           3           3           3
+layer2                4           4           4           4
+layer3                6          15          14          16
+layer4                3           3           3           3
+depth                50          77          74          80
+...
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 
-from resnetgen.compiler import Compiled, compile_document
-from resnetgen.graph.elaborate import elaborate
-from resnetgen.language import library
-from resnetgen.language.diagnostics import Diagnostic, Source, SpecError
-from resnetgen.language.expanded import WIDTH, as_spec
-from resnetgen.language.library import Document
-from resnetgen.language.merge import merge, without
-from resnetgen.language.override import override
-from resnetgen.language.reader import MapTree, Scalar, parse
-from resnetgen.report.columns import summary
-from resnetgen.variants.new_changes import changes
-from resnetgen.variants.repeats import Choice, Family
-from resnetgen.variants.repeats_depth import depth
+from resnetgen.compiler.diagnostics.model import Diagnostic, Source, SpecError
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.inheritance import merge, override, without
+from resnetgen.compiler.frontend.library import Document, canonical
+from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree, parse
+from resnetgen.compiler.frontend.yaml_writer import WIDTH, as_spec
+from resnetgen.compiler.passes.elaborate import elaborate
+from resnetgen.pipeline import Compiled, compile_document
+from resnetgen.reports.numbers import align, count, summary
+from resnetgen.variants.repeats import Budget, Choice, Family, depth
+from resnetgen.weights.infer.candidates import Candidate
+from resnetgen.weights.infer.checkpoint import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +79,8 @@ def draft(
     place = place.absolute()
     document = family.base.document
     tree = document.tree
-    for stage, count in family.changes(choice.repeats).items():
-        tree = override(tree, f"stages.{stage}.blocks", count)
+    for stage, blocks in family.changes(choice.repeats).items():
+        tree = override(tree, f"stages.{stage}.blocks", blocks)
     changed = changes(library.load(base).tree, tree)
     doc = f"{base.stem} with {choice.depth} layers"
     text = as_spec(extending(base.stem, changed, network=name, doc=doc))
@@ -109,3 +137,108 @@ def _uneven(family: Family, choice: Choice, found: int) -> Diagnostic:
         f" which repeats make {choice.depth} layers: {choice} makes {found}"
     )
     return Diagnostic("fixed-repeats", message, family.network.span)
+
+
+_TRACELESS = (
+    "What leaves no trace in tensors is that of {base}: the size of the input, strides,"
+    " activations, pools, dropout and how weights start."
+)
+
+
+def draft_inferred(
+    name: str, chosen: Candidate, others: Sequence[str], held: Held, place: Path
+) -> Draft:
+    """The spec of a candidate, to stand at `place`; `others` were candidates too.
+
+    Raises SpecError `other-meaning` where the file would mean another network at its place.
+    """
+    place = place.absolute()
+    design = chosen.design
+    base = library.load(design.base)
+    changed = changes(base.tree, design.tree)
+    doc = f"inferred from {Path(held.file).name}"
+    spec = as_spec(extending(design.base, changed, network=name, doc=doc))
+    comments = [modeline(place.parent), *_told(chosen, others, held)]
+    text = "\n".join([*(f"# {line}" for line in comments), spec])
+    return Draft(text, compiled_at(place, text, design.document))
+
+
+def _told(chosen: Candidate, others: Sequence[str], held: Held) -> Iterator[str]:
+    """Of what the network was inferred, and each change with its reason."""
+    count = len(held.shapes) + len(held.counters)
+    yield f"Inferred from {Path(held.file).name}: {count:,} tensors, all that this network has and no others."
+    yield from held.remarks
+    width = max((len(reason.setting) for reason in chosen.reasons), default=0)
+    for reason in chosen.reasons:
+        yield f"  {reason.setting:{width}}  {reason.shown_by}".rstrip()
+    if others:
+        yield from wrap(f"Chosen; the same tensors have {', '.join(others)}.", WIDTH - 2)
+    yield from wrap(_TRACELESS.format(base=chosen.design.base), WIDTH - 2)
+
+
+def changes(base: MapTree, later: MapTree) -> MapTree:
+    """What differs, as `merge` takes it: `null` deletes, a call of another block replaces."""
+    entries: dict[str, Tree] = {}
+    for key, value in later.entries.items():
+        before = base.entries.get(key)
+        if before and canonical(before) == canonical(value):
+            continue
+        entries[key] = value
+        if isinstance(before, MapTree) and isinstance(value, MapTree):
+            entries[key] = changes(before, value) if _calls_alike(before, value) else value
+    gone = base.entries.keys() - later.entries.keys()
+    entries |= {key: Scalar(None, "null", base.keys[key], False) for key in sorted(gone)}
+    return MapTree(entries, later.keys, later.span)
+
+
+def _calls_alike(before: MapTree, value: MapTree) -> bool:
+    """Whether neither map calls another block than the other."""
+    one, other = before.entries.get("op"), value.entries.get("op")
+    return (one and canonical(one)) == (other and canonical(other))
+
+
+Column = tuple[str, Choice]
+
+
+def table(family: Family, columns: Sequence[Column]) -> list[str]:
+    """Repeats, depth and costs of some choices, a column each; all of them measured."""
+    costs = [family.cost(choice.repeats) for _, choice in columns]
+    rows = [
+        ("", *(head for head, _ in columns)),
+        *(
+            (stage, *(str(choice.repeats[at]) for _, choice in columns))
+            for at, stage in enumerate(family.stages)
+        ),
+        ("depth", *(str(choice.depth) for _, choice in columns)),
+        ("parameters", *(count(cost.params) for cost in costs)),
+        ("multiply-adds", *(count(cost.macs) for cost in costs)),
+    ]
+    return align(rows, "<" + ">" * len(columns))
+
+
+def reasons(family: Family, choice: Choice, budget: Budget | None) -> list[str]:
+    """Why this depth, if a budget was given, and why these repeats."""
+    told = [f"{choice.depth} layers are the most within {budget}."] if budget else []
+    return [*told, f"Repeats {choice}: {_reason(family, choice)}."]
+
+
+def _reason(family: Family, choice: Choice) -> str:
+    if choice.published:
+        return f"those of {choice.published}, which has the same blocks"
+    if choice.repeats == family.rule.base:
+        return f"{family.network.name} has them"
+    none = f"no library network with these blocks has {choice.depth} layers"
+    return f"{none}, so {_rule(family, choice)}"
+
+
+def _rule(family: Family, choice: Choice) -> str:
+    """What the rule did to the base."""
+    rule, more = family.rule, sum(choice.repeats) - sum(family.rule.base)
+    if rule.rung(sum(choice.repeats)) != choice.repeats:
+        return "a few blocks, which differ in depth, make up the number"
+    if rule.is_even:
+        rest = f", and {family.stages[rule.order[0]]} is the first to get one of the rest"
+        return f"all stages have equally many{rest if len(set(choice.repeats)) > 1 else ''}"
+    if more > 0:
+        return f"{family.stages[rule.fullest]}, which has most, gets {more} more"
+    return f"{-more} are taken, each from the stage that then has most"

@@ -6,22 +6,68 @@
 
 What one more block of a stage adds to the depth is measured: the network is compiled with it. So is
 what a choice costs.
+
+within(family, budget) -> Choice: the deepest variant of a network that costs no more.
+
+    resnet50, Budget("macs", 6e9)  ->  Choice(3-4-14-3), 74 layers
+
+The variants are the rungs of the rule's ladder, each a block deeper than the one below, and those
+that the library has. Each that is looked at is compiled, so nothing is assumed of its cost but that
+a block more is no cheaper.
+
+depth(root) -> int: how many layers deep a network is, as the field names networks.
+
+    resnet50: 1 (stem) + 3 x (3 + 4 + 6 + 3) + 1 (classifier)     ->  50
+    resnet20: 1 (stem) + 2 x (3 + 3 + 3) + 1 (classifier)         ->  20
+
+A layer has weights: a convolution, or a linear layer. The stem is one layer, however many
+convolutions it has; the body and the head are as deep as the longest way through them, which takes
+no shortcut of a block, and at a product goes along the value that is gated: the layers of an
+attention unit do not count. One walk over the distinct instances, so 1202 layers cost what 20 cost.
+
+Some names of networks count otherwise. Wide ResNet (arXiv 1605.07146) calls 6n + 4 what is 6n + 2
+here: it counts its three projections and no classifier. SENet-154 counts the three convolutions of
+its stem.
+
+published(document, network) -> the library's networks of the same blocks, with their repeats.
+
+    resnet50  ->  {"resnet101": {layer1: 3, layer2: 4, layer3: 23, layer4: 3}, "resnet152": ...}
+
+The same blocks: all that a network says, but for its repeats, what it reads (`input`), what stands
+behind its stages (`head`), initial weights, and what names and describes it. Specs are compared as
+they are after `extends`; what they are called does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from resnetgen.compiler import Compiled
-from resnetgen.graph.instantiate import instantiate
-from resnetgen.graph.ir import BlockNode, Network
-from resnetgen.graph.measure import Cost, measure
-from resnetgen.language.diagnostics import Diagnostic, Note, SpecError
-from resnetgen.language.expressions import Const
-from resnetgen.variants.repeats_depth import depth
-from resnetgen.variants.repeats_published import published
-from resnetgen.variants.repeats_rule import Repeats, Rule
+from resnetgen.compiler.diagnostics.model import Diagnostic, Note, SpecError
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.expressions import Const
+from resnetgen.compiler.frontend.inheritance import without
+from resnetgen.compiler.frontend.library import Document
+from resnetgen.compiler.frontend.tree import entries, repeats
+from resnetgen.compiler.frontend.yaml_reader import MapTree, Tree
+from resnetgen.compiler.ir.nodes import (
+    SHORTCUT,
+    BlockNode,
+    Instance,
+    Network,
+    OpCall,
+    Passes,
+    Placed,
+    Run,
+)
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.elaborate import elaborate
+from resnetgen.compiler.passes.infer_types import Cost, measure
+from resnetgen.compiler.passes.instantiate import instantiate
+from resnetgen.pipeline import Compiled
+from resnetgen.reports.numbers import brief
+from resnetgen.variants.repeats_rule import DEEPEST, Repeats, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +214,172 @@ def _form(family: Family) -> str:
     pairs = zip(family.stages, rule.layers, strict=True)
     each = ", ".join(f"{layers} in `{stage}`" for stage, layers in pairs)
     return f"its depth is {rule.rest} and what each block adds: {each}; each stage keeps a block"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that a network may have of one figure: `macs` or `params`."""
+
+    figure: str
+    most: float
+
+    def of(self, cost: Cost) -> int:
+        """What a network has of it."""
+        found: int = getattr(cost, self.figure)
+        return found
+
+    @property
+    def unit(self) -> str:
+        """What the figure counts."""
+        return {"macs": "multiply-adds", "params": "parameters"}[self.figure]
+
+    def __str__(self) -> str:
+        """`6 G multiply-adds`."""
+        return f"{brief(self.most)} {self.unit}"
+
+
+def within(family: Family, budget: Budget) -> Choice:
+    """The deepest variant that costs no more than a budget. Raises SpecError if none does."""
+    for choice in _deepest_first(family, _rungs_within(family, budget)):
+        if budget.of(family.cost(choice.repeats)) <= budget.most:
+            return choice
+    raise SpecError([_over(family, budget)])
+
+
+def _rungs_within(family: Family, budget: Budget) -> range:
+    """The rungs of the ladder, by blocks, that cost no more than a budget."""
+    rule = family.rule
+    least, most = len(rule.base), rule.highest_rung(DEEPEST)
+
+    def cost(blocks: int) -> int:
+        return budget.of(family.cost(rule.rung(blocks)))
+
+    end = least
+    while end < most and cost(end) <= budget.most:
+        end = min(2 * end, most)
+    beyond = least + bisect_right(range(least, end + 1), budget.most, key=cost)
+    if beyond > most:
+        message = f"a network of {rule.depth(rule.rung(most)):,} layers is within {budget}"
+        raise SpecError([Diagnostic("limit", message, help="give a smaller budget")])
+    return range(least, beyond)
+
+
+def _deepest_first(family: Family, blocks: range) -> Iterator[Choice]:
+    """The variants of some rungs of the ladder, and the published ones."""
+    depths = {family.rule.depth(family.rule.rung(count)) for count in blocks}
+    for each in sorted(depths | family.known.keys(), reverse=True):
+        choice = family.choice(each)
+        assert choice
+        yield choice
+
+
+def _over(family: Family, budget: Budget) -> Diagnostic:
+    least = family.choice(family.rule.least)
+    assert least
+    figure = brief(budget.of(family.cost(least.repeats)))
+    message = f"`{family.network.name}` is over {budget} at any depth"
+    note = Note(f"with {least.depth} layers ({least}), the fewest, it has {figure}")
+    return Diagnostic("over-budget", message, None, (note,))
+
+
+_GATED = "mul"  # the op whose first operand is the value, and whose others are gates
+
+
+def depth(root: Instance) -> int:
+    """Layers on the way from a network's input to the deepest of its outputs."""
+    ends = _Depths().walk(root, dict.fromkeys(root.inputs, 0))
+    return max(ends[name] for name in root.outputs)
+
+
+class _Depths:
+    """The depths of the blocks of one network; each distinct one is walked once."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[int | None, ...]] = {}
+
+    def walk(self, instance: Instance, start: Mapping[str, int]) -> dict[str, int]:
+        """The depth of each value of an instance that follows from some of its inputs."""
+        values = dict(start)
+        for index in instance.schedule:
+            placed = instance.placed[index]
+            found = self.behind(placed, [values.get(name) for name in placed.inputs])
+            if found is not None:
+                is_stem = "stem" in (placed.group, placed.key)
+                values[placed.key] = min(found, 1) if is_stem else found
+        return values
+
+    def behind(self, placed: Placed, sources: Sequence[int | None]) -> int | None:
+        """The depth of a node's result, from those of its inputs; None where none of them has one."""
+        if isinstance(placed.what, OpCall):
+            ways = sources[:1] if placed.what.op == _GATED else sources
+            return _longest(ways, OPS[placed.what.op].is_weighted)
+        if isinstance(placed.what, Passes) or placed.node.target == SHORTCUT:
+            return sources[0]
+        for run in placed.what:
+            sources = (self.repeated(run, sources), *sources[1:])
+        return sources[0]
+
+    def repeated(self, run: Run, sources: Sequence[int | None]) -> int | None:
+        """The depth behind equal blocks in a row, all of which read the same further inputs."""
+        through = self.through(run.instance)
+        first = _longest([_sum(*pair) for pair in zip(sources, through, strict=True)])
+        return first if through[0] is None else _sum(first, through[0] * (run.count - 1))
+
+    def through(self, instance: Instance) -> tuple[int | None, ...]:
+        """The layers from each input of a block to its output; None where no way leads there."""
+        if id(instance) not in self.known:
+            ends = [self.walk(instance, {name: 0}) for name in instance.inputs]
+            self.known[id(instance)] = tuple(end.get(instance.outputs[0]) for end in ends)
+        return self.known[id(instance)]
+
+
+def _longest(ways: Sequence[int | None], layers: int = 0) -> int | None:
+    """The longest of some ways, and some layers more; None where there is no way."""
+    return max((way + layers for way in ways if way is not None), default=None)
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
+
+
+_BESIDE = (*library.OF_ITSELF, "class", "input", "head", "init")
+
+
+def published(document: Document, network: Network) -> dict[str, Mapping[str, int]]:
+    """The repeats of all stages of each library network with the blocks of a spec, by its name."""
+    if not _means_the_same_in_the_library(document, network):
+        return {}
+    wanted, found = _trunk(document.tree), dict[str, Mapping[str, int]]()
+    for path in library.networks():
+        try:
+            tree = library.load(path).tree
+        except SpecError:  # a library that someone is editing
+            continue
+        numbers = repeats(tree)
+        whole = numbers and numbers.keys() == entries(tree, "stages").keys()
+        if whole and _trunk(tree) == wanted:
+            found[path.stem] = numbers
+    return found
+
+
+def _means_the_same_in_the_library(document: Document, network: Network) -> bool:
+    """Whether no block is one of the person's own files."""
+    try:
+        alone = elaborate(Document(document.tree, (library.LIBRARY,), document.sources))
+    except SpecError:
+        return False
+    return alone.digest == network.digest
+
+
+def _trunk(tree: MapTree) -> list[tuple[str, str]]:
+    """What a network says of its stem, stages and blocks, without the repeats."""
+    bare = without(tree, "stages", *_BESIDE).entries
+    stages = {
+        f"stages.{key}": _without_repeats(each) for key, each in entries(tree, "stages").items()
+    }
+    parts = [*sorted(bare.items()), *stages.items()]  # stages have an order, keys have none
+    return [(key, library.canonical(each)) for key, each in parts]
+
+
+def _without_repeats(stage: Tree) -> Tree:
+    return without(stage, "blocks") if isinstance(stage, MapTree) else stage

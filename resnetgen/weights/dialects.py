@@ -6,24 +6,28 @@
 A dialect also says whose tensors it has (`tensors: keras`; how those are called and laid out is a
 fact of the ops), which of ours it keeps none of (`without`), and how its networks are built where
 that differs from the spec (`set`).
+
+Module paths with numbers in them, read and written: how one naming becomes another.
+
+    Renaming.of("layer<s>.<b>.conv<k>", "res<s + 1>.<b>.conv<k>").forth("layer1.0.conv2")
+    -> "res2.0.conv2", which `back` turns into `layer1.0.conv2` again
+
+`<...>` is an expression, as in the paths of a spec. The left side names numbers, the right side
+computes with one of them at a time, so that it can be solved for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from resnetgen.graph.ir import Graph, Node
-from resnetgen.graph.opdef import NO_WEIGHTS, Layout
-from resnetgen.graph.ops import OPS
-from resnetgen.language import library
-from resnetgen.language.diagnostics import (
+from resnetgen.compiler.diagnostics.model import (
     Diagnostic,
     Note,
     Span,
@@ -31,15 +35,26 @@ from resnetgen.language.diagnostics import (
     did_you_mean,
     listed,
 )
-from resnetgen.language.expressions import ExpressionError
-from resnetgen.language.override import as_yaml
-from resnetgen.language.reader import MapTree, plain
-from resnetgen.language.spec import Form, check_form
-from resnetgen.language.trees import entries
-from resnetgen.weights import WeightsError
-from resnetgen.weights.fit import Shape
-from resnetgen.weights.networks import Settings
-from resnetgen.weights.patterns import Renaming
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.expressions import (
+    Expr,
+    ExpressionError,
+    Name,
+    Value,
+    evaluate,
+    free_names,
+    parse,
+)
+from resnetgen.compiler.frontend.inheritance import as_yaml
+from resnetgen.compiler.frontend.schema import Form, check_form
+from resnetgen.compiler.frontend.tree import entries
+from resnetgen.compiler.frontend.yaml_reader import MapTree, python_value
+from resnetgen.compiler.ir.nodes import Graph, Node
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS, Layout
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.weights.errors import WeightsError
+from resnetgen.weights.library_index import Settings
+from resnetgen.weights.match import Shape
 
 FOLDER = library.LIBRARY / "dialects"
 TORCH = "torch"
@@ -131,7 +146,7 @@ def of_tree(tree: MapTree) -> Dialect:
     faults = check_form(tree, DialectForm)
     if faults:
         raise SpecError(faults)
-    form = DialectForm.model_validate(plain(tree))
+    form = DialectForm.model_validate(python_value(tree))
     _check_framework(tree, form.tensors)
     return Dialect(
         form.dialect,
@@ -157,7 +172,7 @@ def _named(tree: MapTree) -> Sequence[Named]:
     found, faults = [], []
     for ours, theirs in entries(tree, "names").items():
         try:
-            found.append(Named(Renaming.of(ours, str(plain(theirs))), theirs.span))
+            found.append(Named(Renaming.of(ours, str(python_value(theirs))), theirs.span))
         except ExpressionError as error:
             faults.append(Diagnostic("expression", str(error), theirs.span))
     if faults:
@@ -259,3 +274,102 @@ def _tensors(framework: str) -> Mapping[str, tuple[str, Layout]]:
             found.setdefault(layout.name, (own, layout))
             found.setdefault(str(number), (own, layout))
     return found
+
+
+_HOLE = re.compile(r"<([^<>]*)>")
+_NUMBER = "(0|[1-9][0-9]{0,5})"
+Numbers = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """A path with holes for numbers: the texts around them, one more than there are holes."""
+
+    texts: tuple[str, ...]
+    holes: tuple[Expr, ...]
+
+    @classmethod
+    def of(cls, text: str) -> PathPattern:
+        """`res<s + 1>.<b>`. Raises ExpressionError."""
+        parts = _HOLE.split(text)
+        return cls(tuple(parts[::2]), tuple(map(parse, parts[1::2])))
+
+    def written(self, numbers: Numbers) -> str:
+        """The path with its numbers. Raises ExpressionError where one is no number of a module."""
+        written = [self.texts[0]]
+        for hole, text in zip(self.holes, self.texts[1:], strict=True):
+            value = evaluate(hole, numbers)
+            if type(value) is not int or value < 0:
+                raise ExpressionError(f"{value} is no number of a module")
+            written += [str(value), text]
+        return "".join(written)
+
+    def numbers(self, path: str) -> Numbers | None:
+        """The numbers for which `written` gives a path; None where there are none."""
+        found = _matcher(self.texts)(path)
+        if found is None:
+            return None
+        numbers: dict[str, Value] = {}
+        for hole, digits in zip(self.holes, found.groups(), strict=True):
+            (name,) = set(free_names(hole))
+            numbers[name] = _solved(hole, name, int(digits))
+        try:
+            return numbers if self.written(numbers) == path else None
+        except ExpressionError:
+            return None
+
+
+@lru_cache(maxsize=1024)
+def _matcher(texts: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(_NUMBER.join(map(re.escape, texts))).fullmatch
+
+
+def _solved(hole: Expr, name: str, value: int) -> int:
+    """The number for which an expression has a value, if it grows by the same with each number."""
+    if hole == Name(name):
+        return value
+    start, step = evaluate(hole, {name: 0}), 0
+    if isinstance(start, int):
+        step = int(evaluate(hole, {name: 1}) - start)  # type: ignore[operator]
+        return (value - start) // step if step else 0
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """One line of a dialect: paths of our own, and what they are called there."""
+
+    ours: PathPattern
+    theirs: PathPattern
+
+    @classmethod
+    def of(cls, ours: str, theirs: str) -> Renaming:
+        """Raises ExpressionError where the two cannot be read, or not be turned around."""
+        left, right = PathPattern.of(ours), PathPattern.of(theirs)
+        names = [hole.id for hole in left.holes if isinstance(hole, Name)]
+        if len({*names}) < len(left.holes):
+            raise ExpressionError(f"`{ours}` holds something else than names, each of them once")
+        used = [set(free_names(hole)) for hole in right.holes]
+        if any(len(each) != 1 for each in used):
+            raise ExpressionError("each `<...>` computes with one number of the left side")
+        if set().union(*used) != {*names}:
+            raise ExpressionError("both sides have to hold the same numbers")
+        return cls(left, right)
+
+    def forth(self, path: str) -> str | None:
+        """The name there of a path of our own; None where this line is not about it."""
+        return _carried(self.ours, self.theirs, path)
+
+    def back(self, path: str) -> str | None:
+        """The path of our own that has a name there."""
+        return _carried(self.theirs, self.ours, path)
+
+
+def _carried(source: PathPattern, target: PathPattern, path: str) -> str | None:
+    numbers = source.numbers(path)
+    if numbers is None:
+        return None
+    try:
+        return target.written(numbers)
+    except ExpressionError:
+        return None

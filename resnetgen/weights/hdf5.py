@@ -21,8 +21,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetgen.language.diagnostics import Diagnostic
-from resnetgen.weights import WeightsError, require_safetensors
+from resnetgen.compiler.diagnostics.model import Diagnostic
+from resnetgen.weights.errors import WeightsError, require_safetensors
 
 if TYPE_CHECKING:
     import torch

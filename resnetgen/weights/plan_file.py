@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetgen.language.diagnostics import Diagnostic, visible
-from resnetgen.weights import WeightsError
+from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.weights.errors import WeightsError
 
 if TYPE_CHECKING:
-    from resnetgen.codegen.inference import InferencePlan
-    from resnetgen.graph.fold import Step
+    from resnetgen.compiler.codegen.inference import InferencePlan
+    from resnetgen.compiler.passes.fold import Step
 
 SUFFIX = ".plan.json"
 VERSION = 1
@@ -120,7 +120,7 @@ def as_bytes(plan: Plan, printed: InferencePlan) -> bytes:
 
 
 def _described(step: Step) -> dict[str, object]:
-    """A step in the words of `graph/fold.py`; what is not so is left out."""
+    """A step in the words of `compiler/passes/fold.py`; what is not so is left out."""
     said = {
         "value": step.name,
         "op": step.node.op,

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from resnetgen.language.diagnostics import Diagnostic, visible
-from resnetgen.weights import WeightsError, require_safetensors
-from resnetgen.weights.fit import Entry
+from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.weights.errors import WeightsError, require_safetensors
 from resnetgen.weights.hdf5 import DamagedFile, UnsafeFile, read_hdf5
+from resnetgen.weights.match import Entry
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.bench import run
-from resnetgen.bench.process import ProcessFault
-from resnetgen.bench.results import Case, Outcome, Results
+from resnetgen.runtime.bench import run
+from resnetgen.runtime.bench.process import ProcessFault
+from resnetgen.runtime.bench.results import Case, Outcome, Results
 
 
 @pytest.fixture

@@ -14,10 +14,16 @@ from pathlib import Path
 import pytest
 
 from resnetgen import compile_spec
-from resnetgen.bench.process import ProcessFault, _lines, environment
-from resnetgen.bench.request import Request, Subject, parse
-from resnetgen.bench.run import ROUNDS, Question, measure
-from resnetgen.bench.sides import Side, sides
+from resnetgen.runtime.bench.process import (
+    ProcessFault,
+    Request,
+    Subject,
+    _lines,
+    environment,
+    parse,
+)
+from resnetgen.runtime.bench.run import ROUNDS, Question, measure
+from resnetgen.runtime.bench.sides import Side, sides
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = """\
@@ -135,10 +141,10 @@ def test_a_network_that_cannot_be_run_is_a_fault(spec) -> None:
 def test_a_cold_start_finds_nothing_of_the_compiler_imported() -> None:
     code = (
         "import sys, torch\n"
-        "from resnetgen.bench.request import parse\n"
-        "from resnetgen.bench.__main__ import _tasks\n"
+        "from resnetgen.runtime.bench.process import parse\n"
+        "from resnetgen.runtime.bench.__main__ import _tasks\n"
         f"parse({Request('cold', _subject(), sides=[sides()['optimized']]).text()!r})\n"
-        "from resnetgen.bench.timing import cold\n"
+        "from resnetgen.runtime.bench.timing import cold\n"
         "print(*sorted(name for name in sys.modules if name.startswith('resnetgen')))\n"
         "print('yaml' in sys.modules, 'pydantic' in sys.modules)"
     )
@@ -147,11 +153,10 @@ def test_a_cold_start_finds_nothing_of_the_compiler_imported() -> None:
     )
     modules, others = done.stdout.splitlines()
     assert all(
-        name.startswith(("resnetgen.bench", "resnetgen.runtime")) or name == "resnetgen"
-        for name in modules.split()
+        name.startswith("resnetgen.runtime") or name == "resnetgen" for name in modules.split()
     )
     # Names of types and formats, which any process with torch has in no time.
-    free = "resnetgen.runtime.formats"
+    free = "resnetgen.runtime.dtypes"
     assert {name for name in modules.split() if name.startswith("resnetgen.runtime.")} == {free}
     assert others == "False False"
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from resnetgen.bench.resident import Peak
+from resnetgen.runtime.bench.timing import Peak
 
 LARGE = 64 * 2**20
 

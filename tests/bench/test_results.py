@@ -7,12 +7,12 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from resnetgen.bench import machine
-from resnetgen.bench.machine import facts
-from resnetgen.bench.plot import svg
-from resnetgen.bench.results import DEFINITIONS, Case, Error, Outcome, Results, read
-from resnetgen.bench.sides import sides
-from resnetgen.bench.table import explained, in_markdown, text
+from resnetgen.runtime.bench import machine
+from resnetgen.runtime.bench.machine import facts
+from resnetgen.runtime.bench.plot import svg
+from resnetgen.runtime.bench.results import DEFINITIONS, Case, Error, Outcome, Results, read
+from resnetgen.runtime.bench.sides import sides
+from resnetgen.runtime.bench.table import explained, in_markdown, text
 
 OURS = Outcome("contiguous", [0.02, 0.01, 0.03], [(None, 0.5)], 2**20, Error(1e-6, 5e-7))
 SLOW = Outcome("channels_last", [0.04, 0.05, 0.03], [(10.0, 20.0)], 3 * 2**20, Error(2e-6, 1e-6))

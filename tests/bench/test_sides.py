@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.bench.build import BUILDERS, layouts
-from resnetgen.bench.results import BASE
-from resnetgen.bench.sides import sides
+from resnetgen.runtime.bench.build import BUILDERS, layouts
+from resnetgen.runtime.bench.results import BASE
+from resnetgen.runtime.bench.sides import sides
 
 SIDES = sides()
 

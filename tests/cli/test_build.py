@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.codegen.write import is_untouched
-from resnetgen.compiler import compile_spec
+from resnetgen.compiler.codegen.files import is_untouched
+from resnetgen.pipeline import compile_spec
 
 SOURCE = compile_spec("resnet34").source
 
@@ -234,7 +234,7 @@ def test_a_kill_in_the_middle_leaves_nothing(environment, folder: Path) -> None:
 
 def test_what_does_not_hold_is_not_written(call, folder: Path, monkeypatch) -> None:
     faulty = SOURCE.replace("padding=3", "padding=2", 1)
-    monkeypatch.setattr("resnetgen.codegen.render.render", lambda plan: faulty)
+    monkeypatch.setattr("resnetgen.compiler.codegen.render.render", lambda plan: faulty)
     done = call("build", "resnet34", "--trace")
     assert done.exit_code == 3
     assert "error[broken-prediction]: eval: conv1: predicted 64 x 112 x 112, torch" in done.stderr
@@ -266,7 +266,7 @@ def test_without_torch_one_line_says_so(call, folder: Path, monkeypatch, option)
 
 
 def test_a_compiled_module_that_disagrees_is_not_written(call, folder: Path, monkeypatch) -> None:
-    from resnetgen.runtime import compile as runtime
+    from resnetgen.runtime import compile_check as runtime
 
     report = runtime.CompileReport("cpu", (), 1e-4, ("eval: outputs differ",))
     monkeypatch.setattr(runtime, "compile_and_run", lambda *_: report)
@@ -277,7 +277,7 @@ def test_a_compiled_module_that_disagrees_is_not_written(call, folder: Path, mon
 
 
 def test_a_compiled_module_that_agrees_is_printed(call, folder: Path, monkeypatch) -> None:
-    from resnetgen.runtime import compile as runtime
+    from resnetgen.runtime import compile_check as runtime
 
     mode = runtime.ModeResult("eval", 1.25, 2e-7)
     report = runtime.CompileReport("cpu", (mode,), 1e-4, ())
@@ -297,7 +297,7 @@ def test_verify_says_what_holds(call, tiny: Path) -> None:
 
 def test_verify_says_what_does_not_hold(call, folder: Path, monkeypatch) -> None:
     faulty = SOURCE.replace("self.fc = nn.Linear(512,", "self.fc = nn.Linear(256,")
-    monkeypatch.setattr("resnetgen.codegen.render.render", lambda plan: faulty)
+    monkeypatch.setattr("resnetgen.compiler.codegen.render.render", lambda plan: faulty)
     done = call("verify", "resnet34")
     assert done.exit_code == 3
     assert "error[broken-prediction]: parameters: predicted 21,797,672" in done.stderr

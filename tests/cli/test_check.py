@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from resnetgen import compile_spec
-from resnetgen.report.columns import summary
+from resnetgen.reports.numbers import summary
 
 BLOCK = """\
 block: unit
@@ -123,7 +123,7 @@ def test_names_of_a_block_are_found_in_the_folders_beside_its_own(call, folder: 
 
 
 def test_every_block_of_the_library_is_sound(call) -> None:
-    from resnetgen.language import library
+    from resnetgen.compiler.frontend import library
 
     files = [str(path) for kind in library.KINDS for path in library.block_files(kind)]
     done = call("check", *files, "--strict")
@@ -250,7 +250,7 @@ def test_fix_leaves_a_link_in_place_and_mends_what_it_leads_to(call, folder: Pat
 
 
 def test_fix_does_not_touch_the_library(call, folder: Path, monkeypatch) -> None:
-    from resnetgen.language import library
+    from resnetgen.compiler.frontend import library
 
     monkeypatch.setattr(library, "LIBRARY", folder.resolve())
     place(folder / "typo.yaml", TYPO.replace("resnet18", "base"))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen import compiler
-from resnetgen.graph.shapes import BrokenGraph
+from resnetgen import pipeline
+from resnetgen.compiler.passes.flatten import BrokenGraph
 
 COMMANDS = ["build", "check", "report", "show", "verify"]
 
@@ -72,7 +72,7 @@ def broken(*_: object) -> None:
 
 
 def test_a_broken_graph_ends_with_3(call, folder, monkeypatch) -> None:
-    monkeypatch.setattr("resnetgen.graph.shapes.check", broken)
+    monkeypatch.setattr("resnetgen.pipeline.check", broken)
     done = call("build", "resnet50")
     assert done.exit_code == 3
     assert "error[broken-graph]: resnet50: a cycle" in done.stderr
@@ -85,7 +85,7 @@ def crash(*_: object) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unforeseen_exception_is_one_line(call, folder, monkeypatch, command: str) -> None:
-    monkeypatch.setattr(compiler, "elaborate", crash)
+    monkeypatch.setattr(pipeline, "elaborate", crash)
     done = call(command, "resnet50")
     assert done.exit_code == 3
     assert "error[internal]: internal error: KeyError" in done.stderr
@@ -95,7 +95,7 @@ def test_an_unforeseen_exception_is_one_line(call, folder, monkeypatch, command:
 
 
 def test_debug_shows_where_it_arose(call, monkeypatch) -> None:
-    monkeypatch.setattr(compiler, "elaborate", crash)
+    monkeypatch.setattr(pipeline, "elaborate", crash)
     monkeypatch.setenv("RESNETGEN_DEBUG", "1")
     done = call("report", "resnet50")
     assert done.exit_code == 3
@@ -106,7 +106,7 @@ def test_an_interrupt_ends_with_130(call, monkeypatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compiler, "elaborate", interrupt)
+    monkeypatch.setattr(pipeline, "elaborate", interrupt)
     done = call("report", "resnet50")
     assert done.exit_code == 130
     assert not done.stderr
@@ -114,7 +114,7 @@ def test_an_interrupt_ends_with_130(call, monkeypatch) -> None:
 
 def test_a_real_interrupt_ends_with_130(environment) -> None:
     code = (
-        "import resnetgen.compiler as c, time\n"
+        "import resnetgen.pipeline as c, time\n"
         "def wait(*_): print('ready', flush=True); time.sleep(60)\n"
         "c.elaborate = wait\n"
         "from resnetgen.cli import main; main()"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.language import catalogue
+from resnetgen.compiler.diagnostics import catalog
 
 
 def test_every_code_is_listed_with_its_title(call) -> None:
     lines = call("explain").stdout.splitlines()[1:]
-    entries = list(catalogue.entries())
+    entries = list(catalog.entries())
     assert [line.split()[:2] for line in lines] == [[each.code, each.severity] for each in entries]
     assert all(line.endswith(each.title) for each, line in zip(entries, lines, strict=True))
 

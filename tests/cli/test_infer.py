@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import compile_spec
+from resnetgen.pipeline import compile_spec
 
 
 def place(path: str, base: str, **settings: object) -> None:
     """A file of safetensors with the header of a network, and no numbers."""
-    from resnetgen.weights.networks import Networks
+    from resnetgen.weights.library_index import Networks
 
     chosen = tuple((key, str(value)) for key, value in settings.items())
     header(path, {key: [*shape] for key, shape in Networks().shapes(base, chosen).items()})
@@ -136,7 +136,7 @@ def test_foreign_tensors_get_one_error(call, folder: Path) -> None:
 
 
 def test_the_nearest_is_named_with_what_does_not_fit(call, folder: Path) -> None:
-    from resnetgen.weights.networks import Networks
+    from resnetgen.weights.library_index import Networks
 
     shapes = {key: [*shape] for key, shape in Networks().shapes("vgg11").items()}
     header("near.safetensors", {**shapes, "extra.weight": [3]})

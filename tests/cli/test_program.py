@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from resnetgen import __version__
+from resnetgen._version import __version__
 from resnetgen.cli.app import COMMANDS, app
-from resnetgen.graph.ops import OPS
-from resnetgen.language import library
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.ir.ops import OPS
 
 OPTIONS = {
     "build": ["--output", "-o", "--set", "--force", "--target", "inference", "--trace", "--compile", "cpu", "cuda"],

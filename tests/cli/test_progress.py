@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from resnetgen.cli.progress import Progress
+from resnetgen.cli.console import Progress
 
 
 class Terminal(io.StringIO):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen import compiler
+from resnetgen import pipeline
 from resnetgen.cli.report_options import Format
-from resnetgen.report import paper
-from resnetgen.report.forms import FOR_PROGRAMS, FORMS
+from resnetgen.reports import papers
+from resnetgen.reports.formats import FOR_PROGRAMS, FORMS
 
 
 def test_json_of_one_spec_is_an_object(call) -> None:
@@ -23,7 +23,7 @@ def test_json_of_one_spec_is_an_object(call) -> None:
         "params": 25557032,
         "macs": 4089184256,
         "flops": 8178368512,
-        "activations": compiler.compile_spec("resnet50").cost.activations,
+        "activations": pipeline.compile_spec("resnet50").cost.activations,
     }
     assert report["totals"].items() >= counts.items()
     assert [stage["name"] for stage in report["stages"]] == [
@@ -50,7 +50,7 @@ def test_nodes_of_the_json_sum_to_the_totals(call, by: str) -> None:
 
 def test_nodes_of_the_json_are_those_of_the_graph(call) -> None:
     report = json.loads(call("report", "googlenet", "--format", "json", "--by", "node").stdout)
-    graph = compiler.compile_spec("googlenet").graph
+    graph = pipeline.compile_spec("googlenet").graph
     found = {node["name"]: (node["op"], tuple(node["out"])) for node in report["nodes"]}
     assert found == {node.name: (node.op, node.type.shape) for node in graph.nodes}
 
@@ -74,7 +74,7 @@ def test_the_table_has_a_row_for_each_stage_and_a_total(call) -> None:
 def test_the_table_by_node_shows_what_goes_in(call) -> None:
     lines = call("report", "resnet50", "--by", "node").stdout.splitlines()
     assert lines[2].split()[:8] == ["conv1", "convolution", "3", "x", "224", "x", "224", "64"]
-    assert len(lines) == 3 + len(compiler.compile_spec("resnet50").graph.nodes)
+    assert len(lines) == 3 + len(pipeline.compile_spec("resnet50").graph.nodes)
 
 
 def test_several_specs_are_one_table(call) -> None:
@@ -189,7 +189,7 @@ def test_names_are_explained(call, option: str) -> None:
 def test_every_form_is_known_by_its_name() -> None:
     assert list(FORMS) == [each.value for each in Format]
     assert {*FOR_PROGRAMS} < {*FORMS}
-    assert {*paper.FORMS} < {*FORMS}
+    assert {*papers.PAPER_FORMATS} < {*FORMS}
 
 
 def test_a_file_is_written_in_the_form_of_its_suffix(call, folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.etree import ElementTree
 
-from resnetgen.report.lettering import width
+from resnetgen.reports.plotting.scales import width
 
 SVG = "{http://www.w3.org/2000/svg}"
 

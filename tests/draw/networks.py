@@ -7,9 +7,9 @@ from pathlib import Path
 
 from draw.drawing import Drawing
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.draw.svg import draw
-from resnetgen.language import library
+from resnetgen.compiler.frontend import library
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
+from resnetgen.reports.draw.page import draw
 
 PYRAMID = """
 network: pyramid

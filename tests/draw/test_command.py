@@ -13,7 +13,7 @@ from draw.networks import compiled
 from typer.testing import CliRunner, Result
 
 from resnetgen.cli.app import app
-from resnetgen.draw.svg import draw
+from resnetgen.reports.draw.page import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE = compiled("resnet20")

@@ -8,14 +8,14 @@ import pytest
 from draw.drawing import Drawing, Group
 from draw.networks import LIBRARY, compiled, drawing, drawn
 
-from resnetgen.compiler import compile_spec
-from resnetgen.draw.style import DARK, LIGHT
-from resnetgen.graph.ir import OpCall
-from resnetgen.graph.measure import op_counts
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.paths import numbered_paths
-from resnetgen.graph.rows import rows_by_stage
-from resnetgen.report.columns import rounded
+from resnetgen.compiler.analysis.rows import rows_by_stage
+from resnetgen.compiler.ir.nodes import OpCall
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.infer_types import op_counts
+from resnetgen.compiler.passes.module_paths import numbered_paths
+from resnetgen.pipeline import compile_spec
+from resnetgen.reports.numbers import rounded
+from resnetgen.reports.plotting.svg import DARK, LIGHT
 
 
 @pytest.mark.parametrize("name", LIBRARY)

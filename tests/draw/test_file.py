@@ -14,8 +14,8 @@ import pytest
 from draw.drawing import SVG
 from draw.networks import FREE, LIBRARY, compiled, drawing
 
-from resnetgen.compiler import compile_text
-from resnetgen.draw.svg import draw, is_untouched
+from resnetgen.pipeline import compile_text
+from resnetgen.reports.draw.page import draw, is_untouched
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = sorted(ROOT.joinpath("docs", "images").glob("*.svg"))

@@ -12,7 +12,7 @@ from draw.networks import FREE, LIBRARY, SPECS, drawing, drawn
 from generated.choices import Drawn
 from generated.strategy import spec_of
 
-from resnetgen.compiler import compile_text
+from resnetgen.pipeline import compile_text
 
 NAMES = [*LIBRARY, *SPECS, *FREE]
 

@@ -6,11 +6,10 @@ import itertools
 
 import pytest
 
-from resnetgen.draw.canvas import escaped, number, rounded_path
-from resnetgen.draw.columns import Size
-from resnetgen.draw.labels import merged, read, words
-from resnetgen.draw.layout import arrange
-from resnetgen.report.lettering import fitted, width
+from resnetgen.reports.draw.diagram import merged, read, words
+from resnetgen.reports.draw.layout import Size, arrange
+from resnetgen.reports.plotting.scales import fitted, width
+from resnetgen.reports.plotting.svg import escaped, number, rounded_path
 
 BOX = Size(30, 30, 20)
 JOIN = Size(8, 8, 16, join=True)

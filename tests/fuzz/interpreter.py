@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnetgen.graph.ir import Graph, Node
-from resnetgen.graph.measure import INPUT
+from resnetgen.compiler.ir.nodes import Graph, Node
+from resnetgen.compiler.passes.infer_types import INPUT
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ import yaml
 from fuzz.forked import DONE, Limits, run
 from fuzz.tally import Tally, share, watched
 from resnetgen import SpecError
-from resnetgen.compiler import compile_spec
-from resnetgen.language.diagnostics import Diagnostic, Span
+from resnetgen.compiler.diagnostics.model import Diagnostic, Span
+from resnetgen.pipeline import compile_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = ROOT / "specs"

@@ -25,8 +25,8 @@ from types import ModuleType
 from fuzz.forked import DONE, MEGABYTE, Limits, run
 from fuzz.tally import Tally, share, watched
 from resnetgen import SpecError
-from resnetgen.compiler import compile_text
-from resnetgen.language.names import camel
+from resnetgen.compiler.frontend.identifiers import camel
+from resnetgen.pipeline import compile_text
 
 KIND = "inject"
 HARMLESS = "plain"

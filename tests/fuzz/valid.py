@@ -28,11 +28,11 @@ from fuzz.interpreter import interpret
 from fuzz.shrink import shrunk
 from fuzz.tally import Tally, share, watched
 from resnetgen import Compiled
-from resnetgen.compiler import compile_text
-from resnetgen.graph import shapes
-from resnetgen.graph.instantiate import instances_below
-from resnetgen.graph.ir import Graph
-from resnetgen.graph.ops import OPS
+from resnetgen.compiler.ir.nodes import Graph
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.flatten import graph_cost
+from resnetgen.compiler.passes.instantiate import instances_below
+from resnetgen.pipeline import compile_text
 from resnetgen.runtime.load import build
 from resnetgen.runtime.trace import returned_tensors
 
@@ -77,7 +77,7 @@ def compiled_facts(seed: int) -> Facts:
 def compiles(text: str) -> Compiled:
     """Runs every pass over a spec that must be sound."""
     compiled = compile_text(text)
-    assert compiled.cost == shapes.graph_cost(compiled.graph)
+    assert compiled.cost == graph_cost(compiled.graph)
     ast.parse(compiled.source)
     return compiled
 

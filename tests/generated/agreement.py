@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from resnetgen import Compiled
-from resnetgen.graph import shapes
+from resnetgen.compiler.passes.flatten import graph_cost, state_dict
 from resnetgen.runtime.load import build
 from resnetgen.runtime.verify import verify
 
@@ -17,11 +17,11 @@ from resnetgen.runtime.verify import verify
 def agrees(compiled: Compiled) -> None:
     """Raises AssertionError for the first prediction that does not hold."""
     graph = compiled.graph
-    assert compiled.cost == shapes.graph_cost(graph)
+    assert compiled.cost == graph_cost(graph)
     with torch.device("meta"):
         module = build(compiled.source, graph.name)
     held = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    assert list(held.items()) == list(shapes.state_dict(graph).items())
+    assert list(held.items()) == list(state_dict(graph).items())
     assert sum(each.numel() for each in module.parameters()) == compiled.cost.params
     report = verify(graph, compiled.source, compile=False)
     assert report.ok, "\n".join(report.mismatches)

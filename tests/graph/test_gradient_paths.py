@@ -5,10 +5,10 @@ from __future__ import annotations
 import networkx
 import pytest
 
-from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.gradient_paths import PathLengths, path_lengths
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.shapes import as_networkx
+from resnetgen.compiler.analysis.gradient_paths import PathLengths, path_lengths
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.flatten import as_networkx
+from resnetgen.pipeline import compile_spec, compile_text
 
 
 def test_a_plain_network_has_one_path() -> None:

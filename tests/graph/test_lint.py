@@ -8,13 +8,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from resnetgen import SpecError
-from resnetgen.compiler import Compiled, compile_text
-from resnetgen.graph.ir import OpCall
-from resnetgen.graph.lint.facts import Facts
-from resnetgen.graph.lint.positions import Rows, lost_input, seen
-from resnetgen.graph.measure import INPUT
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.rules import ShapeError, TensorType
+from resnetgen.compiler.analysis.lint.context import Facts
+from resnetgen.compiler.analysis.lint.coverage import Rows, lost_input, seen
+from resnetgen.compiler.ir.nodes import OpCall
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
+from resnetgen.compiler.passes.infer_types import INPUT
+from resnetgen.pipeline import Compiled, compile_text
 
 AXIS = st.tuples(
     st.integers(1, 12), st.integers(1, 5), st.integers(1, 4), st.integers(0, 4), st.integers(1, 3)

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.graph.memory import OPTIMIZERS, inference, profile, training
-from resnetgen.graph.rows import rows_by_node
+from resnetgen.compiler.analysis.rows import rows_by_node
+from resnetgen.compiler.analysis.training_memory import OPTIMIZERS, inference, profile, training
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
 
 BATCH = 32

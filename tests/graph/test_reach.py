@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.graph.reach import Reach
-from resnetgen.graph.rows import rows_by_block, rows_by_node, rows_by_stage
+from resnetgen.compiler.analysis.receptive_field import Reach
+from resnetgen.compiler.analysis.rows import rows_by_block, rows_by_node, rows_by_stage
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.inference.library [NETWORK...] [--most GIGA] [--format json]
 
-Each network is settled (`resnetgen.runtime.settle`) and runs on two other random images, eager and
+Each network is settled (`resnetgen.runtime.compare`) and runs on two other random images, eager and
 through `resnetgen.optimize`, whose example is another one again, in float32 and in bfloat16. Errors are relative to eager in float32; how
 far eager is from itself in float64 and in bfloat16 says what rounding alone does. Exit 1 where a
 network misses a bound.
@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from resnetgen import optimize
-from resnetgen.compiler import Compiled, compile_spec
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.language.library import networks
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.frontend.library import networks
+from resnetgen.pipeline import Compiled, compile_spec
+from resnetgen.runtime.compare import settle
 from resnetgen.runtime.load import build
-from resnetgen.runtime.settle import settle
 from resnetgen.runtime.trace import returned_tensors
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import compile_spec
+from resnetgen.pipeline import compile_spec
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_weights_that_show_nothing_are_told_as_such(
 def test_rounding_that_the_weights_blow_up_is_no_fault() -> None:
     from torch import Tensor, nn
 
-    from resnetgen.graph.rules import TensorType
+    from resnetgen.compiler.ir.shape_rules import TensorType
     from resnetgen.runtime.inference import explained
 
     class Wild(nn.Module):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.fold import Folded, Step, fold
+from resnetgen.compiler.passes.fold import Folded, Step, fold
+from resnetgen.pipeline import compile_spec, compile_text
 
 HEAD = "network: tiny\ninput: {channels: 3, size: [8, 8]}\n"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnetgen.compiler import compile_spec
+from resnetgen.pipeline import compile_spec
 from resnetgen.runtime.load import module_of
 
 

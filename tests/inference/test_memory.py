@@ -15,11 +15,10 @@ from generated.choices import Drawn
 from generated.strategy import spec_of
 from storages import FREE, Live, own
 
-from resnetgen.codegen.variables import identifier, variables
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.graph.allocate import peak
-from resnetgen.graph.fold import fold
-from resnetgen.graph.memory import inference
+from resnetgen.compiler.analysis.training_memory import inference
+from resnetgen.compiler.codegen.inference import identifier, variables
+from resnetgen.compiler.passes.fold import fold, peak
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"

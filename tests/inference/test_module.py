@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import resnetgen
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.runtime.compile import relative_error
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
+from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compile_check import relative_error
 from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
-from resnetgen.runtime.settle import settle
 
 
 def settled(net: Compiled) -> nn.Module:

@@ -16,9 +16,9 @@ from randomised import randomise
 from torch import Tensor, nn
 
 import resnetgen
-from resnetgen.codegen.write import WriteError
-from resnetgen.compiler import compile_spec
-from resnetgen.runtime import plan_key, plans
+from resnetgen.compiler.codegen.files import WriteError
+from resnetgen.pipeline import compile_spec
+from resnetgen.runtime import plans
 from resnetgen.runtime.trace import returned_tensors
 from resnetgen.weights import plan_file
 
@@ -153,7 +153,7 @@ def test_it_says_what_is_computed(made: Path, state: dict[str, Tensor]) -> None:
         "dtype": "float32",
         "network": "resnet20",
         "spec": compile_spec("resnet20").network.digest,
-        "weights": plan_key.digest(state),
+        "weights": plans.digest(state),
     }
 
 
@@ -168,10 +168,10 @@ def test_the_digest_of_weights_is_of_all_that_they_are(state: dict[str, Tensor])
         {name + "x": value for name, value in state.items()},
         {**state, key: state[key].to("meta")},
     ]
-    digests = [plan_key.digest(each) for each in (state, *others)]
+    digests = [plans.digest(each) for each in (state, *others)]
     assert len(set(digests)) == len(digests)
     layout = {**state, key: state[key].contiguous(memory_format=torch.channels_last)}
-    assert plan_key.digest(layout) == digests[0]
+    assert plans.digest(layout) == digests[0]
 
 
 # --- optimize with a plan
@@ -334,7 +334,7 @@ def test_weights_of_another_network_with_their_digest(plan: Path, x: Tensor) -> 
 
 @pytest.mark.parametrize("version", ["resnetgen", "torch"])
 def test_another_version(version: str, plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = plan_key if version == "resnetgen" else torch
+    module = plans if version == "resnetgen" else torch
     own = str(module.__version__)
     monkeypatch.setattr(module, "__version__", "9.9")
     assert f"it was made for {version} {own}, not 9.9" in refusal(plan)

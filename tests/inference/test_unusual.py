@@ -13,11 +13,11 @@ from generated.strategy import spec_of
 from torch import Tensor, nn
 
 import resnetgen
-from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.runtime.compile import relative_error
+from resnetgen.pipeline import compile_spec, compile_text
+from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compile_check import relative_error
 from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
-from resnetgen.runtime.settle import settle
 from resnetgen.runtime.trace import returned_tensors
 
 SMALL: dict[str, object] = {"input.size": [32, 32]}

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from resnetgen.language.diagnostics import (
+from resnetgen.compiler.diagnostics.model import (
     Diagnostic,
     Note,
     Source,

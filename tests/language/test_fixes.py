@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from resnetgen import SpecError
-from resnetgen.compiler import compile_document
-from resnetgen.language import library
-from resnetgen.language.diagnostics import Diagnostic, Source
-from resnetgen.language.fixes import fixed, is_slip
-from resnetgen.language.reader import parse
+from resnetgen.compiler.diagnostics.model import Diagnostic, Source
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.autofix import fixed, is_slip
+from resnetgen.compiler.frontend.yaml_reader import parse
+from resnetgen.pipeline import compile_document
 
 HEAD = "network: mine\ninput: {channels: 3, size: [32, 32]}\n"
 DERIVED = "network: mine\nextends: resnet50\n"

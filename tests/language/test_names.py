@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.language.names import (
+from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
     wrong_component,
     wrong_file_name,

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetgen.language import reader
-from resnetgen.language.diagnostics import Diagnostic, Source, Span, SpecError
-from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError
+from resnetgen.compiler.frontend import yaml_reader
+from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
 
 LOADERS = [yaml.SafeLoader]
 if hasattr(yaml, "CSafeLoader"):
@@ -21,15 +21,15 @@ if hasattr(yaml, "CSafeLoader"):
 @pytest.fixture(autouse=True, params=LOADERS, ids=lambda loader: loader.__name__)
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything here holds for libyaml's parser and for the one in Python."""
-    monkeypatch.setattr(reader, "LOADER", request.param)
+    monkeypatch.setattr(yaml_reader, "LOADER", request.param)
 
 
 def tree_of(text: str) -> MapTree:
-    return reader.parse(Source("mine.yaml", text))
+    return yaml_reader.parse(Source("mine.yaml", text))
 
 
 def value_of(text: str) -> object:
-    return reader.plain(tree_of(f"key: {text}\n").entries["key"])
+    return yaml_reader.python_value(tree_of(f"key: {text}\n").entries["key"])
 
 
 def faults_of(text: str) -> tuple[Diagnostic, ...]:
@@ -127,7 +127,10 @@ def test_keys_are_equal_when_their_text_is(text: str) -> None:
 
 
 def test_the_same_key_in_two_maps_is_no_repetition() -> None:
-    assert reader.plain(tree_of("a: {x: 1}\nb: {x: 1}")) == {"a": {"x": 1}, "b": {"x": 1}}
+    assert yaml_reader.python_value(tree_of("a: {x: 1}\nb: {x: 1}")) == {
+        "a": {"x": 1},
+        "b": {"x": 1},
+    }
 
 
 @pytest.mark.parametrize(
@@ -245,8 +248,8 @@ def test_depth_is_limited_and_what_lies_deeper_is_not_read(
 
 def test_64_levels_can_be_read_and_taken_apart() -> None:
     tree = tree_of("a: " + "[" * 63 + "]" * 63)
-    assert str(reader.plain(tree)).count("[") == 63
-    assert reader.locate(tree, ["a", *[0] * 62]).column == 4 + 62
+    assert str(yaml_reader.python_value(tree)).count("[") == 63
+    assert yaml_reader.locate(tree, ["a", *[0] * 62]).column == 4 + 62
 
 
 def test_the_number_of_nodes_is_limited() -> None:
@@ -300,7 +303,7 @@ def test_escapes_of_no_character_are_refused(escape: str) -> None:
 @pytest.mark.parametrize("text", ["\ufeffa: 1\nb: 2", "a: 1\r\nb: 2\r\n", "a: 1\rb: 2"])
 def test_a_byte_order_mark_and_any_line_ends_are_harmless(text: str) -> None:
     tree = tree_of(text)
-    assert reader.plain(tree) == {"a": 1, "b": 2}
+    assert yaml_reader.python_value(tree) == {"a": 1, "b": 2}
     assert (place(tree.keys["a"]), place(tree.keys["b"])) == ((1, 1, 2), (2, 1, 2))
 
 
@@ -421,18 +424,18 @@ def test_values_and_keys_are_located_in_code_points(
     path: list[str | int], value: tuple[int, int, int], key: tuple[int, int, int]
 ) -> None:
     tree = tree_of(SPEC)
-    assert place(reader.locate(tree, path)) == value
-    assert place(reader.key_span(tree, path)) == key
+    assert place(yaml_reader.locate(tree, path)) == value
+    assert place(yaml_reader.key_span(tree, path)) == key
 
 
 def test_a_numeric_step_finds_a_key_of_a_map() -> None:
     tree = tree_of("features: {0: conv}")
-    assert place(reader.locate(tree, ["features", 0])) == (1, 15, 19)
-    assert place(reader.key_span(tree, ["features", 0])) == (1, 12, 13)
+    assert place(yaml_reader.locate(tree, ["features", 0])) == (1, 15, 19)
+    assert place(yaml_reader.key_span(tree, ["features", 0])) == (1, 12, 13)
 
 
 def test_a_flow_map_over_several_lines_ends_with_what_stands_on_its_first() -> None:
-    assert place(reader.locate(tree_of("a: {b: 12,\n  c: 3}"), ["a"])) == (1, 4, 10)
+    assert place(yaml_reader.locate(tree_of("a: {b: 12,\n  c: 3}"), ["a"])) == (1, 4, 10)
 
 
 # --- anything at all ------------------------------------------------------------------------

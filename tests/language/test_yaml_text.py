@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.language import reader
-from resnetgen.language.diagnostics import Diagnostic, SpecError
+from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
+from resnetgen.compiler.frontend import yaml_reader
 
 
 def file_fault(path: Path, content: bytes) -> Diagnostic:
     path.write_bytes(content)
     with pytest.raises(SpecError) as caught:
-        reader.read(path, "mine.yaml")
+        yaml_reader.read(path, "mine.yaml")
     fault = caught.value.diagnostics[0]
     assert str(fault.span).startswith("mine.yaml:")
     return fault
@@ -23,9 +23,9 @@ def file_fault(path: Path, content: bytes) -> Diagnostic:
 def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\n")
-    assert reader.plain(reader.read(path)) == {"a": 1}
-    assert reader.read(path).span.file == str(path)
-    assert reader.read(path, "specs/a.yaml").span.file == "specs/a.yaml"
+    assert yaml_reader.python_value(yaml_reader.read(path)) == {"a": 1}
+    assert yaml_reader.read(path).span.file == str(path)
+    assert yaml_reader.read(path, "specs/a.yaml").span.file == "specs/a.yaml"
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_a_large_file_is_refused_without_reading_it(tmp_path: Path) -> None:
     path.touch()
     os.truncate(path, 1 << 40)  # a hole: no disk holds it, no memory either
     with pytest.raises(SpecError, match="1 MiB"):
-        reader.read(path)
+        yaml_reader.read(path)
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path(os.devnull), tmp_path / "missing"):
         with pytest.raises(OSError, match=path.name):
-            reader.read(path)
+            yaml_reader.read(path)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_set_value_is_yaml(text: str, value: object) -> None:
-    assert reader.plain(reader.parse_value(text, "--set")) == value
+    assert yaml_reader.python_value(yaml_reader.parse_value(text, "--set")) == value
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_a_set_value_is_yaml(text: str, value: object) -> None:
 )
 def test_a_bad_set_value_is_refused(text: str, code: str) -> None:
     with pytest.raises(SpecError) as caught:
-        reader.parse_value(text, "--set a")
+        yaml_reader.parse_value(text, "--set a")
     assert [fault.code for fault in caught.value.diagnostics] == [code]
     assert str(caught.value).startswith("--set a:1:")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetgen.report.axes import Scale, round_step
-from resnetgen.report.columns import brief
+from resnetgen.reports.numbers import brief
+from resnetgen.reports.plotting.scales import Scale, round_step
 
 
 @given(st.floats(1e-9, 1e15))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.report.budget import exceeded, parse_budget
-from resnetgen.report.columns import with_factors
-from resnetgen.report.metrics import METRICS
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.reports.budget import exceeded, parse_budget
+from resnetgen.reports.metrics import METRICS
+from resnetgen.reports.numbers import with_factors
 
 VALUES = {"params": 25_557_032, "macs": 4_089_184_256, "field": (427, 427), "intensity": 24.1}
 

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from resnetgen import Compiled, compile_spec
-from resnetgen.compiler import compile_document, compile_text
-from resnetgen.graph.measure import op_counts
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.rows import rows_by_block, rows_by_node, rows_by_stage
-from resnetgen.language import library
-from resnetgen.report.conventions import (
+from resnetgen.compiler.analysis.rows import rows_by_block, rows_by_node, rows_by_stage
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.infer_types import op_counts
+from resnetgen.pipeline import compile_document, compile_text
+from resnetgen.reports.conventions import (
     NAMES,
     conventions,
     counted,
@@ -32,8 +32,8 @@ from resnetgen.report.conventions import (
     explanation_lines,
     read_conventions,
 )
-from resnetgen.report.matching import Fit, Match, match, match_lines, read_figure, siblings
-from resnetgen.report.tables import read_table
+from resnetgen.reports.match import Fit, Match, match, match_lines, read_figure, siblings
+from resnetgen.reports.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/conventions.md"

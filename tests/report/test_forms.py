@@ -8,17 +8,27 @@ import json
 
 import pytest
 
-from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.shapes import graph_cost
-from resnetgen.language import library
-from resnetgen.report.assemble import Report
-from resnetgen.report.conventions import conventions
-from resnetgen.report.data import as_csv, as_data, as_json
-from resnetgen.report.figures import axes, change, duration, significant, size
-from resnetgen.report.grid import Grid, comparison, grid, markdown, plain
-from resnetgen.report.metrics import METRICS, Conditions, metrics
-from resnetgen.report.roofline import devices
-from resnetgen.report.terminal import paint
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.passes.flatten import graph_cost
+from resnetgen.pipeline import compile_spec, compile_text
+from resnetgen.reports.conventions import conventions
+from resnetgen.reports.formats import as_csv, as_data, as_json
+from resnetgen.reports.metrics import METRICS, Conditions, metrics
+from resnetgen.reports.report import Report
+from resnetgen.reports.roofline import devices
+from resnetgen.reports.table_layout import (
+    Grid,
+    axes,
+    change,
+    comparison,
+    duration,
+    grid,
+    markdown,
+    plain,
+    significant,
+    size,
+)
+from resnetgen.reports.terminal import paint
 
 EVERYTHING = Conditions(
     batch=4,

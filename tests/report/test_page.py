@@ -19,17 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.memory import profile
-from resnetgen.language.folders import TEMPLATES
-from resnetgen.report.assemble import Report
-from resnetgen.report.charts import by_stage, memory
-from resnetgen.report.conventions import conventions
-from resnetgen.report.figures import shown
-from resnetgen.report.metrics import Conditions, metrics
-from resnetgen.report.page import page
-from resnetgen.report.plots import Item, Series, area, bars, linear_ticks, points
-from resnetgen.report.roofline import devices
+from resnetgen.compiler.analysis.training_memory import profile
+from resnetgen.compiler.frontend.library import TEMPLATES
+from resnetgen.pipeline import compile_spec, compile_text
+from resnetgen.reports.conventions import conventions
+from resnetgen.reports.html import by_stage, memory, page
+from resnetgen.reports.metrics import Conditions, metrics
+from resnetgen.reports.plotting.charts import Item, Series, area, bars, linear_ticks, points
+from resnetgen.reports.report import Report
+from resnetgen.reports.roofline import devices
+from resnetgen.reports.table_layout import shown
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 EVERYTHING = Conditions(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.compiler import compile_spec
-from resnetgen.graph.measure import Cost
-from resnetgen.report.paper import Claim, Entry, Table, as_data, grid, ledger, told
+from resnetgen.compiler.passes.infer_types import Cost
+from resnetgen.pipeline import compile_spec
+from resnetgen.reports.papers import Claim, Entry, Table, as_data, grid, ledger, told
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from resnetgen.compiler import compile_spec
-from resnetgen.language.diagnostics import render
-from resnetgen.report.assemble import Report
-from resnetgen.report.budget import exceeded, parse_budget
-from resnetgen.report.metrics import METRICS, Conditions
-from resnetgen.report.roofline import devices
+from resnetgen.compiler.diagnostics.model import render
+from resnetgen.pipeline import compile_spec
+from resnetgen.reports.budget import exceeded, parse_budget
+from resnetgen.reports.metrics import METRICS, Conditions
+from resnetgen.reports.report import Report
+from resnetgen.reports.roofline import devices
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reports.md"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.graph.rules import WIDTHS
-from resnetgen.report.roofline import Device, Roofline, Traffic, devices
+from resnetgen.compiler.ir.shape_rules import WIDTHS
+from resnetgen.pipeline import compile_spec, compile_text
+from resnetgen.reports.roofline import Device, Roofline, Traffic, devices
 
 # One operation a second and one byte a second: times are counts.
 SLOW = Device("slow", "slow", "made up", dict.fromkeys(WIDTHS, 1.0), 1.0, 1.0)

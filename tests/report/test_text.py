@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.compiler import compile_spec, compile_text
-from resnetgen.language import library
-from resnetgen.report.columns import align, rounded
-from resnetgen.report.text import show
+from resnetgen.compiler.frontend import library
+from resnetgen.pipeline import compile_spec, compile_text
+from resnetgen.reports.numbers import align, rounded
+from resnetgen.reports.show import show
 
 TINY = """\
 network: tiny

@@ -21,11 +21,11 @@ from packaging.version import Version
 from peers import import_timm, import_torchvision
 
 from resnetgen import Compiled, compile_spec
-from resnetgen.compiler import compile_text
-from resnetgen.graph.measure import Measured, Step
-from resnetgen.language import library
-from resnetgen.report.conventions import conventions, counted, counted_in, read_conventions
-from resnetgen.report.tables import read_table
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.pipeline import compile_text
+from resnetgen.reports.conventions import conventions, counted, counted_in, read_conventions
+from resnetgen.reports.tables import read_table
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 

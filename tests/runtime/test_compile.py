@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from resnetgen.compiler import compile_text
-from resnetgen.runtime import RuntimeFault
+from resnetgen.pipeline import compile_text
+from resnetgen.runtime.errors import RuntimeFault
 
 SPEC = """\
 network: small
@@ -23,7 +23,7 @@ head: {classes: 10}
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 def test_a_compiled_network_agrees_with_eager_execution() -> None:
-    from resnetgen.runtime.compile import compile_and_run
+    from resnetgen.runtime.compile_check import compile_and_run
 
     network = compile_text(SPEC)
     said: list[str] = []
@@ -37,7 +37,7 @@ def test_a_compiled_network_agrees_with_eager_execution() -> None:
 
 
 def test_a_graph_break_is_a_mismatch() -> None:
-    from resnetgen.runtime.compile import compile_and_run
+    from resnetgen.runtime.compile_check import compile_and_run
 
     network = compile_text(SPEC)
     broken = network.source.replace("= self.bn1(x)", "= self.bn1(x) if x.sum() > 0 else x", 1)
@@ -50,7 +50,7 @@ def test_a_graph_break_is_a_mismatch() -> None:
 def test_an_error_is_relative_to_the_largest_value() -> None:
     import torch
 
-    from resnetgen.runtime.compile import relative_error
+    from resnetgen.runtime.compile_check import relative_error
 
     one, other = torch.tensor([1.0, 100.0]), torch.tensor([2.0, 100.0])
     assert relative_error([one], [other]) == pytest.approx(0.01)
@@ -62,7 +62,7 @@ def test_an_error_is_relative_to_the_largest_value() -> None:
 def test_a_device_that_is_not_there_is_said() -> None:
     import torch
 
-    from resnetgen.runtime.compile import require
+    from resnetgen.runtime.compile_check import require
 
     with pytest.raises(RuntimeFault) as caught:
         require("tpu")
@@ -76,7 +76,7 @@ def test_a_device_that_is_not_there_is_said() -> None:
 def test_a_missing_compiler_is_said_before_anything_is_built() -> None:
     from torch._inductor import config
 
-    from resnetgen.runtime.compile import compile_and_run
+    from resnetgen.runtime.compile_check import compile_and_run
 
     network = compile_text(SPEC)
     with config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(RuntimeFault) as caught:

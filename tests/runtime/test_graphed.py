@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import resnetgen
-from resnetgen.compiler import compile_spec
-from resnetgen.runtime.compile import relative_error
-from resnetgen.runtime.graphed import WARM_UP, Recording, graphed
+from resnetgen.pipeline import compile_spec
+from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compile_check import relative_error
+from resnetgen.runtime.cuda_graph import WARM_UP, Recording, graphed
 from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
-from resnetgen.runtime.settle import settle
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

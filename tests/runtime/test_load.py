@@ -11,7 +11,7 @@ import traceback
 
 import pytest
 
-from resnetgen.runtime import RuntimeFault, require_torch
+from resnetgen.runtime.errors import RuntimeFault, require_torch
 
 SOURCE = """\
 from torch import Tensor, nn

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch._inductor.async_compile import AsyncCompile
 
 import resnetgen
-from resnetgen.compiler import Compiled, compile_text
-from resnetgen.runtime.compile import TOLERANCE, relative_error
+from resnetgen.pipeline import Compiled, compile_text
+from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compile_check import TOLERANCE, relative_error
 from resnetgen.runtime.load import build
-from resnetgen.runtime.region_code import Blank, Code
-from resnetgen.runtime.region_kernels import side_by_side
-from resnetgen.runtime.region_structure import repeated, structure
-from resnetgen.runtime.settle import settle
+from resnetgen.runtime.regional.fingerprint import repeated, structure
+from resnetgen.runtime.regional.kernels import Blank, Code, side_by_side
 from resnetgen.runtime.trace import returned_tensors
 
 SPEC = """\

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from resnetgen.compiler import compile_text
-from resnetgen.runtime.compile import relative_error
+from resnetgen.pipeline import compile_text
+from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compile_check import relative_error
 from resnetgen.runtime.load import build
-from resnetgen.runtime.settle import settle
 
 SPEC = """\
 network: deep

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
 
 RESIDUAL = """\
 network: residual

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from jsonschema import Draft202012Validator
 
-from resnetgen.language.diagnostics import Source
-from resnetgen.language.reader import parse, plain
-from resnetgen.report.schema.documents import block_schema, network_schema
+from resnetgen.compiler.diagnostics.model import Source
+from resnetgen.compiler.editor.json_schema import block_schema, network_schema
+from resnetgen.compiler.frontend.yaml_reader import parse, python_value
 
 Faults = Callable[[str], list[str]]
 
@@ -18,7 +18,7 @@ def _faults(validator: Draft202012Validator) -> Faults:
     """`KEY.KEY: MESSAGE` of each fault in the text of a spec."""
 
     def find(text: str) -> list[str]:
-        found = validator.iter_errors(plain(parse(Source("spec.yaml", text))))
+        found = validator.iter_errors(python_value(parse(Source("spec.yaml", text))))
         return [f"{'.'.join(map(str, each.absolute_path))}: {each.message}" for each in found]
 
     return find

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.language.diagnostics import SpecError
+from resnetgen.compiler.diagnostics.model import SpecError
 
 ERRORS = Path(__file__).resolve().parents[1] / "errors"
 ANNOUNCED = re.compile(r"# \d+:\d+ ([a-z-]+):")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import compile_spec
-from resnetgen.report.schema.documents import network_schema
+from resnetgen.compiler.editor.json_schema import network_schema
+from resnetgen.pipeline import compile_spec
 
 START = "network: n\ninput: {channels: 3, size: [32, 32]}\nshortcut: projection\n"
 

@@ -12,8 +12,8 @@ from generated.choices import Drawn
 from generated.strategy import spec_of
 from jsonschema import Draft202012Validator
 
-from resnetgen.language import library
-from resnetgen.report.schema.documents import as_json, block_schema, network_schema
+from resnetgen.compiler.editor.json_schema import as_json, block_schema, network_schema
+from resnetgen.compiler.frontend import library
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = library.networks()

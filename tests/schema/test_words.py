@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from resnetgen.graph.ops import AMBIENT, OPS
-from resnetgen.language import library
-from resnetgen.report.schema.documents import block_schema, network_schema
+from resnetgen.compiler.editor.json_schema import block_schema, network_schema
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.ir.ops import AMBIENT, OPS
 
 SCHEMAS = [network_schema(), block_schema()]
 both = pytest.mark.parametrize("schema", SCHEMAS, ids=["network", "block"])

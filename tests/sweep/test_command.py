@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen import compiler
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.sweep.run import sweep as rows_of
+from resnetgen import pipeline
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.reports.sweep.run import sweep as rows_of
 
 DEPTH = ("resnet50", "--vary=layer3.blocks=1..4", "--vary=layer4.width=256,512")
 
@@ -25,7 +25,7 @@ def test_rows_of_csv(folder: Path, sweep) -> None:
         "params", "buffers", "macs", "flops", "activations", "error",
     ]  # fmt: skip
     assert [row["variant"] for row in rows] == [str(each) for each in range(8)]
-    cost = compiler.compile_spec("resnet50", **{"layer3.blocks": 3, "layer4.width": 512}).cost
+    cost = pipeline.compile_spec("resnet50", **{"layer3.blocks": 3, "layer4.width": 512}).cost
     assert rows[5] == {
         "variant": "5",
         "layer3.blocks": "3",
@@ -60,7 +60,7 @@ def test_a_variant_that_is_refused_is_a_row_with_its_fault(folder: Path, sweep) 
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
     assert [row["error"] is None for row in rows] == [True, True, False, True]
     with pytest.raises(SpecError) as raised:
-        compiler.compile_spec("resnet50_gn", **{"norm.groups": 3})
+        pipeline.compile_spec("resnet50_gn", **{"norm.groups": 3})
     fault = raised.value.diagnostics[0]
     assert rows[2]["error"] == f"{fault.code}: {fault.message}"
     assert rows[2]["params"] is None

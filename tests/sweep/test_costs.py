@@ -10,19 +10,19 @@ import pytest
 from generated.choices import Drawn
 from generated.strategy import spec_of
 
-from resnetgen import compiler
-from resnetgen.graph.opdef import NO_WEIGHTS, complete
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.rules import Flow, TensorType
-from resnetgen.language.diagnostics import Source, SpecError
-from resnetgen.language.reader import MapTree, Scalar, parse
-from resnetgen.sweep import sweep
-from resnetgen.sweep.columns import NAMES
-from resnetgen.sweep.costs import Costs
-from resnetgen.sweep.evaluate import Evaluator, Figures, figures_of
-from resnetgen.sweep.inert import RATE, is_rate
-from resnetgen.sweep.space import Space, parse_space
-from resnetgen.sweep.symbols import Base, base_of
+from resnetgen import pipeline
+from resnetgen.compiler.diagnostics.model import Source, SpecError
+from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, parse
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS, complete
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.shape_rules import Flow, TensorType
+from resnetgen.reports.sweep import sweep
+from resnetgen.reports.sweep.costs import Costs
+from resnetgen.reports.sweep.evaluate import Evaluator, Figures, figures_of
+from resnetgen.reports.sweep.rows import NAMES
+from resnetgen.reports.sweep.space import Space, parse_space
+from resnetgen.reports.sweep.symbols import Base, base_of
+from resnetgen.reports.sweep.terms import RATE, is_rate
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 
@@ -133,9 +133,9 @@ def test_a_variant_costs_what_it_costs_compiled(name: str) -> None:
         settings = {path: setting.text for path, setting in space.settings(choice)}
         try:
             if spec in OWN:
-                expected = figures_of(compiler.compile_text(OWN[str(spec)], **settings).cost)
+                expected = figures_of(pipeline.compile_text(OWN[str(spec)], **settings).cost)
             else:
-                expected = figures_of(compiler.compile_spec(spec, **settings).cost)
+                expected = figures_of(pipeline.compile_spec(spec, **settings).cost)
         except SpecError as error:
             fault = error.diagnostics[0]
             expected = f"{fault.code}: {fault.message}"
@@ -178,10 +178,10 @@ def test_rates_by_position_are_no_reason_to_compute_again() -> None:
 
 @pytest.mark.parametrize("most", [0, 7, 60])
 def test_forgetting_changes_nothing(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.sweep.evaluate.MOST_KEPT", most)
-    monkeypatch.setattr("resnetgen.sweep.outcome.MOST_KEPT", most)
-    monkeypatch.setattr("resnetgen.sweep.costs.MOST_NETWORKS", 2)
-    monkeypatch.setattr("resnetgen.sweep.costs.MOST_JUDGED", 1)
+    monkeypatch.setattr("resnetgen.reports.sweep.evaluate.MOST_KEPT", most)
+    monkeypatch.setattr("resnetgen.reports.sweep.node_cost.MOST_KEPT", most)
+    monkeypatch.setattr("resnetgen.reports.sweep.costs.MOST_NETWORKS", 2)
+    monkeypatch.setattr("resnetgen.reports.sweep.costs.MOST_JUDGED", 1)
     space = parse_space(
         ["block=basic,bottleneck", "block.groups=1,2,3", "layer2.width=30,32", "output_stride=8,32"]
     )

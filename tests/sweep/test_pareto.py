@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.sweep.pareto import Axis, Front, parse_axes
-from resnetgen.sweep.plot import MOST_DOTS, scale, svg
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.reports.sweep.pareto import Axis, Front, parse_axes
+from resnetgen.reports.sweep.plot import MOST_DOTS, scale, svg
 
 AXES = (Axis("macs", True), Axis("params", False))
 

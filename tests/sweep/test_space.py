@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.sweep.space import parse_factor, parse_space, space_of
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.reports.sweep.space import parse_factor, parse_space, space_of
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.sweep.space import parse_space
-from resnetgen.sweep.where import parse_where
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.reports.sweep.space import parse_space
+from resnetgen.reports.sweep.where import parse_where
 
 SPACE = parse_space(["layer3.blocks=1..40", "block=basic,bottleneck", "nodes.up.0.width=8,16"])
 VARIANT = {"layer3.blocks": 4, "block": "basic", "nodes.up.0.width": 16, "macs": 5 * 10**9}

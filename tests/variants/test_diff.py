@@ -8,18 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.shapes import state_dict
-from resnetgen.language import library
-from resnetgen.language.reader import plain
-from resnetgen.report.data import as_json
-from resnetgen.variants.diff import Difference, diff
-from resnetgen.variants.diff_data import as_data
-from resnetgen.variants.diff_fold import folded, modules, ranges
-from resnetgen.variants.diff_graph import RESULT, _longest_rising, view
-from resnetgen.variants.diff_text import MOST_LINES, as_markdown, as_text
-from resnetgen.variants.diff_verdict import Names, verdict
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.yaml_reader import python_value
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.flatten import state_dict
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
+from resnetgen.reports.formats import as_json
+from resnetgen.variants.diff import RESULT, Difference, _longest_rising, diff, view
+from resnetgen.variants.diff_report import (
+    MOST_LINES,
+    Names,
+    as_data,
+    as_markdown,
+    as_text,
+    folded,
+    modules,
+    ranges,
+    verdict,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / "tests/specs").glob("*.yaml"))
@@ -35,7 +41,7 @@ def between(spec: str | Path, **settings: object) -> Difference:
 def paths(found: Difference) -> dict[str, tuple[object, object]]:
     return {
         each.path: tuple(
-            None if tree is None else plain(tree) for tree in (each.before, each.after)
+            None if tree is None else python_value(tree) for tree in (each.before, each.after)
         )
         for each in found.spec
     }  # type: ignore[return-value]

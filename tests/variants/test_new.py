@@ -10,14 +10,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from resnetgen.cli.app import app
-from resnetgen.compiler import compile_spec
-from resnetgen.language import library
-from resnetgen.language.library import canonical
-from resnetgen.language.merge import merge
-from resnetgen.language.override import override
-from resnetgen.language.reader import MapTree, parse_value
-from resnetgen.variants.new_changes import changes
-from resnetgen.variants.repeats_depth import depth
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.inheritance import merge, override
+from resnetgen.compiler.frontend.library import canonical
+from resnetgen.compiler.frontend.yaml_reader import MapTree, parse_value
+from resnetgen.pipeline import compile_spec
+from resnetgen.variants.new_spec import changes
+from resnetgen.variants.repeats import depth
 
 Call = Callable[..., Result]
 

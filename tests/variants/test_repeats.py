@@ -11,14 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.graph.instantiate import instantiate
-from resnetgen.graph.ops import OPS
-from resnetgen.language import library
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.variants.repeats import Family, family_of, neighbours, of_depth, with_repeats
-from resnetgen.variants.repeats_budget import Budget, within
-from resnetgen.variants.repeats_depth import depth
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.instantiate import instantiate
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
+from resnetgen.variants.repeats import (
+    Budget,
+    Family,
+    depth,
+    family_of,
+    neighbours,
+    of_depth,
+    with_repeats,
+    within,
+)
 from resnetgen.variants.repeats_rule import DEEPEST, Rule
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resnetgen.weights.networks import Networks
+from resnetgen.weights.library_index import Networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.codegen.write import WriteError
+from resnetgen.compiler.codegen.files import WriteError
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_file_system_without_hard_links(call, checkpoint, folder: Path, monkey
         raise WriteError.__new__(WriteError)
 
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr("resnetgen.weights.place.write_source", fail)
+    monkeypatch.setattr("resnetgen.weights.safetensors_file.write_source", fail)
     assert call(*arguments, "--set", "head.classes=4", "--except", "fc").exit_code != 0
     assert (folder / "tiny.safetensors").read_bytes() == before
     assert written(folder) == ["tiny.py", "tiny.safetensors"]

@@ -11,12 +11,11 @@ from peers import import_timm, import_torchvision
 from randomised import randomise
 
 from resnetgen import load
-from resnetgen.weights import Misfit, WeightsError
+from resnetgen.weights.convert import Translated, as_file, translate
 from resnetgen.weights.dialects import dialect
-from resnetgen.weights.networks import Networks
+from resnetgen.weights.errors import Misfit, WeightsError
+from resnetgen.weights.library_index import Networks
 from resnetgen.weights.read import Checkpoint
-from resnetgen.weights.save import as_file
-from resnetgen.weights.translate import Translated, translate
 
 if TYPE_CHECKING:
     import torch

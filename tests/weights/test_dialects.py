@@ -6,15 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import compile_spec
-from resnetgen.graph.shapes import state_dict
-from resnetgen.language import library
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.language.expressions import ExpressionError
-from resnetgen.weights import WeightsError
-from resnetgen.weights.dialects import FOLDER, canonical, dialect, dialects, own_shape, renamed
-from resnetgen.weights.patterns import Renaming
-from resnetgen.weights.sides import side
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.expressions import ExpressionError
+from resnetgen.compiler.passes.flatten import state_dict
+from resnetgen.pipeline import compile_spec
+from resnetgen.weights.dialects import (
+    FOLDER,
+    Renaming,
+    canonical,
+    dialect,
+    dialects,
+    own_shape,
+    renamed,
+)
+from resnetgen.weights.errors import WeightsError
+from resnetgen.weights.tensor_layout import side
 
 DIALECTS = [each.name for each in dialects()]
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from resnetgen.weights import Misfit, WeightsError
-from resnetgen.weights.explain import Asked, check, check_left
-from resnetgen.weights.fit import Entry, Fit, fit
+from resnetgen.weights.errors import Misfit, WeightsError
+from resnetgen.weights.match import Entry, Fit, fit
+from resnetgen.weights.mismatch import Asked, check, check_left
 
 WANTED = {
     "conv1.weight": (8, 3, 3, 3),

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from resnetgen.weights import WeightsError, hdf5
+from resnetgen.weights import hdf5
+from resnetgen.weights.errors import WeightsError
 from resnetgen.weights.hdf5 import MOST_MEMBERS, UnsafeFile, arrays, as_hdf5
 from resnetgen.weights.read import read
 

@@ -9,7 +9,7 @@ import pytest
 
 import resnetgen
 from resnetgen import WeightsError, load
-from resnetgen.weights import Misfit
+from resnetgen.weights.errors import Misfit
 
 
 def save(state: object, name: str = "tiny.pth") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.weights.names import modules, roots, unwrapped
+from resnetgen.weights.keys import modules, roots, unwrapped
 
 WANTED = ("conv1.weight", "layer1.0.conv1.weight", "layer1.1.conv1.weight")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from resnetgen.weights import WeightsError
+from resnetgen.weights.errors import WeightsError
 from resnetgen.weights.read import read
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from resnetgen.language import library
+from resnetgen.compiler.frontend import library
 from resnetgen.weights.dialects import dialect
-from resnetgen.weights.fit import Entry, is_counter
-from resnetgen.weights.networks import Networks, Settings
-from resnetgen.weights.recognise import Found, recognise
-from resnetgen.weights.sides import side
+from resnetgen.weights.identify import Found, recognise
+from resnetgen.weights.library_index import Networks, Settings
+from resnetgen.weights.match import Entry, is_counter
+from resnetgen.weights.tensor_layout import side
 
 SAME_KEYS = ("resnet18", "resnetblur18")
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from resnetgen.graph.ir import Instance, OpCall
-from resnetgen.graph.opdef import NO_WEIGHTS
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.paths import numbered_paths
-from resnetgen.language.diagnostics import SpecError
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.ir.nodes import Instance, OpCall
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.module_paths import numbered_paths
+from resnetgen.weights.infer.checkpoint import Held
 from resnetgen.weights.infer.design import Design, Trials
-from resnetgen.weights.infer.held import Held
 
 
 def with_depths(design: Design, held: Held, trials: Trials) -> Design | None:

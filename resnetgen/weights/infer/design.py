@@ -12,20 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
-from resnetgen.graph.ir import Graph, Instance, Network
-from resnetgen.graph.measure import INPUT, measure
-from resnetgen.graph.opdef import NO_WEIGHTS
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.rules import ShapeError
-from resnetgen.language import library
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.language.library import Document
-from resnetgen.language.reader import MapTree
-from resnetgen.language.trees import repeats
-from resnetgen.weights.closest import likeness
-from resnetgen.weights.fit import Shape, is_counter, without_counters
-from resnetgen.weights.infer.held import Held
-from resnetgen.weights.networks import Networks, Settings
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.library import Document
+from resnetgen.compiler.frontend.tree import repeats
+from resnetgen.compiler.frontend.yaml_reader import MapTree
+from resnetgen.compiler.ir.nodes import Graph, Instance, Network
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.shape_rules import ShapeError
+from resnetgen.compiler.passes.infer_types import INPUT, measure
+from resnetgen.weights.infer.checkpoint import Held
+from resnetgen.weights.library_index import Networks, Settings, likeness
+from resnetgen.weights.match import Shape, is_counter, without_counters
 
 Path = tuple[str, ...]  # keys of a spec, from the top
 DELETED = "null"

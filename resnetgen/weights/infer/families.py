@@ -12,15 +12,15 @@ from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.language.library import OF_ITSELF
-from resnetgen.language.merge import without
-from resnetgen.language.reader import ListTree, Scalar, Tree
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.frontend.inheritance import without
+from resnetgen.compiler.frontend.library import OF_ITSELF
+from resnetgen.compiler.frontend.yaml_reader import ListTree, Scalar, Tree
+from resnetgen.weights.infer.checkpoint import Held, Kind, kinds_of
 from resnetgen.weights.infer.depth import stage_paths
 from resnetgen.weights.infer.design import DELETED, Design, Path, Trials, library_designs
-from resnetgen.weights.infer.held import Held, Kind, kinds_of
 from resnetgen.weights.infer.numbers import Number, numbers_of
-from resnetgen.weights.names import is_under
+from resnetgen.weights.keys import is_under
 
 _DESCRIBING = (*OF_ITSELF, "class", "init")
 _PREVIEWED = 2  # stages: the first, and one that strides

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from resnetgen.graph.ir import Binding, Block, BlockNode, Network
-from resnetgen.language.expressions import ExpressionError, Value, evaluate
-from resnetgen.language.reader import MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.expressions import ExpressionError, Value, evaluate
+from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
+from resnetgen.compiler.ir.nodes import Binding, Block, BlockNode, Network
 from resnetgen.weights.infer.design import Path
 
 _PLACES = ("params", "stem", "block", "stages", "nodes", "head", "define")

@@ -14,16 +14,16 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from resnetgen.graph.elaborate import DEFAULT_HEAD
-from resnetgen.graph.ir import Block, Network
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.language.expanded import flow
-from resnetgen.language.expressions import Const
-from resnetgen.language.reader import ListTree, MapTree, Scalar, Tree
-from resnetgen.language.trees import entries
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.frontend.expressions import Const
+from resnetgen.compiler.frontend.tree import entries
+from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.yaml_writer import flow
+from resnetgen.compiler.ir.nodes import Block, Network
+from resnetgen.compiler.passes.elaborate import DEFAULT_HEAD
+from resnetgen.weights.infer.checkpoint import Held, Kind, masked
 from resnetgen.weights.infer.design import DELETED, Design, Path, Trials
 from resnetgen.weights.infer.families import block_paths, kinds, preview
-from resnetgen.weights.infer.held import Held, Kind, masked
 from resnetgen.weights.infer.numbers import numbers_of
 
 _AMBIENT = ("conv", "norm", "shortcut")

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from resnetgen.graph.rules import ShapeError
-from resnetgen.language.diagnostics import SpecError
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.compiler.ir.shape_rules import ShapeError
+from resnetgen.weights.infer.checkpoint import Held, in_own_names
 from resnetgen.weights.infer.depth import with_depths
 from resnetgen.weights.infer.design import Design, Trials, meaning
 from resnetgen.weights.infer.families import Family, families, from_members, kinds, may_be
-from resnetgen.weights.infer.held import Held, in_own_names
 from resnetgen.weights.infer.parts import mixed
 from resnetgen.weights.infer.solve import Solver
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from itertools import count
 from math import log2
 
-from resnetgen.weights.fit import Shape
+from resnetgen.weights.infer.checkpoint import Held
 from resnetgen.weights.infer.design import Design, Path, Trials
-from resnetgen.weights.infer.held import Held
 from resnetgen.weights.infer.numbers import Number, numbers_of
+from resnetgen.weights.match import Shape
 
 Size = tuple[str, int]  # a key, and one of the axes of its tensor
 Counts = Mapping[Path, int]  # the numbers that are not as the design has them

@@ -9,15 +9,14 @@ from functools import partial
 import torch
 from torch import nn
 
-from resnetgen.compiler import Compiled, compile_spec, compile_text
-from resnetgen.graph.rules import TensorType
-from resnetgen.runtime.agree import trial_input
+from resnetgen.compiler.ir.shape_rules import TensorType
+from resnetgen.pipeline import Compiled, compile_spec, compile_text
+from resnetgen.runtime.compare import settle, trial_input
 from resnetgen.runtime.load import build
-from resnetgen.runtime.settle import settle
-from resnetgen.weights.fill import seeded
 from resnetgen.weights.grow.pair import Pairing, pair
-from resnetgen.weights.grow.tensors import Growth, transfer
-from resnetgen.weights.grow.widths import channel_maps
+from resnetgen.weights.grow.transfer import Growth, transfer
+from resnetgen.weights.grow.widen import channel_maps
+from resnetgen.weights.load import seeded
 
 Settings = Mapping[str, object]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.weights.grow.copies import ChannelMap, Grouping, copied_groups, spread
+from resnetgen.weights.grow.widen import ChannelMap, Grouping, copied_groups, spread
 
 
 @pytest.mark.parametrize(

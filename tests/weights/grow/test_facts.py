@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from resnetgen.compiler import compile_text
-from resnetgen.graph.opdef import NO_WEIGHTS
-from resnetgen.graph.ops import OPS
-from resnetgen.graph.rules import TensorType
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.shape_rules import TensorType
+from resnetgen.pipeline import compile_text
 from resnetgen.runtime.load import build
 
 CHANNELS, SIZE = 4, 6

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from weights.grow.growing import Settings, compiled
 
-from resnetgen.language.diagnostics import SpecError
+from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.weights.grow.pair import pair
-from resnetgen.weights.grow.widths import channel_maps
+from resnetgen.weights.grow.widen import channel_maps
 
 OPTION_C: Settings = {"shortcut": "projection_all"}
 SILU: Settings = {"act": "silu"}

@@ -11,10 +11,10 @@ import torch
 from weights.grow.growing import Settings, compiled
 
 from resnetgen.runtime.load import build
-from resnetgen.weights.fill import seeded
 from resnetgen.weights.grow.pair import pair
-from resnetgen.weights.grow.tensors import transfer
-from resnetgen.weights.grow.widths import channel_maps
+from resnetgen.weights.grow.transfer import transfer
+from resnetgen.weights.grow.widen import channel_maps
+from resnetgen.weights.load import seeded
 
 DIGITS = """\
 network: digits

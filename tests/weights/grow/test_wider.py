@@ -10,8 +10,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from weights.grow.growing import Grown, Settings, grown, widened
 
-from resnetgen.language.diagnostics import SpecError
-from resnetgen.runtime.agree import disagreement
+from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.runtime.compare import disagreement
 
 DOUBLED = widened(32, 64, 128)
 SHALLOW = {"layer1.blocks": 1, "layer2.blocks": 1, "layer3.blocks": 2, "layer4.blocks": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.weights.infer.header import header
+from resnetgen.weights.safetensors_file import header
 
 TENSOR = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 
@@ -80,7 +80,7 @@ def test_no_more_than_a_header_is_read(tmp_path: Path) -> None:
 def test_torch_is_not_imported(tmp_path: Path) -> None:
     path = place(tmp_path, {"w": TENSOR})
     code = (
-        "import sys; from resnetgen.weights.infer.held import held_by;"
+        "import sys; from resnetgen.weights.infer.checkpoint import held_by;"
         f"held_by({str(path)!r}); print(*{{'torch', 'numpy', 'safetensors'}} & {{*sys.modules}})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,10 +11,10 @@ from functools import cache
 import pytest
 from conformance.entries import ENTRIES, VIDEO, Entry
 
+from resnetgen.weights.infer.checkpoint import held
 from resnetgen.weights.infer.design import Trials
-from resnetgen.weights.infer.held import held
 from resnetgen.weights.infer.search import infer
-from resnetgen.weights.networks import Networks
+from resnetgen.weights.library_index import Networks
 
 ALL = (*ENTRIES, VIDEO)
 SAMPLE = {entry.peer for entry in (*ENTRIES[::5], VIDEO)}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.weights.fit import Shape
-from resnetgen.weights.infer.apart import apart
-from resnetgen.weights.infer.candidates import Candidate, candidates_of
+from resnetgen.weights.infer.candidates import Candidate, apart, candidates_of
+from resnetgen.weights.infer.checkpoint import held
 from resnetgen.weights.infer.design import Design, Trials, meaning
-from resnetgen.weights.infer.held import held
 from resnetgen.weights.infer.search import Outcome, infer
-from resnetgen.weights.networks import Networks
+from resnetgen.weights.library_index import Networks
+from resnetgen.weights.match import Shape
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +108,7 @@ def test_keys_of_a_dialect_are_read_as_our_own(trials: Trials) -> None:
     from resnetgen.weights.dialects import dialect, renamed
 
     graph = renamed(Networks().graph("resnet18"), dialect("huggingface"))
-    from resnetgen.graph.shapes import state_dict
+    from resnetgen.compiler.passes.flatten import state_dict
 
     outcome = found(state_dict(graph), trials)
     assert "resnet18" in changes(outcome)

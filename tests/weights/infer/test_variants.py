@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from weights.infer.variations import Variant, variant
 
-from resnetgen.compiler import compile_text
-from resnetgen.graph.shapes import state_dict
-from resnetgen.variants.inferred import draft
-from resnetgen.weights.fit import without_counters
+from resnetgen.compiler.passes.flatten import state_dict
+from resnetgen.pipeline import compile_text
+from resnetgen.variants.new_spec import draft_inferred
 from resnetgen.weights.infer.candidates import Candidate, candidates_of
 from resnetgen.weights.infer.design import Trials, meaning
 from resnetgen.weights.infer.search import infer
+from resnetgen.weights.match import without_counters
 
 SEEDS = range(40)
 SAMPLE = (0, 7, 8, 11, 14, 17, 19, 20, 24)  # of each kind; the others with --exhaustive
@@ -51,7 +51,7 @@ def test_a_variant_is_among_the_candidates_and_its_spec_compiles_to_it(
 ) -> None:
     made = variant(seed, trials)
     candidate = recovered(made, trials)
-    text = draft("found", candidate, [], made.held, tmp_path / "found.yaml").text
+    text = draft_inferred("found", candidate, [], made.held, tmp_path / "found.yaml").text
     graph = compile_text(text).graph
     assert meaning(graph) == made.meaning
     assert without_counters(state_dict(graph)) == made.held.shapes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from resnetgen.weights.infer.checkpoint import Held, held
 from resnetgen.weights.infer.design import Design, Trials, library_designs, meaning
-from resnetgen.weights.infer.held import Held, held
 from resnetgen.weights.infer.numbers import numbers_of
 
 BASES = (

@@ -1,1 +1,0 @@
-"""What is printed: the plan of a module, and its text."""

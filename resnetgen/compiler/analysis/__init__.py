@@ -1,0 +1,1 @@
+"""Analyses of typed instances: rows of a report, receptive fields, memory, warnings."""

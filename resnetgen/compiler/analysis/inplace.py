@@ -1,0 +1,53 @@
+"""Which activations may overwrite their input: only where that is proved safe.
+
+An in-place ReLU on a value that somebody else reads, or whose producer needs it for the backward
+pass, trains silently with wrong gradients (a pre-activation block is the classic case).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from resnetgen.compiler.ir.nodes import Instance, OpCall, Placed
+from resnetgen.compiler.ir.ops import OPS
+
+
+def overwritable(instance: Instance) -> frozenset[str]:
+    """The keys of the ops of an instance that may work in place.
+
+    The value read must have one reader, must not be the block's own input or output, and its
+    producer must neither save it nor hand on memory that is not its own. A module that several
+    nodes share works in place only if each of them may.
+    """
+    by_key = {placed.key: placed for placed in instance.placed}
+    able = [placed for placed in instance.placed if _can_overwrite(placed)]
+    readers = Counter(name for placed in instance.placed for name in placed.inputs)
+    safe = {
+        placed.key
+        for placed in able
+        if readers[placed.inputs[0]] == 1 and _is_safe(placed.inputs[0], instance, by_key)
+    }
+    unsafe_paths = {path for placed in able if placed.key not in safe for path in placed.paths}
+    return frozenset(key for key in safe if not unsafe_paths & set(by_key[key].paths))
+
+
+def _can_overwrite(placed: Placed) -> bool:
+    return isinstance(placed.what, OpCall) and OPS[placed.what.op].inplace
+
+
+def _is_safe(source: str, instance: Instance, by_key: dict[str, Placed]) -> bool:
+    if source in instance.outputs or source not in by_key:
+        return False
+    return _makes_fresh(by_key[source])
+
+
+def _makes_fresh(producer: Placed) -> bool:
+    """Whether a node's result is memory of its own, which its backward pass does not read."""
+    if isinstance(producer.what, OpCall):
+        definition = OPS[producer.what.op]
+        return not ("result" in definition.saves or definition.aliases)
+    if not isinstance(producer.what, tuple):
+        return False
+    instance = producer.what[-1].instance
+    last = [placed for placed in instance.placed if placed.key == instance.outputs[0]]
+    return bool(last) and _makes_fresh(last[0])

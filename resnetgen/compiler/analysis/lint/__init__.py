@@ -1,0 +1,1 @@
+"""Warnings about networks that are valid but probably not what was meant."""

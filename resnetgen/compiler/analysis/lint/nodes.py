@@ -1,0 +1,159 @@
+"""Nodes that undo or repeat what stands beside them, and arguments that nothing takes.
+
+conv: {op: conv, bias: true}, bn: {op: norm}  ->  the norm takes the bias away again
+drop: {op: dropout, rate: 1}                  ->  nothing is left to train on
+act1: {op: relu}, act2: {op: relu}            ->  the second changes nothing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from resnetgen.compiler.analysis.lint.context import Facts
+from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, did_you_mean
+from resnetgen.compiler.ir.nodes import Block, Instance, OpCall, Passes, Placed, Slot, Term
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.elaborate_checks import parameters
+
+
+def cancelled_bias(facts: Facts) -> Iterator[Diagnostic]:
+    """A bias that was asked for, where every reader subtracts the mean of each channel.
+
+    A constant added to a channel is part of its mean (arXiv 1502.03167, section 3.2). Not so before
+    a norm over groups of several channels.
+    """
+    told = set[Span]()
+    for instance in facts.instances:
+        for placed in instance.placed:
+            call = placed.what
+            if not isinstance(call, OpCall) or not call.attributes.get("bias"):
+                continue
+            term = call.terms.get("bias")
+            norms = _readers(instance, placed.key)
+            if not term or term.span in told or not norms:
+                continue
+            if not all(_subtracts_each_mean(norm, placed.flow.channels) for norm in norms):
+                continue
+            told.add(term.span)
+            message = f"the bias of `{placed.key}` is taken away again: only norms read it"
+            notes = (Note("the norm", norms[0].node.span),)
+            hint = "leave `bias` out"
+            yield Diagnostic("bias-before-norm", message, term.key_span, notes, hint, "warning")
+
+
+def _subtracts_each_mean(placed: Placed, channels: int) -> bool:
+    call = placed.what
+    if not isinstance(call, OpCall) or not OPS[call.op].is_norm:
+        return False
+    return bool(call.attributes.get("groups", channels) == channels)
+
+
+def _readers(instance: Instance, key: str) -> list[Placed]:
+    """What reads a value inside its block, past calls that do nothing; none where it leaves it."""
+    if key in instance.outputs:
+        return []
+    found: list[Placed] = []
+    for each in instance.placed:
+        if key in each.inputs:
+            if isinstance(each.what, Passes):
+                below = _readers(instance, each.key)
+                if not below:
+                    return []
+                found += below
+            else:
+                found.append(each)
+    return found
+
+
+def dropped_all(facts: Facts) -> Iterator[Diagnostic]:
+    """A rate of 1: whatever reaches it is dropped in every step of training."""
+    told = set[Span]()
+    for instance in facts.instances:
+        for placed in instance.placed:
+            call = placed.what
+            if not isinstance(call, OpCall) or not OPS[call.op].training_only:
+                continue
+            term = call.terms.get("rate")
+            if call.attributes["rate"] != 1 or term is None or term.span in told:
+                continue
+            told.add(term.span)
+            message = f"`{placed.key}` drops all that it reads: its rate is 1"
+            hint = "a rate is the share that is dropped; 1 - rate is kept"
+            elsewhere = placed.node.span.file != term.span.file
+            notes = (Note("this node", placed.node.span),) if elsewhere else ()
+            yield Diagnostic("drops-everything", message, term.span, notes, hint, "warning")
+
+
+def repeated_ops(facts: Facts) -> Iterator[Diagnostic]:
+    """An activation behind the same activation, or a norm behind a norm."""
+    told = set[Span]()
+    for instance in facts.instances:
+        by_key = {placed.key: placed for placed in instance.placed}
+        for placed in instance.placed:
+            before = _computed(by_key, placed.inputs[0])
+            if before is None or not _repeats(before, placed) or placed.node.span in told:
+                continue
+            told.add(placed.node.span)
+            message = f"`{placed.key}` does again what `{before.key}` has just done"
+            notes = (Note(f"`{before.key}`", before.node.span),)
+            span, hint = placed.node.span, "take one of them out"
+            yield Diagnostic("repeated-op", message, span, notes, hint, "warning")
+
+
+def _computed(by_key: Mapping[str, Placed], key: str) -> Placed | None:
+    """The node that computes a value, past calls that do nothing, and inside the last of blocks."""
+    placed = by_key.get(key)
+    if placed is None or isinstance(placed.what, OpCall):
+        return placed
+    if isinstance(placed.what, Passes):
+        return _computed(by_key, placed.inputs[0])
+    last = placed.what[-1].instance
+    return _computed({each.key: each for each in last.placed}, last.outputs[0])
+
+
+def _repeats(before: Placed, placed: Placed) -> bool:
+    if not isinstance(before.what, OpCall) or not isinstance(placed.what, OpCall):
+        return False
+    one, other = OPS[before.what.op], OPS[placed.what.op]
+    same_activation = other.kind == "activation" and before.what.op == placed.what.op
+    return same_activation or (one.is_norm and other.is_norm)
+
+
+# --- arguments that nothing takes
+
+
+def unused_arguments(facts: Facts) -> Iterator[Diagnostic]:
+    """Arguments that a block offers to its own slot, and that nothing takes.
+
+    A call through a slot is an offer: it is as it should be where the slot's default, or anything
+    that stands there, takes it.
+    """
+    takes: dict[Term, set[str]] = {}
+    slots: dict[Term, tuple[str, str]] = {}  # the argument and the slot of an offer
+    for instance in facts.instances:
+        for placed in instance.placed:
+            content, slot = _content(placed), _own_slot(instance.block, placed)
+            if content is None or slot is None:
+                continue
+            default = parameters(instance.block.slots[slot].target)
+            for name, term in placed.node.arguments.items():
+                takes.setdefault(term, set()).update(content, default)
+                slots[term] = name, slot
+    for term, (name, slot) in slots.items():
+        if name not in takes[term]:
+            message = f"nothing that stands in `{slot}` takes `{name}`"
+            hint = did_you_mean(name, takes[term]) or "take it out, or bind a block that takes it"
+            yield Diagnostic("unused-argument", message, term.key_span, (), hint, "warning")
+
+
+def _own_slot(block: Block, placed: Placed) -> str | None:
+    """The block's own slot through which a node calls."""
+    target = placed.node.target
+    return target.name if isinstance(target, Slot) and target.name in block.slots else None
+
+
+def _content(placed: Placed) -> Collection[str] | None:
+    """The parameters of what a node calls; None where it does nothing."""
+    if isinstance(placed.what, OpCall):
+        return OPS[placed.what.op].attributes
+    return placed.what[0].instance.block.params if isinstance(placed.what, tuple) else None

@@ -1,0 +1,203 @@
+"""What was written in vain: names that nothing reads, overrides that change nothing.
+
+    let: {inner: width // 4}                          ->  nothing reads `inner`
+    extends: resnet50, stages: {layer1: {blocks: 3}}  ->  `blocks` is 3 without this
+
+Only the file that the person named is judged; what it inherits from is judged by itself. What a
+`--set` changes for one run is no reason to change the file, so there nothing is told at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from resnetgen.compiler.diagnostics.model import Diagnostic, Faults, Note, Source, Span
+from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.inheritance import merged
+from resnetgen.compiler.frontend.library import Document
+from resnetgen.compiler.frontend.schema import RESERVED
+from resnetgen.compiler.frontend.tree import entries, keys
+from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree, parse
+from resnetgen.compiler.passes.elaborate_blocks import Lookup
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_PROSE = ("doc", "paper")  # words there are no names
+_USES = {"params": "reads the parameter", "slots": "calls the slot", "let": "reads"}
+# A stage hands these to its blocks under `output_stride`, and refuses one that does not declare them.
+_REQUIRED_OF_BLOCKS = ("dilation", "first_dilation")
+# What a spec says of itself, whatever it starts from; `doc` of a network is not inherited.
+_OF_A_NETWORK = ("network", "doc", "language", "allow")
+_WHOLE = ("input",)  # of a size without its channels a reader learns too little
+_OF_A_BLOCK = ("block", "class", "language")
+
+
+def written_in_vain(document: Document) -> Iterator[Diagnostic]:
+    """The warnings about the text of one file: a network, or a block without a caller."""
+    if is_overridden(document):
+        return
+    yield from _unused_names(document)
+    if not library.is_block(document.tree):
+        yield from _unused_blocks(document)
+        yield from _repeated_arguments(document)
+    yield from _redundant_overrides(document)
+
+
+def is_overridden(document: Document) -> bool:
+    """Whether the command line has changed what the file says."""
+    return any(span.file.startswith("--") for span in document.tree.keys.values())
+
+
+def _own(document: Document, span: Span) -> bool:
+    return span.file == document.sources[0].name
+
+
+# --- names
+
+
+def _unused_names(document: Document) -> Iterator[Diagnostic]:
+    """Parameters, slots and `let` of the file's blocks, those written in place, and the network."""
+    for tree in _scopes(document.tree):
+        names = [
+            (what, name, span)
+            for part, what in _USES.items()
+            for name, span in keys(tree, part)
+            if name not in _REQUIRED_OF_BLOCKS and _own(document, span)
+        ]
+        if not names:
+            continue
+        read = _words(tree)
+        if any(name not in read for _, name, _ in names) and "extends" in tree.entries:
+            read = _words(Lookup(document, Faults()).extended(tree, [tree]) or tree)
+        for what, name, span in names:
+            if name not in read:
+                message, hint = f"nothing {what} `{name}`", "use it where it is meant, or drop it"
+                yield Diagnostic("unused-name", message, span, (), hint, "warning")
+
+
+def _unused_blocks(document: Document) -> Iterator[Diagnostic]:
+    """Blocks of `define` that nothing names. One that hides another file's may be called from there."""
+    for name, span in keys(document.tree, "define"):
+        if not _own(document, span) or library.find_block(name, document.folders):
+            continue
+        if name not in _words(document.tree, but=entries(document.tree, "define")[name]):
+            message, hint = f"nothing calls the block `{name}`", "call it with `op`, or take it out"
+            yield Diagnostic("unused-name", message, span, (), hint, "warning")
+
+
+def _scopes(tree: MapTree) -> Iterator[MapTree]:
+    """The maps that may declare names: the document, and every block that is written in it."""
+    yield tree
+    todo: list[Tree] = [each for each in tree.entries.values() if not isinstance(each, Scalar)]
+    while todo:
+        each = todo.pop(0)
+        if isinstance(each, MapTree):
+            if "nodes" in each.entries or "extends" in each.entries:
+                yield each
+            todo += [below for below in each.entries.values() if not isinstance(below, Scalar)]
+
+
+def _words(tree: Tree, but: Tree | None = None) -> set[str]:
+    """All words in the values of a tree: every name that may be read there, and some that are not."""
+    found: set[str] = set()
+    todo = [tree]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, MapTree):
+            todo += [v for k, v in each.entries.items() if k not in _PROSE and v is not but]
+        elif isinstance(each, ListTree):
+            todo += each.items
+        elif isinstance(each.value, str):
+            found.update(_WORD.findall(each.value))
+    return found
+
+
+# --- overrides
+
+
+def _redundant_overrides(document: Document) -> Iterator[Diagnostic]:
+    """Values over `extends` that are there without them: in the file, and in its blocks."""
+    if len(document.sources) > 1:
+        inherited = _inherited(document)
+        yield from _equal(document, document.tree, inherited, _OF_A_NETWORK)
+    if library.is_block(document.tree):
+        yield from _redundant_in_block(document, document.tree)
+    for each in entries(document.tree, "define").values():
+        if isinstance(each, MapTree):
+            yield from _redundant_in_block(document, each)
+
+
+def _inherited(document: Document) -> MapTree:
+    """What a network is without its own text: all that it extends, each over the one before."""
+    return merged([_read_again(source) for source in reversed(document.sources[1:])])
+
+
+def _read_again(source: Source) -> MapTree:
+    """The tree of a source; of one of the library it is at hand."""
+    shipped = library.LIBRARY / Path(source.name).name
+    return library.read_shipped(shipped) if library.shown(shipped) == source.name else parse(source)
+
+
+def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnostic]:
+    name = tree.entries.get("extends")
+    if not isinstance(name, Scalar):
+        return
+    lookup = Lookup(document, Faults())
+    base = lookup.base(name, [tree])
+    inherited = lookup.extended(base, [tree, base]) if base else None
+    merged = lookup.extended(tree, [tree])
+    if inherited and merged:
+        yield from _equal(document, merged, inherited, _OF_A_BLOCK)
+
+
+def _equal(
+    document: Document, merged: Tree, base: Tree, apart: tuple[str, ...] = ()
+) -> Iterator[Diagnostic]:
+    """The keys of the file's own whose value is that of the base; of a map only the outermost."""
+    assert isinstance(merged, MapTree)
+    assert isinstance(base, MapTree)
+    common = [key for key in merged.entries if key in base.entries]
+    moved = common != [key for key in base.entries if key in merged.entries]
+    for key in common:
+        value, before = merged.entries[key], base.entries[key]
+        if key in apart or not _own(document, merged.keys[key]):
+            continue
+        if not moved and library.canonical(value) == library.canonical(before):
+            message = f"`{key}` is {_said(value)} without this"
+            notes = (Note("inherited from here", base.keys[key]),)
+            yield Diagnostic(
+                "redundant-override", message, merged.keys[key], notes, "take it out", "warning"
+            )
+        elif key not in _WHOLE and _refines(document, value, before):
+            yield from _equal(document, value, before)
+
+
+def _refines(document: Document, value: Tree, before: Tree) -> bool:
+    """Whether a map was merged into the one before; one that replaces it must repeat what it keeps."""
+    if not isinstance(value, MapTree) or not isinstance(before, MapTree):
+        return False
+    new_block = "nodes" in value.entries and "nodes" not in before.entries
+    return not new_block and not ("op" in value.entries and _own(document, value.keys["op"]))
+
+
+def _repeated_arguments(document: Document) -> Iterator[Diagnostic]:
+    """Arguments of a stage that `block:` has given already."""
+    given = entries(document.tree, "block")
+    base = document.tree.entries.get("block")
+    for stage in entries(document.tree, "stages").values():
+        if not isinstance(stage, MapTree) or not isinstance(base, MapTree) or "op" in stage.entries:
+            continue
+        for key, value in stage.entries.items():
+            if key in RESERVED or key not in given or not _own(document, stage.keys[key]):
+                continue
+            if library.canonical(value) == library.canonical(given[key]):
+                message = f"`{key}` is {_said(value)} without this"
+                notes = (Note("given to all stages here", base.keys[key]),)
+                yield Diagnostic(
+                    "repeated-argument", message, stage.keys[key], notes, "take it out", "warning"
+                )
+
+
+def _said(value: Tree) -> str:
+    return f"`{value.text}`" if isinstance(value, Scalar) else "the same"

@@ -1,0 +1,212 @@
+"""calls(measured, is_network) -> the statements of a printed `forward`, and how long each value lives.
+
+    x = self.conv1(x)                  `x` lives until the next `x`
+    shortcut = self.downsample(x)      a value with a name of its own, until `forward` returns
+    x = self.features(x)               a container that is a chain is one `nn.Sequential`
+
+What a call reads lives until it returns. These are the printer's rules, told of the IR: `codegen/`
+makes the text by them. Where a container becomes a class of its own, its statements are taken as
+those of the class around it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from resnetgen.compiler.ir.nodes import SHORTCUT, OpCall
+from resnetgen.compiler.ir.op_def import TorchFunction
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.schedule import last_reads, reads_among, stable_order
+from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.compiler.passes.module_paths import numbered_paths
+
+LONGEST_INLINE = 24  # characters of an expression that stands inside the call that reads it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A statement: the steps that it runs one after the other."""
+
+    members: tuple[int, ...]  # indices into `steps`
+    inputs: tuple[str, ...]
+    value: str
+    until: (
+        int  # the statement after which Python lets go of the value; one past the last: at return
+    )
+
+
+def calls(measured: Measured, is_network: bool) -> list[Call]:
+    """The statements of a body that run in evaluation, in order of execution."""
+    order = execution_order(measured, is_network)
+    readers = Counter(measured.instance.outputs)
+    for index in order:
+        readers.update(measured.steps[index].placed.inputs)
+    groups = _statements(measured, order, readers)
+    steps = [(measured.steps[group[0]], measured.steps[group[-1]]) for group in groups]
+    values = [last.placed.key for _, last in steps]
+    named = _named(measured, steps)
+    inlined = {
+        value
+        for value, (step, _), (following, _) in zip(values, steps, steps[1:], strict=False)
+        if readers[value] == 1 and _is_short(step) and _takes(following, step)
+    }
+    run = [at for at, (step, _) in enumerate(steps) if not step.training]
+    found: list[Call] = []
+    for here, at in enumerate(run):
+        later = range(here + 1, len(run))
+        again = (i for i in later if values[run[i]] not in named | inlined)
+        until = here + 1 if values[at] in inlined else next(again, len(run))
+        until = len(run) if values[at] in named else until
+        found.append(Call(tuple(groups[at]), steps[at][0].placed.inputs, values[at], until))
+    return found
+
+
+def live_outputs(measured: Measured) -> list[str]:
+    """The outputs of a body in evaluation."""
+    skipped = {step.placed.key for step in measured.steps if step.training}
+    return [name for name in measured.instance.outputs if name not in skipped]
+
+
+def execution_order(measured: Measured, is_network: bool) -> list[int]:
+    """The indices of the steps: as scheduled, but what only training needs at once.
+
+    So is the shortcut of a block, whose module is handed in.
+    """
+    placed = measured.instance.placed
+    reads = reads_among((each.key for each in placed), (each.inputs for each in placed))
+    ranks = [2 * index for index in range(len(placed))]
+    for index, each in enumerate(placed):
+        is_shortcut = each.node.target == SHORTCUT and not (is_network or each.scope)
+        if is_shortcut or measured.steps[index].training:
+            ranks[index] = max((ranks[read] + 1 for read in reads[index]), default=-1)
+    order = stable_order(reads, ranks)
+    assert order is not None, "a body has no cycle"
+    return order
+
+
+def planned(measured: Measured, is_network: bool) -> list[Call]:
+    """The same steps one by one, each value let go of after its last reader."""
+    every = execution_order(measured, is_network)
+    order = [index for index in every if not measured.steps[index].training]
+    until = {measured.steps[index].placed.key: at for at, index in enumerate(order)}
+    until |= last_reads([measured.steps[index].placed.inputs for index in order])
+    until |= dict.fromkeys(live_outputs(measured), len(order))
+    placed = [measured.steps[index].placed for index in order]
+    return [
+        Call((index,), each.inputs, each.key, until[each.key])
+        for index, each in zip(order, placed, strict=True)
+    ]
+
+
+def _named(measured: Measured, steps: Sequence[tuple[Step, Step]]) -> set[str]:
+    """The values with names of their own."""
+    inputs, outputs = list(measured.instance.inputs), live_outputs(measured)
+    last = last_reads([first.placed.inputs for first, _ in steps])
+    named = set(outputs if len(outputs) > 1 else ())
+    for first, final in steps:
+        named |= set(first.placed.inputs if _names_operands(first) else ())
+        named |= {final.placed.key} if final.training else set()
+    last |= dict.fromkeys(measured.instance.outputs, len(steps))
+    births = [inputs[0], *(final.placed.key for _, final in steps)]
+    return long_lived(births, last, named - set(inputs))
+
+
+def long_lived(births: Sequence[str], last: Mapping[str, int], named: set[str]) -> set[str]:
+    """The values that cannot be called `x`: another `x` would overwrite them before they are read.
+
+    From the last to the first: a value may be `x` if all that are born before its last reader have
+    names. `births` are the input and the value of each statement, `last` the statement that reads a
+    value last, `named` the values that have names for other reasons.
+    """
+    named = set(named)
+    for born in range(len(births) - 1, -1, -1):
+        between = births[born + 1 : last.get(births[born], born - 1) + 1]
+        if any(name not in named for name in between):
+            named.add(births[born])
+    return named
+
+
+# --- expressions
+
+
+def _function(step: Step) -> TorchFunction | None:
+    form = OPS[step.placed.what.op].torch if isinstance(step.placed.what, OpCall) else None
+    return form if isinstance(form, TorchFunction) else None
+
+
+def _names_operands(step: Step) -> bool:
+    form = _function(step)
+    return form is not None and form.names_operands
+
+
+def _is_short(step: Step) -> bool:
+    """Whether the expression of a step may stand inside the call that reads it."""
+    form = _function(step)
+    if form is None or not isinstance(step.placed.what, OpCall):
+        return False
+    texts = {name: str(value) for name, value in step.placed.what.attributes.items()}
+    return len(form.write(step.placed.inputs, texts, len(step.source.size))) <= LONGEST_INLINE
+
+
+def _takes(step: Step, before: Step) -> bool:
+    """Whether a step is the plain call of a module on the value of the one before."""
+    alone = step.placed.inputs == (before.placed.key,) and step.training == before.training
+    return alone and _is_module(step)
+
+
+def _is_module(step: Step) -> bool:
+    if not isinstance(step.placed.what, OpCall):
+        return True
+    definition = OPS[step.placed.what.op]
+    if isinstance(definition.torch, TorchFunction):
+        return definition.in_container is not None and "." in step.placed.paths[0]
+    return definition.torch.call is None
+
+
+# --- containers
+
+
+def _statements(
+    measured: Measured, order: Sequence[int], readers: Mapping[str, int]
+) -> list[list[int]]:
+    """The steps in order, those of an `nn.Sequential` together."""
+    paths = [own[0].split(".") for own in numbered_paths(measured.instance.placed)]
+    starts = {chain[0]: chain for chain in _chains(measured, order, readers, paths, 1)}
+    inside = {index for chain in starts.values() for index in chain[1:]}
+    return [starts.get(index, [index]) for index in order if index not in inside]
+
+
+def _chains(
+    measured: Measured,
+    order: Sequence[int],
+    readers: Mapping[str, int],
+    paths: Sequence[Sequence[str]],
+    depth: int,
+) -> Iterator[list[int]]:
+    """The longest chains that fill a numbered container; `depth` components of a path name it."""
+    containers: dict[tuple[str, ...], list[int]] = {}
+    for index in order:
+        step = measured.steps[index]
+        if len(paths[index]) > depth and (_is_module(step) or not _function(step)):
+            containers.setdefault(tuple(paths[index][:depth]), []).append(index)
+    for members in containers.values():
+        numbered = all(paths[index][depth].isdigit() for index in members)
+        if numbered and _is_chain([measured.steps[i] for i in members], readers):
+            yield members
+        else:
+            yield from _chains(measured, members, readers, paths, depth + 1)
+
+
+def _is_chain(steps: Sequence[Step], readers: Mapping[str, int]) -> bool:
+    for before, step in pairwise(steps):
+        value = before.placed.key
+        if (
+            step.placed.inputs != (value,)
+            or readers[value] != 1
+            or step.training != before.training
+        ):
+            return False
+    return all(_is_module(step) and len(step.placed.inputs) == 1 for step in steps)

@@ -1,0 +1,1 @@
+"""Code generation: from instances to the text of a PyTorch module."""

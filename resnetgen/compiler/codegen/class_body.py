@@ -1,0 +1,357 @@
+"""The body of one printed class: which modules and containers it holds, and its `forward`.
+
+    conv1, bn1, layers.0, layers.1  ->  self.conv1 = ...; self.bn1 = ...; self.layers = nn.Sequential(...)
+
+What stands below a path is one module: a chain, an indexed container, or a class of its own.
+
+Containers: the modules of a class as a tree of paths, and what holds them in the printed class.
+
+A chain of units that fills a numbered container becomes one `nn.Sequential`; other containers are an
+`nn.ModuleList` or `nn.ModuleDict` that is indexed, or a class of their own (`body.py`). All give the
+state_dict the keys that the spec says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NoReturn
+
+from resnetgen.compiler.codegen import forward, pretty
+from resnetgen.compiler.codegen.class_plan import ClassPlan, Constructor, Registry, constructor
+from resnetgen.compiler.codegen.classes import Structure, unique
+from resnetgen.compiler.codegen.forward import return_lines, return_type
+from resnetgen.compiler.codegen.init_weights import init_lines
+from resnetgen.compiler.codegen.lowering import Lowering, Unit
+from resnetgen.compiler.codegen.pretty import MARGIN, Brackets, Doc, Hole, Prefixed, call, keyword
+from resnetgen.compiler.diagnostics.model import Diagnostic, Span, SpecError
+from resnetgen.compiler.frontend.expressions import Name
+from resnetgen.compiler.frontend.identifiers import camel
+from resnetgen.compiler.passes.module_paths import in_order
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What becomes a class: the whole body, or the modules below one path of it."""
+
+    name: str
+    doc: str
+    units: Sequence[Unit]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    whole: bool
+
+
+class Body:
+    """One class in the making: `plan` gives it."""
+
+    def __init__(self, registry: Registry, structure: Structure) -> None:
+        self.registry = registry
+        self.structure = structure
+        self.scope = registry.scope(structure)
+        self.instance = structure.instances[0]
+        self.is_root = structure is registry.structures.root
+        self.lowering = Lowering(registry, structure)
+        self.units = list(self.lowering.units())
+        self.readers = _readers(self.units, self.instance.outputs)
+
+    def plan(self) -> ClassPlan:
+        """The class."""
+        name, doc = self.structure.name, self.structure.block.doc
+        chain = None if self.is_root else self.whole_chain()
+        if chain is not None:
+            return self.sequence(name, doc, chain)
+        inputs = tuple(name for name, flow in self.instance.inputs.items() if flow)
+        return self.module(Part(name, doc, self.units, inputs, self.instance.outputs, True))
+
+    # --- containers
+
+    def whole_chain(self) -> Brackets | None:
+        """`nn.Sequential(...)` where the block is nothing but a numbered chain."""
+        tree = containers(self.units)
+        order = list(tree.leaves())
+        (first, *others) = self.instance.inputs
+        if not order or others or order != forward.schedule(self.units) or not tree.is_numbered:
+            return None
+        closed = self.instance.outputs == (order[-1].value,) and order[0].inputs == (first,)
+        if not closed or len(self.readers.get(first, [])) != 1 or not is_chain(order, self.readers):
+            return None
+        doc = sequential(tree)
+        return doc if isinstance(doc, Brackets) else None
+
+    def holder(
+        self, path: str, access: str, child: Container, steps: list[Unit]
+    ) -> tuple[Doc, list[Unit]]:
+        """The module at a path, and the steps with those that it holds merged or told its name."""
+        if child.is_leaf:
+            for unit in child.units:
+                unit.access = access
+            return child.units[0].doc, steps
+        chain = self.chain(child, steps)
+        if chain is not None:
+            return chain, _merged(steps, list(child.leaves()), access, path)
+        simple = all(self.is_simple(each, steps) for each in child.children.values())
+        if not simple and not child.is_numbered:
+            return self.grouped(path, access, child, steps)
+        docs: dict[str, Doc] = {}
+        for name, each in child.children.items():
+            inner = f"{access}[{name}]" if child.is_numbered else f'{access}["{name}"]'
+            make = self.holder if self.is_simple(each, steps) else self.grouped
+            docs[name], steps = make(f"{path}.{name}", inner, each, steps)
+        return indexed(child, docs), steps
+
+    def is_simple(self, child: Container, steps: list[Unit]) -> bool:
+        """Whether it is one module, or a chain of them."""
+        return child.is_leaf or self.chain(child, steps) is not None
+
+    def chain(self, child: Container, steps: list[Unit]) -> Doc | None:
+        """`nn.Sequential(...)` of a container that runs in its own order."""
+        order = list(child.leaves())
+        executed = [step for step in forward.schedule(steps) if step in order]
+        if executed != order or not is_chain(order, self.readers):
+            return None
+        return sequential(child)
+
+    # --- a container as a class
+
+    def grouped(
+        self, path: str, access: str, child: Container, steps: list[Unit]
+    ) -> tuple[Doc, list[Unit]]:
+        """A container that is neither a chain nor flat is a class of its own."""
+        inside = self.group_members(path, steps)
+        values = {unit.value for unit in inside}
+        outputs = [unit.value for unit in inside if self.is_read_outside(unit, inside)]
+        if len(outputs) != 1 or not _is_convex(inside, steps):
+            self.refuse_group(path, child, len(outputs))
+        inputs = tuple(dict.fromkeys(n for unit in inside for n in unit.inputs if n not in values))
+        named = {unit.value: unit.name for unit in self.units}
+        taken = {"x", *values}
+        renamed = {inputs[0]: "x"}
+        for each in inputs[1:]:
+            renamed[each] = unique(_variable(named.get(each, each)), taken)
+        whole = Unit(outputs[0], inputs, path, home=path, name=path, access=access)
+        last = max(steps.index(unit) for unit in inside)
+        after = [*steps[: last + 1], whole, *steps[last + 1 :]]
+        remaining = [step for step in after if step not in inside]
+        for unit in inside:
+            unit.move(path, renamed)
+        name = unique(camel(path), self.registry.taken)
+        doc = f"the modules below `{path}`"
+        plan = self.module(Part(name, doc, inside, tuple(renamed.values()), (outputs[0],), False))
+        self.registry.printed.append(plan)
+        items = [
+            keyword(a.name, a.name if a.module else Hole(Name(a.name))) for a in plan.arguments
+        ]
+        return call(name, items), remaining
+
+    def group_members(self, path: str, steps: list[Unit]) -> list[Unit]:
+        """What stands below a path, and the expressions that only its modules read."""
+        inside = [step for step in steps if step.home.startswith(f"{path}.")]
+        grown = True
+        while grown:
+            fresh = [
+                step
+                for step in steps
+                if step.path is None
+                and step not in inside
+                and not self.is_read_outside(step, inside)
+            ]
+            inside += fresh
+            grown = bool(fresh)
+        return [step for step in steps if step in inside]
+
+    def is_read_outside(self, unit: Unit, inside: Sequence[Unit]) -> bool:
+        return any(
+            reader is None or reader not in inside for reader in self.readers.get(unit.value, [])
+        )
+
+    def refuse_number(self, path: str, child: Container) -> NoReturn:
+        """A number is no attribute of a class: only chains are numbered without a container."""
+        message = f"the module `{path}` has a number for a name, and its block is no chain"
+        hint = "number it inside a container, `layers.0`, or give it a name"
+        raise SpecError([Diagnostic("container", message, self.span_of(child), (), hint)])
+
+    def refuse_group(self, path: str, child: Container, outputs: int) -> NoReturn:
+        """A class gives one value, and is called once."""
+        why = f"has {outputs} outputs" if outputs != 1 else "is left and entered again"
+        message = f"the modules below `{path}` cannot be one class: the group {why}"
+        hint = "give the nodes keys without dots, or number them in one container"
+        raise SpecError([Diagnostic("container", message, self.span_of(child), (), hint)])
+
+    def span_of(self, child: Container) -> Span:
+        """Where the first module of a container was written."""
+        key = next(child.leaves()).value.partition("#")[0]
+        return self.scope.placed[key].node.span
+
+    # --- the class
+
+    def module(self, part: Part) -> ClassPlan:
+        """A class with its own `forward`."""
+        members: list[tuple[str, Doc]] = []
+        steps = list(part.units)
+        for path, child in containers(part.units).children.items():
+            if path.isdigit():
+                self.refuse_number(path, child)
+            doc, steps = self.holder(path, f"self.{path}", child, steps)
+            members.append((path, doc))
+        network = self.registry.network if self.is_root and part.whole else None
+        several = network is not None and len(network.outputs) > 1
+        order = forward.schedule(steps)
+        lines, variables = forward.statements(order, part.inputs, part.outputs, several)
+        lines += return_lines(network, part.inputs, [variables[name] for name in part.outputs])
+        attributes = self.lowering.attributes.items()
+        members += [(name, Hole(expr)) for name, expr in attributes if _reads(lines, name)]
+        parameters = ("self", *(f"{name}: Tensor" for name in part.inputs))
+        signature = pretty.lay(
+            Brackets("forward(", parameters), 4, "def ", f" -> {return_type(network)}:"
+        )
+        head = self.constructor([doc for _, doc in members])
+        init = [f"{MARGIN}super().__init__()", *head.assignments()]
+        for path, doc in members:
+            init += pretty.lay(head.shortened(doc), len(MARGIN), f"self.{path} = ")
+        if network is not None:
+            init += init_lines(network, self.registry.structures)
+        return ClassPlan(
+            part.name, "nn.Module", part.doc, head.arguments, tuple(head.signature()),
+            tuple(init), tuple(signature), tuple(lines),
+        )  # fmt: skip
+
+    def sequence(self, name: str, doc: str, chain: Brackets) -> ClassPlan:
+        """A class that is an `nn.Sequential`."""
+        head = self.constructor([chain])
+        items = tuple(map(head.shortened, chain.items))
+        init = [*head.assignments(), *pretty.lay(call("super().__init__", items), len(MARGIN))]
+        return ClassPlan(
+            name, "nn.Sequential", doc, head.arguments, tuple(head.signature()), tuple(init), (), ()
+        )
+
+    def constructor(self, docs: Sequence[Doc]) -> Constructor:
+        """The head of the constructor of a class that makes these modules."""
+        return constructor(self.scope, docs, self.lowering.handed, is_root=self.is_root)
+
+
+def _readers(units: Sequence[Unit], outputs: Sequence[str]) -> dict[str, list[Unit | None]]:
+    """Who reads each value; None stands for the caller."""
+    readers: dict[str, list[Unit | None]] = {}
+    for unit in units:
+        for name in unit.inputs:
+            readers.setdefault(name, []).append(unit)
+    for name in outputs:
+        readers.setdefault(name, []).append(None)
+    return readers
+
+
+def _reads(lines: Sequence[str], attribute: str) -> bool:
+    return any(f"self.{attribute}" in line for line in lines)
+
+
+def _merged(steps: Sequence[Unit], chain: Sequence[Unit], access: str, path: str) -> list[Unit]:
+    """The steps with a chain as one step."""
+    last = chain[-1]
+    unit = Unit(last.value, chain[0].inputs, path, home=path, name=path, access=access)
+    unit.training = last.training
+    return [unit if step is last else step for step in steps if step is last or step not in chain]
+
+
+def _variable(name: str) -> str:
+    text = name.replace(".", "_").replace("#", "_")
+    return text if text[:1].isalpha() else f"value_{text}"
+
+
+def _is_convex(inside: Sequence[Unit], steps: Sequence[Unit]) -> bool:
+    """Whether no value leaves a group and comes back into it."""
+    members = {unit.value for unit in inside}
+    tainted: set[str] = set()
+    for step in forward.schedule(steps):
+        if step.value in members:
+            if any(name in tainted for name in step.inputs):
+                return False
+        elif any(name in members or name in tainted for name in step.inputs):
+            tainted.add(step.value)
+    return True
+
+
+@dataclass(slots=True, eq=False)
+class Container:
+    """Modules by path: a leaf holds units (several, if they share the module)."""
+
+    children: dict[str, Container] = field(default_factory=dict)
+    units: list[Unit] = field(default_factory=list)
+
+    def leaves(self) -> Iterator[Unit]:
+        """The units below, in registration order."""
+        yield from self.units
+        for child in self.children.values():
+            yield from child.leaves()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a module and not a container."""
+        return not self.children
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether all its members have numbers."""
+        return all(name.isdigit() for name in self.children)
+
+
+def containers(units: Sequence[Unit]) -> Container:
+    """The tree of modules, members as torch registers them."""
+    root = Container()
+    for unit in units:
+        here = root
+        for component in unit.path.split(".") if unit.path else ():
+            here = here.children.setdefault(component, Container())
+        if unit.path:
+            here.units.append(unit)
+    return _ordered(root)
+
+
+def _ordered(container: Container) -> Container:
+    """Members by number where all have one."""
+    names = in_order(container.children)
+    children = {name: _ordered(container.children[name]) for name in names}
+    return Container(children, container.units)
+
+
+def is_chain(members: Sequence[Unit], readers: Mapping[str, Sequence[Unit | None]]) -> bool:
+    """Whether each member reads just the one before it, which nothing else reads."""
+    for before, unit in pairwise(members):
+        if unit.inputs != (before.value,) or list(readers[before.value]) != [unit]:
+            return False
+    plain = all(unit.apply is None and len(unit.inputs) == 1 for unit in members)
+    return plain and len({unit.training for unit in members}) == 1
+
+
+def sequential(container: Container, *, nested: bool = False) -> Doc | None:
+    """`nn.Sequential(...)` of a chain; None where a name is no number.
+
+    A container inside another may have names; one that a class holds is rather an indexed dict.
+    """
+    if container.is_leaf:
+        return container.units[0].doc if len(container.units) == 1 else None
+    docs: dict[str, Doc] = {}
+    for name, child in container.children.items():
+        doc = sequential(child, nested=True)
+        if doc is None:
+            return None
+        docs[name] = doc
+    if not container.is_numbered:
+        pairs = [keyword(name, doc) for name, doc in docs.items()]
+        return call("nn.Sequential", [call("OrderedDict", pairs)]) if nested else None
+    return call("nn.Sequential", numbered(docs))
+
+
+def numbered(docs: Mapping[str, Doc]) -> list[Doc]:
+    """Modules by number; holes keep their numbers."""
+    last = max(int(name) for name in docs)
+    return [docs.get(str(number), "nn.Identity()") for number in range(last + 1)]
+
+
+def indexed(container: Container, docs: Mapping[str, Doc]) -> Doc:
+    """`nn.ModuleList([...])` or `nn.ModuleDict({...})`."""
+    if container.is_numbered:
+        return call("nn.ModuleList", [Brackets("[", tuple(numbered(docs)), "]")])
+    pairs = tuple(Prefixed(f'"{name}": ', doc) for name, doc in docs.items())
+    return call("nn.ModuleDict", [Brackets("{", pairs, "}")])

@@ -1,0 +1,176 @@
+"""What the planning of one file knows: the classes so far, and what the file needs beside them.
+
+The head of a printed constructor: the arguments of a class, and the locals computed from them.
+
+def __init__(self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1) -> None:
+    out_channels = width * 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from resnetgen.compiler.codegen import pretty
+from resnetgen.compiler.codegen.classes import Structure, Structures
+from resnetgen.compiler.codegen.pretty import MARGIN, Brackets, Doc
+from resnetgen.compiler.codegen.scope import Scope
+from resnetgen.compiler.frontend.expressions import (
+    Apply,
+    Const,
+    Expr,
+    Name,
+    Value,
+    free_names,
+    occurrences,
+    python,
+    replaced,
+)
+from resnetgen.compiler.ir.nodes import Instance, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a printed class. `module` names the node whose module is handed in."""
+
+    name: str
+    type: str
+    default: Value | None = None
+    module: str | None = None
+
+    def __str__(self) -> str:
+        if self.default is None:
+            return f"{self.name}: {self.type}"
+        return f"{self.name}: {self.type} = {self.default!r}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassPlan:
+    """One printed class; signatures and bodies are lines."""
+
+    name: str
+    base: str
+    doc: str | tuple[str, ...]  # a text to wrap, or its lines
+    arguments: tuple[Argument, ...]
+    signature: tuple[str, ...]
+    init: tuple[str, ...]
+    forward_signature: tuple[str, ...]
+    forward: tuple[str, ...]
+    constants: tuple[str, ...] = ()  # lines before the constructor
+
+
+@dataclass(slots=True, eq=False)
+class Registry:
+    """The classes of one file, callees first, and the support classes that it needs."""
+
+    network: Network
+    structures: Structures
+    taken: set[str]  # names of classes
+    scopes: dict[int, Scope] = field(default_factory=dict)
+    plans: dict[int, ClassPlan] = field(default_factory=dict)
+    printed: list[ClassPlan] = field(default_factory=list)
+    support: set[str] = field(default_factory=set)
+    uses_torch: bool = False
+
+    def structure(self, instance: Instance) -> Structure:
+        """The class of an instance."""
+        return self.structures.of[id(instance)]
+
+    def plan(self, structure: Structure) -> ClassPlan:
+        """The plan of a class that was planned before."""
+        return self.plans[id(structure)]
+
+    def scope(self, structure: Structure) -> Scope:
+        """The arithmetic of a class."""
+        return self.scopes[id(structure)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constructor:
+    """The arguments of a class, and its locals by the expressions that they stand for."""
+
+    arguments: tuple[Argument, ...]
+    locals: Mapping[Expr, Name]
+
+    def signature(self) -> list[str]:
+        """The lines of `def __init__(...) -> None:`."""
+        parameters = ("self", *(str(argument) for argument in self.arguments))
+        return pretty.lay(Brackets("__init__(", parameters), 4, "def ", " -> None:")
+
+    def assignments(self) -> list[str]:
+        """A line for each local, which may read those of the others."""
+        lines = []
+        for expr, name in self.locals.items():
+            others = {each: own for each, own in self.locals.items() if own != name}
+            lines.append(f"{MARGIN}{name.id} = {python(replaced(expr, others))}")
+        return lines
+
+    def shortened(self, doc: Doc) -> Doc:
+        """A document that reads the locals."""
+        return pretty.shortened(doc, self.locals)
+
+
+def constructor(
+    scope: Scope, docs: Sequence[Doc], handed: Mapping[str, str], *, is_root: bool
+) -> Constructor:
+    """What the constructor of a class needs before it makes what `docs` say.
+
+    `handed` names the argument of each module that is handed in. The arguments of the network's own
+    class all have defaults: the numbers of its spec.
+    """
+    local = _locals(scope, docs)
+    docs = [pretty.shortened(doc, local) for doc in docs]
+    free = {name for doc in docs for name in pretty.names(doc)}
+    free |= {name for expr in local for name in free_names(expr)}
+    free -= {name.id for name in local.values()}
+    scalars = [_argument(scope, name, is_root) for name in _order(scope, is_root) if name in free]
+    texts = {part for doc in docs for part in pretty.parts(doc) if isinstance(part, str)}
+    modules = [Argument(own, "nn.Module", None, key) for key, own in handed.items() if own in texts]
+    required = [argument for argument in scalars if argument.default is None]
+    optional = [argument for argument in scalars if argument.default is not None]
+    return Constructor((*required, *modules, *optional), local)
+
+
+def _locals(scope: Scope, docs: Sequence[Doc]) -> dict[Expr, Name]:
+    """The derived names that stand at least twice in what is printed, in order."""
+    printed = [expr for doc in docs for expr in pretty.expressions(doc)]
+    found: dict[Expr, Name] = {}
+    for name in (*scope.block.params, *scope.block.let):
+        expr = scope.expand(name)
+        if not isinstance(expr, Apply) or expr in found or not python(expr):
+            continue
+        if sum(occurrences(each, expr) for each in printed) > 1:
+            found[expr] = Name(name)
+    return found
+
+
+def _order(scope: Scope, is_root: bool) -> list[str]:
+    """The names that may be arguments, as a constructor has them."""
+    block = scope.block
+    channels = [name for name in scope.instances[0].values if name.endswith("_channels")]
+    order = [*channels, *block.params, *block.let, *scope.promoted]
+    if is_root:
+        order = [*block.params, *channels]
+    return list(dict.fromkeys(order))
+
+
+def _argument(scope: Scope, name: str, is_root: bool) -> Argument:
+    values = scope.values_of(name, scope.instances)
+    kind = _type_name(values)
+    if is_root:
+        return Argument(name, kind, values[0])
+    param = scope.block.params.get(name)
+    default = param.default.expr if param and param.default else None
+    if isinstance(default, Const) and default.value in values:
+        return Argument(name, kind, float(default.value) if kind == "float" else default.value)  # type: ignore[arg-type]
+    return Argument(name, kind)
+
+
+def _type_name(values: Sequence[Value]) -> str:
+    """The annotation of an argument that has these values."""
+    kinds = {type(value) for value in values}
+    axes = next((len(value) for value in values if isinstance(value, tuple)), 0)
+    names = ["bool"] if kinds == {bool} else ["float"] if float in kinds else []
+    names += ["int"] if int in kinds and not names else []
+    names += [f"tuple[{', '.join(['int'] * axes)}]"] if axes else []
+    return " | ".join(names) or "int"

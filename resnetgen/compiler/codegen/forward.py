@@ -1,0 +1,161 @@
+"""The statements of `forward`: the order of the steps and the names of the values.
+
+x = self.bn3(x)             short-lived values are all `x`;
+x = x + shortcut            a value that must outlive the next one has a name of its own
+
+What `forward` returns, and its type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from resnetgen.compiler.analysis.statements import LONGEST_INLINE, long_lived
+from resnetgen.compiler.codegen import pretty
+from resnetgen.compiler.codegen.classes import unique
+from resnetgen.compiler.codegen.lowering import Unit
+from resnetgen.compiler.codegen.pretty import MARGIN, Brackets
+from resnetgen.compiler.frontend.identifiers import PRINTED_NAMES
+from resnetgen.compiler.ir.nodes import Network
+from resnetgen.compiler.ir.schedule import reads_among, stable_order
+
+LONGEST_VARIABLE = 24
+
+
+def schedule(units: Sequence[Unit]) -> list[Unit]:
+    """The units in order of execution: as given, but shortcuts and training outputs at once."""
+    reads = reads_among((unit.value for unit in units), (unit.inputs for unit in units))
+    ranks = [2 * index for index in range(len(units))]
+    for index, unit in enumerate(units):
+        if unit.first:
+            ranks[index] = max((ranks[each] + 1 for each in reads[index]), default=-1)
+        elif unit.training:
+            ranks[index] = max((ranks[each] for each in reads[index]), default=-1) + 1
+    order = stable_order(reads, ranks)
+    assert order is not None, "containers were checked to be convex"
+    return [units[index] for index in order]
+
+
+def statements(
+    steps: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str], several: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """The lines of a body, and the variable of each value. `inputs` are the parameters' names.
+
+    With `several` outputs, each has a name of its own.
+    """
+    last = _last_reads(steps, outputs)
+    long = _long_lived(steps, inputs, outputs if several else (), last)
+    variables: dict[str, str] = {}
+    taken = {*PRINTED_NAMES, *inputs}
+    lines: list[str] = []
+    guarded = False
+    main, identity = inputs[0], None
+    for name in inputs:
+        variables[name] = name
+        if name == main and name in long:
+            identity = _fresh("identity", taken)
+            lines.append(f"{MARGIN}{identity} = {name}")
+    inlined: dict[str, str] = {}
+    readers = Counter([*outputs, *(name for step in steps for name in step.inputs)])
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        sources = [inlined.get(name) or variables[name] for name in step.inputs]
+        text = step.text(sources)
+        if following and readers[step.value] == 1 and _is_short(step, following, text):
+            inlined[step.value] = text
+            continue
+        own = step.value in long or step.training
+        variables[step.value] = _fresh(step.name, taken) if own else main
+        if not own and identity:
+            variables[main] = identity
+        if step.training and not guarded:
+            lines.append(f"{MARGIN}if self.training:")
+        guarded = step.training
+        indent = len(MARGIN) + (pretty.INDENT if guarded else 0)
+        lines += pretty.lay(pretty.parsed(text), indent, f"{variables[step.value]} = ")
+    return lines, variables
+
+
+def _is_short(step: Unit, following: Unit, text: str) -> bool:
+    """Whether an expression stands best inside the call that reads it: `self.relu(x + shortcut)`."""
+    plain = step.write is not None and following.write is None and following.apply is None
+    alone = following.inputs == (step.value,) and step.training == following.training
+    return plain and alone and len(text) <= LONGEST_INLINE
+
+
+def _last_reads(steps: Sequence[Unit], outputs: Sequence[str]) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for index, step in enumerate(steps):
+        for name in step.inputs:
+            last[name] = index
+    return last | dict.fromkeys(outputs, len(steps))
+
+
+def _long_lived(
+    steps: Sequence[Unit],
+    inputs: Sequence[str],
+    named_outputs: Sequence[str],
+    last: Mapping[str, int],
+) -> set[str]:
+    """The values that need a name of their own: another `x` would overwrite them before they are read.
+
+    Operands of a concatenation, and several outputs, are named for the reader's sake.
+    """
+    named = {name for step in steps if step.joins for name in step.inputs}
+    named |= set(named_outputs)
+    named |= {step.value for step in steps if step.training}
+    named -= set(inputs)
+    return long_lived([*inputs[:1], *(step.value for step in steps)], last, named)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    base = re.sub(r"\W", "_", name)
+    if not base[:1].isalpha() or len(base) > LONGEST_VARIABLE:
+        base = "value"
+    return unique(base, taken)
+
+
+def return_lines(network: Network | None, inputs: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The `return` statements; `network` is None for a block, which has one result."""
+    if network is None:
+        return _single(names[0], inputs)
+    count = len(network.outputs)
+    keys = [output.name for output in (*network.outputs, *network.train_outputs)]
+    lines: list[str] = []
+    if count == 1 and not network.named_outputs:
+        lines = _single(names[0], inputs)[:-1]
+        names = [inputs[0] if lines else names[0], *names[1:]]
+    if count < len(names):
+        lines += [f"{MARGIN}if self.training:", *_returned(network, keys, names, 12)]
+    return [*lines, *_returned(network, keys[:count], names[:count], 8)]
+
+
+def return_type(network: Network | None) -> str:
+    """The annotation of the result."""
+    if network is None:
+        return "Tensor"
+    if network.named_outputs:
+        return "dict[str, Tensor]"
+    plain = "Tensor" if len(network.outputs) == 1 else "tuple[Tensor, ...]"
+    more = network.train_outputs and len(network.outputs) == 1
+    return f"{plain} | tuple[Tensor, ...]" if more else plain
+
+
+def _single(name: str, inputs: Sequence[str]) -> list[str]:
+    """`return x`: a parameter, because its type is declared."""
+    if name in inputs:
+        return [f"{MARGIN}return {name}"]
+    return [f"{MARGIN}{inputs[0]} = {name}", f"{MARGIN}return {inputs[0]}"]
+
+
+def _returned(
+    network: Network, keys: Sequence[str], names: Sequence[str], indent: int
+) -> list[str]:
+    if network.named_outputs:
+        pairs = tuple(f'"{key}": {name}' for key, name in zip(keys, names, strict=True))
+        return pretty.lay(Brackets("{", pairs, "}"), indent, "return ")
+    text = f"{' ' * indent}return {', '.join(names)}"
+    if len(names) == 1 or len(text) <= pretty.WIDTH:
+        return [text]
+    return pretty.lay(Brackets("(", tuple(names), ")"), indent, "return ")

@@ -1,0 +1,253 @@
+"""inference_plan(network, measured, folded) -> InferencePlan: the printed file of the inference target.
+
+    layer1.0.bn2 = norm(conv2), plus the shortcut, then relu
+        ->  self.layer1_0_conv2 = FusedConv(64, 64, 3, padding=1, relu=True, overwrites=True)
+            x = self.layer1_0_conv2(y, x)
+
+One class with a straight-line `forward`: a step is one call, a module has the name of its path.
+
+variables(folded, "x", several) -> what each value of a straight-line `forward` is called.
+
+    y = self.layer1_0_conv1(x)          the first of `x`, `y` and `z` whose value nothing reads any more
+    x = self.layer1_0_conv2(y, x)
+    up = self.decoder_up(x)             what is joined, and several results, have names of their own
+    x = torch.cat([up, layer1], dim=1)
+
+A name is given again when its value has been read for the last time: what is held then goes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from resnetgen.compiler.codegen import pretty
+from resnetgen.compiler.codegen.calls import module_call
+from resnetgen.compiler.codegen.class_plan import ClassPlan
+from resnetgen.compiler.codegen.classes import unique
+from resnetgen.compiler.codegen.forward import return_lines, return_type
+from resnetgen.compiler.codegen.plan import ModulePlan, header, support_classes
+from resnetgen.compiler.codegen.pretty import MARGIN, Doc
+from resnetgen.compiler.frontend.expressions import Const, Expr
+from resnetgen.compiler.frontend.identifiers import (
+    MODULE_NAMES,
+    PRINTED_CLASSES,
+    PRINTED_NAMES,
+    camel,
+)
+from resnetgen.compiler.ir.nodes import Network
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS, TorchFunction, TorchModule
+from resnetgen.compiler.ir.schedule import last_reads
+from resnetgen.compiler.ir.shape_rules import WIDTHS
+from resnetgen.compiler.passes.fold import Folded, Step, deletions, largest, peak
+from resnetgen.compiler.passes.infer_types import INPUT, Measured
+
+# What glibc keeps of freed memory is twice the largest block that was mapped and freed, which counts
+# below 32 MiB; larger ones it maps anew each time (mallopt(3), M_MMAP_THRESHOLD).
+KEEPS = (
+    "# A block of nearly 32 MiB, given back untouched: glibc takes from it how much of",
+    "# freed memory to keep, 64 MiB, which the next call does not fault in anew.",
+    'torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")',
+)
+TILE = "2**26"  # bytes that are alive at once, and twice those of the largest value
+DOC = (
+    "The network in evaluation mode; norms are folded into the weights before them.",
+    "",
+    "A new one has no weights: load what `build --target inference --weights` stores",
+    "beside this file, or let `resnetgen.optimize` make both from a checkpoint. `x` has",
+    "the dtype of the weights and any memory format. Best called under",
+    "`torch.inference_mode()`: else each convolution looks whether a gradient is wanted.",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferencePlan:
+    """The printed file, and which step each of its modules with weights computes."""
+
+    module: ModulePlan
+    homes: Mapping[str, Step]
+    folded: Folded
+    tile: str | None  # bytes of values, above which a batch is halved; None: never
+
+
+def inference_plan(network: Network, measured: Measured, folded: Folded) -> InferencePlan:
+    """The plan of a folded network."""
+    x = network.root.inputs[0]
+    own = replace(network, train_outputs=())
+    several = len(folded.outputs) > 1
+    names = variables(folded, x, several)
+    tiles = [] if own.named_outputs or several else _tiles(folded, names, x)
+    modules = _Modules(folded)
+    lines = _statements(folded, modules, names)
+    lines += return_lines(own, (x,), [names[each] for each in folded.outputs])
+    init = [f"{MARGIN}{line}" for line in ("super().__init__()", *KEEPS)]
+    for attribute, doc in modules.docs.items():
+        init += pretty.lay(doc, len(MARGIN), f"self.{attribute} = ")
+    name = unique(
+        network.root.class_name or camel(network.name), {*support_classes(), *PRINTED_CLASSES}
+    )
+    plan = ClassPlan(
+        name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),
+        (f"    def forward(self, {x}: Tensor) -> {return_type(own)}:",), (*tiles, *lines),
+    )  # fmt: skip
+    module = ModulePlan(
+        header=tuple(header(network, measured)),
+        name=network.name,
+        digest=network.digest,
+        root=name,
+        uses_torch=True,
+        uses_ordered_dict=False,
+        support=tuple(sorted(modules.support)),
+        axes=network.axes,
+        classes=(plan,),
+    )
+    return InferencePlan(module, modules.homes, folded, TILE if tiles else None)
+
+
+def _statements(folded: Folded, modules: _Modules, names: Mapping[str, str]) -> list[str]:
+    """A line for each step, and what is deleted after it."""
+    deleted = deletions(folded, names)
+    lines: list[str] = []
+    for step in folded.steps:
+        text = modules.text(step, [names[each] for each in step.reads])
+        lines += pretty.lay(pretty.parsed(text), len(MARGIN), f"{names[step.name]} = ")
+        if step.name in deleted:
+            lines.append(f"{MARGIN}del {', '.join(deleted[step.name])}")
+    return lines
+
+
+def _tiles(folded: Folded, names: Mapping[str, str], x: str) -> list[str]:
+    """On a CPU a batch whose values are large is halved, and so are the halves.
+
+    The C library keeps the memory of what is left: what it maps anew for each call costs more in page
+    faults than a second half does (docs/performance.md).
+    """
+    narrow = "bfloat16"  # in which the indices of a pooling weigh most
+    alive = max(2 * largest(folded), peak(folded, names, dtype=narrow) // WIDTHS[narrow])
+    image = " * ".join(map(str, folded.input.shape))
+    return [
+        f"{MARGIN}if {x}.is_cpu and {x}.shape[0] > 1 and not torch.compiler.is_compiling():",
+        f"{MARGIN}    memory = {x}.nbytes * {alive} // ({image})",
+        f"{MARGIN}    if memory > {TILE}:  # bytes; so much is kept from call to call",
+        f"{MARGIN}        half = {x}.shape[0] // 2",
+        f"{MARGIN}        return torch.cat([self.forward({x}[:half]), self.forward({x}[half:])])",
+    ]
+
+
+class _Modules:
+    """The modules of the class, by the names of their attributes."""
+
+    def __init__(self, folded: Folded) -> None:
+        self.axes = len(folded.input.size)
+        self.types = {INPUT: folded.input} | {each.name: each.type for each in folded.steps}
+        self.taken = set(MODULE_NAMES)
+        self.docs: dict[str, Doc] = {}
+        self.homes: dict[str, Step] = {}
+        self.support: set[str] = set()
+        self._shared: dict[Doc, str] = {}  # modules without weights, which equal steps share
+
+    def text(self, step: Step, reads: Sequence[str]) -> str:
+        """The expression that computes a step from the variables that it reads."""
+        form = step.definition.in_inference or step.definition.torch
+        if isinstance(form, TorchFunction):
+            texts = {name: str(value) for name, value in step.node.attributes.items()}
+            return form.write(reads, texts, self.axes)
+        if form.support:
+            self.support.add(form.support)
+        doc = module_call(form, self._values(step, form), self.axes)
+        module = f"self.{self._attribute(step, doc)}"
+        if form.call:
+            return form.call.format(module=module, x=reads[0])
+        return f"{module}({', '.join(reads)})"
+
+    def _attribute(self, step: Step, doc: Doc) -> str:
+        """The name of a module; those without weights are shared where they are equal."""
+        if step.definition.weights is not NO_WEIGHTS:
+            attribute = unique(_identifier(step.node.module), self.taken)
+            self.homes[attribute] = step
+        elif doc in self._shared:
+            return self._shared[doc]
+        else:
+            path = step.node.module
+            attribute = unique(_identifier(step.node.op if "." in path else path), self.taken)
+            self._shared[doc] = attribute
+        self.docs[attribute] = doc
+        return attribute
+
+    def _values(self, step: Step, form: TorchModule) -> dict[str | int, Expr]:
+        """The arguments of the constructor, all of them numbers here."""
+        node = step.node
+        known = {
+            **node.attributes,
+            "in": self.types[step.inputs[0]].channels,
+            "relu": step.rectifies,
+            "overwrites": step.overwrites,
+            "inplace": step.overwrites,
+        }
+        if step.norm is not None:
+            known["bias"] = True
+        return {
+            name: Const(name if isinstance(name, int) else known[name])
+            for name in (argument.attribute for argument in form.arguments)
+        }
+
+
+def _identifier(path: str) -> str:
+    text = re.sub(r"\W", "_", path)
+    return text if text[:1].isalpha() else f"module_{text}"
+
+
+SHORT = ("y", "z")  # beside the input's
+LONGEST = 24
+RESERVED = PRINTED_NAMES | {"largest"}  # a name of `forward` itself; no node is called `half`
+
+
+def variables(folded: Folded, x: str, several: bool) -> dict[str, str]:
+    """The variable of each value; `x` is that of the input, and `several` results have names."""
+    short, own = (x, *SHORT), _own_names(folded, several)
+    last = last_reads([step.reads for step in folded.steps])
+    last |= dict.fromkeys(folded.outputs, len(folded.steps))
+    found, live = {INPUT: x}, {INPUT: x}
+    for at, step in enumerate(folded.steps):
+        live = {value: name for value, name in live.items() if last.get(value, at) > at}
+        free = [name for name in short if name not in live.values()]
+        if free and step.name not in own:
+            live[step.name] = free[0]
+        else:
+            base = own.get(step.name) or identifier(_path(step))
+            live[step.name] = unique(base, {*live.values(), *short, *RESERVED})
+        found[step.name] = live[step.name]
+    return found
+
+
+def identifier(path: str) -> str:
+    """A path as a name of Python: without its first components where it would be long."""
+    while len(path) > LONGEST and "." in path:
+        path = path.partition(".")[2]
+    text = re.sub(r"\W", "_", path)
+    return text if text[:1].isalpha() and len(text) <= LONGEST else "value"
+
+
+def _own_names(folded: Folded, several: bool) -> dict[str, str]:
+    """Names of several results, and of operands of joins: those as the block of the join calls them."""
+    steps = {step.name: step for step in folded.steps}
+    found = {
+        name: identifier(_path(steps[name])) for name in folded.outputs if several and name in steps
+    }
+    for join in folded.steps:
+        form = join.definition.torch
+        if isinstance(form, TorchFunction) and form.names_operands:
+            block = join.node.module.rpartition(".")[0]
+            paths = {name: _path(steps[name]) for name in join.inputs if name in steps}
+            for name, path in paths.items():
+                found.setdefault(
+                    name, identifier(path.removeprefix(f"{block}.") if block else path)
+                )
+    return found
+
+
+def _path(step: Step) -> str:
+    """What ends a block has the name of the block."""
+    ends = step.addend is not None or step.definition.makes_channels is False
+    return (step.name.rpartition(".")[0] if ends else "") or step.node.module

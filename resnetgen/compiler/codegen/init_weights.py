@@ -1,0 +1,149 @@
+"""How the printed network initialises its weights: one loop over the modules, in their order.
+
+The order is that of torchvision and timm, so that one seed gives the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from resnetgen.compiler.codegen import pretty
+from resnetgen.compiler.codegen.classes import Structure, Structures
+from resnetgen.compiler.codegen.pretty import call
+from resnetgen.compiler.ir.nodes import InitRule, Network, OpCall
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS, TorchModule
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.passes.module_paths import numbered_paths
+
+_CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "kaiming_normal": ("nn.init.kaiming_normal_", ('mode="fan_out"',)),
+    "kaiming_uniform": ("nn.init.kaiming_uniform_", ('mode="fan_out"',)),
+    "xavier_normal": ("nn.init.xavier_normal_", ()),
+    "xavier_uniform": ("nn.init.xavier_uniform_", ()),
+    "normal": ("nn.init.normal_", ("std={0}",)),
+    "uniform": ("nn.init.uniform_", ("a=-{0}", "b={0}")),
+    "trunc_normal": ("nn.init.trunc_normal_", ("std={0}", "a=-2", "b=2")),
+    "constant": ("nn.init.constant_", ("{0}",)),
+}
+
+
+def init_lines(network: Network, structures: Structures) -> list[str]:
+    """The statements at the end of the network's constructor."""
+    root_rules = list(_by_role_of_root(network, structures.root))
+    first = [*root_rules, *_by_op(network, structures)]
+    named = "name, module in self.named_modules()" if root_rules else "module in self.modules()"
+    lines = _loop(named, first)
+    return [*lines, *_loop("module in self.modules()", _by_role(network, structures))]
+
+
+def _loop(variables: str, rules: Iterable[tuple[str, list[str]]]) -> list[str]:
+    """One loop over the modules; classes of one rule share a branch."""
+    branches: dict[tuple[str, ...], list[str]] = {}
+    for condition, body in rules:
+        branches.setdefault(tuple(body), []).append(condition)
+    lines = [f"        for {variables}:"] if branches else []
+    for index, (statements, conditions) in enumerate(branches.items()):
+        classes = [each for each in conditions if " " not in each]
+        own = [each for each in conditions if " " in each]
+        if classes:
+            own.append(f"isinstance(module, {' | '.join(classes)})")
+        word = "elif" if index else "if"
+        lines += [f"            {word} {' or '.join(own)}:", *statements]
+    return lines
+
+
+def _by_role_of_root(network: Network, root: Structure) -> Iterator[tuple[str, list[str]]]:
+    """Rules for roles of the network's own nodes, in place of those of their ops."""
+    instance = root.instances[0]
+    for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
+        rule = network.init.get(placed.role or "")
+        if rule is None or not isinstance(placed.what, OpCall) or placed.role in OPS:
+            continue
+        base = network.init.get(placed.what.op)
+        whole = InitRule({**(base.rules if base else {}), **rule.rules}, rule.span)
+        callee = _callee(placed.what.op, network)
+        biased = bool(placed.what.attributes.get("bias", True)) and _has_bias(callee)
+        body = list(_assignments(whole, "module", biased))
+        if body:
+            yield f'name == "{own[0]}" and isinstance(module, {callee})', body
+
+
+def _by_op(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
+    biased = _biased(network, structures)
+    for name, rule in network.init.items():
+        if name not in OPS or OPS[name].weights is NO_WEIGHTS:
+            continue
+        callee = _callee(name, network)
+        if name not in biased:
+            continue
+        body = list(_assignments(rule, "module", all(biased[callee]) and _has_bias(callee)))
+        if body:
+            yield callee, body
+
+
+def _has_bias(callee: str) -> bool:
+    """Whether torch annotates the bias of a class as never None: of convolutions it does not."""
+    return not callee.startswith("nn.Conv")
+
+
+def _biased(network: Network, structures: Structures) -> dict[str, list[bool]]:
+    """For each op and each class of torch in the network, which of its modules have a bias."""
+    found: dict[str, list[bool]] = {}
+    for structure in structures.all:
+        for instance in structure.instances:
+            for placed in instance.placed:
+                if (
+                    isinstance(placed.what, OpCall)
+                    and OPS[placed.what.op].weights is not NO_WEIGHTS
+                ):
+                    bias = bool(placed.what.attributes.get("bias", True))
+                    found.setdefault(placed.what.op, []).append(bias)
+                    found.setdefault(_callee(placed.what.op, network), []).append(bias)
+    return found
+
+
+def _callee(op: str, network: Network) -> str:
+    form = OPS[op].torch
+    assert isinstance(form, TorchModule), "an op with weights is a module"
+    return form.callee.format(n=network.axes)
+
+
+def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
+    for structure in structures.all:
+        if structure is not structures.root:
+            body = list(_role_assignments(network, structure))
+            if body:
+                yield structure.name, body
+
+
+def _role_assignments(network: Network, structure: Structure) -> Iterator[str]:
+    instance = structure.instances[0]
+    for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
+        rule = network.init.get(placed.role or "")
+        if rule is None or not isinstance(placed.what, OpCall) or placed.role in OPS:
+            continue
+        for weight, (kind, number) in rule.rules.items():
+            if weight == "bias" and not placed.what.attributes.get("bias", True):
+                continue
+            target = f"module.{own[0]}.{weight}"
+            if "." in own[0] or weight == "bias":
+                target = f'module.get_parameter("{own[0]}.{weight}")'
+            yield from _statement(kind, number, target, 16)
+
+
+def _assignments(rule: InitRule, owner: str, always_biased: bool) -> Iterator[str]:
+    for weight, (kind, number) in rule.rules.items():
+        guarded = weight == "bias" and not always_biased and kind != "default"
+        if guarded:
+            yield f"                if {owner}.{weight} is not None:"
+        yield from _statement(kind, number, f"{owner}.{weight}", 20 if guarded else 16)
+
+
+def _statement(kind: str, number: float | None, target: str, indent: int) -> Iterator[str]:
+    if kind == "default":
+        return
+    callee, arguments = _CALLS[kind]
+    if kind == "constant" and number in (0, 1):
+        callee, arguments = ("nn.init.zeros_", ()) if number == 0 else ("nn.init.ones_", ())
+    items = [target, *(each.format(number) for each in arguments)]
+    yield from pretty.lay(call(callee, items), indent)

@@ -1,0 +1,161 @@
+"""Bytes -> text that is safe to handle; plain text -> the value it stands for.
+
+What the reader does that is not about structure: the size of a file, its encoding, characters
+that a terminal or an editor may act on, and the scalar rules of YAML 1.2's core schema.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError
+
+MAX_BYTES = 1 << 20
+MAX_SCALAR = 10_000
+MAX_DIGITS = 18
+MAX_FAULTS_PER_CAUSE = 2
+
+# What a terminal or an editor may act on: controls, surrogates, line separators, a byte order
+# mark inside the text, and the marks that reverse the direction of text.
+_UNSAFE = (
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff"
+    "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_UNSAFE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def first_bytes(path: Path) -> bytes:
+    """At most one byte more than is allowed; a pipe or a device is refused, not waited for."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _demand_regular(os.fstat(handle).st_mode, path)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(handle)
+
+
+def _demand_regular(mode: int, path: Path) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def _too_large(name: str) -> Diagnostic:
+    return Diagnostic("limit", "a spec has at most 1 MiB", Span(Source(name, ""), 1, 1, 2))
+
+
+def decode(data: bytes, name: str) -> Source:
+    """Bytes in UTF-8 -> their text."""
+    if data.startswith(_UTF16):
+        raise SpecError([_not_utf8("the file is in UTF-16", Span(Source(name, ""), 1, 1, 2))])
+    if len(data) > MAX_BYTES:
+        raise SpecError([_too_large(name)])
+    try:
+        return Source(name, data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        source = Source(name, data.decode("utf-8", "replace"))
+        span = _at(source, len(data[: error.start].decode("utf-8")))
+        message = f"byte 0x{data[error.start]:02x} is not valid UTF-8"
+        raise SpecError([_not_utf8(message, span)]) from None
+
+
+def _not_utf8(message: str, span: Span) -> Diagnostic:
+    return Diagnostic("yaml-encoding", message, span, help="save the file as UTF-8")
+
+
+def checked(source: Source) -> Source:
+    """The source without a byte order mark; every character and its size are harmless."""
+    if len(source.text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise SpecError([_too_large(source.name)])
+    if source.text.startswith("\ufeff"):
+        source = Source(source.name, source.text[1:])
+    unsafe = list(islice(_unsafe_in(source.text), MAX_FAULTS_PER_CAUSE))
+    if unsafe:
+        raise SpecError(
+            Diagnostic(
+                "yaml-encoding",
+                f"{_described(each[0])} is not allowed",
+                _at(source, each.start()),
+                help="remove it; specs are saved as UTF-8",
+            )
+            for each in unsafe
+        )
+    return source
+
+
+def _unsafe_in(text: str) -> Iterator[re.Match[str]]:
+    """The unsafe characters; the pattern for all of Unicode takes 4 ms to compile, so not for ASCII."""
+    return (_UNSAFE_ASCII if text.isascii() else re.compile(_UNSAFE)).finditer(text)
+
+
+def _described(char: str) -> str:
+    name = unicodedata.name(char, "").lower()
+    return f"character U+{ord(char):04X} ({name})" if name else f"character U+{ord(char):04X}"
+
+
+def _at(source: Source, index: int) -> Span:
+    before = Source(source.name, source.text[:index]).lines()
+    column = len(before[-1]) + 1
+    return Span(source, len(before), column, column + 1)
+
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INT = re.compile(r"[-+]?[0-9]+")
+_BASED_INT = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
+class BadScalar(Exception):
+    """A scalar that stands for nothing: why, and under which code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def scalar_text(text: str) -> str:
+    """The text of a scalar, if it is short and harmless: escapes can spell any character."""
+    if len(text) > MAX_SCALAR:
+        raise BadScalar("limit", f"a value has at most {MAX_SCALAR:,} characters")
+    if unsafe := next(_unsafe_in(text.replace("\r", "\0")), None):
+        raise BadScalar("yaml-encoding", f"{_described(unsafe[0])} is not allowed")
+    return text
+
+
+def resolve(text: str) -> str | int | float | bool | None:
+    """Plain text -> its value in YAML 1.2's core schema."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text) or _BASED_INT.fullmatch(text):
+        return _integer(text)
+    if _NOT_FINITE.fullmatch(text):
+        raise BadScalar("yaml-number", "no value of a network is infinite or undefined")
+    if not _FLOAT.fullmatch(text):
+        return text
+    if abs(number := float(text)) == float("inf"):
+        raise BadScalar("yaml-number", "this number is too large for a float")
+    return number
+
+
+def _integer(text: str) -> int:
+    # The length comes first: Python refuses to convert thousands of digits.
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+    digits = len(text.lstrip("+-")) - (2 if base != 10 else 0)
+    if digits <= MAX_DIGITS and abs(number := int(text, base)) < 10**MAX_DIGITS:
+        return number
+    raise BadScalar("yaml-number", f"an integer has at most {MAX_DIGITS} digits")

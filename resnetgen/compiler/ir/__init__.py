@@ -1,0 +1,1 @@
+"""The intermediate representation: its nodes, and the table of ops."""

@@ -1,0 +1,55 @@
+"""expand(document, network): the spec after all inheritance, which needs no file but the library's.
+
+    extends: resnet50, block: mine    ->    input, stem, stages, ... of resnet50, block: mine,
+    (blocks/mine.yaml beside it)            define: {mine: {params: ..., nodes: ...}}
+
+Blocks of the library stay names. Those of `define` and those that lie beside the spec stand in
+`define`, over all that they extend; a block written in place that extends another still says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resnetgen.compiler.diagnostics.model import Faults
+from resnetgen.compiler.frontend.inheritance import without
+from resnetgen.compiler.frontend.library import Document
+from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
+from resnetgen.compiler.ir.nodes import Network, called_blocks
+from resnetgen.compiler.passes.elaborate_blocks import Lookup
+
+
+def expand(document: Document, network: Network) -> MapTree:
+    """The tree of a spec that stands alone; `network` is what the document has been compiled to."""
+    lookup = Lookup(document, Faults())
+    tree = document.tree
+    called = (block.name for block in called_blocks(network))
+    todo = [*lookup.define, *_bases(tree), *called]
+    define: dict[str, Tree] = {}
+    for name in todo:
+        written = next(lookup.candidates(name), None)
+        shipped = name not in lookup.define and written and written.span.source.shipped
+        if name in define or shipped or not isinstance(written, MapTree):
+            continue
+        block = lookup.extended(written, [written])
+        assert block, f"{name} was sound when the network was compiled"
+        define[name] = without(block, "block", "language")
+        todo += _bases(block)
+    if not define:
+        return tree
+    spans = {name: block.span for name, block in define.items()}
+    whole = MapTree(define, spans, tree.span)
+    return MapTree({**tree.entries, "define": whole}, {**tree.keys, "define": tree.span}, tree.span)
+
+
+def _bases(tree: Tree) -> Iterator[str]:
+    """The names that blocks written in place extend."""
+    todo: list[Tree] = [tree]
+    while todo:
+        each = todo.pop()
+        if not isinstance(each, MapTree):
+            continue
+        base = each.entries.get("extends")
+        if "nodes" in each.entries and isinstance(base, Scalar):
+            yield base.text
+        todo += each.entries.values()

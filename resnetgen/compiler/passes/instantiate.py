@@ -1,0 +1,242 @@
+"""instantiate(network) -> Instance: numbers in place of parameters, once for each distinct block.
+
+    Block("bottleneck") with width=64, stride=1, 64 channels in
+        ->  Instance: conv1 is a convolution of 64 channels, downsample is a projection to 256, ...
+
+What `when`, `identity` and `none` leave out is gone, and so is what does nothing in any instance of
+its block. A stage stops evaluating where its blocks repeat, so depth costs nothing. Non-goals:
+spatial sizes (`measure.py`), whole networks (`flatten.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from resnetgen.compiler.diagnostics.model import Note, Span, SpecError
+from resnetgen.compiler.frontend.expressions import Value
+from resnetgen.compiler.ir.nodes import (
+    IDENTITY,
+    Block,
+    BlockNode,
+    Bound,
+    Instance,
+    Network,
+    Passes,
+    Placed,
+)
+from resnetgen.compiler.ir.op_def import shown
+from resnetgen.compiler.ir.shape_rules import Flow
+from resnetgen.compiler.passes.evaluate import Arguments, Broken, Values
+from resnetgen.compiler.passes.instantiate_block import Idleness, NotIdle, Placing
+from resnetgen.compiler.passes.module_paths import conflicts
+from resnetgen.compiler.passes.provenance import Names, named, within
+
+MOST_INSTANCES = 4_000
+DEEPEST = 32  # blocks in blocks
+
+
+def instantiate(network: Network) -> Instance:
+    """The instance of the network's own block. Raises SpecError with every fault found."""
+    idleness = Idleness(frozenset())
+    while True:
+        walk = Walk(network, idleness)
+        try:
+            root = walk.root()
+        except NotIdle as found:
+            idleness = Idleness(idleness.kept | {found.place})
+        else:
+            walk.check(instances_below(root))
+            return root
+
+
+def instances_below(root: Instance) -> list[Instance]:
+    """The distinct instances, callees before their callers, the root last."""
+    found: dict[int, Instance] = {}
+
+    def visit(instance: Instance) -> None:
+        if id(instance) in found:
+            return
+        for placed in instance.placed:
+            if isinstance(placed.what, tuple):
+                for run in placed.what:
+                    visit(run.instance)
+        found[id(instance)] = instance
+
+    visit(root)
+    return list(found.values())
+
+
+class Walk:
+    """The memo of one walk, and the faults so far: one a cause."""
+
+    def __init__(self, network: Network, idleness: Idleness) -> None:
+        self.network = network
+        self.idleness = idleness
+        self.facts = Values(network)
+        self.memo: dict[Any, Instance | Passes | None] = {}
+        self.depth = 0
+
+    # --- blocks
+
+    def root(self) -> Instance:
+        """The instance of the network. Raises SpecError."""
+        network = self.network
+        flow = Flow(network.input.channels)
+        try:
+            self.facts.bind_ambient()
+            found = self.block(network.root, {}, {}, (flow,), network.span)
+            if not isinstance(found, Instance):
+                self.facts.fault("no-value", "the network computes nothing", network.span)
+        except Broken:
+            found = None
+        if self.facts.faults or not isinstance(found, Instance):
+            raise SpecError(self.facts.faults)
+        return found
+
+    def block(
+        self,
+        block: Block,
+        arguments: Arguments,
+        slots: Mapping[str, Bound],
+        flows: tuple[Flow | None, ...],
+        span: Span,
+        caller: BlockNode | None = None,
+    ) -> Instance | Passes:
+        """The instance of a call; IDENTITY where the block's `when` is false. Raises Broken."""
+        numbers = tuple((name, type(value), value) for name, (value, _) in arguments.items())
+        key = (id(block), numbers, tuple(slots.items()), flows)
+        if key not in self.memo:
+            if self.depth > DEEPEST or len(self.memo) > MOST_INSTANCES:
+                raise self.facts.fault(
+                    "limit", "too many different blocks, or blocks in blocks", span
+                )
+            self.depth += 1
+            self.memo[key] = self.fresh(block, arguments, slots, flows, span, caller)
+            self.depth -= 1
+        found = self.memo[key]
+        if found is None:
+            raise Broken
+        return found
+
+    def fresh(
+        self,
+        block: Block,
+        arguments: Arguments,
+        slots: Mapping[str, Bound],
+        flows: tuple[Flow | None, ...],
+        span: Span,
+        caller: BlockNode | None,
+    ) -> Instance | Passes | None:
+        try:
+            origins = named(block, {name: term for name, (_, term) in arguments.items() if term})
+            values = self.environment(block, arguments, origins, flows, span, caller)
+            if block.when and not self.facts.value(block.when, values):
+                return IDENTITY
+            own = {name: slots.get(name) for name in block.slots}
+            bound = {
+                name: given or self.facts.bind(block.slots[name], values, {}, origins)
+                for name, given in own.items()
+            }
+            inputs = dict(zip(block.inputs, flows, strict=True))
+            return Placing(
+                self.facts, self.block, self.idleness, block, values, bound, inputs, origins
+            ).instance(frozenset(arguments))
+        except Broken:
+            return None
+
+    def environment(
+        self,
+        block: Block,
+        arguments: Arguments,
+        origins: Names,
+        flows: tuple[Flow | None, ...],
+        span: Span,
+        caller: BlockNode | None,
+    ) -> dict[str, Value]:
+        """Parameters, `let` and channels of one instance, evaluated in order."""
+        values: dict[str, Value] = {}
+        for index, (name, flow) in enumerate(zip(block.inputs, flows, strict=True)):
+            channels = flow.channels if flow else 0
+            values["in_channels" if index == 0 else f"{name}_channels"] = channels
+        for name, param in block.params.items():
+            if name in arguments:
+                value, term = arguments[name]
+                wrong = _wrong_argument(param.kind, value)
+                if wrong:
+                    message = f"`{name}` of `{block.name}` {wrong}"
+                    raise self.facts.fault("wrong-value", message, term.span if term else span)
+                values[name] = value
+            elif param.default is not None:
+                values[name] = self.facts.value(within(param.default, origins), values)
+            else:
+                raise self.missing(block, name, span, caller)
+        for name, term in block.let.items():
+            values[name] = self.facts.value(within(term, origins), values)
+        return values
+
+    def missing(self, block: Block, name: str, span: Span, caller: BlockNode | None) -> Broken:
+        """A required parameter is missing: of a stage, or of a call."""
+        message = f"the block `{block.name}` needs `{name}`"
+        if caller and caller.stage:
+            note = Note(f"`{block.name}` is named here", span)
+            hint = f"say `{name}: ...` in `{caller.key}`"
+            return self.facts.fault("missing-argument", message, caller.span, hint, note)
+        kind = {"bool": "true or false", "int": "an integer", "float": "a number"}
+        wanted = kind.get(block.params[name].kind or "", "...")
+        hint = f"say `{{op: {block.name}, {name}: {wanted}}}`"
+        return self.facts.fault("missing-argument", message, span, hint)
+
+    # --- what must hold of the whole
+
+    def check(self, instances: Sequence[Instance]) -> None:
+        """Every value is read, every module has a path of its own. Raises SpecError."""
+        for instance in instances:
+            for placed, other, reason in conflicts(instance):
+                notes = [Note(f"`{other.key}` stands here", other.node.span)]
+                hint = "give each a path of its own; only equal nodes without weights share one"
+                self.facts.fault("module-path", reason, placed.node.path_span, hint, *notes)
+        for instance, placed in _unread(instances):
+            self.unread(instance, placed)
+        if self.facts.faults:
+            raise SpecError(self.facts.faults)
+
+    def unread(self, instance: Instance, placed: Placed) -> None:
+        """A node that nothing reads is a fault: it would hold weights that never train."""
+        own = [node for node in instance.block.nodes if node.key == placed.group]
+        if own and placed.scope is not None:
+            message = f"nothing reads the {placed.group}"
+            hint = f"say `{placed.group}: none`, or name `{placed.key}` in `outputs:`"
+            span, outputs = own[0].op_span, self.network.outputs
+            if span.source is not self.network.span.source and outputs:
+                span = outputs[0].span
+            self.facts.fault("unread", message, span, hint, Note("written here", own[0].op_span))
+            return
+        what = "stage" if placed.node.stage else "node"
+        hint = "name it in `inputs:`, `output:` or `outputs:`, or take it out"
+        self.facts.fault(
+            "unread", f"nothing reads the {what} `{placed.key}`", placed.node.span, hint
+        )
+
+
+def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, Placed]]:
+    """The nodes that nothing reads in any instance of their block."""
+    unread: dict[tuple[int, str], tuple[Instance, Placed]] = {}
+    read: set[tuple[int, str]] = set()
+    for instance in instances:
+        names = {name for placed in instance.placed for name in placed.inputs}
+        for placed in instance.placed:
+            key = (id(instance.block), placed.key)
+            if placed.key in names or placed.key in instance.outputs:
+                read.add(key)
+            else:
+                unread[key] = (instance, placed)
+    return [found for key, found in unread.items() if key not in read]
+
+
+def _wrong_argument(kind: str | None, value: Value) -> str | None:
+    wanted = {"int": (int,), "float": (int, float), "bool": (bool,)}
+    if kind is None or type(value) in wanted[kind]:
+        return None
+    name = {"int": "an integer", "float": "a number", "bool": "true or false"}[kind]
+    return f"must be {name}, not `{shown(value)}`"

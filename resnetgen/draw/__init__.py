@@ -1,5 +1,0 @@
-"""A network as a static drawing: Measured -> Diagram (what) -> Figure, Layout (where) -> Page -> SVG.
-
-from resnetgen.draw.svg import draw
-draw(compiled.network, compiled.measured)  ->  '<?xml version="1.0" ...'
-"""

@@ -1,1 +1,0 @@
-"""What a network means: ops, the IR, and one pure pass a file."""

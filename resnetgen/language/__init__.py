@@ -1,1 +1,0 @@
-"""The spec language: reading, checking and reporting."""

@@ -1,1 +1,0 @@
-"""What is said about a network: tables, JSON, the elaborated network as text."""

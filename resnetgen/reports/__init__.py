@@ -1,0 +1,1 @@
+"""Reports: what a network costs and what it looks like."""

@@ -1,0 +1,141 @@
+"""Budgets: `macs < 4G, params < 26M` held against the figures of a network.
+
+A limit is a comparison in the expression language over the names of `metrics.py`. Numbers may have
+a suffix: k, M, G, T (powers of 1000), Ki, Mi, Gi, Ti (powers of 1024).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError, did_you_mean
+from resnetgen.compiler.frontend.expressions import (
+    Apply,
+    Const,
+    Expr,
+    ExpressionError,
+    Name,
+    evaluate,
+    free_names,
+    parse,
+    source,
+)
+from resnetgen.reports.metrics import Metric, Value
+from resnetgen.reports.numbers import with_factors
+from resnetgen.reports.report import Report
+from resnetgen.reports.table_layout import shown
+
+_COMPARISONS = ("<", "<=", ">", ">=", "==")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`macs < 4G`: a comparison, and where it was written."""
+
+    comparison: Apply
+    span: Span
+
+    @property
+    def names(self) -> set[str]:
+        """The figures that it reads."""
+        return set(free_names(self.comparison))
+
+
+def parse_budget(text: str, known: Mapping[str, Metric], option: str) -> list[Limit]:
+    """The limits of a budget, separated by commas. Raises SpecError with a fault for each wrong one."""
+    written, limits, faults = Source(option, text), list[Limit](), list[Diagnostic]()
+    for start, part in _parts(text):
+        span = Span(written, 1, start + 1, start + len(part) + 1)
+        try:
+            expression = parse(with_factors(part))
+        except ExpressionError as error:
+            faults.append(Diagnostic("expression", str(error), span))
+            continue
+        fault = _wrong(expression, part, span, known)
+        if fault:
+            faults.append(fault)
+        elif isinstance(expression, Apply):
+            limits.append(Limit(expression, span))
+    if faults:
+        raise SpecError(faults)
+    return limits
+
+
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """The limits with where each starts; commas within brackets do not separate."""
+    for found in re.finditer(r"(?:[^,(]|\([^)]*\)?)+", text):
+        part = found[0].strip()
+        if part:
+            yield found.start() + found[0].index(part), part
+
+
+def _wrong(
+    expression: Expr, text: str, span: Span, known: Mapping[str, Metric]
+) -> Diagnostic | None:
+    for name in free_names(expression):
+        if name not in known:
+            at = re.search(rf"\b{re.escape(name)}\b", text)
+            assert at is not None
+            where = Span(span.source, 1, span.column + at.start(), span.column + at.end())
+            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+            return Diagnostic("unknown-name", f"there is no figure `{name}`", where, (), hint)
+    if not isinstance(expression, Apply) or expression.function not in _COMPARISONS:
+        message = f"`{text}` is no limit: it compares nothing"
+        return Diagnostic("wrong-value", message, span, (), "say `macs < 4G`")
+    return None
+
+
+def over_budget(
+    limits: Sequence[Limit], reports: Iterable[Report], known: Mapping[str, Metric]
+) -> list[Diagnostic]:
+    """What reports exceed of some limits, whichever figures they show. Raises SpecError."""
+    read = tuple(each for each in known.values() if any(each.name in one.names for one in limits))
+    wholes = [replace(report, metrics=read) for report in reports] if limits else []
+    return [
+        fault
+        for whole in wholes
+        for fault in exceeded(limits, whole.name, whole.total.values, known)
+    ]
+
+
+def exceeded(
+    limits: Sequence[Limit], network: str, values: Mapping[str, Value], known: Mapping[str, Metric]
+) -> list[Diagnostic]:
+    """A diagnostic for each limit that a network exceeds: by how much. Raises SpecError."""
+    env = {name: _number(value) for name, value in values.items()}
+    found = []
+    for limit in limits:
+        try:
+            if evaluate(limit.comparison, env):
+                continue
+            left, right = (evaluate(each, env) for each in limit.comparison.operands)
+        except ExpressionError as error:
+            raise SpecError([Diagnostic("expression", f"{network}: {error}", limit.span)]) from None
+        message = f"{network} is over its budget: {_by_how_much(limit, left, right, known)}"
+        found.append(Diagnostic("over-budget", message, limit.span))
+    return found
+
+
+def _by_how_much(limit: Limit, left: object, right: object, known: Mapping[str, Metric]) -> str:
+    assert isinstance(left, int | float)
+    assert isinstance(right, int | float)
+    first, second = limit.comparison.operands
+    metric = known.get(first.id) if isinstance(first, Name) else None
+    value = shown(metric, left) if metric else _told(left)
+    bound = _told(right) if isinstance(second, Const) else f"{source(second)}, {_told(right)}"
+    over = left - right
+    share = f" ({abs(over / right):.1%})" if right else ""
+    return f"{source(first)} is {value}, {_told(abs(over))}{share} {'more' if over > 0 else 'less'} than {bound}"
+
+
+def _told(number: float) -> str:
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.4g}"
+
+
+def _number(value: Value) -> int | float | str:
+    """A figure as an expression reads it: of several axes the largest."""
+    if isinstance(value, tuple):
+        return float(max(value))
+    return value if value is not None else "unknown"

@@ -1,0 +1,278 @@
+"""How tools count operations: one table for each, and why two of them disagree.
+
+counted(conventions()["fvcore"], pairs)  ->  4111512576 for ResNet-50, without fvcore and torch
+explain(macs, fvcore, measured)          ->  normalisation +22,227,968, pooling +100,352
+
+The tables are data (`tables/conventions.yaml`): for each op an expression over a few facts of a
+measured step. What only training computes counts nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import Any
+
+from resnetgen.compiler.frontend.expressions import (
+    Expr,
+    ExpressionError,
+    Value,
+    evaluate,
+    free_names,
+    parse,
+)
+from resnetgen.compiler.ir.nodes import OpCall
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.shape_rules import per_axis
+from resnetgen.compiler.passes.infer_types import Measured, Step, op_counts
+from resnetgen.reports.numbers import align, count
+from resnetgen.reports.tables import read_table
+
+Steps = Iterable[tuple[Step, int]]  # measured steps, and how often each runs
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an op counts for one reason."""
+
+    op: str
+    reason: str
+    text: str  # as it stands in the table
+    expr: Expr
+    reads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Convention:
+    """What a tool counts, at one version of it."""
+
+    name: str
+    doc: str
+    tool: str
+    version: str | None  # None: this compiler's own
+    unit: str
+    rules: Mapping[str, tuple[Rule, ...]]  # by op
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What two conventions count for one reason, and how: `batch_norm: 0 -> 2 * source`."""
+
+    name: str
+    first: int
+    second: int
+    how: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why two conventions differ on a network: the reasons sum to the difference, exactly."""
+
+    first: Convention
+    second: Convention
+    totals: tuple[int, int]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def difference(self) -> int:
+        """How much more the second counts."""
+        return self.totals[1] - self.totals[0]
+
+
+# --- the tables
+
+
+def _biased(step: Step) -> int:
+    return step.result.elements if _attributes(step).get("bias") else 0
+
+
+def _padded(step: Step) -> int:
+    kernel = per_axis(_attributes(step)["kernel"], len(step.source.size))
+    sizes = zip(step.source.size, kernel, strict=True)
+    return step.source.channels * prod(size + reach - 1 for size, reach in sizes)
+
+
+def _ratio(step: Step) -> float:
+    return prod(a / b for a, b in zip(step.source.size, step.result.size, strict=True))
+
+
+NAMES: Mapping[str, Callable[[Step], Value]] = {
+    "macs": lambda step: step.cost.macs,
+    "source": lambda step: step.source.elements,
+    "result": lambda step: step.result.elements,
+    "biased": _biased,
+    "params": lambda step: step.cost.params,
+    "padded": _padded,
+    "ratio": _ratio,
+    "axes": lambda step: len(step.source.size),
+}
+
+
+@cache
+def conventions() -> Mapping[str, Convention]:
+    """The conventions of `tables/conventions.yaml` by name; read once a process."""
+    return read_conventions(read_table("conventions"))
+
+
+def read_conventions(table: Mapping[str, Any]) -> dict[str, Convention]:
+    """Conventions from the content of a table. ValueError names an op, reason or name it has not."""
+    reasons = table["reasons"]
+    return {
+        name: Convention(
+            name,
+            entry["doc"],
+            entry["tool"],
+            entry.get("version"),
+            entry["unit"],
+            _rules(name, entry["counts"], reasons),
+            tuple(entry.get("notes", ())),
+        )
+        for name, entry in table["conventions"].items()
+    }
+
+
+def _rules(
+    convention: str, counts: Mapping[str, Any], reasons: Iterable[str]
+) -> dict[str, tuple[Rule, ...]]:
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for reason, coefficients in counts.items():
+        if reason not in reasons:
+            raise ValueError(f"{convention}: there is no reason `{reason}`")
+        for op, coefficient in coefficients.items():
+            rules[op] = (*rules.get(op, ()), _rule(convention, reason, op, str(coefficient)))
+    return rules
+
+
+def _rule(convention: str, reason: str, op: str, text: str) -> Rule:
+    if op not in OPS:
+        raise ValueError(f"{convention}: there is no op `{op}`")
+    try:
+        expr = parse(text)
+    except ExpressionError as error:
+        raise ValueError(f"{convention}, {op}: {error}") from None
+    reads = tuple(dict.fromkeys(free_names(expr)))
+    attributes = OPS[op].attributes
+    known = {*NAMES, *attributes, *(word for each in attributes.values() for word in each.words)}
+    for name in reads:
+        if name not in known:
+            raise ValueError(f"{convention}, {op}: there is no `{name}` to read")
+    return Rule(op, reason, text, expr, reads)
+
+
+# --- counting
+
+
+def counted(convention: Convention, steps: Steps) -> int:
+    """What a convention counts for some steps of a measured network, for one image."""
+    return sum(amount for _, amount in _amounts(convention, steps))
+
+
+def counted_in(convention: Convention, measured: Measured) -> int:
+    """What a convention counts for a whole network, for one image."""
+    return counted(convention, _whole(measured))
+
+
+def _whole(measured: Measured) -> Steps:
+    return [(step, 1) for step in measured.steps]
+
+
+def _amounts(convention: Convention, steps: Steps) -> Iterator[tuple[Rule, int]]:
+    for step, times in op_counts(steps):
+        assert isinstance(step.placed.what, OpCall)
+        if not step.training:
+            for rule in convention.rules.get(step.placed.what.op, ()):
+                yield rule, times * _value(rule, step)
+
+
+def _value(rule: Rule, step: Step) -> int:
+    value = evaluate(rule.expr, {name: _fact(name, step) for name in rule.reads})
+    assert isinstance(value, int), f"{rule.text} counts {value}"
+    return value
+
+
+def _fact(name: str, step: Step) -> Value:
+    """One of NAMES, an attribute of the op, or a word, which stands for itself."""
+    if name in NAMES:
+        return NAMES[name](step)
+    value: Value = _attributes(step).get(name, name)
+    return value
+
+
+def _attributes(step: Step) -> Mapping[str, Any]:
+    assert isinstance(step.placed.what, OpCall)
+    return step.placed.what.attributes
+
+
+# --- explaining
+
+
+def explain(first: Convention, second: Convention, measured: Measured) -> Explanation:
+    """Why two conventions differ on a network, by reason."""
+    before, after = _by_reason_and_op(first, measured), _by_reason_and_op(second, measured)
+    counted_ops = dict.fromkeys((*before, *after))
+    reasons = []
+    for reason in read_table("conventions")["reasons"]:
+        ops = [op for its_reason, op in counted_ops if its_reason == reason]
+        if different := [op for op in ops if before[reason, op] != after[reason, op]]:
+            amounts = [sum(each[reason, op] for op in ops) for each in (before, after)]
+            how = tuple(_how(first, second, reason, different))
+            reasons.append(Reason(reason, amounts[0], amounts[1], how))
+    totals = (sum(before.values()), sum(after.values()))
+    return Explanation(first, second, totals, tuple(reasons))
+
+
+def explained(chosen: Sequence[Convention], measured: Measured) -> Iterator[Explanation]:
+    """Each of some conventions against the first, or against ours where there is one only."""
+    first, *others = chosen if len(chosen) > 1 else (next(iter(conventions().values())), *chosen)
+    return (explain(first, other, measured) for other in others)
+
+
+def _by_reason_and_op(convention: Convention, measured: Measured) -> Counter[tuple[str, str]]:
+    amounts: Counter[tuple[str, str]] = Counter()
+    for rule, amount in _amounts(convention, _whole(measured)):
+        amounts[rule.reason, rule.op] += amount
+    return amounts
+
+
+def _how(first: Convention, second: Convention, reason: str, ops: list[str]) -> Iterator[str]:
+    """`max_pool, avg_pool: 0 -> 2 * source`: ops whose coefficients are alike stand together."""
+    alike: dict[str, list[str]] = {}
+    for op in ops:
+        change = f"{_coefficient(first, reason, op)} -> {_coefficient(second, reason, op)}"
+        alike.setdefault(change, []).append(op)
+    return (f"{', '.join(names)}: {change}" for change, names in alike.items())
+
+
+def _coefficient(convention: Convention, reason: str, op: str) -> str:
+    texts = (rule.text for rule in convention.rules.get(op, ()) if rule.reason == reason)
+    return next(texts, "0")
+
+
+def explanation_lines(explanation: Explanation) -> list[str]:
+    """The lines of `report --explain`: a row for each reason, the totals, and what names stand for."""
+    first, second = explanation.first, explanation.second
+    rows = [("reason", first.name, second.name, "difference", "each op counts")]
+    for reason in explanation.reasons:
+        rows.append((reason.name, *_figures(reason.first, reason.second), "; ".join(reason.how)))
+    rest = explanation.totals[0] - sum(reason.first for reason in explanation.reasons)
+    if rest and explanation.reasons:
+        rows.append(("what both count", *_figures(rest, rest), ""))
+    rows.append(("total", *_figures(*explanation.totals), ""))
+    return [*align(rows, "<>>><"), *_legend(explanation)]
+
+
+def _legend(explanation: Explanation) -> list[str]:
+    """The names that the coefficients read: `source  elements of the first input`."""
+    words = {word for each in explanation.reasons for word in re.findall(r"\w+", str(each.how))}
+    names: Mapping[str, str] = read_table("conventions")["names"]
+    rows = [(name, doc) for name, doc in names.items() if name in words]
+    return ["", *align(rows, "<<")] if rows else []
+
+
+def _figures(first: int, second: int) -> tuple[str, str, str]:
+    return count(first), count(second), f"{second - first:+,}" if second != first else "0"

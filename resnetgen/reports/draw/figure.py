@@ -1,0 +1,274 @@
+"""Diagram -> Figure: sizes of its nodes, their layout, and how it is drawn.
+
+A figure draws the inside of a block (a panel holds it) or the body of the network (the page does).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from resnetgen.reports.draw import shapes
+from resnetgen.reports.draw.diagram import Diagram, Form, Node, Repeat, read
+from resnetgen.reports.draw.layout import Layout, Route, Size, arrange
+from resnetgen.reports.draw.shapes import Folded, Joint, Stack, outer_skip, skip_edges, stack
+from resnetgen.reports.plotting.scales import fitted, width
+from resnetgen.reports.plotting.svg import TEXT, Canvas
+
+LINE = 12.0  # the height of a line of text
+PILL = 18.0
+BESIDE = 6.0  # between a line and the text beside it
+GAP_INSIDE, GAP_OUTSIDE = 0.0, 16.0
+BAND = 6.0  # how far the background of a row reaches beyond it
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The longest vertical piece of a line."""
+
+    x: float
+    start: float
+    end: float
+
+    @classmethod
+    def of(cls, route: Route) -> Lane:
+        """That of an edge."""
+        pieces = itertools.pairwise(route.points)
+        (x, start), (_, end) = max(pieces, key=lambda piece: abs(piece[0][1] - piece[1][1]))
+        return cls(x, start, end)
+
+    def free(self, obstacles: Iterable[tuple[float, float]]) -> tuple[float, float]:
+        """The longest stretch between obstacles, which are given by start and end."""
+        here, found = self.start, (self.start, self.start)
+        for low, high in [*sorted(obstacles), (self.end, self.end)]:
+            stretch = here, min(low, self.end)
+            found = max(found, stretch, key=lambda each: each[1] - each[0])
+            here = max(here, high)
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figure:
+    """A diagram with all that is needed to place and draw it."""
+
+    diagram: Diagram
+    sizes: tuple[Size, ...]
+    stacks: Mapping[int, Stack]
+    panels: Mapping[int, tuple[Panel, ...]]
+    layout: Layout
+    skips: frozenset[tuple[int, int, int]]
+    of_network: bool
+
+    @property
+    def width(self) -> float:
+        """From the leftmost to the rightmost element."""
+        return self.layout.right - self.layout.left
+
+    @property
+    def panels_from(self) -> float:
+        """How far right of `left` the panels may begin: no lane or node of their rows is there."""
+        rows = {self.layout.layers[index] for index in self.panels}
+        ends = [
+            self.layout.x[index] + size.reach
+            for index, size in enumerate(self.sizes)
+            if self.layout.layers[index] in rows
+        ]
+        ends += [x for route in self.layout.routes for x, _ in route.points]
+        return max(ends) - self.layout.left
+
+    def draw(self, canvas: Canvas, left: float, top: float) -> None:
+        """Draws lines, then nodes; `left` and `top` are the upper left corner."""
+        axis = left - self.layout.left
+        for route in sorted(self.layout.routes, key=self._is_skip, reverse=True):
+            self._draw_edge(canvas, route, axis, top)
+        if self.of_network:
+            self._draw_lane_labels(canvas, axis, top)
+        for node in range(len(self.diagram.nodes)):
+            self._draw_node(canvas, node, axis + self.layout.x[node], top + self.layout.y[node])
+
+    def _is_skip(self, route: Route) -> bool:
+        return (route.source, route.target, route.operand) in self.skips
+
+    def _goes_on(self, route: Route) -> bool:
+        """Whether a line is the one that a shortcut leaves before it enters a block."""
+        panels = self.panels.get(route.target)
+        on_axis = route.points[-1][0] == self.layout.x[route.target]
+        return bool(panels and panels[0].folded.skip and on_axis)
+
+    def _draw_edge(self, canvas: Canvas, route: Route, axis: float, top: float) -> None:
+        """Draws a line, which tells its shape where the pointer rests on it."""
+        points = [(axis + x, top + y) for x, y in route.points]
+        shape = read(self.diagram.nodes[route.source].shape)
+        kind = "skip" if self._is_skip(route) else "edge"
+        if self.diagram.nodes[route.target].training:
+            kind += " training"
+        with canvas.group("wire", shape):
+            line = canvas.path if self._goes_on(route) else canvas.arrow
+            line(points, kind, 10 if self._is_skip(route) else 5)
+
+    def _draw_lane_labels(self, canvas: Canvas, axis: float, top: float) -> None:
+        """The shapes along long vertical lines, turned, where nothing crosses them."""
+        lanes: dict[tuple[int, float], Lane] = {}  # what leaves one node may share a lane
+        horizontals = {
+            (y0, min(x0, x1), max(x0, x1))
+            for route in self.layout.routes
+            for (x0, y0), (x1, y1) in itertools.pairwise(route.points)
+            if y0 == y1
+        }
+        for route in self.layout.routes:
+            lane = Lane.of(route)
+            known = lanes.get((route.source, lane.x), lane)
+            if route.passes:
+                lanes[route.source, lane.x] = max(known, lane, key=lambda each: each.end)
+        for (source, _), lane in lanes.items():
+            label = read(self.diagram.nodes[source].shape)
+            start, end = lane.free(self._obstacles(lane.x, horizontals))
+            if end - start > width(label, TEXT) + 2 * BESIDE:
+                y = (start + end + width(label, TEXT)) / 2
+                canvas.text(axis + lane.x - 3.5, top + y, label, "shape", turned=True)
+
+    def _obstacles(
+        self, x: float, horizontals: Iterable[tuple[float, float, float]]
+    ) -> Iterator[tuple[float, float]]:
+        """From where to where something stands left of a vertical line or crosses it."""
+        left = x - LINE
+        yield from ((y, y) for y, start, end in horizontals if start < x and left < end)
+        for index, size in enumerate(self.sizes):
+            at, y = self.layout.x[index], self.layout.y[index]
+            if at - size.left < x and left < at + size.reach:
+                row, height = self.layout.rows[self.layout.layers[index]]
+                yield y, row + height + GAP_OUTSIDE if size.label else y + size.height
+
+    def _draw_node(self, canvas: Canvas, index: int, axis: float, top: float) -> None:
+        node, size = self.diagram.nodes[index], self.sizes[index]
+        if node.form is Form.CHAIN:
+            self.stacks[index].draw(canvas, axis - self.stacks[index].width / 2, top)
+        elif node.form is Form.JOIN:
+            (cell,) = node.cells
+            Joint(read(cell.label)).draw(canvas, axis, top, cell.tip)
+        elif node.form is Form.BLOCKS:
+            shapes.draw(canvas, [panel.folded for panel in self.panels[index]], axis, top)
+        else:
+            self._draw_end(canvas, node, size, axis, top)
+        if size.label:
+            canvas.text(axis + BESIDE, self._label_y(index, top), read(node.shape), "shape")
+
+    def _label_y(self, index: int, top: float) -> float:
+        """The baseline of the shape below a node: in a network, between the bands of the rows."""
+        if not self.of_network:
+            return top + self.sizes[index].height + LINE - 2
+        start, height = self.layout.rows[self.layout.layers[index]]
+        return top - self.layout.y[index] + start + height + BAND + LINE - 2
+
+    def _draw_end(self, canvas: Canvas, node: Node, size: Size, axis: float, top: float) -> None:
+        text = _end_text(self.diagram, node, self.of_network)
+        if not text:
+            return
+        if self.of_network:
+            with canvas.group("cell", text):
+                kind = "pill training" if node.training else "pill"
+                canvas.rect(axis - size.left, top, size.left * 2, PILL, kind, PILL / 2)
+                canvas.text(axis, top + 12.5, text, "label", "middle")
+        else:
+            canvas.text(axis, top + 9.5, text, "shape", "middle")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """Blocks in a row: how the network shows them, and the figure of their inside."""
+
+    folded: Folded
+    figure: Figure
+
+    def within(self) -> Iterator[Panel]:
+        """This one and those of the blocks inside, outer before inner."""
+        yield self
+        for panels in self.figure.panels.values():
+            for panel in panels:
+                yield from panel.within()
+
+
+def panels_of(diagram: Diagram) -> dict[int, tuple[Panel, ...]]:
+    """The panels of each node that holds blocks."""
+    return {
+        index: tuple(map(_panel, node.repeats))
+        for index, node in enumerate(diagram.nodes)
+        if node.repeats
+    }
+
+
+def _panel(repeat: Repeat) -> Panel:
+    inside = figure(repeat.inside, panels_of(repeat.inside))
+    return Panel(Folded(repeat, outer_skip(repeat.inside, inside.layout.main)), inside)
+
+
+def figure(
+    diagram: Diagram,
+    panels: Mapping[int, tuple[Panel, ...]],
+    of_network: bool = False,
+    least: Mapping[int, float] | None = None,
+) -> Figure:
+    """The figure of a block or a network; `least` gives its layers a least height."""
+    stacks = {
+        index: stack(node.cells, of_network)
+        for index, node in enumerate(diagram.nodes)
+        if node.form is Form.CHAIN
+    }
+    sizes = tuple(
+        _size(diagram, index, stacks.get(index), panels.get(index, ()), of_network)
+        for index in range(len(diagram.nodes))
+    )
+    sources = [node.sources for node in diagram.nodes]
+    ends = [index for index, node in enumerate(diagram.nodes) if node.form is Form.OUTPUT]
+    layout = arrange(sizes, sources, ends, least, GAP_OUTSIDE if of_network else GAP_INSIDE)
+    skips = skip_edges(diagram, layout)
+    return Figure(diagram, sizes, stacks, panels, layout, skips, of_network)
+
+
+def _size(
+    diagram: Diagram,
+    index: int,
+    stack: Stack | None,
+    panels: Sequence[Panel],
+    of_network: bool,
+) -> Size:
+    node = diagram.nodes[index]
+    label = _label_width(diagram, index, of_network)
+    if stack:
+        half = stack.width / 2
+        return Size(half, half + stack.beside, stack.height, label)
+    if panels:
+        folded = [panel.folded for panel in panels]
+        left = max(each.width / 2 for each in folded)
+        return Size(left, max(each.right for each in folded), shapes.height(folded), label)
+    if node.form is Form.JOIN:
+        joint = Joint(read(node.cells[0].label))
+        return Size(joint.width / 2, joint.width / 2, joint.height, label, join=True)
+    text = _end_text(diagram, node, of_network)
+    half = width(text, TEXT) / 2 + (10 if of_network else 2)
+    return Size(half, half, PILL if of_network else LINE * bool(text))
+
+
+def _label_width(diagram: Diagram, index: int, of_network: bool) -> float:
+    """The width of the shape below a node; 0 where it says nothing new."""
+    node = diagram.nodes[index]
+    if node.form in (Form.INPUT, Form.OUTPUT):
+        return 0.0
+    readers = [each for each in diagram.nodes[index + 1 :] if index in each.sources]
+    known = [diagram.nodes[node.sources[0]].shape]
+    if not of_network:
+        known += [each.shape for each in diagram.nodes if each.form is Form.OUTPUT]
+    if node.shape in known or all(reader.form is Form.OUTPUT for reader in readers):
+        return 0.0
+    return BESIDE + width(read(node.shape), TEXT)
+
+
+def _end_text(diagram: Diagram, node: Node, of_network: bool) -> str:
+    """What stands at an input or output: its name where it needs one, and its shape."""
+    shape = read(node.shape)
+    if of_network:
+        return f"{fitted(node.name, 120, TEXT)}: {shape}"
+    if node.form is Form.INPUT:
+        return f"{fitted(node.name, 80, TEXT)}: {shape}" if node.name else shape
+    return shape if node.shape != diagram.nodes[0].shape else ""

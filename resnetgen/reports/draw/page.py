@@ -1,0 +1,367 @@
+"""draw(network, measured) -> an SVG file that needs nothing else, the same bytes every time.
+
+    <?xml version="1.0" encoding="UTF-8"?>
+    <!-- Drawn by resnetgen from resnet50 (spec 0123456789abcdef, drawing fedcba9876543210). -->
+    <svg ...>
+
+`spec` is the digest of the elaborated spec, `drawing` that of all that follows, so that an edited
+file is recognised and left alone.
+
+Figures -> a page: stages in rows, what they cost at their left, their blocks at their right.
+
+layer2             |
+1.22 M par.    [layer2.0 ]-.      layer2.0          layer2.1-3
+======             (+)<----'      [conv ...]        [conv ...]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnetgen.compiler.codegen.files import refuse_foreign, write_atomically
+from resnetgen.compiler.ir.nodes import Network
+from resnetgen.compiler.passes.infer_types import Cost, Measured
+from resnetgen.reports.draw.diagram import Node, network_diagram
+from resnetgen.reports.draw.figure import BAND, Figure, Panel, figure, panels_of
+from resnetgen.reports.numbers import rounded, summary
+from resnetgen.reports.plotting.scales import fitted, width
+from resnetgen.reports.plotting.svg import (
+    DOC,
+    LIGHT,
+    LONG_STAGE,
+    NAME,
+    STAGE,
+    STRONG,
+    TEXT,
+    Canvas,
+    document,
+    style_sheet,
+)
+
+MARGIN = 16.0
+HEADER = 30.0  # the name; a line below it says what the network is
+HEADER_DOC = 16.0
+NAMES = 108.0  # the column of stages and their cost
+SPACE = 10.0  # between columns
+INSET = 8.0  # between a band and what it holds
+BAR = 104.0  # all of the network's parameters, or multiply-adds
+PANEL_TITLE = 14.0
+PANEL_INSET = 7.0
+TITLE_SPACE = 7.0  # between the two parts of a title
+TITLE_WIDEST = 230.0
+LINE_WIDEST = 580.0  # panels that are wider together stand in several lines
+NARROWEST = 400.0
+SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A drawing without its frame."""
+
+    canvas: Canvas
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stage, and what it costs."""
+
+    name: str
+    cost: Cost
+
+    @property
+    def height(self) -> float:
+        """With bars only where it costs something."""
+        return 44.0 if self.cost.params or self.cost.macs else 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A panel in its row; x and y are its upper left corner."""
+
+    panel: Panel
+    x: float
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What stands beside the nodes of a layer: stages at the left, panels at the right."""
+
+    entries: tuple[Entry, ...]
+    spots: tuple[Spot, ...]
+
+    @property
+    def entries_height(self) -> float:
+        """The height of the stages, one below the other."""
+        return sum(entry.height for entry in self.entries)
+
+    @property
+    def panels_height(self) -> float:
+        """The height of all lines of panels."""
+        return max((spot.y + spot.height for spot in self.spots), default=0.0)
+
+    @property
+    def panels_width(self) -> float:
+        """The width of the longest line of panels."""
+        return max((spot.x + _panel_width(spot.panel) for spot in self.spots), default=0.0)
+
+
+def compose(network: Network, measured: Measured) -> Page:
+    """The whole drawing."""
+    diagram = network_diagram(network, measured)
+    panels = panels_of(diagram)
+    rows = _rows(figure(diagram, panels, of_network=True))
+    least = {layer: max(row.entries_height, row.panels_height) for layer, row in enumerate(rows)}
+    body = figure(diagram, panels, of_network=True, least=least)
+    panels_at = body.panels_from + SPACE
+    inside = max(body.width, panels_at + max(row.panels_width for row in rows))
+    content = NAMES + SPACE + inside + 2 * INSET
+    page = max(content, NARROWEST, _header_width(network, measured)) + 2 * MARGIN
+    top = MARGIN + HEADER + (HEADER_DOC if network.doc.strip() else 0)
+    left = (page - content) / 2 + INSET + NAMES + SPACE
+    canvas = Canvas()
+    _draw_header(canvas, network, measured, page)
+    _draw_bands(canvas, body, top, page)
+    body.draw(canvas, left, top)
+    for row, (start, height) in zip(rows, body.layout.rows, strict=True):
+        middle = top + start + height / 2
+        _draw_entries(canvas, row, middle, measured.cost)
+        for spot in row.spots:
+            y = middle - row.panels_height / 2 + spot.y
+            _draw_panel(canvas, spot, left + panels_at + spot.x, y)
+    bottom = _draw_legend(canvas, body, top + body.layout.height + SPACE, page)
+    return Page(canvas, page, bottom + MARGIN)
+
+
+# --- rows
+
+
+def _rows(figure: Figure) -> list[Row]:
+    """One for each layer of the network."""
+    return [
+        Row(tuple(_entries(figure, layer)), tuple(_spots(list(_panels_in(figure, layer)))))
+        for layer in range(len(figure.layout.rows))
+    ]
+
+
+def _entries(figure: Figure, layer: int) -> Iterator[Entry]:
+    """The stages that begin in a row."""
+    nodes = figure.diagram.nodes
+    for index, node in enumerate(nodes):
+        if figure.layout.layers[index] != layer or not _titles(node):
+            continue
+        alike = [each for each in nodes if each.group == node.group] if node.group else [node]
+        if alike[0] is node:
+            cost = sum((each.cost for each in alike), Cost())
+            yield Entry(_titles(node), cost)
+
+
+def _titles(node: Node) -> str:
+    """The stage of a node; of ops in none their own names."""
+    if node.group or not node.keys:
+        return node.group
+    return node.keys[0] if len(node.keys) == 1 else f"{node.keys[0]} – {node.keys[-1]}"
+
+
+def _panels_in(figure: Figure, layer: int) -> Iterator[Panel]:
+    for index in sorted(figure.panels):
+        if figure.layout.layers[index] == layer:
+            for panel in figure.panels[index]:
+                yield from panel.within()
+
+
+def _spots(panels: Sequence[Panel]) -> Iterator[Spot]:
+    """Panels beside each other, those of one line equally high."""
+    y = 0.0
+    for line in _lines(panels):
+        x, height = 0.0, max(map(_panel_height, line))
+        for panel in line:
+            yield Spot(panel, x, y, height)
+            x += _panel_width(panel) + SPACE
+        y += height + SPACE
+
+
+def _lines(panels: Sequence[Panel]) -> list[list[Panel]]:
+    lines: list[list[Panel]] = []
+    used = 0.0
+    for panel in panels:
+        if not lines or used + _panel_width(panel) > LINE_WIDEST:
+            lines.append([])
+            used = 0.0
+        lines[-1].append(panel)
+        used += _panel_width(panel) + SPACE
+    return lines
+
+
+def _panel_width(panel: Panel) -> float:
+    name = width(panel.folded.repeat.name, STRONG, bold=True)
+    title = name + TITLE_SPACE + 1 + width(panel.folded.title, TEXT)
+    return max(panel.figure.width, min(title, TITLE_WIDEST)) + 2 * PANEL_INSET
+
+
+def _panel_height(panel: Panel) -> float:
+    return PANEL_TITLE + panel.figure.layout.height + 2 * PANEL_INSET
+
+
+# --- drawing
+
+
+def _header_width(network: Network, measured: Measured) -> float:
+    totals = width(summary(measured.cost), DOC)
+    return min(width(network.name, NAME, bold=True), 340.0) + 4 * SPACE + totals
+
+
+def _draw_header(canvas: Canvas, network: Network, measured: Measured, page: float) -> None:
+    room = page - 2 * MARGIN
+    totals = summary(measured.cost)
+    name = fitted(network.name, room - width(totals, DOC) - 4 * SPACE, NAME, bold=True)
+    canvas.text(MARGIN, MARGIN + 18, name, "name")
+    canvas.text(page - MARGIN, MARGIN + 18, totals, "doc", "end")
+    doc = " ".join(network.doc.split())
+    if doc:
+        canvas.text(MARGIN, MARGIN + 36, fitted(doc, room, DOC), "doc")
+
+
+def _draw_bands(canvas: Canvas, figure: Figure, top: float, page: float) -> None:
+    """A background for each row that has nodes of the network; rows of one stage share it."""
+    rows = enumerate(figure.layout.rows)
+    for title, group in itertools.groupby(rows, lambda row: _titles_of_main(figure, row[0])):
+        members = [row for _, row in group]
+        start, end = members[0][0], sum(members[-1])
+        if title:
+            height = end - start + 2 * BAND
+            canvas.rect(MARGIN, top + start - BAND, page - 2 * MARGIN, height, "band", 8)
+
+
+def _titles_of_main(figure: Figure, layer: int) -> str:
+    nodes = [
+        index
+        for index, own in enumerate(figure.layout.layers)
+        if own == layer and _titles(figure.diagram.nodes[index])
+    ]
+    nodes.sort(key=lambda index: index not in figure.layout.main)
+    return _titles(figure.diagram.nodes[nodes[0]]) if nodes else ""
+
+
+def _draw_entries(canvas: Canvas, row: Row, middle: float, total: Cost) -> None:
+    x, y = MARGIN + INSET, middle - row.entries_height / 2
+    for entry in row.entries:
+        with canvas.group("stage", f"{entry.name}\n{summary(entry.cost)}"):
+            is_long = width(entry.name, STAGE, bold=True) > NAMES
+            name = fitted(entry.name, NAMES, LONG_STAGE if is_long else STAGE, bold=True)
+            canvas.text(x, y + 12, name, "stage-name long" if is_long else "stage-name")
+            if entry.cost.params or entry.cost.macs:
+                _draw_bar(canvas, x, y + 25, entry.cost.params, total.params, "parameters")
+                _draw_bar(canvas, x, y + 39, entry.cost.macs, total.macs, "multiply-adds")
+        y += entry.height
+
+
+def _draw_bar(canvas: Canvas, x: float, y: float, part: int, whole: int, what: str) -> None:
+    canvas.text(x, y - 1, f"{rounded(part)} {what}", "note")
+    canvas.rect(x, y + 1.5, BAR, 2.5, "rail", 1.2)
+    if part and whole:
+        canvas.rect(x, y + 1.5, max(BAR * part / whole, 1), 2.5, f"bar {what}", 1.2)
+
+
+def _draw_panel(canvas: Canvas, spot: Spot, x: float, y: float) -> None:
+    folded, inside = spot.panel.folded, spot.panel.figure
+    room = _panel_width(spot.panel)
+    inner = room - 2 * PANEL_INSET
+    beside = inner - TITLE_SPACE - width(folded.repeat.name, STRONG, bold=True)
+    title = fitted(folded.title, max(beside, 0.45 * inner), TEXT)
+    name = fitted(folded.repeat.name, inner - TITLE_SPACE - width(title, TEXT), STRONG, bold=True)
+    across = (room - inside.width) / 2
+    down = (spot.height - PANEL_TITLE - inside.layout.height) / 2
+    with canvas.group("panel", folded.repeat.tip):
+        canvas.rect(x, y, room, spot.height, "frame", 6)
+        canvas.text(x + PANEL_INSET, y + PANEL_TITLE, name, "panel-name")
+        canvas.text(x + room - PANEL_INSET, y + PANEL_TITLE, title, "note", "end")
+        inside.draw(canvas, x + across, y + PANEL_TITLE + down)
+
+
+def _draw_legend(canvas: Canvas, figure: Figure, top: float, page: float) -> float:
+    """The colours that occur, and what a skip looks like; where it ends."""
+    found = _kinds(figure)
+    x, y = MARGIN, top + 4
+    for kind in (kind for kind in [*LIGHT.kinds, SKIP] if kind in found):
+        if x + 19 + width(kind, TEXT) > page - MARGIN:
+            x, y = MARGIN, y + 16
+        if kind == SKIP:
+            canvas.arrow([(x, y + 5), (x + 14, y + 5)], SKIP)
+        else:
+            canvas.rect(x, y, 14, 10, f"op {kind}", 2.5)
+        canvas.text(x + 19, y + 8.5, kind, "note")
+        x += 19 + width(kind, TEXT) + 14
+    return y + 12
+
+
+def _kinds(figure: Figure) -> set[str]:
+    found = {cell.kind for node in figure.diagram.nodes for cell in node.cells}
+    found |= {SKIP} if figure.skips else set()
+    for panels in figure.panels.values():
+        for panel in panels:
+            found |= _kinds(panel.figure)
+    return found
+
+
+SUFFIX = ".svg"
+_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_MARK = re.compile(
+    r"<!-- Drawn by resnetgen from \S+ \(spec [0-9a-f]{16}, drawing ([0-9a-f]{16})\)\. -->\n"
+)
+
+
+def draw(network: Network, measured: Measured) -> str:
+    """The network as an SVG."""
+    page = compose(network, measured)
+    title, told = f"The architecture of {network.name}", _description(network, measured)
+    body = document(page.canvas, (page.width, page.height), title, told, style_sheet())
+    marks = f"spec {network.digest[:16]}, drawing {_digest(body)}"
+    name = network.name.replace("--", "__")  # a comment of XML holds no `--`
+    return f"{_HEAD}<!-- Drawn by resnetgen from {name} ({marks}). -->\n{body}"
+
+
+def is_untouched(text: str) -> bool:
+    """Whether resnetgen drew this file and nobody edited it since."""
+    mark = _MARK.match(text, len(_HEAD)) if text.startswith(_HEAD) else None
+    return mark is not None and mark[1] == _digest(text[mark.end() :])
+
+
+def refuse_foreign_drawing(path: Path, force: bool = False) -> None:
+    """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
+    refuse_foreign(path, force or _is_ours(path))
+
+
+def write_drawing(path: Path, text: str, force: bool = False) -> None:
+    """Places a drawing whole or not at all. Raises WriteError; then the folder is as it was."""
+    refuse_foreign_drawing(path, force)
+    write_atomically(path, text.encode())
+
+
+def _is_ours(path: Path) -> bool:
+    with suppress(OSError, UnicodeError):
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            return is_untouched(path.read_bytes().decode())
+    return False
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _description(network: Network, measured: Measured) -> str:
+    outputs = ", ".join(str(each) for each in measured.outputs[: len(network.outputs)])
+    doc = " ".join(network.doc.split())
+    said = f"{network.input} -> {outputs}; {summary(measured.cost)}"
+    return f"{doc}: {said}" if doc else said

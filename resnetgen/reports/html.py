@@ -1,0 +1,437 @@
+"""page(reports) -> one HTML page of what networks cost: figures, charts, tables, a glossary.
+
+    Path("costs.html").write_text(page([report]), encoding="utf-8")
+
+The page is one file that needs nothing else: style, script and plots are in it, and its policy
+(Content-Security-Policy) lets it load nothing and run no script but the one that sorts tables.
+Here figures become text; templates/report/ has the markup. Jinja escapes every text that enters it.
+
+What is drawn of reports: which figures, of which stages, with which words.
+
+by_stage(report, stages)  ->  Figure("bars", "Parameters and multiply-adds by stage", ...)
+
+A chart is drawn where all its figures are wanted, and where there is something to see.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from math import log
+from typing import TYPE_CHECKING
+
+from resnetgen._version import __version__
+from resnetgen.compiler.analysis.rows import rows_by_node
+from resnetgen.compiler.analysis.training_memory import profile
+from resnetgen.compiler.codegen.plan import sentence
+from resnetgen.compiler.frontend.library import TEMPLATES
+from resnetgen.reports.metrics import Conditions, Metric, Value, metrics
+from resnetgen.reports.numbers import brief, count
+from resnetgen.reports.plotting.charts import Area, Bars, Item, Points, Series, area, bars, points
+from resnetgen.reports.report import Line, Report
+from resnetgen.reports.table_layout import change, shown, size
+
+if TYPE_CHECKING:
+    import jinja2
+
+_HEADLINE = ("params", "macs", "activations", "depth", "peak_bytes", "training_bytes", "time")
+_FOLDED_FROM = 1000  # ops: of larger networks equal ones share a row
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a column of figures. `unit` stands below it where the figures do not name theirs."""
+
+    title: str
+    doc: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure as text, what it is sorted by where the text does not say it, a remark below it."""
+
+    text: str
+    key: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of words and figures: `words` are the heads of the first columns, `figures` of the rest."""
+
+    title: str
+    words: tuple[str, ...]
+    figures: tuple[Head, ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[Cell, ...]], ...]
+    total: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A figure of the whole network, as people speak of it and, where that differs, exactly."""
+
+    title: str
+    doc: str
+    text: str
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the page says of one network."""
+
+    name: str
+    doc: str
+    paper: str
+    input: str
+    headline: tuple[Total, ...]
+    totals: tuple[Total, ...]
+    figures: tuple[Figure, ...]
+    tables: tuple[Table, ...]
+    nodes: Table
+
+
+def page(reports: Sequence[Report]) -> str:
+    """The page of at least one report; all have the same conditions and metrics.
+
+    The text depends on the reports alone: no time, no path, no order of a set.
+    """
+    first, several = reports[0], len(reports) > 1
+    style, script = _asset("page.css"), _asset("page.js")
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            title=f"What {len(reports)} networks cost" if several else f"What {first.name} costs",
+            conditions=list(_conditions(first.conditions)),
+            comparison=_comparison(reports) if several else None,
+            plane=plane(reports) if several else None,
+            sections=[_section(report) for report in reports],
+            glossary=first.metrics,
+            command=_command(reports),
+            version=__version__,
+            style=style,
+            script=script,
+            digest=b64encode(sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES / "report"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+        finalize=_rounded,
+    )
+
+
+def _rounded(value: object) -> object:
+    """Places in plots to a tenth of a pixel."""
+    return round(value, 1) if isinstance(value, float) else value
+
+
+def _asset(name: str) -> str:
+    return (TEMPLATES / "report" / name).read_text(encoding="utf-8")
+
+
+# --- what holds for the whole page
+
+
+def _conditions(given: Conditions) -> Iterator[tuple[str, str]]:
+    """What figures depend on beside the network."""
+    yield "batch", count(given.batch)
+    yield "data type", given.dtype
+    yield "optimizer", given.optimizer
+    if given.device:
+        yield "device", given.device.name
+
+
+def _command(reports: Sequence[Report]) -> str:
+    """A command that asks for the same figures of library networks of these names."""
+    given, usual = reports[0].conditions, Conditions()
+    words = ["resnetgen report", *(report.name for report in reports)]
+    inputs = list(dict.fromkeys(report.network.input for report in reports))
+    if len(inputs) == 1:
+        words += ["--input", "x".join(map(str, inputs[0].shape))]
+    for option in ("batch", "dtype", "optimizer"):
+        value = getattr(given, option)
+        words += [f"--{option}", str(value)] if value != getattr(usual, option) else []
+    words += [word for each in given.conventions for word in ("--convention", each.name)]
+    words += ["--device", given.device.key] if given.device else []
+    words += ["--paths"] if given.paths else []
+    columns = [each.name for each in reports[0].metrics]
+    words += ["--columns", ",".join(columns)] if columns != list(metrics(given)) else []
+    return " ".join([*words, "--format html"])
+
+
+def _comparison(reports: Sequence[Report]) -> Table:
+    """A row a network, and below its figures how they differ from those of the first."""
+    first = reports[0]
+    rows = []
+    for report in reports:
+        cells = tuple(
+            _cell(each, report.total.values[each.name], _difference(each, report, first))
+            for each in first.metrics
+        )
+        rows.append(((report.name, _times(str(report.network.input))), cells))
+    title = f"Networks compared with {first.name}"
+    return Table(title, ("network", "input"), _heads(first.metrics), tuple(rows))
+
+
+def _difference(metric: Metric, report: Report, first: Report) -> str:
+    if report is first:
+        return ""
+    told = change(report.total.values[metric.name], first.total.values[metric.name])
+    return told.replace("-", "−")
+
+
+# --- one network
+
+
+def _section(report: Report) -> Section:
+    network, stages = report.network, report.lines("stage")
+    headline = [each for each in report.metrics if each.name in _HEADLINE]
+    others = [each for each in report.metrics if each.name not in _HEADLINE]
+    figures = (by_stage(report, stages), bounds(report, stages), memory(report))
+    folded = "By block, equal ones in a row folded"
+    return Section(
+        report.name,
+        sentence(network.doc) if network.doc else "",
+        network.paper or "",
+        _times(str(network.input)),
+        _totals(report, headline),
+        _totals(report, others),
+        tuple(figure for figure in figures if figure),
+        (
+            *_outputs(report),
+            _table(report, "By stage", "block", stages),
+            _table(report, folded, "block", report.lines("block", folded=True)),
+        ),
+        _nodes(report),
+    )
+
+
+def _totals(report: Report, figures: Iterable[Metric]) -> tuple[Total, ...]:
+    found = []
+    for each in figures:
+        value = report.total.values[each.name]
+        text, exact = _times(shown(each, value, short=True)), _times(shown(each, value))
+        if each.unit == "bytes" and isinstance(value, int):
+            exact = f"{count(value)} bytes"
+        found.append(Total(each.title, _meaning(each), text, exact if exact != text else ""))
+    return tuple(found)
+
+
+# --- tables
+
+
+def _outputs(report: Report) -> Iterator[Table]:
+    """Channels and reduction of each output, if there are several."""
+    if len(report.outputs) < 2:
+        return
+    heads = (
+        Head("channels", "channels of the output"),
+        Head("reduction", "input pixels between neighbouring positions of the output", "pixels"),
+    )
+    rows = tuple(
+        ((each.name,), (Cell(count(each.channels)), Cell(f"{each.reduction:g}")))
+        for each in report.outputs
+    )
+    yield Table("Outputs", ("output",), heads, rows)
+
+
+def _nodes(report: Report) -> Table:
+    """Every op; equal ones in a row folded where a network has very many."""
+    lines = report.lines("node", folded=report.measured.instance.size > _FOLDED_FROM)
+    ops = sum(line.row.count for line in lines)
+    folded = f", equal ones in a row folded to {count(len(lines))}" if ops > len(lines) else ""
+    return _table(report, f"By node: {count(ops)} ops{folded}", "op", lines)
+
+
+def _table(report: Report, title: str, what: str, lines: Sequence[Line]) -> Table:
+    figures = report.of_lines
+    rows = tuple((_words(line), _cells(figures, line)) for line in lines)
+    heads = _heads(figures)
+    return Table(title, ("name", what, "output"), heads, rows, _cells(figures, report.total))
+
+
+def _words(line: Line) -> tuple[str, ...]:
+    row = line.row
+    return row.name, row.op if row.op != row.name else "", _times(str(row.result))
+
+
+def _heads(figures: Iterable[Metric]) -> tuple[Head, ...]:
+    return tuple(Head(each.title, _meaning(each), _unit_below(each)) for each in figures)
+
+
+def _unit_below(metric: Metric) -> str:
+    """Bytes and times have their unit beside each figure; some titles are units."""
+    return "" if metric.unit in ("bytes", "seconds", metric.title) else metric.unit
+
+
+def _meaning(metric: Metric) -> str:
+    return f"{metric.doc} ({metric.unit})" if metric.unit else metric.doc
+
+
+def _cells(figures: Iterable[Metric], line: Line) -> tuple[Cell, ...]:
+    return tuple(_cell(each, line.values[each.name]) for each in figures)
+
+
+def _cell(metric: Metric, value: Value, remark: str = "") -> Cell:
+    """A figure; it is sorted by its value, of several axes by the largest."""
+    text = _times(shown(metric, value))
+    if isinstance(value, tuple):
+        value = max(value)
+    plain = isinstance(value, int) and text == count(value)
+    told = isinstance(value, int | float) and not plain
+    return Cell(text, f"{value:.9g}" if told else "", remark)
+
+
+def _times(text: str) -> str:
+    """`64 x 56 x 56` -> `64 × 56 × 56`, as it is printed."""
+    return text.replace(" x ", " × ")
+
+
+# A plot is drawn twice, for wide windows and for telephones; the style sheet shows one of them.
+_WIDTHS = (560, 340)
+_PLANE_WIDTHS = (860, 340)
+
+_FOLD = re.compile(r"-\d+\.| - ")  # what `folded_name` puts behind the first of equal blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A plot in each width. `kind` names the macro of the template that draws it.
+
+    `names` are those of the axes of a plane, or of what the colours of bars stand for.
+    """
+
+    kind: str
+    title: str
+    remark: str
+    plots: tuple[Bars | Area | Points, ...]
+    names: tuple[str, ...] = ()
+
+
+def plane(reports: Sequence[Report]) -> Figure | None:
+    """Every network as a point, by multiply-adds and parameters."""
+    across, up = (_metric(reports[0], name) for name in ("macs", "params"))
+    if across is None or up is None:
+        return None
+    items = []
+    for report in reports:
+        cost = report.measured.cost
+        if cost.macs and cost.params:
+            tip = f"{report.name}: {_told(across, cost.macs)}, {_told(up, cost.params)}"
+            items.append(Item(report.name, cost.macs, cost.params, tip))
+    if not items:
+        return None
+    remark = f"Both axes are logarithmic. {_left_out(len(reports) - len(items))}".rstrip()
+    plots = tuple(points(items, brief, width) for width in _PLANE_WIDTHS)
+    title = _title(f"{up.title} and {across.title}")
+    return Figure("plane", title, remark, plots, (across.title, up.title))
+
+
+def by_stage(report: Report, stages: Sequence[Line]) -> Figure | None:
+    """Parameters and multiply-adds of each stage, beside each other."""
+    wanted = [each for name in ("params", "macs") if (each := _metric(report, name))]
+    lines = [line for line in stages if any(line.values[each.name] for each in wanted)]
+    if not lines:
+        return None
+    series = [
+        Series(
+            each.title,
+            [_number(line.values[each.name]) for line in lines],
+            [shown(each, line.values[each.name], short=True) for line in lines],
+        )
+        for each in wanted
+    ]
+    plots = _bars(lines, series)
+    title = _title(f"{' and '.join(each.title for each in wanted)} by stage")
+    return Figure("bars", title, _left_out(len(stages) - len(lines)), plots)
+
+
+def bounds(report: Report, stages: Sequence[Line]) -> Figure | None:
+    """The least time of each stage on the device, and what is left of it after fusion."""
+    given = report.conditions
+    eager, fused = (_metric(report, name) for name in ("eager_time", "time"))
+    if given.device is None or eager is None or fused is None:
+        return None
+    lines = [line for line in stages if line.values[eager.name]]
+    if not lines:
+        return None
+    pairs = [(line.values[eager.name], line.values[fused.name]) for line in lines]
+    series = Series(
+        fused.title,
+        [_number(whole) for whole, _ in pairs],
+        [f"{shown(eager, whole)}, fused {shown(fused, part)}" for whole, part in pairs],
+        [_number(part) for _, part in pairs],
+    )
+    remark = f"Lower bounds for a batch of {count(given.batch)} in {given.dtype} (roofline)."
+    title = f"Least time on {given.device.name} by stage"
+    return Figure(
+        "bars", title, remark, _bars(lines, [series]), ("one op after the other", "fused")
+    )
+
+
+def memory(report: Report) -> Figure | None:
+    """Bytes of activations that are alive while each op of evaluation runs."""
+    given = report.conditions
+    if _metric(report, "peak_bytes") is None:
+        return None
+    alive = profile(report.measured, given.batch, given.dtype)
+    if not alive:
+        return None
+    groups = list(_stages(report, [name for name, _ in alive]))
+    values = [amount for _, amount in alive]
+    at, most = max(alive, key=lambda each: each[1])
+    unit = 1024 ** int(log(max(most, 1), 1024))
+    plots = tuple(area(values, groups, unit, size, width) for width in _WIDTHS)
+    remark = f"Most at {at}: {size(most)}, without weights. Equal blocks in a row are drawn once."
+    return Figure("area", "Activations alive along depth, in evaluation", remark, plots)
+
+
+def _stages(report: Report, names: Sequence[str]) -> Iterator[str]:
+    """The stages of nodes; of a name with folded blocks (`layer3.1-35.conv1`) that of the first."""
+    known: dict[str, str] = {}
+    for row in rows_by_node(report.measured):
+        parts = row.name.split(".")
+        known |= {".".join(parts[:end]): row.group for end in range(1, len(parts) + 1)}
+    return (known[_FOLD.split(name, maxsplit=1)[0]] for name in names)
+
+
+def _metric(report: Report, name: str) -> Metric | None:
+    """The metric, if it is wanted."""
+    return next((each for each in report.metrics if each.name == name), None)
+
+
+def _bars(lines: Sequence[Line], series: Sequence[Series]) -> tuple[Bars, ...]:
+    names = [line.row.name for line in lines]
+    return tuple(bars(names, series, width) for width in _WIDTHS)
+
+
+def _number(value: Value) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _left_out(number: int) -> str:
+    return f"Not shown: {count(number)} at zero." if number else ""
+
+
+def _told(metric: Metric, value: Value) -> str:
+    return f"{shown(metric, value)} {metric.title}"
+
+
+def _title(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,293 @@
+"""The figures of a report: what each is called, what it means, and how it follows from a row.
+
+One table serves every form (columns of tables, keys of JSON, heads of CSV), `--columns`, `--budget`
+and the documentation. A row may be the whole network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from resnetgen.compiler.analysis.gradient_paths import PathLengths, path_lengths
+from resnetgen.compiler.analysis.rows import Row
+from resnetgen.compiler.ir.nodes import Network
+from resnetgen.compiler.ir.shape_rules import WIDTHS
+from resnetgen.compiler.passes.flatten import flatten, infer_shapes
+from resnetgen.compiler.passes.infer_types import Measured
+from resnetgen.reports.conventions import Convention, counted
+from resnetgen.reports.roofline import Bound, Device, Roofline, Traffic
+
+if TYPE_CHECKING:
+    from resnetgen.compiler.analysis.training_memory import Inference, Training
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a figure depends on beside the network. Counts are of one image, bytes and times of a batch."""
+
+    batch: int = 1
+    dtype: str = "float32"
+    optimizer: str = "momentum"
+    conventions: tuple[Convention, ...] = ()
+    device: Device | None = None
+    paths: bool = False
+
+
+class Facts:
+    """One network under some conditions; what several figures need is computed once."""
+
+    def __init__(self, network: Network, measured: Measured, conditions: Conditions) -> None:
+        self.network = network
+        self.measured = measured
+        self.conditions = conditions
+
+    @cached_property
+    def roofline(self) -> Roofline:
+        """What every op moves."""
+        return Roofline(self.measured)
+
+    @cached_property
+    def inference(self) -> Inference:
+        """Memory in evaluation."""
+        from resnetgen.compiler.analysis.training_memory import (
+            inference,  # many a report shows no memory
+        )
+
+        return inference(self.measured, self.conditions.batch, self.conditions.dtype)
+
+    @cached_property
+    def training(self) -> Training:
+        """Memory of a training step."""
+        from resnetgen.compiler.analysis.training_memory import training
+
+        given = self.conditions
+        return training(self.measured, given.batch, given.dtype, given.optimizer)
+
+    @cached_property
+    def paths(self) -> PathLengths:
+        """Weighted layers on the shortest and the longest way through the network."""
+        return path_lengths(infer_shapes(flatten(self.network, self.measured.instance)))
+
+    def traffic(self, row: Row) -> Traffic:
+        """FLOPs and elements that the ops of a row move."""
+        return self.roofline.of(row.steps)
+
+    def bound(self, row: Row) -> Bound | None:
+        """The least time on the device, if there is one."""
+        given = self.conditions
+        if given.device is None:
+            return None
+        return self.roofline.bound(row.steps, given.device, given.batch, given.dtype)
+
+
+Value = int | float | str | tuple[Any, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure. `unit`: "" for counts, bytes, seconds, pixels, FLOP/byte, ..., as in the data forms."""
+
+    name: str
+    title: str  # the head of its column for people
+    doc: str
+    value: Callable[[Row, Facts], Value]
+    unit: str = ""
+    additive: bool = False  # the figure of a whole is the sum over its parts
+    whole: bool = False  # of a whole network only
+    asked: Callable[[Conditions], bool] = lambda given: True  # whether it has a value at all
+
+
+def _bytes(elements: int, facts: Facts) -> int:
+    return elements * WIDTHS[facts.conditions.dtype]
+
+
+def _trains(given: Conditions) -> bool:
+    return given.dtype != "int8"
+
+
+def _has_device(given: Conditions) -> bool:
+    return given.device is not None
+
+
+def _has_paths(given: Conditions) -> bool:
+    return given.paths
+
+
+def _of_cost(name: str, title: str, doc: str) -> Metric:
+    """A count that is a field of a row's cost."""
+    return Metric(name, title, doc, lambda row, facts: getattr(row.cost, name), additive=True)
+
+
+def _of_reach(name: str, title: str, doc: str) -> Metric:
+    """What a position of a row's result sees of the input, in its pixels: a field of its reach."""
+    return Metric(name, title, doc, lambda row, facts: getattr(row.reach, name), "pixels")
+
+
+def _of_bound(read: Callable[[Bound], Value]) -> Callable[[Row, Facts], Value]:
+    def value(row: Row, facts: Facts) -> Value:
+        bound = facts.bound(row)
+        return read(bound) if bound else None
+
+    return value
+
+
+def _least_time(name: str, title: str, doc: str, read: Callable[[Bound], Value]) -> Metric:
+    """A lower bound in seconds."""
+    return Metric(name, title, doc, _of_bound(read), "seconds", additive=True, asked=_has_device)
+
+
+def _of_whole(
+    name: str,
+    title: str,
+    doc: str,
+    read: Callable[[Facts], Value],
+    unit: str = "",
+    asked: Callable[[Conditions], bool] = lambda given: True,
+) -> Metric:
+    """A figure that only a whole network has."""
+    return Metric(name, title, doc, lambda row, facts: read(facts), unit, whole=True, asked=asked)
+
+
+def _images_per_second(row: Row, facts: Facts) -> Value:
+    bound = facts.bound(row)
+    return facts.conditions.batch / bound.time if bound and bound.time else None
+
+
+_TABLE = (
+    _of_cost("params", "parameters", "trained parameters"),
+    _of_cost("buffers", "buffers", "elements of the state_dict that are not trained"),
+    _of_cost(
+        "macs", "multiply-adds", "multiply-adds of convolutions and linear layers, for one image"
+    ),
+    _of_cost("flops", "FLOPs", "twice the multiply-adds"),
+    _of_cost("activations", "activations", "elements of the results of all ops, for one image"),
+    Metric(
+        "weight_bytes",
+        "weights",
+        "bytes of the trained parameters",
+        lambda row, facts: _bytes(row.cost.params, facts),
+        "bytes",
+        additive=True,
+    ),
+    Metric(
+        "activation_bytes",
+        "activation bytes",
+        "bytes of the results of all ops, for a batch",
+        lambda row, facts: _bytes(row.cost.activations * facts.conditions.batch, facts),
+        "bytes",
+        additive=True,
+    ),
+    Metric(
+        "intensity",
+        "FLOP/byte",
+        "arithmetic intensity: FLOPs for each byte read or written, one op after the other",
+        lambda row, facts: facts.traffic(row).intensity(
+            facts.conditions.batch, WIDTHS[facts.conditions.dtype]
+        ),
+        "FLOP/byte",
+    ),
+    _of_reach(
+        "field",
+        "receptive field",
+        "input pixels that one position of the result sees, by axis",
+    ),
+    _of_reach(
+        "stride",
+        "stride",
+        "input pixels between neighbouring positions of the result, by axis",
+    ),
+    _of_reach(
+        "offset",
+        "offset",
+        "where the receptive field of the first position has its centre, in input pixels, by axis",
+    ),
+    Metric(
+        "depth",
+        "depth",
+        "convolutions and linear layers on the longest path from the input",
+        lambda row, facts: row.reach.depth,
+    ),
+    _least_time(
+        "time",
+        "time",
+        "least time on the device for a batch, with all fused that can be (roofline)",
+        lambda bound: bound.time,
+    ),
+    _least_time(
+        "eager_time",
+        "eager",
+        "the same, one op after the other: the difference is what fusion saves",
+        lambda bound: bound.eager,
+    ),
+    Metric(
+        "bound",
+        "bound by",
+        "what most of the time goes to: memory or arithmetic",
+        _of_bound(lambda bound: bound.by if bound.time else None),
+        asked=_has_device,
+    ),
+    Metric(
+        "images_per_second",
+        "images/s",
+        "most images a second on the device, with all fused that can be",
+        _images_per_second,
+        whole=True,
+        asked=_has_device,
+    ),
+    _of_whole(
+        "peak_bytes",
+        "inference peak",
+        "weights and the most activations alive at once in evaluation, for a batch",
+        lambda facts: facts.inference.peak,
+        "bytes",
+    ),
+    _of_whole(
+        "kept_bytes",
+        "kept",
+        "activations that a training step keeps for its backward pass, for a batch",
+        lambda facts: facts.training.kept,
+        "bytes",
+        _trains,
+    ),
+    _of_whole(
+        "training_bytes",
+        "training",
+        "weights, gradients, optimizer state and kept activations, for a batch",
+        lambda facts: facts.training.peak,
+        "bytes",
+        _trains,
+    ),
+    _of_whole(
+        "shortest_path",
+        "shortest path",
+        "convolutions and linear layers on the shortest way of a gradient (`--paths`)",
+        lambda facts: facts.paths.shortest,
+        asked=_has_paths,
+    ),
+    _of_whole(
+        "longest_path",
+        "longest path",
+        "convolutions and linear layers on the longest way of a gradient (`--paths`)",
+        lambda facts: facts.paths.longest,
+        asked=_has_paths,
+    ),
+)
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _TABLE}
+
+
+def metrics(given: Conditions) -> dict[str, Metric]:
+    """The figures that have a value under some conditions; each convention is one."""
+    known = {name: metric for name, metric in METRICS.items() if metric.asked(given)}
+    return known | {
+        each.name: _counted_by(each) for each in given.conventions if each.name not in known
+    }
+
+
+def _counted_by(convention: Convention) -> Metric:
+    def value(row: Row, facts: Facts) -> Value:
+        return counted(convention, row.steps)
+
+    return Metric(convention.name, convention.name, convention.doc, value, additive=True)

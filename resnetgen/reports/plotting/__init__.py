@@ -1,0 +1,1 @@
+"""SVG: the canvas, scales and charts that every picture uses."""

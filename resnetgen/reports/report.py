@@ -1,0 +1,81 @@
+"""Report: every figure of one network, by whatever lines a form shows.
+
+Report(...).lines("stage")  ->  Line(Row("layer1", ...), {"params": 215808, "macs": ..., ...}), ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from resnetgen.compiler.analysis.rows import (
+    Feature,
+    Row,
+    features,
+    rows_by_block,
+    rows_by_node,
+    rows_by_stage,
+    whole,
+)
+from resnetgen.compiler.ir.nodes import Network
+from resnetgen.compiler.passes.infer_types import Measured
+from resnetgen.reports.metrics import Conditions, Facts, Metric, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row and its figures by name."""
+
+    row: Row
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one network costs, in the figures that are wanted."""
+
+    network: Network
+    measured: Measured
+    conditions: Conditions
+    metrics: tuple[Metric, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the network."""
+        return self.network.name
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the figures are computed from."""
+        return Facts(self.network, self.measured, self.conditions)
+
+    @cached_property
+    def total(self) -> Line:
+        """The whole network."""
+        row = whole(self.measured, self.name)
+        return Line(row, {each.name: each.value(row, self.facts) for each in self.metrics})
+
+    @cached_property
+    def outputs(self) -> tuple[Feature, ...]:
+        """Channels and reduction of each output."""
+        return features(self.network, self.measured.instance)
+
+    @property
+    def of_lines(self) -> tuple[Metric, ...]:
+        """The metrics that a line has: those of more than a whole network."""
+        return tuple(metric for metric in self.metrics if not metric.whole)
+
+    def lines(self, by: str, folded: bool = False) -> tuple[Line, ...]:
+        """A line a `node`, `block` or `stage`; `folded` makes one of equal blocks in a row."""
+        figures = self.of_lines
+        return tuple(
+            Line(row, {each.name: each.value(row, self.facts) for each in figures})
+            for row in _rows(self.measured, by, folded)
+        )
+
+
+def _rows(measured: Measured, by: str, folded: bool) -> Iterable[Row]:
+    if by == "node":
+        return rows_by_node(measured, folded)
+    return rows_by_block(measured, folded) if by == "block" else rows_by_stage(measured)

@@ -1,0 +1,149 @@
+"""Roofline: how fast a device could be at best, and what holds it back.
+
+An op takes at least as long as its arithmetic at the peak rate, and at least as long as moving its
+inputs, weights and result through memory (Williams et al., Communications of the ACM 52(4), 2009).
+The sum over the ops bounds execution one op after the other (`eager`). Where an op of one value a
+position (a norm, an activation, a sum) is fused into the op before it, the value between the two
+need not be moved: `time` is the bound with all such values kept in registers. Both take it that
+other values go through memory; caches that hold one whole between two ops may beat them, at small
+batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from resnetgen.compiler.ir.nodes import OpCall
+from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.shape_rules import WIDTHS
+from resnetgen.compiler.passes.infer_types import Measured, Step, op_counts
+from resnetgen.reports.tables import read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Peak rates of a device: operations a second by data type, bytes a second of its memory."""
+
+    key: str
+    name: str
+    source: str
+    rates: Mapping[str, float]
+    bandwidth: float
+    memory: float
+
+
+def devices() -> dict[str, Device]:
+    """The devices of `tables/devices.yaml`."""
+    return {key: Device(key, **entry) for key, entry in read_table("devices").items()}
+
+
+class Traffic(NamedTuple):
+    """What an op does and moves: FLOPs and elements of one image, elements of weights."""
+
+    flops: int = 0
+    values: int = 0  # read and written
+    weights: int = 0
+    spared: int = 0  # of the values, if it is fused into the op before it
+
+    def moved(self, batch: int, width: int) -> int:
+        """Bytes through memory, op by op."""
+        return (self.values * batch + self.weights) * width
+
+    def intensity(self, batch: int, width: int) -> float:
+        """FLOPs a byte."""
+        moved = self.moved(batch, width)
+        return self.flops * batch / moved if moved else 0.0
+
+
+class Bound(NamedTuple):
+    """Lower bounds in seconds; sums of bounds are bounds."""
+
+    time: float = 0.0  # with ops of one value a position fused into the op before them
+    eager: float = 0.0  # one op after the other
+    held: float = 0.0  # the part of `time` in which memory is waited for
+
+    @property
+    def by(self) -> str:
+        """What most of the time goes to: `memory` or `arithmetic`."""
+        return "memory" if self.held * 2 > self.time else "arithmetic"
+
+
+class Roofline:
+    """The traffic of every op of a network; the bound of any of its rows on a device."""
+
+    def __init__(self, measured: Measured) -> None:
+        self.traffic: dict[int, Traffic] = {}
+        self.visit(measured, set())
+
+    def visit(self, measured: Measured, seen: set[int]) -> None:
+        """Finds what fusion spares, block by block: a block's input has been written before."""
+        if id(measured) in seen:
+            return
+        seen.add(id(measured))
+        instance = measured.instance
+        readers: dict[str, int] = dict.fromkeys(instance.outputs, 1)
+        for placed in instance.placed:
+            for name in placed.inputs:
+                readers[name] = readers.get(name, 0) + 1
+        done: dict[str, Step] = {}  # in order of execution
+        for index in instance.schedule:
+            step = measured.steps[index]
+            if isinstance(step.placed.what, OpCall):
+                latest = next((key for key in reversed(done) if key in step.placed.inputs), None)
+                before = done[latest] if latest else None
+                alone = latest is not None and readers[latest] == 1
+                self.traffic[id(step)] = _traffic(step, step.placed.what, before, alone)
+            for block, _ in step.blocks:
+                self.visit(block, seen)
+            done[step.placed.key] = step
+
+    def of(self, steps: Iterable[tuple[Step, int]]) -> Traffic:
+        """The traffic of the ops below some steps."""
+        return _sum(Traffic, self.parts(steps))
+
+    def bound(
+        self, steps: Iterable[tuple[Step, int]], device: Device, batch: int, dtype: str
+    ) -> Bound:
+        """The least time that a batch takes on a device."""
+        parts = self.parts(steps)
+        return _sum(Bound, ((_bound(each, device, batch, dtype), times) for each, times in parts))
+
+    def parts(self, steps: Iterable[tuple[Step, int]]) -> Iterator[tuple[Traffic, int]]:
+        """The traffic of each op below some steps, and how often it runs."""
+        return ((self.traffic[id(step)], times) for step, times in op_counts(steps))
+
+
+Sum = TypeVar("Sum", Traffic, Bound)
+
+
+def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
+    """What some parts come to, field by field, each as often as it is there."""
+    total = list(kind())
+    for part, times in parts:
+        for field, amount in enumerate(part):
+            total[field] += amount * times
+    return kind._make(total)
+
+
+def _bound(traffic: Traffic, device: Device, batch: int, dtype: str) -> Bound:
+    width = WIDTHS[dtype]
+    arithmetic = traffic.flops * batch / device.rates[dtype]
+    memory = traffic.moved(batch, width) / device.bandwidth
+    fused = memory - traffic.spared * batch * width / device.bandwidth
+    time = max(arithmetic, fused)
+    return Bound(time, max(arithmetic, memory), time if fused > arithmetic else 0.0)
+
+
+def _traffic(step: Step, call: OpCall, before: Step | None, alone: bool) -> Traffic:
+    definition = OPS[call.op]
+    if definition.training_only or (definition.aliases and not step.cost.params):
+        return Traffic()
+    read = [source.elements for source in step.sources if source]
+    values = sum(read) + step.result.elements
+    spared = 0
+    if definition.pointwise and before and isinstance(before.placed.what, OpCall):
+        # The value computed last need not be read nor, if nobody else reads it, written.
+        spared = before.result.elements * (2 if alone else 1)
+    return Traffic(2 * step.cost.macs, values, step.cost.params, spared)

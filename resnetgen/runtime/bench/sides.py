@@ -1,0 +1,43 @@
+"""The ways to run a network that are compared, as `sides.yaml` lists them.
+
+sides()["freezing"]  ->  Side("freezing", "torch.compile with ...", build="frozen", ...)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Side:
+    """A way to run a network; what each field means is said in `sides.yaml`."""
+
+    name: str
+    doc: str
+    build: str
+    layouts: list[str]
+    modes: list[str]
+    dtypes: list[str] | None = None
+    constructor: str | None = None
+    compile_mode: str | None = None
+    compiles: bool = False
+    needs: list[str] = field(default_factory=list)
+    proof: str | None = None
+    asked: bool = False
+
+    def unfit(self, mode: str, dtype: str) -> str | None:
+        """Why it cannot be measured so; None where it can."""
+        if mode not in self.modes:
+            return f"not in {mode}, only in {' and '.join(self.modes)}"
+        if self.dtypes is not None and dtype not in self.dtypes:
+            return f"not in {dtype}, only in {' and '.join(self.dtypes)}"
+        return None
+
+
+def sides() -> dict[str, Side]:
+    """All sides by name, in the order in which they are shown."""
+    from resnetgen.reports.tables import read_table  # not where a cold start is timed
+
+    table = read_table("sides", Path(__file__).parent)
+    return {name: Side(name, **entry) for name, entry in table.items()}

@@ -1,0 +1,136 @@
+"""Results as tables: text(results), markdown(results); on a terminal the grids of `grids(results)`.
+
+resnet50, 25,557,032 parameters, batch 1, float32
+side       memory format  median  least    most     images/s  times  memory    error
+optimized  contiguous     43 ms   42.5 ms  45.1 ms      23.3      1  120 MiB   1.0e-06
+eager      channels_last  63 ms   ...                          1.47
+
+`times` is how many times the median of `optimized` (or of the first side) a side takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from resnetgen.reports.numbers import GAP, align, count
+from resnetgen.reports.table_layout import Grid, duration, markdown, plain, significant, size
+from resnetgen.runtime.bench.results import DEFINITIONS, Case, Outcome, Results
+from resnetgen.runtime.bench.sides import Side
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table. `cell` tells an outcome, given the one that ratios are taken to."""
+
+    head: str
+    cell: Callable[[Outcome, Outcome, int], str]
+    needed: bool = True  # else it is left out where there is little room
+    side: str = ">"
+
+
+def text(results: Results) -> str:
+    """Plain tables, and below each what was not measured."""
+    parts = [[grid.title, *plain(grid)] for grid in grids(results)]
+    return "\n".join(["\n\n".join(map("\n".join, parts)), *_below(remarks(results))]) + "\n"
+
+
+def in_markdown(results: Results) -> str:
+    """The same as tables of Markdown."""
+    parts = [[f"**{grid.title}**", "", *markdown(grid)] for grid in grids(results)]
+    told = [f"- {remark}" for remark in remarks(results)]
+    return "\n".join(["\n\n".join(map("\n".join, parts)), *_below(told)]) + "\n"
+
+
+def grids(results: Results, short: bool = False) -> list[Grid]:
+    """A grid a case; `short` has fewer columns."""
+    return [_grid(results, case, short) for case in results.cases]
+
+
+def remarks(results: Results) -> list[str]:
+    """The machine, and each side that gave nothing or not all, with the reason."""
+    return [_machine(results), *_reasons(results)]
+
+
+def explained(known: Mapping[str, Side]) -> list[str]:
+    """What `--side help` prints: the sides, and what each figure is."""
+    rows = [
+        (name, each.doc + " (only where asked for)" * each.asked) for name, each in known.items()
+    ]
+    return [*align(rows, "<<"), "", *align(list(DEFINITIONS.items()), "<<")]
+
+
+def _below(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
+
+
+def _grid(results: Results, case: Case, short: bool) -> Grid:
+    measured = {name: each for name, each in case.sides.items() if not each.empty}
+    columns = [each for each in _columns(case) if each.needed or not short]
+    rows = [
+        (name, *(each.cell(found, measured[case.base or name], case.batch) for each in columns))
+        for name, found in measured.items()
+    ]
+    images = "image" if case.batch == 1 else "images"
+    title = f"{results.network}, {count(results.parameters)} parameters, {results.mode}, "
+    return Grid(
+        f"{title}{case.batch} {images}, {case.dtype}",
+        ("side", *(each.head for each in columns)),
+        tuple(rows),
+        "<" + "".join(each.side for each in columns),
+    )
+
+
+def _columns(case: Case) -> Iterator[_Column]:
+    """The columns in which a case has something."""
+    sides = case.sides.values()
+    if any(each.steady for each in sides):
+        yield _Column("memory format", lambda it, base, batch: it.layout or "", False, "<")
+        yield _Column("median", lambda it, base, batch: _time(it.time))
+        yield _Column("least", lambda it, base, batch: _time(min(it.steady, default=None)), False)
+        yield _Column("most", lambda it, base, batch: _time(max(it.steady, default=None)), False)
+        yield _Column("images/s", lambda it, base, batch: _rate(it.time, batch), needed=False)
+        yield _Column("times", lambda it, base, batch: _ratio(it.time, base.time))
+    if any(each.cold for each in sides):
+        yield _Column("cold", lambda it, base, batch: _time(it.start))
+        yield _Column("times", lambda it, base, batch: _ratio(it.start, base.start))
+        yield _Column("after the toolchain", lambda it, base, batch: _time(it.first), needed=False)
+        yield _Column("times", lambda it, base, batch: _ratio(it.first, base.first), needed=False)
+    if any(each.memory is not None for each in sides):
+        yield _Column(
+            "memory", lambda it, base, batch: "" if it.memory is None else size(it.memory)
+        )
+    yield _Column("error", lambda it, base, batch: f"{it.error.max:.1e}" if it.error else "")
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
+
+
+def _rate(seconds: float | None, batch: int) -> str:
+    return significant(batch / seconds) if seconds else ""
+
+
+def _ratio(seconds: float | None, base: float | None) -> str:
+    return significant(seconds / base) if seconds and base else ""
+
+
+def _machine(results: Results) -> str:
+    facts = results.machine
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return (
+        f"{facts['cpu']}, cores: {facts['cores']}, threads: {facts['threads']}, "
+        f"load before: {facts['load']}; {versions}"
+    )
+
+
+def _reasons(results: Results) -> Iterator[str]:
+    """A line a side and reason, with the cases where it is not so everywhere."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for case in results.cases:
+        for name, each in case.sides.items():
+            if each.reason is not None:
+                cases.setdefault((name, each.reason), []).append(f"{case.batch} x {case.dtype}")
+    for (name, reason), where in cases.items():
+        everywhere = len(where) == len(results.cases)
+        yield f"{name}: {reason}" + ("" if everywhere else f"{GAP}({', '.join(where)})")

@@ -1,0 +1,1 @@
+"""Regional compilation: torch.compile, but equal blocks are compiled once."""
