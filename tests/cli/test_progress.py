@@ -35,7 +35,7 @@ class Terminal(io.StringIO):
 def test_a_terminal_sees_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, clock = Terminal(), SimpleNamespace(monotonic=lambda: 100.0)
     monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr("resnetgen.cli.progress.time", clock)
+    monkeypatch.setattr("resnetgen.cli.console.time", clock)
     with Progress() as progress:
         progress("compiling")
         assert terminal.comes_to_show("\r\x1b[Kcompiling 0 s")

@@ -22,8 +22,8 @@ STOPPED = """\
 import itertools, signal, sys
 from types import SimpleNamespace
 from resnetgen.cli import main
-from resnetgen.sweep import run
-from resnetgen.sweep.files import Appender
+from resnetgen.reports.sweep import run
+from resnetgen.reports.sweep.files import Appender
 
 stop, last = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 rows, append = itertools.count(1), Appender.append
