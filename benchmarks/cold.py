@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.bench import OURS, benched, cases, plots, reasons
 from benchmarks.results import Measurement, Result, Say, Section
 from benchmarks.tables import ratio, spread, table
-from resnetgen.runtime.bench.results import Outcome
+from resnetgen.runtime.bench.results import SideResult
 
 NETWORKS = "resnet50", "resnet152"
 PEER = "torchvision-compile"
@@ -56,7 +56,7 @@ def _row(result: Result) -> list[str]:
     return cells
 
 
-def _first(side: Outcome, toolchain: bool) -> list[float]:
+def _first(side: SideResult, toolchain: bool) -> list[float]:
     """Seconds to the first result in each run, with or without the toolchain's start-up."""
     return [after + ((start or 0.0) if toolchain else 0.0) for start, after in side.cold]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from resnetgen.compiler.ir.shape_rules import TensorType
-    from resnetgen.compiler.passes.fold import Step
+    from resnetgen.compiler.passes.fold import FusedStep
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def prepare(network: str, folder: Path) -> None:
     (folder / "network.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def problems(steps: tuple[Step, ...], types: dict[str, TensorType]) -> list[Problem]:
+def problems(steps: tuple[FusedStep, ...], types: dict[str, TensorType]) -> list[Problem]:
     """The distinct convolutions among the steps, in order."""
     found: Counter[Problem] = Counter()
     for step in steps:
@@ -117,12 +117,12 @@ class Prepared:
         """The network with random weights that suit it, float32."""
         import torch
 
-        from resnetgen.runtime.compare import settle
+        from resnetgen.runtime.compare import randomize_norms
         from resnetgen.runtime.load import build
 
         torch.manual_seed(0)
         model = build((self.folder / "plain.py").read_text(encoding="utf-8"), self.facts["name"])
-        settle(model, self.images(4, "cpu", seed=0))
+        randomize_norms(model, self.images(4, "cpu", seed=0))
         model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.requires_grad_(False)
 

@@ -41,9 +41,9 @@ def store(network: str, folder: str) -> None:
     import torch
 
     import resnetgen
-    from resnetgen.runtime.compare import settle
+    from resnetgen.runtime.compare import randomize_norms
 
-    state = settle(resnetgen.load(network), image()).state_dict()
+    state = randomize_norms(resnetgen.load(network), image()).state_dict()
     torch.save(state, Path(folder, CHECKPOINT))
     resnetgen.optimize(network, state, image(), plan=Path(folder, PLAN))
 

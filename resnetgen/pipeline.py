@@ -18,7 +18,7 @@ from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.ir.nodes import Graph, Instance, Network
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.flatten import check, flatten, infer_shapes
-from resnetgen.compiler.passes.infer_types import Cost, Measured, measure
+from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, measure
 from resnetgen.compiler.passes.instantiate import instantiate
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Compiled:
     document: Document
     network: Network
     root: Instance
-    measured: Measured
+    measured: TypedInstance
 
     @property
     def cost(self) -> Cost:
@@ -49,10 +49,10 @@ class Compiled:
     @cached_property
     def warnings(self) -> list[Diagnostic]:
         """What is sound and yet hardly meant."""
-        from resnetgen.compiler.analysis.lint.context import Facts
+        from resnetgen.compiler.analysis.lint.context import LintContext
         from resnetgen.compiler.analysis.lint.rules import lint
 
-        return lint(Facts(self.document, self.network, self.measured))
+        return lint(LintContext(self.document, self.network, self.measured))
 
     @cached_property
     def flat(self) -> Graph:

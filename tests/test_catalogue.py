@@ -18,7 +18,7 @@ import pytest
 import sessions
 
 from resnetgen.compiler.diagnostics import catalog
-from resnetgen.compiler.diagnostics.catalog import Entry
+from resnetgen.compiler.diagnostics.catalog import CodeEntry
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError, render
 from resnetgen.compiler.frontend import yaml_reader
 from resnetgen.pipeline import compile_spec
@@ -217,7 +217,7 @@ def page(folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _section(entry: Entry, folder: Path) -> str:
+def _section(entry: CodeEntry, folder: Path) -> str:
     """An entry, with what is said of its failing spec below it."""
     text = entry.markdown
     for each in entry.examples:

@@ -10,7 +10,7 @@ import pytest
 from resnetgen import compile_spec
 from resnetgen.cli.errors import BROKEN, diagnose
 from resnetgen.compiler.codegen import allowlist, render
-from resnetgen.compiler.codegen.allowlist import BrokenPrint, hold
+from resnetgen.compiler.codegen.allowlist import UnsafeOutput, check
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.passes.elaborate import INIT_RULES, INIT_RULES_OF_A_NUMBER
 from resnetgen.pipeline import compile_text
@@ -58,13 +58,13 @@ class Net(nn.Module):
 
 
 def refusal(source: str) -> str:
-    with pytest.raises(BrokenPrint) as caught:
-        hold(source)
+    with pytest.raises(UnsafeOutput) as caught:
+        check(source)
     return str(caught.value)
 
 
 def test_what_modules_consist_of_holds() -> None:
-    hold(SOUND)
+    check(SOUND)
 
 
 # What stands in place of a statement of `Net.__init__`, of one of the file, of one of a class.
@@ -140,7 +140,7 @@ def test_every_rule_of_initialisation_holds(rule: str) -> None:
 
 def test_each_file_is_held_against_the_list_before_anybody_gets_it() -> None:
     plan = replace(compile_spec("resnet18").plan, root='x"]\nprint("')
-    with pytest.raises(BrokenPrint) as caught:
+    with pytest.raises(UnsafeOutput) as caught:
         render.render(plan)
     (fault,), status = diagnose(caught.value)
     assert (fault.code, status) == ("broken-print", BROKEN)

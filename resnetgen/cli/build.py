@@ -12,7 +12,7 @@ import typer
 from resnetgen.cli.console import print_exactly, torch_at_work
 from resnetgen.cli.errors import BROKEN, WRONG_SPEC, Failed, show
 from resnetgen.cli.options import (
-    Device,
+    DeviceName,
     Set,
     Spec,
     compile_spec,
@@ -20,7 +20,7 @@ from resnetgen.cli.options import (
     overrides,
     placed_option,
 )
-from resnetgen.cli.verify import agreed, compile_on, held, hold
+from resnetgen.cli.verify import agreed, compile_on, held, verify_module
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ Trace = Annotated[
     ),
 ]
 CompileOn = Annotated[
-    Device | None,
+    DeviceName | None,
     typer.Option(
         "--compile",
         help="Before the file is placed, compile and run the module there. Needs torch.",
@@ -134,12 +134,12 @@ def build(
 
 def _destination(output: str | None, compiled: Compiled, force: bool) -> Path | None:
     """Where the module goes; None for standard output. Raises WriteError before torch works."""
-    from resnetgen.compiler.codegen.files import destination, refuse_foreign
+    from resnetgen.compiler.codegen.files import destination, refuse_to_overwrite
 
     if output == "-":
         return None
     path = destination(output, compiled.network.name)
-    refuse_foreign(path, force)
+    refuse_to_overwrite(path, force)
     return path
 
 
@@ -152,7 +152,7 @@ def _check_options(output: str | None, weights: str | None, leave: list[str] | N
         )
 
 
-def _check_target(target: Target, trace: bool, device: Device | None) -> None:
+def _check_target(target: Target, trace: bool, device: DeviceName | None) -> None:
     if target == Target.inference and (trace or device):
         option = "--trace" if trace else "--compile"
         raise typer.BadParameter("is for the module of `--target torch`", param_hint=option)
@@ -195,7 +195,7 @@ def _converted(
 def _folded(compiled: Compiled, network: nn.Module, to: Path) -> Converted:
     """The weights and the plan of a module for inference. Raises Failed where that is not shown."""
     from resnetgen.runtime.compare import trial_input
-    from resnetgen.runtime.inference import apart, explained, inference_module
+    from resnetgen.runtime.inference import difference, explained, inference_module
     from resnetgen.runtime.plans import files, key
 
     plan, source, state = compiled.inference, compiled.inference_source, network.state_dict()
@@ -203,7 +203,7 @@ def _folded(compiled: Compiled, network: nn.Module, to: Path) -> Converted:
     of = key(compiled.network, state, next(network.parameters()))
     image = trial_input([compiled.graph])
     try:
-        found = apart(plan, source, network, image)
+        found = difference(plan, source, network, image)
         right = explained(found, network, image)
     except ValueError as error:
         message = f"with these weights, nothing can be shown on random images: {error}"
@@ -214,11 +214,11 @@ def _folded(compiled: Compiled, network: nn.Module, to: Path) -> Converted:
     return files(to, of, made, source, plan)
 
 
-def _hold(compiled: Compiled, path: Path | None, trace: bool, device: Device | None) -> None:
+def _hold(compiled: Compiled, path: Path | None, trace: bool, device: DeviceName | None) -> None:
     """Holds the module against torch as far as was asked; standard output is a printed module's."""
     told = sys.stdout if path else sys.stderr
     if trace:
-        print(held(hold(compiled.graph, compiled.source)), file=told, flush=True)
+        print(held(verify_module(compiled.graph, compiled.source)), file=told, flush=True)
     if device:
         print(agreed(compile_on(compiled.graph, compiled.source, device)), file=told, flush=True)
 

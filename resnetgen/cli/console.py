@@ -39,10 +39,10 @@ def write(text: str, output: str | None) -> None:
 
 def refuse_existing(place: Path, force: bool) -> None:
     """A spec is somebody's work, also one that this command wrote."""
-    from resnetgen.compiler.codegen.files import WriteError, refuse_foreign
+    from resnetgen.compiler.codegen.files import WriteError, refuse_to_overwrite
     from resnetgen.compiler.diagnostics.model import Diagnostic
 
-    refuse_foreign(place, force=True)
+    refuse_to_overwrite(place, force=True)
     if os.path.lexists(place) and not force:
         help = "use `--force` to replace it, or another name"
         raise WriteError(Diagnostic("file-exists", f"`{place}` is there already", help=help))

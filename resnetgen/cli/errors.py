@@ -128,7 +128,7 @@ def diagnose(error: Exception) -> tuple[Sequence[Diagnostic], int]:
         return error.diagnostics, WRONG_CALL if _all_from_the_call(error) else WRONG_SPEC
     if isinstance(error, OSError):
         return [_unreadable(error)], WRONG_CALL
-    from resnetgen.compiler.codegen.allowlist import BrokenPrint
+    from resnetgen.compiler.codegen.allowlist import UnsafeOutput
     from resnetgen.compiler.codegen.files import WriteError
     from resnetgen.compiler.passes.flatten import BrokenGraph
     from resnetgen.runtime.errors import RuntimeFault
@@ -137,7 +137,7 @@ def diagnose(error: Exception) -> tuple[Sequence[Diagnostic], int]:
     help = "this is a defect of resnetgen; please report it with the spec"
     if isinstance(error, BrokenGraph):
         return [Diagnostic("broken-graph", str(error), help=help)], BROKEN
-    if isinstance(error, BrokenPrint):
+    if isinstance(error, UnsafeOutput):
         return [Diagnostic("broken-print", str(error), help=help)], BROKEN
     if isinstance(error, WriteError):
         return [error.diagnostic], WRONG_CALL

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from resnetgen.weights.infer.candidates import Candidate
     from resnetgen.weights.infer.design import Trials
-    from resnetgen.weights.infer.search import Outcome
+    from resnetgen.weights.infer.search import SearchResult
 
 
 class Format(StrEnum):
@@ -98,7 +98,7 @@ def infer(
     print(f"wrote {visible(str(place))} ({summary(made.compiled.cost)})")
 
 
-def _found(file: str, trials: Trials) -> Outcome:
+def _found(file: str, trials: Trials) -> SearchResult:
     from resnetgen.weights.infer.checkpoint import held_by
     from resnetgen.weights.infer.search import infer as search
 
@@ -126,7 +126,7 @@ def _called(name: str | None, file: str) -> str:
 def _chosen(
     candidates: Sequence[Candidate],
     assume: str | None,
-    found: Outcome,
+    found: SearchResult,
     trials: Trials,
     format: Format,
 ) -> Candidate:
@@ -143,7 +143,7 @@ def _chosen(
     raise errors.Failed([_ambiguous(found, candidates)], errors.WRONG_SPEC)
 
 
-def _ambiguous(found: Outcome, candidates: Sequence[Candidate]) -> Diagnostic:
+def _ambiguous(found: SearchResult, candidates: Sequence[Candidate]) -> Diagnostic:
     notes = []
     for each in candidates:
         beside = f"; beside {each.beside}:" if each.beside else ""
@@ -153,9 +153,9 @@ def _ambiguous(found: Outcome, candidates: Sequence[Candidate]) -> Diagnostic:
     return Diagnostic("ambiguous-weights", message, notes=tuple(map(Note, notes)), help=help)
 
 
-def _unknown(found: Outcome, trials: Trials) -> Diagnostic:
+def _unknown(found: SearchResult, trials: Trials) -> Diagnostic:
     """How far the nearest network got."""
-    from resnetgen.weights.match import Entry, fit
+    from resnetgen.weights.match import TensorEntry, fit
     from resnetgen.weights.mismatch import account
 
     held, nearest = found.held, found.nearest
@@ -167,7 +167,7 @@ def _unknown(found: Outcome, trials: Trials) -> Diagnostic:
         return Diagnostic("unknown-architecture", message, notes=tuple(notes))
     settings = " ".join(f"--set {key}={value}" for key, value in nearest.settings)
     near = f"the nearest has {alike:.0%} of its tensors: `{' '.join([nearest.base, settings]).strip()}`"
-    entries = {key: Entry(shape) for key, shape in held.shapes.items()}
+    entries = {key: TensorEntry(shape) for key, shape in held.shapes.items()}
     lines = account(fit(trials.shapes(nearest) or {}, entries))
     notes = [Note(near), *(Note(line) for line in lines)]
     help = "start from the nearest, and say in a spec of your own what differs"
@@ -182,7 +182,10 @@ def _told(chosen: Candidate) -> list[str]:
 
 
 def _print_json(
-    found: Outcome, candidates: Sequence[Candidate], chosen: Candidate | None, wrote: str | None
+    found: SearchResult,
+    candidates: Sequence[Candidate],
+    chosen: Candidate | None,
+    wrote: str | None,
 ) -> None:
     import json
 

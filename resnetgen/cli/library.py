@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Rows = Iterator[tuple[str, ...]]
 
 
-class Kind(StrEnum):
+class LibraryKind(StrEnum):
     """What the library holds."""
 
     networks = "networks"
@@ -40,7 +40,9 @@ class Order(StrEnum):
 
 
 def list_library(
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="What to list.")] = Kind.networks,
+    kind: Annotated[
+        LibraryKind, typer.Argument(metavar="KIND", help="What to list.")
+    ] = LibraryKind.networks,
     family: Annotated[
         str | None, typer.Option("--family", metavar="WORD", help="Networks of this family only.")
     ] = None,
@@ -66,11 +68,11 @@ def list_library(
     """
     from resnetgen.reports.numbers import align
 
-    if kind is Kind.networks:
+    if kind is LibraryKind.networks:
         rows = [entry.row() for entry in _networks(family, match, sort)]
         header = ("network", "family", "parameters", "multiply-adds", "about", "paper")
         lines = align([header, *rows], "<<>><<")
-    elif kind is Kind.ops:
+    elif kind is LibraryKind.ops:
         lines = align([("op", "about", "attributes"), *_ops()], "<<<")
     else:
         lines = align([(kind[:-1], "about", "parameters"), *_blocks(kind)], "<<<")
@@ -78,7 +80,7 @@ def list_library(
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedNetwork:
     """A network of the library, as it is listed; no cost where its spec is at fault."""
 
     name: str
@@ -101,14 +103,14 @@ class Entry:
         return text.lower() in f"{self.name} {self.about} {self.paper}".lower()
 
 
-def _networks(family: str | None, match: str | None, sort: Order) -> list[Entry]:
+def _networks(family: str | None, match: str | None, sort: Order) -> list[ListedNetwork]:
     from resnetgen.compiler.frontend import library
 
     with Progress() as progress:
         progress("counting")
         entries = [_entry(path, family, match) for path in library.networks()]
     chosen = [entry for entry in entries if entry is not None]
-    keys: dict[Order, Callable[[Entry], Any]] = {
+    keys: dict[Order, Callable[[ListedNetwork], Any]] = {
         Order.name: lambda entry: entry.name,
         Order.family: lambda entry: (entry.family, entry.macs or 0),
         Order.params: lambda entry: entry.params or 0,
@@ -117,7 +119,7 @@ def _networks(family: str | None, match: str | None, sort: Order) -> list[Entry]
     return sorted(chosen, key=keys[sort])
 
 
-def _entry(path: Path, family: str | None, match: str | None) -> Entry | None:
+def _entry(path: Path, family: str | None, match: str | None) -> ListedNetwork | None:
     """A network as it is listed; None where a filter leaves it out, before anything is counted."""
     from resnetgen.compiler.frontend import library
     from resnetgen.compiler.frontend.tree import text_of
@@ -126,14 +128,16 @@ def _entry(path: Path, family: str | None, match: str | None) -> Entry | None:
     try:
         document = library.load(path)
         words = [text_of(document.tree, key) or "" for key in ("family", "doc", "paper")]
-        entry = Entry(path.stem, words[0], None, None, words[1], words[2].rpartition("/")[2])
+        entry = ListedNetwork(
+            path.stem, words[0], None, None, words[1], words[2].rpartition("/")[2]
+        )
         wanted = family is None or entry.family == family
         if not wanted or (match is not None and not entry.has(match)):
             return None
         cost = compile_document(document).cost
     except Exception as error:  # a library that someone is editing is still listed
         faults, _ = diagnose(error)
-        return Entry(path.stem, "", None, None, faults[0].message, "")
+        return ListedNetwork(path.stem, "", None, None, faults[0].message, "")
     return replace(entry, params=cost.params, macs=cost.macs)
 
 

@@ -22,7 +22,7 @@ from resnetgen.variants.repeats_rule import DEEPEST
 
 if TYPE_CHECKING:
     from resnetgen.variants.new_spec import Draft
-    from resnetgen.variants.repeats import Budget, Choice, Family
+    from resnetgen.variants.repeats import Budget, Choice, DepthFamily
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the new network is called.")]
 Base = Annotated[
@@ -170,7 +170,7 @@ def _check_name(name: str, *bases: str) -> None:
         raise typer.BadParameter(f"{visible(repr(name))} {reason}", param_hint="NAME")
 
 
-def _table(name: str, family: Family, choice: Choice, is_set: bool) -> list[str]:
+def _table(name: str, family: DepthFamily, choice: Choice, is_set: bool) -> list[str]:
     """The variant beside its base and its neighbours."""
     from resnetgen.variants.new_spec import table
     from resnetgen.variants.repeats import Choice, neighbours

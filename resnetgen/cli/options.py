@@ -82,7 +82,7 @@ def force_option(help: str) -> Any:
     return typer.Option("--force", help=help)
 
 
-class Device(StrEnum):
+class DeviceName(StrEnum):
     """Where a module is compiled and run."""
 
     cpu = "cpu"

@@ -18,7 +18,6 @@ from resnetgen.cli.errors import WRONG_SPEC, Failed, wants_color
 from resnetgen.cli.options import Input, Set, compile_spec, compile_specs, overrides
 from resnetgen.cli.report_options import (
     AsCounted,
-    Asked,
     Batch,
     Budget,
     By,
@@ -34,6 +33,7 @@ from resnetgen.cli.report_options import (
     Output,
     Paper,
     Paths,
+    ReportRequest,
     RowsBy,
     conditions_of,
     form_of,
@@ -41,7 +41,7 @@ from resnetgen.cli.report_options import (
 from resnetgen.compiler.diagnostics.model import SpecError, visible
 
 if TYPE_CHECKING:
-    from resnetgen.compiler.passes.infer_types import Cost, Measured
+    from resnetgen.compiler.passes.infer_types import Cost, TypedInstance
     from resnetgen.pipeline import Compiled
     from resnetgen.reports.budget import Limit
     from resnetgen.reports.report import Report
@@ -92,11 +92,13 @@ def report(
         form, changes = form_of(format, output), overrides(settings, input)
         given = conditions_of(batch, dtype, optimizer, convention, device, paths)
         memory = bool(batch or dtype or optimizer)
-        asked = Asked(specs or [], changes, form, output, by, columns, given, memory, budget or [])
+        asked = ReportRequest(
+            specs or [], changes, form, output, by, columns, given, memory, budget or []
+        )
         _answer(asked, match, explain)
 
 
-def _answer(asked: Asked, match: str | None, explain: bool) -> None:
+def _answer(asked: ReportRequest, match: str | None, explain: bool) -> None:
     """Prints what was asked for. Raises BadParameter, SpecError or Failed."""
     from resnetgen.reports.report import Report
 
@@ -115,7 +117,7 @@ def _answer(asked: Asked, match: str | None, explain: bool) -> None:
         _hold(limits, reports, asked)
 
 
-def _print(reports: Sequence[Report], asked: Asked) -> None:
+def _print(reports: Sequence[Report], asked: ReportRequest) -> None:
     """The reports in their form; on a terminal, tables that fit its width."""
     if asked.form is Format.table and asked.output is None and sys.stdout and sys.stdout.isatty():
         _paint(reports, asked.by)
@@ -150,7 +152,7 @@ def _print_matches(text: str, compiled: Sequence[Compiled], changes: dict[str, o
         print("\n".join(lines))
 
 
-def _alike(compiled: Compiled, changes: dict[str, object]) -> Iterator[tuple[str, Measured]]:
+def _alike(compiled: Compiled, changes: dict[str, object]) -> Iterator[tuple[str, TypedInstance]]:
     """A network, and those of the library that could have been meant, by name."""
     from resnetgen.pipeline import compile_document
     from resnetgen.reports.match import siblings
@@ -169,7 +171,7 @@ def _print_explanations(reports: Sequence[Report]) -> None:
             print("\n".join(["", *explanation_lines(told)]))
 
 
-def _hold(limits: Sequence[Limit], reports: Sequence[Report], asked: Asked) -> None:
+def _hold(limits: Sequence[Limit], reports: Sequence[Report], asked: ReportRequest) -> None:
     """Raises Failed where a network is over its budget."""
     from resnetgen.reports.budget import over_budget
 

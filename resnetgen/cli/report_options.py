@@ -208,7 +208,7 @@ def _columns_of(columns: str, known: Mapping[str, Metric]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReportRequest:
     """What a call wants to know, of which networks, and where it is printed."""
 
     specs: Sequence[str]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-class Kind(StrEnum):
+class SchemaKind(StrEnum):
     """What a file declares."""
 
     network = "network"
@@ -18,8 +18,9 @@ class Kind(StrEnum):
 
 def schema(
     kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="Of networks, or of blocks, stems and heads.")
-    ] = Kind.network,
+        SchemaKind,
+        typer.Argument(metavar="KIND", help="Of networks, or of blocks, stems and heads."),
+    ] = SchemaKind.network,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="A file. [default: standard output]"),
@@ -41,7 +42,7 @@ def schema(
     """
     from resnetgen.compiler.editor.json_schema import as_json, block_schema, network_schema
 
-    make = network_schema if kind is Kind.network else block_schema
+    make = network_schema if kind is SchemaKind.network else block_schema
     text = as_json(make((Path.cwd(),)))
     if output in (None, "-"):
         print(text, end="")
@@ -51,10 +52,10 @@ def schema(
 
 def _write(path: Path, text: str) -> None:
     """Places a schema, over an older one only. Raises WriteError."""
-    from resnetgen.compiler.codegen.files import WriteError, refuse_foreign, write_atomically
+    from resnetgen.compiler.codegen.files import WriteError, refuse_to_overwrite, write_atomically
     from resnetgen.compiler.diagnostics.model import Diagnostic
 
-    refuse_foreign(path, force=True)
+    refuse_to_overwrite(path, force=True)
     head = "".join(text.splitlines(keepends=True)[:3])
     if path.is_symlink() or not _is_free(path, head):
         help = "name another file, or take this one away"

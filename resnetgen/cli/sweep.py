@@ -13,10 +13,10 @@ from resnetgen.cli.options import Set, Spec, as_path, force_option, one_of, outp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from resnetgen.reports.sweep.files import Place
+    from resnetgen.reports.sweep.files import SweepFile
     from resnetgen.reports.sweep.pareto import Axis, Front
     from resnetgen.reports.sweep.rows import Format
-    from resnetgen.reports.sweep.run import Plan
+    from resnetgen.reports.sweep.run import SweepPlan
     from resnetgen.reports.sweep.space import Space
 
 MOST_SHOWN = 20  # points of the front in the table
@@ -82,7 +82,7 @@ def sweep(
       resnetgen sweep my/net.yaml --vary 'input.size=[160,160],[224,224]' -o sizes.csv
     """
     from resnetgen.reports.sweep.files import find_place, refuse_foreign_plot
-    from resnetgen.reports.sweep.run import Plan, description
+    from resnetgen.reports.sweep.run import SweepPlan, description
     from resnetgen.reports.sweep.space import parse_space
     from resnetgen.reports.sweep.symbols import base_of
     from resnetgen.reports.sweep.where import parse_where
@@ -92,7 +92,7 @@ def sweep(
     format = _format(output, space, figures)
     axes = _axes(space, figures, pareto, plot)
     condition = parse_where(where, space) if where is not None else None
-    plan = Plan(base_of(as_path(spec), given), space, condition)
+    plan = SweepPlan(base_of(as_path(spec), given), space, condition)
     if plot is not None:
         refuse_foreign_plot(Path(plot), Path(output), force)
     meta = description(plan, vary, figures, spec)
@@ -118,7 +118,7 @@ def _format(output: str, space: Space, figures: tuple[str, ...]) -> Format:
     return format
 
 
-def _fill(plan: Plan, place: Place) -> None:
+def _fill(plan: SweepPlan, place: SweepFile) -> None:
     """Writes the rows that are missing; Ctrl-C stops it after a whole one."""
     from resnetgen.reports.sweep.costs import Costs
     from resnetgen.reports.sweep.run import probe, run
@@ -135,7 +135,7 @@ def _fill(plan: Plan, place: Place) -> None:
 class _Told:
     """Progress on a terminal, and where to go on after Ctrl-C."""
 
-    def __init__(self, plan: Plan, place: Place) -> None:
+    def __init__(self, plan: SweepPlan, place: SweepFile) -> None:
         from resnetgen.cli.console import Progress
 
         self.plan = plan
@@ -195,7 +195,7 @@ def _axes(
 
 
 def _conclude(
-    plan: Plan, place: Place, axes: tuple[Axis, Axis], plot: str | None, title: str
+    plan: SweepPlan, place: SweepFile, axes: tuple[Axis, Axis], plot: str | None, title: str
 ) -> None:
     """The Pareto front of a complete file as a table, and its plot."""
     from resnetgen.reports.sweep.files import read
@@ -229,7 +229,7 @@ def _label(axis: Axis) -> str:
     return f"{axis.name} ({units[axis.name]})" if units.get(axis.name) else axis.name
 
 
-def _table(plan: Plan, front: Front) -> list[str]:
+def _table(plan: SweepPlan, front: Front) -> list[str]:
     """The front, or some of it from end to end."""
     from resnetgen.reports.numbers import align, count
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from resnetgen.cli.console import torch_at_work
 from resnetgen.cli.errors import BROKEN, Failed
-from resnetgen.cli.options import Device, Set, Spec, compile_spec, overrides
+from resnetgen.cli.options import DeviceName, Set, Spec, compile_spec, overrides
 from resnetgen.compiler.diagnostics.model import Diagnostic
 
 if TYPE_CHECKING:
     from resnetgen.compiler.ir.nodes import Graph
     from resnetgen.runtime.compile_check import CompileReport
-    from resnetgen.runtime.verify import Report
+    from resnetgen.runtime.verify import VerifyReport
 
 _MOST_SHOWN = 20
 
@@ -29,11 +29,11 @@ def verify(spec: Spec, settings: Set = None) -> None:
       resnetgen verify resnet50 --set shortcut=projection_all
     """
     compiled = compile_spec(spec, overrides(settings))
-    report = hold(compiled.graph, compiled.source)
+    report = verify_module(compiled.graph, compiled.source)
     print(f"{compiled.network.name}: {held(report)}")
 
 
-def hold(graph: Graph, source: str) -> Report:
+def verify_module(graph: Graph, source: str) -> VerifyReport:
     """Holds a module against its graph. Raises Failed with every prediction that did not hold."""
     with torch_at_work() as progress:
         from resnetgen.runtime.verify import verify as hold_in_torch
@@ -43,7 +43,7 @@ def hold(graph: Graph, source: str) -> Report:
     return report
 
 
-def compile_on(graph: Graph, source: str, device: Device) -> CompileReport:
+def compile_on(graph: Graph, source: str, device: DeviceName) -> CompileReport:
     """Compiles and runs a module there. Raises Failed where it disagrees with eager execution."""
     with torch_at_work() as progress:
         from resnetgen.runtime.compile_check import compile_and_run
@@ -53,7 +53,7 @@ def compile_on(graph: Graph, source: str, device: Device) -> CompileReport:
     return report
 
 
-def held(report: Report) -> str:
+def held(report: VerifyReport) -> str:
     """What was found to hold, in a line."""
     nodes = ", ".join(f"{count:,} nodes in {mode}" for mode, count in report.nodes.items())
     counts = f"{report.parameters:,} parameters, {report.keys:,} keys, {nodes}"
@@ -69,7 +69,7 @@ def agreed(report: CompileReport) -> str:
     return f"compiled for {report.device} and as in eager execution ({modes})"
 
 
-def _refuse_broken(report: Report | CompileReport) -> None:
+def _refuse_broken(report: VerifyReport | CompileReport) -> None:
     """Raises Failed where a prediction did not hold."""
     if report.ok:
         return

@@ -28,15 +28,15 @@ from resnetgen.compiler.frontend.expressions import (
 from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import per_axis
-from resnetgen.compiler.passes.infer_types import Measured, Step, op_counts
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 from resnetgen.reports.numbers import align, count
 from resnetgen.reports.tables import read_table
 
-Steps = Iterable[tuple[Step, int]]  # measured steps, and how often each runs
+Steps = Iterable[tuple[TypedNode, int]]  # measured steps, and how often each runs
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CountingRule:
     """What an op counts for one reason."""
 
     op: str
@@ -55,12 +55,12 @@ class Convention:
     tool: str
     version: str | None  # None: this compiler's own
     unit: str
-    rules: Mapping[str, tuple[Rule, ...]]  # by op
+    rules: Mapping[str, tuple[CountingRule, ...]]  # by op
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class CountingDifference:
     """What two conventions count for one reason, and how: `batch_norm: 0 -> 2 * source`."""
 
     name: str
@@ -76,7 +76,7 @@ class Explanation:
     first: Convention
     second: Convention
     totals: tuple[int, int]
-    reasons: tuple[Reason, ...]
+    reasons: tuple[CountingDifference, ...]
 
     @property
     def difference(self) -> int:
@@ -87,21 +87,21 @@ class Explanation:
 # --- the tables
 
 
-def _biased(step: Step) -> int:
+def _biased(step: TypedNode) -> int:
     return step.result.elements if _attributes(step).get("bias") else 0
 
 
-def _padded(step: Step) -> int:
+def _padded(step: TypedNode) -> int:
     kernel = per_axis(_attributes(step)["kernel"], len(step.source.size))
     sizes = zip(step.source.size, kernel, strict=True)
     return step.source.channels * prod(size + reach - 1 for size, reach in sizes)
 
 
-def _ratio(step: Step) -> float:
+def _ratio(step: TypedNode) -> float:
     return prod(a / b for a, b in zip(step.source.size, step.result.size, strict=True))
 
 
-NAMES: Mapping[str, Callable[[Step], Value]] = {
+NAMES: Mapping[str, Callable[[TypedNode], Value]] = {
     "macs": lambda step: step.cost.macs,
     "source": lambda step: step.source.elements,
     "result": lambda step: step.result.elements,
@@ -138,8 +138,8 @@ def read_conventions(table: Mapping[str, Any]) -> dict[str, Convention]:
 
 def _rules(
     convention: str, counts: Mapping[str, Any], reasons: Iterable[str]
-) -> dict[str, tuple[Rule, ...]]:
-    rules: dict[str, tuple[Rule, ...]] = {}
+) -> dict[str, tuple[CountingRule, ...]]:
+    rules: dict[str, tuple[CountingRule, ...]] = {}
     for reason, coefficients in counts.items():
         if reason not in reasons:
             raise ValueError(f"{convention}: there is no reason `{reason}`")
@@ -148,7 +148,7 @@ def _rules(
     return rules
 
 
-def _rule(convention: str, reason: str, op: str, text: str) -> Rule:
+def _rule(convention: str, reason: str, op: str, text: str) -> CountingRule:
     if op not in OPS:
         raise ValueError(f"{convention}: there is no op `{op}`")
     try:
@@ -161,7 +161,7 @@ def _rule(convention: str, reason: str, op: str, text: str) -> Rule:
     for name in reads:
         if name not in known:
             raise ValueError(f"{convention}, {op}: there is no `{name}` to read")
-    return Rule(op, reason, text, expr, reads)
+    return CountingRule(op, reason, text, expr, reads)
 
 
 # --- counting
@@ -172,30 +172,30 @@ def counted(convention: Convention, steps: Steps) -> int:
     return sum(amount for _, amount in _amounts(convention, steps))
 
 
-def counted_in(convention: Convention, measured: Measured) -> int:
+def counted_in(convention: Convention, measured: TypedInstance) -> int:
     """What a convention counts for a whole network, for one image."""
     return counted(convention, _whole(measured))
 
 
-def _whole(measured: Measured) -> Steps:
+def _whole(measured: TypedInstance) -> Steps:
     return [(step, 1) for step in measured.steps]
 
 
-def _amounts(convention: Convention, steps: Steps) -> Iterator[tuple[Rule, int]]:
+def _amounts(convention: Convention, steps: Steps) -> Iterator[tuple[CountingRule, int]]:
     for step, times in op_counts(steps):
-        assert isinstance(step.placed.what, OpCall)
+        assert isinstance(step.placed.callee, OpCall)
         if not step.training:
-            for rule in convention.rules.get(step.placed.what.op, ()):
+            for rule in convention.rules.get(step.placed.callee.op, ()):
                 yield rule, times * _value(rule, step)
 
 
-def _value(rule: Rule, step: Step) -> int:
+def _value(rule: CountingRule, step: TypedNode) -> int:
     value = evaluate(rule.expr, {name: _fact(name, step) for name in rule.reads})
     assert isinstance(value, int), f"{rule.text} counts {value}"
     return value
 
 
-def _fact(name: str, step: Step) -> Value:
+def _fact(name: str, step: TypedNode) -> Value:
     """One of NAMES, an attribute of the op, or a word, which stands for itself."""
     if name in NAMES:
         return NAMES[name](step)
@@ -203,15 +203,15 @@ def _fact(name: str, step: Step) -> Value:
     return value
 
 
-def _attributes(step: Step) -> Mapping[str, Any]:
-    assert isinstance(step.placed.what, OpCall)
-    return step.placed.what.attributes
+def _attributes(step: TypedNode) -> Mapping[str, Any]:
+    assert isinstance(step.placed.callee, OpCall)
+    return step.placed.callee.attributes
 
 
 # --- explaining
 
 
-def explain(first: Convention, second: Convention, measured: Measured) -> Explanation:
+def explain(first: Convention, second: Convention, measured: TypedInstance) -> Explanation:
     """Why two conventions differ on a network, by reason."""
     before, after = _by_reason_and_op(first, measured), _by_reason_and_op(second, measured)
     counted_ops = dict.fromkeys((*before, *after))
@@ -221,18 +221,18 @@ def explain(first: Convention, second: Convention, measured: Measured) -> Explan
         if different := [op for op in ops if before[reason, op] != after[reason, op]]:
             amounts = [sum(each[reason, op] for op in ops) for each in (before, after)]
             how = tuple(_how(first, second, reason, different))
-            reasons.append(Reason(reason, amounts[0], amounts[1], how))
+            reasons.append(CountingDifference(reason, amounts[0], amounts[1], how))
     totals = (sum(before.values()), sum(after.values()))
     return Explanation(first, second, totals, tuple(reasons))
 
 
-def explained(chosen: Sequence[Convention], measured: Measured) -> Iterator[Explanation]:
+def explained(chosen: Sequence[Convention], measured: TypedInstance) -> Iterator[Explanation]:
     """Each of some conventions against the first, or against ours where there is one only."""
     first, *others = chosen if len(chosen) > 1 else (next(iter(conventions().values())), *chosen)
     return (explain(first, other, measured) for other in others)
 
 
-def _by_reason_and_op(convention: Convention, measured: Measured) -> Counter[tuple[str, str]]:
+def _by_reason_and_op(convention: Convention, measured: TypedInstance) -> Counter[tuple[str, str]]:
     amounts: Counter[tuple[str, str]] = Counter()
     for rule, amount in _amounts(convention, _whole(measured)):
         amounts[rule.reason, rule.op] += amount

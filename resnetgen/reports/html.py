@@ -30,7 +30,7 @@ from resnetgen.compiler.analysis.training_memory import profile
 from resnetgen.compiler.codegen.plan import sentence
 from resnetgen.compiler.frontend.library import TEMPLATES
 from resnetgen.reports.metrics import Conditions, Metric, Value, metrics
-from resnetgen.reports.numbers import brief, count
+from resnetgen.reports.numbers import count, short_number
 from resnetgen.reports.plotting.charts import Area, Bars, Item, Points, Series, area, bars, points
 from resnetgen.reports.report import Line, Report
 from resnetgen.reports.table_layout import change, shown, size
@@ -52,7 +52,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class HtmlCell:
     """A figure as text, what it is sorted by where the text does not say it, a remark below it."""
 
     text: str
@@ -61,14 +61,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class HtmlTable:
     """Rows of words and figures: `words` are the heads of the first columns, `figures` of the rest."""
 
     title: str
     words: tuple[str, ...]
     figures: tuple[Head, ...]
-    rows: tuple[tuple[tuple[str, ...], tuple[Cell, ...]], ...]
-    total: tuple[Cell, ...] = ()
+    rows: tuple[tuple[tuple[str, ...], tuple[HtmlCell, ...]], ...]
+    total: tuple[HtmlCell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class Section:
     input: str
     headline: tuple[Total, ...]
     totals: tuple[Total, ...]
-    figures: tuple[Figure, ...]
-    tables: tuple[Table, ...]
-    nodes: Table
+    figures: tuple[Chart, ...]
+    tables: tuple[HtmlTable, ...]
+    nodes: HtmlTable
 
 
 def page(reports: Sequence[Report]) -> str:
@@ -175,7 +175,7 @@ def _command(reports: Sequence[Report]) -> str:
     return " ".join([*words, "--format html"])
 
 
-def _comparison(reports: Sequence[Report]) -> Table:
+def _comparison(reports: Sequence[Report]) -> HtmlTable:
     """A row a network, and below its figures how they differ from those of the first."""
     first = reports[0]
     rows = []
@@ -186,7 +186,7 @@ def _comparison(reports: Sequence[Report]) -> Table:
         )
         rows.append(((report.name, _times(str(report.network.input))), cells))
     title = f"Networks compared with {first.name}"
-    return Table(title, ("network", "input"), _heads(first.metrics), tuple(rows))
+    return HtmlTable(title, ("network", "input"), _heads(first.metrics), tuple(rows))
 
 
 def _difference(metric: Metric, report: Report, first: Report) -> str:
@@ -236,7 +236,7 @@ def _totals(report: Report, figures: Iterable[Metric]) -> tuple[Total, ...]:
 # --- tables
 
 
-def _outputs(report: Report) -> Iterator[Table]:
+def _outputs(report: Report) -> Iterator[HtmlTable]:
     """Channels and reduction of each output, if there are several."""
     if len(report.outputs) < 2:
         return
@@ -245,13 +245,13 @@ def _outputs(report: Report) -> Iterator[Table]:
         Head("reduction", "input pixels between neighbouring positions of the output", "pixels"),
     )
     rows = tuple(
-        ((each.name,), (Cell(count(each.channels)), Cell(f"{each.reduction:g}")))
+        ((each.name,), (HtmlCell(count(each.channels)), HtmlCell(f"{each.reduction:g}")))
         for each in report.outputs
     )
-    yield Table("Outputs", ("output",), heads, rows)
+    yield HtmlTable("Outputs", ("output",), heads, rows)
 
 
-def _nodes(report: Report) -> Table:
+def _nodes(report: Report) -> HtmlTable:
     """Every op; equal ones in a row folded where a network has very many."""
     lines = report.lines("node", folded=report.measured.instance.size > _FOLDED_FROM)
     ops = sum(line.row.count for line in lines)
@@ -259,11 +259,11 @@ def _nodes(report: Report) -> Table:
     return _table(report, f"By node: {count(ops)} ops{folded}", "op", lines)
 
 
-def _table(report: Report, title: str, what: str, lines: Sequence[Line]) -> Table:
+def _table(report: Report, title: str, what: str, lines: Sequence[Line]) -> HtmlTable:
     figures = report.of_lines
     rows = tuple((_words(line), _cells(figures, line)) for line in lines)
     heads = _heads(figures)
-    return Table(title, ("name", what, "output"), heads, rows, _cells(figures, report.total))
+    return HtmlTable(title, ("name", what, "output"), heads, rows, _cells(figures, report.total))
 
 
 def _words(line: Line) -> tuple[str, ...]:
@@ -284,18 +284,18 @@ def _meaning(metric: Metric) -> str:
     return f"{metric.doc} ({metric.unit})" if metric.unit else metric.doc
 
 
-def _cells(figures: Iterable[Metric], line: Line) -> tuple[Cell, ...]:
+def _cells(figures: Iterable[Metric], line: Line) -> tuple[HtmlCell, ...]:
     return tuple(_cell(each, line.values[each.name]) for each in figures)
 
 
-def _cell(metric: Metric, value: Value, remark: str = "") -> Cell:
+def _cell(metric: Metric, value: Value, remark: str = "") -> HtmlCell:
     """A figure; it is sorted by its value, of several axes by the largest."""
     text = _times(shown(metric, value))
     if isinstance(value, tuple):
         value = max(value)
     plain = isinstance(value, int) and text == count(value)
     told = isinstance(value, int | float) and not plain
-    return Cell(text, f"{value:.9g}" if told else "", remark)
+    return HtmlCell(text, f"{value:.9g}" if told else "", remark)
 
 
 def _times(text: str) -> str:
@@ -311,7 +311,7 @@ _FOLD = re.compile(r"-\d+\.| - ")  # what `folded_name` puts behind the first of
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Chart:
     """A plot in each width. `kind` names the macro of the template that draws it.
 
     `names` are those of the axes of a plane, or of what the colours of bars stand for.
@@ -324,7 +324,7 @@ class Figure:
     names: tuple[str, ...] = ()
 
 
-def plane(reports: Sequence[Report]) -> Figure | None:
+def plane(reports: Sequence[Report]) -> Chart | None:
     """Every network as a point, by multiply-adds and parameters."""
     across, up = (_metric(reports[0], name) for name in ("macs", "params"))
     if across is None or up is None:
@@ -338,12 +338,12 @@ def plane(reports: Sequence[Report]) -> Figure | None:
     if not items:
         return None
     remark = f"Both axes are logarithmic. {_left_out(len(reports) - len(items))}".rstrip()
-    plots = tuple(points(items, brief, width) for width in _PLANE_WIDTHS)
+    plots = tuple(points(items, short_number, width) for width in _PLANE_WIDTHS)
     title = _title(f"{up.title} and {across.title}")
-    return Figure("plane", title, remark, plots, (across.title, up.title))
+    return Chart("plane", title, remark, plots, (across.title, up.title))
 
 
-def by_stage(report: Report, stages: Sequence[Line]) -> Figure | None:
+def by_stage(report: Report, stages: Sequence[Line]) -> Chart | None:
     """Parameters and multiply-adds of each stage, beside each other."""
     wanted = [each for name in ("params", "macs") if (each := _metric(report, name))]
     lines = [line for line in stages if any(line.values[each.name] for each in wanted)]
@@ -359,10 +359,10 @@ def by_stage(report: Report, stages: Sequence[Line]) -> Figure | None:
     ]
     plots = _bars(lines, series)
     title = _title(f"{' and '.join(each.title for each in wanted)} by stage")
-    return Figure("bars", title, _left_out(len(stages) - len(lines)), plots)
+    return Chart("bars", title, _left_out(len(stages) - len(lines)), plots)
 
 
-def bounds(report: Report, stages: Sequence[Line]) -> Figure | None:
+def bounds(report: Report, stages: Sequence[Line]) -> Chart | None:
     """The least time of each stage on the device, and what is left of it after fusion."""
     given = report.conditions
     eager, fused = (_metric(report, name) for name in ("eager_time", "time"))
@@ -380,12 +380,10 @@ def bounds(report: Report, stages: Sequence[Line]) -> Figure | None:
     )
     remark = f"Lower bounds for a batch of {count(given.batch)} in {given.dtype} (roofline)."
     title = f"Least time on {given.device.name} by stage"
-    return Figure(
-        "bars", title, remark, _bars(lines, [series]), ("one op after the other", "fused")
-    )
+    return Chart("bars", title, remark, _bars(lines, [series]), ("one op after the other", "fused"))
 
 
-def memory(report: Report) -> Figure | None:
+def memory(report: Report) -> Chart | None:
     """Bytes of activations that are alive while each op of evaluation runs."""
     given = report.conditions
     if _metric(report, "peak_bytes") is None:
@@ -399,7 +397,7 @@ def memory(report: Report) -> Figure | None:
     unit = 1024 ** int(log(max(most, 1), 1024))
     plots = tuple(area(values, groups, unit, size, width) for width in _WIDTHS)
     remark = f"Most at {at}: {size(most)}, without weights. Equal blocks in a row are drawn once."
-    return Figure("area", "Activations alive along depth, in evaluation", remark, plots)
+    return Chart("area", "Activations alive along depth, in evaluation", remark, plots)
 
 
 def _stages(report: Report, names: Sequence[str]) -> Iterator[str]:

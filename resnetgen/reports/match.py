@@ -21,7 +21,7 @@ from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.ir.shape_rules import TensorType
-from resnetgen.compiler.passes.infer_types import Measured
+from resnetgen.compiler.passes.infer_types import TypedInstance
 from resnetgen.reports.conventions import conventions, counted_in
 from resnetgen.reports.numbers import align, count
 
@@ -41,7 +41,7 @@ _ONCE = Fraction(1)
 _TIMES: Mapping[Fraction, str] = {_ONCE: "", Fraction(2): "twice ", Fraction(1, 2): "half of "}
 
 
-class Fit(StrEnum):
+class ConventionMatch(StrEnum):
     """How a count gives a figure."""
 
     rounded = "rounded"
@@ -49,15 +49,17 @@ class Fit(StrEnum):
     nearest = "nearest"
 
 
-_READINGS: tuple[tuple[tuple[Fraction, ...], Fit], ...] = (  # a later one where the first fail
-    ((_ONCE,), Fit.rounded),
-    ((_ONCE,), Fit.cut),
-    (tuple(_TIMES), Fit.rounded),
+_READINGS: tuple[
+    tuple[tuple[Fraction, ...], ConventionMatch], ...
+] = (  # a later one where the first fail
+    ((_ONCE,), ConventionMatch.rounded),
+    ((_ONCE,), ConventionMatch.cut),
+    (tuple(_TIMES), ConventionMatch.rounded),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class WrittenFigure:
     """A figure as written; `unit` is what one more in its last digit would add."""
 
     text: str
@@ -65,15 +67,15 @@ class Figure:
     unit: Fraction
     of: str | None  # OPERATIONS, PARAMETERS, or None where it does not say
 
-    def span(self, fit: Fit) -> tuple[Fraction, Fraction]:
+    def span(self, fit: ConventionMatch) -> tuple[Fraction, Fraction]:
         """From the least number that is written so up to the first that is not."""
-        if fit is Fit.cut:
+        if fit is ConventionMatch.cut:
             return self.value, self.value + self.unit
         return self.value - self.unit / 2, self.value + self.unit / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class FigureMatch:
     """A count of a network that a figure may be."""
 
     network: str
@@ -81,10 +83,10 @@ class Match:
     count: int
     factor: Fraction  # the figure is so many times the count
     off: float  # by how much of the figure the multiple is larger; smaller where negative
-    fit: Fit
+    fit: ConventionMatch
 
 
-def read_figure(text: str) -> Figure:
+def read_figure(text: str) -> WrittenFigure:
     """`4.12G`, `4.1 GFLOPs`, `8.18e9`, `3.8x10^9`, `25.6M params`. ValueError if it is none."""
     found = _FIGURE.fullmatch(text.strip())
     if not found:
@@ -93,10 +95,12 @@ def read_figure(text: str) -> Figure:
     value = Fraction(found["digits"].replace(",", "")) * 10**power
     unit = Fraction(10**power, 10 ** len(found["decimals"] or ""))
     of = OPERATIONS if found["operations"] else PARAMETERS if found["parameters"] else None
-    return Figure(text.strip(), value, unit, of)
+    return WrittenFigure(text.strip(), value, unit, of)
 
 
-def match(figure: Figure, networks: Sequence[tuple[str, Measured]]) -> list[Match]:
+def match(
+    figure: WrittenFigure, networks: Sequence[tuple[str, TypedInstance]]
+) -> list[FigureMatch]:
     """The counts that round to a figure, else begin with it, else twice or half of which does.
 
     Where there is none, the nearest. The first network is the one that was asked about; another is
@@ -115,16 +119,16 @@ def match(figure: Figure, networks: Sequence[tuple[str, Measured]]) -> list[Matc
         ]
         if found:
             return found
-    once = (_against(figure, *each, _ONCE, Fit.nearest) for each in known)
+    once = (_against(figure, *each, _ONCE, ConventionMatch.nearest) for each in known)
     return sorted(once, key=lambda each: abs(each.off))[:NEAREST]
 
 
-def _handed_on(measured: Measured) -> list[TensorType]:
+def _handed_on(measured: TypedInstance) -> list[TensorType]:
     return [row.result for row in rows_by_stage(measured)]
 
 
 def _counts(
-    figure: Figure, name: str, measured: Measured
+    figure: WrittenFigure, name: str, measured: TypedInstance
 ) -> Iterator[tuple[str, tuple[str, ...], int]]:
     """The distinct counts of a network, and which conventions give each."""
     if figure.of != PARAMETERS:
@@ -138,10 +142,15 @@ def _counts(
 
 
 def _against(
-    figure: Figure, network: str, by: tuple[str, ...], number: int, factor: Fraction, fit: Fit
-) -> Match:
+    figure: WrittenFigure,
+    network: str,
+    by: tuple[str, ...],
+    number: int,
+    factor: Fraction,
+    fit: ConventionMatch,
+) -> FigureMatch:
     off = float((number * factor - figure.value) / figure.value) if figure.value else inf
-    return Match(network, by, number, factor, off, fit)
+    return FigureMatch(network, by, number, factor, off, fit)
 
 
 def siblings(
@@ -179,7 +188,7 @@ def _content(document: Document, key: str) -> str:
     return library.canonical(tree) if tree else ""
 
 
-def match_lines(figure: Figure, matches: Sequence[Match]) -> list[str]:
+def match_lines(figure: WrittenFigure, matches: Sequence[FigureMatch]) -> list[str]:
     """The lines of `report --match`: what the figure may be, or what comes nearest to it."""
     rows = [("network", "counted by", "count", "off")]
     for each in matches:
@@ -188,8 +197,8 @@ def match_lines(figure: Figure, matches: Sequence[Match]) -> list[str]:
     return [_title(figure, matches[0].fit), *align(rows, "<<>>")]
 
 
-def _title(figure: Figure, fit: Fit) -> str:
-    if fit is Fit.nearest:
+def _title(figure: WrittenFigure, fit: ConventionMatch) -> str:
+    if fit is ConventionMatch.nearest:
         return f"nothing counts {figure.text}; the nearest:"
     low, high = (f"{float(bound):,.1f}".removesuffix(".0") for bound in figure.span(fit))
     return f"{figure.text} is {low} to {high}, {fit}:"

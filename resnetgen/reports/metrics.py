@@ -16,9 +16,9 @@ from resnetgen.compiler.analysis.rows import Row
 from resnetgen.compiler.ir.nodes import Network
 from resnetgen.compiler.ir.shape_rules import WIDTHS
 from resnetgen.compiler.passes.flatten import flatten, infer_shapes
-from resnetgen.compiler.passes.infer_types import Measured
+from resnetgen.compiler.passes.infer_types import TypedInstance
 from resnetgen.reports.conventions import Convention, counted
-from resnetgen.reports.roofline import Bound, Device, Roofline, Traffic
+from resnetgen.reports.roofline import Device, Roofline, RooflineBound, Traffic
 
 if TYPE_CHECKING:
     from resnetgen.compiler.analysis.training_memory import Inference, Training
@@ -36,10 +36,10 @@ class Conditions:
     paths: bool = False
 
 
-class Facts:
+class MetricInputs:
     """One network under some conditions; what several figures need is computed once."""
 
-    def __init__(self, network: Network, measured: Measured, conditions: Conditions) -> None:
+    def __init__(self, network: Network, measured: TypedInstance, conditions: Conditions) -> None:
         self.network = network
         self.measured = measured
         self.conditions = conditions
@@ -75,7 +75,7 @@ class Facts:
         """FLOPs and elements that the ops of a row move."""
         return self.roofline.of(row.steps)
 
-    def bound(self, row: Row) -> Bound | None:
+    def bound(self, row: Row) -> RooflineBound | None:
         """The least time on the device, if there is one."""
         given = self.conditions
         if given.device is None:
@@ -93,14 +93,14 @@ class Metric:
     name: str
     title: str  # the head of its column for people
     doc: str
-    value: Callable[[Row, Facts], Value]
+    value: Callable[[Row, MetricInputs], Value]
     unit: str = ""
     additive: bool = False  # the figure of a whole is the sum over its parts
     whole: bool = False  # of a whole network only
     asked: Callable[[Conditions], bool] = lambda given: True  # whether it has a value at all
 
 
-def _bytes(elements: int, facts: Facts) -> int:
+def _bytes(elements: int, facts: MetricInputs) -> int:
     return elements * WIDTHS[facts.conditions.dtype]
 
 
@@ -126,15 +126,15 @@ def _of_reach(name: str, title: str, doc: str) -> Metric:
     return Metric(name, title, doc, lambda row, facts: getattr(row.reach, name), "pixels")
 
 
-def _of_bound(read: Callable[[Bound], Value]) -> Callable[[Row, Facts], Value]:
-    def value(row: Row, facts: Facts) -> Value:
+def _of_bound(read: Callable[[RooflineBound], Value]) -> Callable[[Row, MetricInputs], Value]:
+    def value(row: Row, facts: MetricInputs) -> Value:
         bound = facts.bound(row)
         return read(bound) if bound else None
 
     return value
 
 
-def _least_time(name: str, title: str, doc: str, read: Callable[[Bound], Value]) -> Metric:
+def _least_time(name: str, title: str, doc: str, read: Callable[[RooflineBound], Value]) -> Metric:
     """A lower bound in seconds."""
     return Metric(name, title, doc, _of_bound(read), "seconds", additive=True, asked=_has_device)
 
@@ -143,7 +143,7 @@ def _of_whole(
     name: str,
     title: str,
     doc: str,
-    read: Callable[[Facts], Value],
+    read: Callable[[MetricInputs], Value],
     unit: str = "",
     asked: Callable[[Conditions], bool] = lambda given: True,
 ) -> Metric:
@@ -151,7 +151,7 @@ def _of_whole(
     return Metric(name, title, doc, lambda row, facts: read(facts), unit, whole=True, asked=asked)
 
 
-def _images_per_second(row: Row, facts: Facts) -> Value:
+def _images_per_second(row: Row, facts: MetricInputs) -> Value:
     bound = facts.bound(row)
     return facts.conditions.batch / bound.time if bound and bound.time else None
 
@@ -287,7 +287,7 @@ def metrics(given: Conditions) -> dict[str, Metric]:
 
 
 def _counted_by(convention: Convention) -> Metric:
-    def value(row: Row, facts: Facts) -> Value:
+    def value(row: Row, facts: MetricInputs) -> Value:
         return counted(convention, row.steps)
 
     return Metric(convention.name, convention.name, convention.doc, value, additive=True)

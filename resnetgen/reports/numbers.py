@@ -43,7 +43,7 @@ def rounded(number: int) -> str:
     return str(number)
 
 
-def brief(number: float) -> str:
+def short_number(number: float) -> str:
     """2500000000 -> `2.5 G`, with no more digits than it needs, four at most."""
     for factor, letter in _LETTERS:
         if abs(number) >= factor:

@@ -25,7 +25,7 @@ _FIGURES = {"params": "parameters", "macs": "multiply-adds"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PublishedRow:
     """A row of a paper's table: published figures as printed, and the cost, where the library has the network."""
 
     label: str
@@ -69,20 +69,20 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PaperTable:
     """A table of a paper."""
 
     name: str
     title: str
     paper: str
-    entries: tuple[Entry, ...]
+    entries: tuple[PublishedRow, ...]
     claims: tuple[Claim, ...]
 
 
-def ledger(cost_of: CostOf) -> Iterator[Table]:
+def ledger(cost_of: CostOf) -> Iterator[PaperTable]:
     """The tables, in the order of the data."""
     for table in read_table("papers")["tables"]:
-        yield Table(
+        yield PaperTable(
             table["table"],
             table["title"],
             table["paper"],
@@ -91,10 +91,10 @@ def ledger(cost_of: CostOf) -> Iterator[Table]:
         )
 
 
-def _entry(row: Mapping[str, Any], cost_of: CostOf) -> Entry:
+def _entry(row: Mapping[str, Any], cost_of: CostOf) -> PublishedRow:
     published = {figure: row[figure] for figure in _FIGURES if figure in row}
     cost = cost_of(row["network"], row.get("set", {})) if "network" in row else None
-    return Entry(row["label"], published, row.get("error", ""), cost)
+    return PublishedRow(row["label"], published, row.get("error", ""), cost)
 
 
 def _claim(claim: Mapping[str, Any], cost_of: CostOf) -> Claim:
@@ -103,7 +103,7 @@ def _claim(claim: Mapping[str, Any], cost_of: CostOf) -> Claim:
     return Claim(claim["text"], figure, *sides)
 
 
-def grid(table: Table) -> Grid:
+def grid(table: PaperTable) -> Grid:
     """A row an entry: what the library's network has, and what was published of it."""
     published = [
         figure for figure in _FIGURES if any(figure in each.published for each in table.entries)
@@ -126,14 +126,14 @@ def grid(table: Table) -> Grid:
     return Grid(title, tuple(heads), tuple(rows), "<" + ">" * (len(heads) - 1))
 
 
-def _published(entry: Entry, figure: str) -> str:
+def _published(entry: PublishedRow, figure: str) -> str:
     printed = entry.published.get(figure)
     if printed is None:
         return ""
     return rounded_as_printed(printed) + ("  " if entry.agrees(figure) is not False else " *")
 
 
-def remarks(table: Table) -> list[str]:
+def remarks(table: PaperTable) -> list[str]:
     """What stands below a table: claims, and what its marks mean."""
     lines = [told(claim) for claim in table.claims]
     if any(entry.agrees(figure) is False for entry in table.entries for figure in _FIGURES):
@@ -157,7 +157,7 @@ def told(claim: Claim) -> str:
     return f'"{claim.text}" {verdict}: {figures}, {less / than:.0%}'
 
 
-def as_data(table: Table) -> dict[str, Any]:
+def as_data(table: PaperTable) -> dict[str, Any]:
     """A table as plain data."""
     return {
         "table": table.name,
@@ -191,12 +191,12 @@ def as_data(table: Table) -> dict[str, Any]:
     }
 
 
-def _tables(ledger: Iterable[Table]) -> Iterator[Shown]:
+def _tables(ledger: Iterable[PaperTable]) -> Iterator[Shown]:
     return ((grid(table), remarks(table)) for table in ledger)
 
 
 # The forms of the ledger by name, as `forms.FORMS` has those of reports.
-PAPER_FORMATS: Mapping[str, Callable[[Iterable[Table]], str]] = {
+PAPER_FORMATS: Mapping[str, Callable[[Iterable[PaperTable]], str]] = {
     "table": lambda ledger: as_text(_tables(ledger)),
     "md": lambda ledger: as_markdown(_tables(ledger)),
     "json": lambda ledger: as_json([as_data(table) for table in ledger]) + "\n",

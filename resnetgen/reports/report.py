@@ -19,8 +19,8 @@ from resnetgen.compiler.analysis.rows import (
     whole,
 )
 from resnetgen.compiler.ir.nodes import Network
-from resnetgen.compiler.passes.infer_types import Measured
-from resnetgen.reports.metrics import Conditions, Facts, Metric, Value
+from resnetgen.compiler.passes.infer_types import TypedInstance
+from resnetgen.reports.metrics import Conditions, Metric, MetricInputs, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Report:
     """What one network costs, in the figures that are wanted."""
 
     network: Network
-    measured: Measured
+    measured: TypedInstance
     conditions: Conditions
     metrics: tuple[Metric, ...]
 
@@ -46,9 +46,9 @@ class Report:
         return self.network.name
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> MetricInputs:
         """What the figures are computed from."""
-        return Facts(self.network, self.measured, self.conditions)
+        return MetricInputs(self.network, self.measured, self.conditions)
 
     @cached_property
     def total(self) -> Line:
@@ -75,7 +75,7 @@ class Report:
         )
 
 
-def _rows(measured: Measured, by: str, folded: bool) -> Iterable[Row]:
+def _rows(measured: TypedInstance, by: str, folded: bool) -> Iterable[Row]:
     if by == "node":
         return rows_by_node(measured, folded)
     return rows_by_block(measured, folded) if by == "block" else rows_by_stage(measured)

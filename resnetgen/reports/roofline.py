@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import WIDTHS
-from resnetgen.compiler.passes.infer_types import Measured, Step, op_counts
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 from resnetgen.reports.tables import read_table
 
 
@@ -57,7 +57,7 @@ class Traffic(NamedTuple):
         return self.flops * batch / moved if moved else 0.0
 
 
-class Bound(NamedTuple):
+class RooflineBound(NamedTuple):
     """Lower bounds in seconds; sums of bounds are bounds."""
 
     time: float = 0.0  # with ops of one value a position fused into the op before them
@@ -73,11 +73,11 @@ class Bound(NamedTuple):
 class Roofline:
     """The traffic of every op of a network; the bound of any of its rows on a device."""
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: TypedInstance) -> None:
         self.traffic: dict[int, Traffic] = {}
         self.visit(measured, set())
 
-    def visit(self, measured: Measured, seen: set[int]) -> None:
+    def visit(self, measured: TypedInstance, seen: set[int]) -> None:
         """Finds what fusion spares, block by block: a block's input has been written before."""
         if id(measured) in seen:
             return
@@ -87,35 +87,37 @@ class Roofline:
         for placed in instance.placed:
             for name in placed.inputs:
                 readers[name] = readers.get(name, 0) + 1
-        done: dict[str, Step] = {}  # in order of execution
+        done: dict[str, TypedNode] = {}  # in order of execution
         for index in instance.schedule:
             step = measured.steps[index]
-            if isinstance(step.placed.what, OpCall):
+            if isinstance(step.placed.callee, OpCall):
                 latest = next((key for key in reversed(done) if key in step.placed.inputs), None)
                 before = done[latest] if latest else None
                 alone = latest is not None and readers[latest] == 1
-                self.traffic[id(step)] = _traffic(step, step.placed.what, before, alone)
+                self.traffic[id(step)] = _traffic(step, step.placed.callee, before, alone)
             for block, _ in step.blocks:
                 self.visit(block, seen)
             done[step.placed.key] = step
 
-    def of(self, steps: Iterable[tuple[Step, int]]) -> Traffic:
+    def of(self, steps: Iterable[tuple[TypedNode, int]]) -> Traffic:
         """The traffic of the ops below some steps."""
         return _sum(Traffic, self.parts(steps))
 
     def bound(
-        self, steps: Iterable[tuple[Step, int]], device: Device, batch: int, dtype: str
-    ) -> Bound:
+        self, steps: Iterable[tuple[TypedNode, int]], device: Device, batch: int, dtype: str
+    ) -> RooflineBound:
         """The least time that a batch takes on a device."""
         parts = self.parts(steps)
-        return _sum(Bound, ((_bound(each, device, batch, dtype), times) for each, times in parts))
+        return _sum(
+            RooflineBound, ((_bound(each, device, batch, dtype), times) for each, times in parts)
+        )
 
-    def parts(self, steps: Iterable[tuple[Step, int]]) -> Iterator[tuple[Traffic, int]]:
+    def parts(self, steps: Iterable[tuple[TypedNode, int]]) -> Iterator[tuple[Traffic, int]]:
         """The traffic of each op below some steps, and how often it runs."""
         return ((self.traffic[id(step)], times) for step, times in op_counts(steps))
 
 
-Sum = TypeVar("Sum", Traffic, Bound)
+Sum = TypeVar("Sum", Traffic, RooflineBound)
 
 
 def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
@@ -127,23 +129,23 @@ def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
     return kind._make(total)
 
 
-def _bound(traffic: Traffic, device: Device, batch: int, dtype: str) -> Bound:
+def _bound(traffic: Traffic, device: Device, batch: int, dtype: str) -> RooflineBound:
     width = WIDTHS[dtype]
     arithmetic = traffic.flops * batch / device.rates[dtype]
     memory = traffic.moved(batch, width) / device.bandwidth
     fused = memory - traffic.spared * batch * width / device.bandwidth
     time = max(arithmetic, fused)
-    return Bound(time, max(arithmetic, memory), time if fused > arithmetic else 0.0)
+    return RooflineBound(time, max(arithmetic, memory), time if fused > arithmetic else 0.0)
 
 
-def _traffic(step: Step, call: OpCall, before: Step | None, alone: bool) -> Traffic:
+def _traffic(step: TypedNode, call: OpCall, before: TypedNode | None, alone: bool) -> Traffic:
     definition = OPS[call.op]
     if definition.training_only or (definition.aliases and not step.cost.params):
         return Traffic()
     read = [source.elements for source in step.sources if source]
     values = sum(read) + step.result.elements
     spared = 0
-    if definition.pointwise and before and isinstance(before.placed.what, OpCall):
+    if definition.pointwise and before and isinstance(before.placed.callee, OpCall):
         # The value computed last need not be read nor, if nobody else reads it, written.
         spared = before.result.elements * (2 if alone else 1)
     return Traffic(2 * step.cost.macs, values, step.cost.params, spared)

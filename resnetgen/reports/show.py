@@ -22,7 +22,7 @@ from resnetgen.compiler.ir.nodes import Network, OpCall
 from resnetgen.compiler.ir.op_def import Attribute
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
-from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
 from resnetgen.reports.numbers import align, summary
 
@@ -42,12 +42,12 @@ class _Line:
 class _Use:
     """A distinct block, the path where it first stands, and what it reads there."""
 
-    block: Measured
+    block: TypedInstance
     place: str
     source: TensorType
 
 
-def show(network: Network, measured: Measured) -> str:
+def show(network: Network, measured: TypedInstance) -> str:
     """The network, its stem, stages and head, then each distinct block."""
     names = _block_names(measured)
     lines = [_title(network, measured), *map(visible, filter(None, (network.doc, network.paper)))]
@@ -57,7 +57,7 @@ def show(network: Network, measured: Measured) -> str:
     return "\n".join(lines)
 
 
-def _title(network: Network, measured: Measured) -> str:
+def _title(network: Network, measured: TypedInstance) -> str:
     outputs = ", ".join(str(each) for each in measured.outputs[: len(network.outputs)])
     return f"{network.name}: {network.input} -> {outputs}; {summary(measured.cost)}"
 
@@ -70,7 +70,7 @@ def _block_title(use: _Use, name: str) -> str:
     return f"{header}  ({use.place} reads {use.source}; {summary(use.block.cost)})"
 
 
-def _body(measured: Measured, names: dict[int, str], indent: str) -> list[str]:
+def _body(measured: TypedInstance, names: dict[int, str], indent: str) -> list[str]:
     """The nodes of one block in columns; those of a stem or head under its name."""
     found = list(_lines(measured, names))
     cells = [(_indented(line), line.what, line.details, line.result) for line in found]
@@ -88,26 +88,26 @@ def _indented(line: _Line) -> str:
     return f"  {line.name}" if line.group else line.name
 
 
-def _lines(measured: Measured, names: dict[int, str]) -> Iterator[_Line]:
+def _lines(measured: TypedInstance, names: dict[int, str]) -> Iterator[_Line]:
     instance = measured.instance
     paths = numbered_paths(instance.placed)
     before = instance.block.inputs[0]
     for index in instance.schedule:
         step, placed = measured.steps[index], instance.placed[index]
-        details = shown_attributes(placed.what) if isinstance(placed.what, OpCall) else []
+        details = shown_attributes(placed.callee) if isinstance(placed.callee, OpCall) else []
         if placed.inputs != (before,):
             details.append(f"from {', '.join(placed.inputs)}")
-        if isinstance(placed.what, OpCall) and paths[index][0] != placed.key:
+        if isinstance(placed.callee, OpCall) and paths[index][0] != placed.key:
             details.append(f"as {paths[index][0]}")
         what = _called_by(step, names)
         yield _Line(placed.key, what, ", ".join(details), str(step.result), placed.group)
         before = placed.key
 
 
-def _called_by(step: Step, names: dict[int, str]) -> str:
+def _called_by(step: TypedNode, names: dict[int, str]) -> str:
     """An op, blocks in a row, or `identity`."""
-    if isinstance(step.placed.what, OpCall):
-        return step.placed.what.op
+    if isinstance(step.placed.callee, OpCall):
+        return step.placed.callee.op
     runs = ((names[id(block)], times) for block, times in step.blocks)
     parts = [f"{times} x {name}" if times > 1 else name for name, times in runs]
     return ", ".join(parts) or "identity"
@@ -140,7 +140,7 @@ def _pair(key: str, value: object) -> str:
     return f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
 
 
-def _distinct(measured: Measured) -> list[_Use]:
+def _distinct(measured: TypedInstance) -> list[_Use]:
     """The blocks below, each once, outer before inner, where they are first used."""
     found: dict[int, _Use] = {}
     todo = list(_called(measured, ""))
@@ -151,7 +151,7 @@ def _distinct(measured: Measured) -> list[_Use]:
     return list(found.values())
 
 
-def _called(block: Measured, prefix: str) -> Iterator[_Use]:
+def _called(block: TypedInstance, prefix: str) -> Iterator[_Use]:
     paths = numbered_paths(block.instance.placed)
     for index in block.instance.schedule:
         at, source = 0, block.steps[index].source
@@ -160,7 +160,7 @@ def _called(block: Measured, prefix: str) -> Iterator[_Use]:
             at, source = at + times, inner.outputs[0]
 
 
-def _block_names(measured: Measured) -> dict[int, str]:
+def _block_names(measured: TypedInstance) -> dict[int, str]:
     """`projection`, or `bottleneck 1`, `bottleneck 2` where there are several."""
     blocks = [use.block for use in _distinct(measured)]
     alike = Counter(block.instance.block.name for block in blocks)

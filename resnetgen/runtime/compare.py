@@ -113,7 +113,7 @@ VARIANCES, MEANS = (0.7, 1.4), (-0.2, 0.2)  # times the variance; in standard de
 LEAST = 0.1  # of the mean variance: a few images may leave a channel all but constant
 
 
-def settle(module: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
+def randomize_norms(module: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
     """The module, in evaluation, with random norms that suit its weights; changed in place.
 
     Weights of convolutions and linear layers stay; biases, and scales and shifts of norms, are drawn

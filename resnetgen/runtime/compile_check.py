@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetgen.compiler.ir.nodes import Graph
-from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.errors import RuntimeFault, quiet, reason
 from resnetgen.runtime.load import build
 from resnetgen.runtime.regional.compile import compile_module
@@ -85,7 +85,7 @@ def compile_and_run(
         torch.manual_seed(SEED)
         module = build(source, graph.name)
         x = torch.randn(BATCH, *graph.input.shape)
-        module, x = settle(module, x).to(device), x.to(device)
+        module, x = randomize_norms(module, x).to(device), x.to(device)
         for training in (False, True):
             mode = "training" if training else "eval"
             say(f"{mode}: compiling {graph.name} for {device}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetgen.compiler.passes.flatten import weights as weights_of
-from resnetgen.compiler.passes.fold import Step
+from resnetgen.compiler.passes.fold import FusedStep
 from resnetgen.runtime.compare import TOLERANCE, disagreement, unrest
 from resnetgen.runtime.load import assembled
 from resnetgen.runtime.rounding import input_means, rounded
@@ -63,7 +63,7 @@ def _means(plan: InferencePlan, source: str, weights: State, images: Tensor) -> 
     return input_means(module, images.to(next(iter(weights.values()), images.float())))
 
 
-def apart(plan: InferencePlan, source: str, network: nn.Module, input: TensorType) -> float:
+def difference(plan: InferencePlan, source: str, network: nn.Module, input: TensorType) -> float:
     """How far the folded module is from the network in float64, in standard deviations of the output.
 
     `input` is one image; the network is left in float64. Raises ValueError as `disagreement` does.
@@ -88,7 +88,7 @@ def explained(found: float, network: nn.Module, input: TensorType) -> bool:
     return found <= rounding
 
 
-def _tensors(step: Step, state: State, axes: int) -> Iterator[tuple[str, Tensor]]:
+def _tensors(step: FusedStep, state: State, axes: int) -> Iterator[tuple[str, Tensor]]:
     held = _held(step.node, state, axes)
     if step.definition.scales_channels:
         scale, shift = _affine(step.node, state, axes)

@@ -32,12 +32,21 @@ from torch import Tensor, nn
 
 from resnetgen._version import __version__
 from resnetgen.compiler.codegen.files import WriteError
-from resnetgen.compiler.codegen.render import hold_printed
+from resnetgen.compiler.codegen.render import check_printed
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 from resnetgen.compiler.ir.nodes import Network
 from resnetgen.runtime.dtypes import dtype_name
 from resnetgen.runtime.load import assembled
-from resnetgen.weights.plan_file import SUFFIX, File, Key, Plan, PlanError, as_bytes, cause, read
+from resnetgen.weights.plan_file import (
+    SUFFIX,
+    File,
+    Key,
+    PlanError,
+    SavedPlan,
+    as_bytes,
+    cause,
+    read,
+)
 from resnetgen.weights.read import read as read_weights
 from resnetgen.weights.safetensors_file import ALIGNED, Converted, place
 from resnetgen.weights.safetensors_file import SUFFIX as WEIGHTS
@@ -56,7 +65,7 @@ def load(path: str | os.PathLike[str], wanted: Key | None = None) -> nn.Module:
     return _loaded(path, plan, asdict(wanted) if wanted else environment(_device(plan.key)))
 
 
-def _loaded(path: Path, plan: Plan, wanted: Mapping[str, str]) -> nn.Module:
+def _loaded(path: Path, plan: SavedPlan, wanted: Mapping[str, str]) -> nn.Module:
     others = ", ".join(plan.key.differences(wanted))
     if others:
         raise PlanError(path, f"it was made for {others}")
@@ -80,7 +89,7 @@ def _source(path: Path, module: File) -> str:
         data = file.read()
     _check(path, module, hashlib.sha256(data).hexdigest())
     source = data.decode()
-    hold_printed(source)
+    check_printed(source)
     return source
 
 
@@ -139,7 +148,7 @@ def files(to: Path, key: Key, module: nn.Module, source: str, printed: Inference
     """The weights and the plan of an optimized module, to be placed beside NAME.py."""
     weights = Converted.of(module, key.network, to.with_suffix(WEIGHTS))
     held = File.of(to, source.encode()), File.of(weights.path, weights.data)
-    return replace(weights, plan=as_bytes(Plan(key, *held), printed))
+    return replace(weights, plan=as_bytes(SavedPlan(key, *held), printed))
 
 
 def _module_path(plan: Path) -> Path:

@@ -264,7 +264,7 @@ MODES = {"eval": False, "training": True}
 
 
 @dataclass(frozen=True)
-class Report:
+class VerifyReport:
     """What was checked, and each prediction that did not hold, as a sentence."""
 
     graphs: Mapping[str, int] = field(default_factory=dict)  # by mode; only under torch.compile
@@ -285,7 +285,7 @@ def verify(
     *,
     compile: bool = True,
     progress: Callable[[str], None] | None = None,
-) -> Report:
+) -> VerifyReport:
     """Holds the predictions of a graph (with types) against the printed module.
 
     With `compile`, the events are those that torch.compile(fullgraph=True) captures; without, those
@@ -296,7 +296,7 @@ def verify(
     try:
         module = _built(source, graph.name, fake=compile)
     except Exception as error:  # it is the printed text that is on trial
-        return Report(mismatches=(f"the module cannot be built: {reason(error)}",))
+        return VerifyReport(mismatches=(f"the module cannot be built: {reason(error)}",))
     faults = [*_parameter_faults(graph, module), *_key_faults(graph, module)]
     graphs: dict[str, int] = {}
     nodes: dict[str, int] = {}
@@ -313,7 +313,7 @@ def verify(
         say(f"{mode}: matching {len(trace.events)} events with the graph")
         nodes[mode], found = _trace_faults(graph, trace, training)
         faults += [f"{mode}: {fault}" for fault in found]
-    return Report(graphs, nodes, _parameters(module), len(module.state_dict()), tuple(faults))
+    return VerifyReport(graphs, nodes, _parameters(module), len(module.state_dict()), tuple(faults))
 
 
 def _built(source: str, name: str, *, fake: bool) -> nn.Module:

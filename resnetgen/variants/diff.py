@@ -39,7 +39,7 @@ from resnetgen.pipeline import Compiled
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageSummary:
     """A stage, the stem, the head or another node of a network's body."""
 
     block: str
@@ -55,11 +55,11 @@ class Difference:
 
     spec: tuple[SpecChange, ...]
     interface: dict[str, Pair]  # what goes in and comes out, by what it is
-    stages: dict[str, tuple[Stage | None, Stage | None]]
+    stages: dict[str, tuple[StageSummary | None, StageSummary | None]]
     costs: tuple[Cost, Cost]
     nodes: NodeChanges
     keys: KeyChanges
-    views: tuple[View, View]
+    views: tuple[NetworkSummary, NetworkSummary]
 
     @property
     def networks_equal(self) -> bool:
@@ -87,12 +87,14 @@ def diff(before: Compiled, after: Compiled) -> Difference:
     )
 
 
-def _interface(before: Compiled, after: Compiled, views: tuple[View, View]) -> dict[str, Pair]:
+def _interface(
+    before: Compiled, after: Compiled, views: tuple[NetworkSummary, NetworkSummary]
+) -> dict[str, Pair]:
     old, new = _ends(before.network, views[0]), _ends(after.network, views[1])
     return {key: (old[key], new[key]) for key in old if old[key] != new[key]}
 
 
-def _ends(network: Network, seen: View) -> dict[str, str]:
+def _ends(network: Network, seen: NetworkSummary) -> dict[str, str]:
     """What goes in and comes out, as text; the names of a dict are what callers ask for."""
     types = {node.name: node.type for node in seen.graph.nodes}
     names = [each.name for each in network.outputs]
@@ -109,7 +111,9 @@ def _ends(network: Network, seen: View) -> dict[str, str]:
     }
 
 
-def _stages(before: Compiled, after: Compiled) -> dict[str, tuple[Stage | None, Stage | None]]:
+def _stages(
+    before: Compiled, after: Compiled
+) -> dict[str, tuple[StageSummary | None, StageSummary | None]]:
     """Those that differ, in the order of the first network; new ones after those they follow."""
     old = {row.name: _stage(row) for row in rows_by_stage(before.measured)}
     new = {row.name: _stage(row) for row in rows_by_stage(after.measured)}
@@ -117,13 +121,13 @@ def _stages(before: Compiled, after: Compiled) -> dict[str, tuple[Stage | None, 
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _stage(row: Row) -> Stage:
+def _stage(row: Row) -> StageSummary:
     counts = [
         sum(times for _, times in step.blocks)
         for step, _ in row.steps
         if step.placed.node.repeat is not None
     ]
-    return Stage(
+    return StageSummary(
         row.op if row.op != row.name else "",
         sum(counts) if counts else None,
         row.result.shape,
@@ -152,7 +156,7 @@ START = "init of "  # a tensor; where a node lacks this, the tensor starts as to
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class NetworkSummary:
     """What a network's nodes are, by their names, and the tensors that they hold."""
 
     graph: Graph
@@ -186,7 +190,7 @@ class KeyChanges:
         return bool(self.removed or self.added or self.reshaped or self.moved)
 
 
-def view(compiled: Compiled) -> View:
+def view(compiled: Compiled) -> NetworkSummary:
     """The flat graph of a network, as it is compared; networkx does not check it again."""
     graph = compiled.flat
     rows = rows_by_node(compiled.measured)
@@ -197,7 +201,7 @@ def view(compiled: Compiled) -> View:
     for node in graph.nodes:
         starts = _starts(init, node.op, roles.get(node.name)) if weights(node, axes) else {}
         facts[node.name] = _facts(node) | starts
-    return View(graph, facts, state_dict(graph))
+    return NetworkSummary(graph, facts, state_dict(graph))
 
 
 def _facts(node: Node) -> dict[str, Any]:
@@ -216,7 +220,7 @@ def _starts(init: Mapping[str, InitRule], op: str, role: str | None) -> dict[str
     return {f"{START}{name}": rule for each in rules for name, rule in each.items()}
 
 
-def node_changes(before: View, after: View) -> NodeChanges:
+def node_changes(before: NetworkSummary, after: NetworkSummary) -> NodeChanges:
     """What differs between the nodes of two graphs."""
     changed, resized = {}, {}
     for name, old in before.facts.items():
@@ -235,7 +239,7 @@ def node_changes(before: View, after: View) -> NodeChanges:
     return NodeChanges(*_alone(before.facts, after.facts), changed, resized)
 
 
-def key_changes(before: View, after: View) -> KeyChanges:
+def key_changes(before: NetworkSummary, after: NetworkSummary) -> KeyChanges:
     """What differs between the keys of two state_dicts."""
     common = [key for key in before.keys if key in after.keys]
     reshaped = {

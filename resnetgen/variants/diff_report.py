@@ -36,7 +36,16 @@ from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost
 from resnetgen.reports.numbers import count, rounded
 from resnetgen.reports.table_layout import Grid, change, markdown, plain
-from resnetgen.variants.diff import RESULT, START, Difference, Pair, Shape, SpecChange, Stage, View
+from resnetgen.variants.diff import (
+    RESULT,
+    START,
+    Difference,
+    NetworkSummary,
+    Pair,
+    Shape,
+    SpecChange,
+    StageSummary,
+)
 from resnetgen.weights.keys import module_of, roots
 
 MOST_LINES = 24  # of a list; more are counted
@@ -108,7 +117,7 @@ def _stage_rows(found: Difference) -> Iterator[tuple[str, ...]]:
         yield sign, name, *(one if one == other else f"{one} -> {other}" for one, other in cells)
 
 
-def _stage_cells(stage: Stage | None) -> tuple[str, ...]:
+def _stage_cells(stage: StageSummary | None) -> tuple[str, ...]:
     assert stage
     blocks = "" if stage.blocks is None else str(stage.blocks)
     return stage.block, blocks, _shape(stage.out), count(stage.params), count(stage.macs)
@@ -146,14 +155,14 @@ def _node_rows(found: Difference) -> Iterator[tuple[str, ...]]:
     yield from _rows(_CHANGED, folded(changed))
 
 
-def _counted(lines: Iterable[tuple[str, str]]) -> Iterator[Folded]:
+def _counted(lines: Iterable[tuple[str, str]]) -> Iterator[FoldedNames]:
     """Modules with what each holds, and how often where several are one line."""
     for each in folded(lines):
         said = f"({each.said})" if ", " in each.said else each.said
         yield replace(each, said=f"{each.count} x {said}") if each.count > 1 else each
 
 
-def _rows(sign: str, lines: Iterable[Folded]) -> Iterator[tuple[str, ...]]:
+def _rows(sign: str, lines: Iterable[FoldedNames]) -> Iterator[tuple[str, ...]]:
     """A row for all names of which the same is said, as far as they fit."""
     together: dict[str, list[str]] = {}
     for each in lines:
@@ -165,7 +174,7 @@ def _rows(sign: str, lines: Iterable[Folded]) -> Iterator[tuple[str, ...]]:
     yield from ((sign, name, said) for said, names in together.items() for name in names)
 
 
-def _whole_nodes(names: Sequence[str], seen: View) -> Iterator[tuple[str, str]]:
+def _whole_nodes(names: Sequence[str], seen: NetworkSummary) -> Iterator[tuple[str, str]]:
     """What modules hold that one of the networks lacks."""
     for module, inside in modules(names, seen.facts):
         ops = [str(seen.facts[name]["op"]) for name in inside]
@@ -297,7 +306,7 @@ def _stages_said(found: Difference) -> Iterator[str]:
             yield f"{word} {_listed(names)}"
 
 
-def _blocks(stage: Stage) -> int:
+def _blocks(stage: StageSummary) -> int:
     return stage.blocks or 1
 
 
@@ -385,7 +394,7 @@ def as_data(found: Difference) -> dict[str, Any]:
     }
 
 
-def _network(seen: View, cost: Cost) -> dict[str, Any]:
+def _network(seen: NetworkSummary, cost: Cost) -> dict[str, Any]:
     graph = seen.graph
     totals = {name: getattr(cost, name) for name in FIGURES}
     return {"network": graph.name, "input": list(graph.input.shape), **totals}
@@ -406,7 +415,7 @@ def _figure(name: str, costs: tuple[Cost, Cost]) -> dict[str, Any]:
     }
 
 
-def _node(seen: View, name: str) -> dict[str, Any]:
+def _node(seen: NetworkSummary, name: str) -> dict[str, Any]:
     return {"name": name, **{fact: _as_json(each) for fact, each in seen.facts[name].items()}}
 
 
@@ -428,7 +437,7 @@ _NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldedNames:
     """What is said of some names that differ in one number: of `layer3.6-22`, 17 of them."""
 
     name: str
@@ -436,7 +445,7 @@ class Folded:
     count: int
 
 
-def folded(lines: Iterable[tuple[str, str]]) -> Iterator[Folded]:
+def folded(lines: Iterable[tuple[str, str]]) -> Iterator[FoldedNames]:
     """Names, and what is said of them: those that differ in their first number alone as one."""
     groups: dict[tuple[str, str], list[int]] = {}
     for name, said in lines:
@@ -444,7 +453,7 @@ def folded(lines: Iterable[tuple[str, str]]) -> Iterator[Folded]:
         pattern = _NUMBER.sub("*", name, count=1)
         groups.setdefault((pattern, said), []).append(int(number[0]) if number else 0)
     for (pattern, said), numbers in groups.items():
-        yield Folded(pattern.replace("*", ranges(numbers)), said, len(numbers))
+        yield FoldedNames(pattern.replace("*", ranges(numbers)), said, len(numbers))
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -55,9 +55,9 @@ from resnetgen.compiler.frontend.yaml_writer import WIDTH, as_spec
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.pipeline import Compiled, compile_document
 from resnetgen.reports.numbers import align, count, summary
-from resnetgen.variants.repeats import Budget, Choice, Family, depth
+from resnetgen.variants.repeats import Budget, Choice, DepthFamily, depth
 from resnetgen.weights.infer.candidates import Candidate
-from resnetgen.weights.infer.checkpoint import Held
+from resnetgen.weights.infer.checkpoint import CheckpointShapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Draft:
 
 
 def draft(
-    name: str, base: Path, family: Family, choice: Choice, said: Sequence[str], place: Path
+    name: str, base: Path, family: DepthFamily, choice: Choice, said: Sequence[str], place: Path
 ) -> Draft:
     """The spec of a choice, which extends the file `base` and is to stand at `place`.
 
@@ -98,7 +98,7 @@ def extending(base: str, changed: MapTree, *, network: str, doc: str) -> MapTree
     return MapTree({**words, **changed.entries}, changed.keys, changed.span)
 
 
-def _comments(family: Family, choice: Choice, said: Sequence[str], place: Path) -> list[str]:
+def _comments(family: DepthFamily, choice: Choice, said: Sequence[str], place: Path) -> list[str]:
     """The line that editors need, what the network is, and why it is so."""
     costs = summary(family.cost(choice.repeats))
     told = [f"{choice.depth} layers, {costs} for {family.network.input}", *said]
@@ -130,7 +130,7 @@ def _digest(document: Document, named: MapTree) -> str:
     return elaborate(Document(tree, document.folders, document.sources)).digest
 
 
-def _uneven(family: Family, choice: Choice, found: int) -> Diagnostic:
+def _uneven(family: DepthFamily, choice: Choice, found: int) -> Diagnostic:
     """The blocks of a stage are not all as deep as the one that was measured."""
     message = (
         f"the blocks of a stage of `{family.network.name}` differ in depth, so it cannot be told"
@@ -146,7 +146,7 @@ _TRACELESS = (
 
 
 def draft_inferred(
-    name: str, chosen: Candidate, others: Sequence[str], held: Held, place: Path
+    name: str, chosen: Candidate, others: Sequence[str], held: CheckpointShapes, place: Path
 ) -> Draft:
     """The spec of a candidate, to stand at `place`; `others` were candidates too.
 
@@ -163,7 +163,7 @@ def draft_inferred(
     return Draft(text, compiled_at(place, text, design.document))
 
 
-def _told(chosen: Candidate, others: Sequence[str], held: Held) -> Iterator[str]:
+def _told(chosen: Candidate, others: Sequence[str], held: CheckpointShapes) -> Iterator[str]:
     """Of what the network was inferred, and each change with its reason."""
     count = len(held.shapes) + len(held.counters)
     yield f"Inferred from {Path(held.file).name}: {count:,} tensors, all that this network has and no others."
@@ -200,7 +200,7 @@ def _calls_alike(before: MapTree, value: MapTree) -> bool:
 Column = tuple[str, Choice]
 
 
-def table(family: Family, columns: Sequence[Column]) -> list[str]:
+def table(family: DepthFamily, columns: Sequence[Column]) -> list[str]:
     """Repeats, depth and costs of some choices, a column each; all of them measured."""
     costs = [family.cost(choice.repeats) for _, choice in columns]
     rows = [
@@ -216,13 +216,13 @@ def table(family: Family, columns: Sequence[Column]) -> list[str]:
     return align(rows, "<" + ">" * len(columns))
 
 
-def reasons(family: Family, choice: Choice, budget: Budget | None) -> list[str]:
+def reasons(family: DepthFamily, choice: Choice, budget: Budget | None) -> list[str]:
     """Why this depth, if a budget was given, and why these repeats."""
     told = [f"{choice.depth} layers are the most within {budget}."] if budget else []
     return [*told, f"Repeats {choice}: {_reason(family, choice)}."]
 
 
-def _reason(family: Family, choice: Choice) -> str:
+def _reason(family: DepthFamily, choice: Choice) -> str:
     if choice.published:
         return f"those of {choice.published}, which has the same blocks"
     if choice.repeats == family.rule.base:
@@ -231,7 +231,7 @@ def _reason(family: Family, choice: Choice) -> str:
     return f"{none}, so {_rule(family, choice)}"
 
 
-def _rule(family: Family, choice: Choice) -> str:
+def _rule(family: DepthFamily, choice: Choice) -> str:
     """What the rule did to the base."""
     rule, more = family.rule, sum(choice.repeats) - sum(family.rule.base)
     if rule.rung(sum(choice.repeats)) != choice.repeats:

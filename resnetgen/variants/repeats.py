@@ -55,19 +55,19 @@ from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
     BlockNode,
     Instance,
+    InstanceNode,
     Network,
     OpCall,
-    Passes,
-    Placed,
-    Run,
+    PassThrough,
+    RepeatedBlock,
 )
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.infer_types import Cost, measure
 from resnetgen.compiler.passes.instantiate import instantiate
 from resnetgen.pipeline import Compiled
-from resnetgen.reports.numbers import brief
-from resnetgen.variants.repeats_rule import DEEPEST, Repeats, Rule
+from resnetgen.reports.numbers import short_number
+from resnetgen.variants.repeats_rule import DEEPEST, DepthRule, Repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class DepthFamily:
     """A network and all that differ from it by repeats alone."""
 
     base: Compiled
     stages: tuple[str, ...]  # those whose blocks count in the depth
-    rule: Rule
+    rule: DepthRule
     known: Mapping[int, Choice]  # what the library has, by depth
 
     @property
@@ -157,7 +157,7 @@ def _without_number(node: BlockNode) -> Diagnostic:
     return Diagnostic("fixed-repeats", message, span, help=help)
 
 
-def family_of(base: Compiled) -> Family:
+def family_of(base: Compiled) -> DepthFamily:
     """The variants of a network. Raises SpecError where its repeats cannot be changed."""
     own, total = repeats_of(base.network), depth(base.root)
     layers = {stage: _depth_with(base.network, {stage: own[stage] + 1}) - total for stage in own}
@@ -170,19 +170,19 @@ def family_of(base: Compiled) -> Family:
         return tuple(numbers[stage] for stage in stages)
 
     added, repeats = of_stages(layers), of_stages(own)
-    outside = total - Rule(repeats, added, 0).depth(repeats)
-    rule, known = Rule(repeats, added, outside), {total: Choice(repeats, total)}
+    outside = total - DepthRule(repeats, added, 0).depth(repeats)
+    rule, known = DepthRule(repeats, added, outside), {total: Choice(repeats, total)}
     for name, numbers in published(base.document, base.network).items():
         found = of_stages(numbers)
         known.setdefault(rule.depth(found), Choice(found, rule.depth(found), name))
-    return Family(base, stages, rule, known)
+    return DepthFamily(base, stages, rule, known)
 
 
 def _depth_with(network: Network, repeats: Mapping[str, int]) -> int:
     return depth(instantiate(with_repeats(network, repeats)))
 
 
-def of_depth(family: Family, wanted: int) -> Choice:
+def of_depth(family: DepthFamily, wanted: int) -> Choice:
     """The repeats that give a depth. Raises SpecError where none do, with the nearest that do."""
     found = family.choice(wanted)
     if found is None:
@@ -190,13 +190,13 @@ def of_depth(family: Family, wanted: int) -> Choice:
     return found
 
 
-def neighbours(family: Family, depth: int) -> tuple[Choice | None, Choice | None]:
+def neighbours(family: DepthFamily, depth: int) -> tuple[Choice | None, Choice | None]:
     """The next shallower and the next deeper variant."""
     below, above = family.rule.below(depth), family.rule.above(depth)
     return family.choice(below) if below else None, family.choice(above)
 
 
-def _unreachable(family: Family, wanted: int) -> Diagnostic:
+def _unreachable(family: DepthFamily, wanted: int) -> Diagnostic:
     near = [f"{each.depth} ({each})" for each in neighbours(family, wanted) if each]
     message = f"no repeats of the stages of `{family.network.name}` make {wanted} layers"
     is_or_are = "is" if len(near) == 1 else "are"
@@ -204,7 +204,7 @@ def _unreachable(family: Family, wanted: int) -> Diagnostic:
     return Diagnostic("unreachable-depth", message, None, (Note(_form(family)),), help)
 
 
-def _form(family: Family) -> str:
+def _form(family: DepthFamily) -> str:
     """The depths that can be reached: `its depth is 3n + 2, where n is ...`."""
     rule = family.rule
     if len(set(rule.layers)) == 1:
@@ -235,10 +235,10 @@ class Budget:
 
     def __str__(self) -> str:
         """`6 G multiply-adds`."""
-        return f"{brief(self.most)} {self.unit}"
+        return f"{short_number(self.most)} {self.unit}"
 
 
-def within(family: Family, budget: Budget) -> Choice:
+def within(family: DepthFamily, budget: Budget) -> Choice:
     """The deepest variant that costs no more than a budget. Raises SpecError if none does."""
     for choice in _deepest_first(family, _rungs_within(family, budget)):
         if budget.of(family.cost(choice.repeats)) <= budget.most:
@@ -246,7 +246,7 @@ def within(family: Family, budget: Budget) -> Choice:
     raise SpecError([_over(family, budget)])
 
 
-def _rungs_within(family: Family, budget: Budget) -> range:
+def _rungs_within(family: DepthFamily, budget: Budget) -> range:
     """The rungs of the ladder, by blocks, that cost no more than a budget."""
     rule = family.rule
     least, most = len(rule.base), rule.highest_rung(DEEPEST)
@@ -264,7 +264,7 @@ def _rungs_within(family: Family, budget: Budget) -> range:
     return range(least, beyond)
 
 
-def _deepest_first(family: Family, blocks: range) -> Iterator[Choice]:
+def _deepest_first(family: DepthFamily, blocks: range) -> Iterator[Choice]:
     """The variants of some rungs of the ladder, and the published ones."""
     depths = {family.rule.depth(family.rule.rung(count)) for count in blocks}
     for each in sorted(depths | family.known.keys(), reverse=True):
@@ -273,10 +273,10 @@ def _deepest_first(family: Family, blocks: range) -> Iterator[Choice]:
         yield choice
 
 
-def _over(family: Family, budget: Budget) -> Diagnostic:
+def _over(family: DepthFamily, budget: Budget) -> Diagnostic:
     least = family.choice(family.rule.least)
     assert least
-    figure = brief(budget.of(family.cost(least.repeats)))
+    figure = short_number(budget.of(family.cost(least.repeats)))
     message = f"`{family.network.name}` is over {budget} at any depth"
     note = Note(f"with {least.depth} layers ({least}), the fewest, it has {figure}")
     return Diagnostic("over-budget", message, None, (note,))
@@ -308,18 +308,18 @@ class _Depths:
                 values[placed.key] = min(found, 1) if is_stem else found
         return values
 
-    def behind(self, placed: Placed, sources: Sequence[int | None]) -> int | None:
+    def behind(self, placed: InstanceNode, sources: Sequence[int | None]) -> int | None:
         """The depth of a node's result, from those of its inputs; None where none of them has one."""
-        if isinstance(placed.what, OpCall):
-            ways = sources[:1] if placed.what.op == _GATED else sources
-            return _longest(ways, OPS[placed.what.op].is_weighted)
-        if isinstance(placed.what, Passes) or placed.node.target == SHORTCUT:
+        if isinstance(placed.callee, OpCall):
+            ways = sources[:1] if placed.callee.op == _GATED else sources
+            return _longest(ways, OPS[placed.callee.op].is_weighted)
+        if isinstance(placed.callee, PassThrough) or placed.node.target == SHORTCUT:
             return sources[0]
-        for run in placed.what:
+        for run in placed.callee:
             sources = (self.repeated(run, sources), *sources[1:])
         return sources[0]
 
-    def repeated(self, run: Run, sources: Sequence[int | None]) -> int | None:
+    def repeated(self, run: RepeatedBlock, sources: Sequence[int | None]) -> int | None:
         """The depth behind equal blocks in a row, all of which read the same further inputs."""
         through = self.through(run.instance)
         first = _longest([_sum(*pair) for pair in zip(sources, through, strict=True)])

@@ -22,7 +22,7 @@ DEEPEST = 10_000  # layers
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class DepthRule:
     """How a network gets deeper: the blocks of its stages, and the layers that each block adds."""
 
     base: Repeats

@@ -29,14 +29,21 @@ from resnetgen.weights.dialects import TORCH, Dialect, folded
 from resnetgen.weights.errors import Misfit, WeightsError
 from resnetgen.weights.hdf5 import SUFFIXES as OF_KERAS
 from resnetgen.weights.hdf5 import as_hdf5
-from resnetgen.weights.identify import Found, Match, Nearest, recognise
+from resnetgen.weights.identify import Found, Nearest, NetworkMatch, recognise
 from resnetgen.weights.keys import unwrapped
 from resnetgen.weights.library_index import Networks
 from resnetgen.weights.load import remarks
 from resnetgen.weights.match import Fit, fit
-from resnetgen.weights.mismatch import Asked, check
+from resnetgen.weights.mismatch import LoadRequest, check
 from resnetgen.weights.safetensors_file import SUFFIX, as_safetensors
-from resnetgen.weights.tensor_layout import Address, Side, by_distance, norms_changed, side, unlike
+from resnetgen.weights.tensor_layout import (
+    Address,
+    NamedTensors,
+    by_distance,
+    norms_changed,
+    side,
+    unlike,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +55,8 @@ if TYPE_CHECKING:
 class Conversion:
     """Where each tensor of the target comes from. Made without numbers, so that it can be compared."""
 
-    source: Side
-    target: Side
+    source: NamedTensors
+    target: NamedTensors
     folded: Mapping[Address, Address]  # bias of the source -> the mean that takes it
     zero: tuple[Address, ...]  # of the target; the source has none
     lost: tuple[Address, ...]  # of the source; the target has none
@@ -82,7 +89,7 @@ def _counted(addresses: tuple[Address, ...]) -> Iterator[tuple[str, int]]:
         yield name, names.count(name)
 
 
-def plan(source: Side, target: Side) -> Conversion:
+def plan(source: NamedTensors, target: NamedTensors) -> Conversion:
     """How to convert. Raises WeightsError `unlike-dialect` where the two are not one network."""
     notes = unlike(source.graph, target.graph)
     if notes:
@@ -101,12 +108,12 @@ def plan(source: Side, target: Side) -> Conversion:
     )
 
 
-def _called(side: Side) -> str:
+def _called(side: NamedTensors) -> str:
     built = f" as `{side.dialect.name}` has it" if side.dialect and side.dialect.settings else ""
     return f"`{side.graph.name}`{built}"
 
 
-def _means(source: Side, gone: list[Address]) -> dict[Address, Address]:
+def _means(source: NamedTensors, gone: list[Address]) -> dict[Address, Address]:
     """The mean that takes each bias. Raises WeightsError `unlike-dialect` where something else reads it."""
     nodes = {node.name: node for node in source.graph.nodes}
     adds = [(n, t) for n, t in gone if OPS[nodes[n].op].adds == t]
@@ -155,8 +162,8 @@ class Translated:
     """The tensors of a file for another library, not yet written."""
 
     spec: str
-    source: Side
-    target: Side
+    source: NamedTensors
+    target: NamedTensors
     state: Mapping[str, torch.Tensor]
     told: tuple[str, ...]  # what was changed or lost
 
@@ -205,13 +212,17 @@ def _misfit(checkpoint: Checkpoint, nearest: Nearest | None, networks: Networks)
     raise AssertionError("what fits is no nearest")
 
 
-def _asked(checkpoint: Checkpoint, spec: str, networks: Networks) -> Asked:
+def _asked(checkpoint: Checkpoint, spec: str, networks: Networks) -> LoadRequest:
     graph = networks.graph(spec)
-    return Asked(checkpoint.name, graph.name, graph.input.channels, networks.classes(spec))
+    return LoadRequest(checkpoint.name, graph.name, graph.input.channels, networks.classes(spec))
 
 
 def _strict(
-    checkpoint: Checkpoint, found: Found, match: Match, source: Side, networks: Networks
+    checkpoint: Checkpoint,
+    found: Found,
+    match: NetworkMatch,
+    source: NamedTensors,
+    networks: Networks,
 ) -> Fit:
     """Every key of the file held against the network, in the file's own names."""
     wanted = {found.prefix + key: shape for key, shape in source.wanted.items()}
@@ -225,10 +236,10 @@ def _strict(
 
 def _only(
     checkpoint: Checkpoint, found: Found, target: Dialect, networks: Networks
-) -> tuple[Match, Conversion]:
+) -> tuple[NetworkMatch, Conversion]:
     """The first match, if all are converted alike."""
     numbered = _is_numbered(checkpoint)
-    ways: list[tuple[Match, Conversion]] = []
+    ways: list[tuple[NetworkMatch, Conversion]] = []
     faults: dict[str, WeightsError] = {}
     for match in found.matches:
         try:
@@ -249,7 +260,9 @@ def _is_numbered(checkpoint: Checkpoint) -> bool:
     return all(name.rpartition(".")[2].isdigit() for name in names)
 
 
-def _planned(match: Match, target: Dialect, networks: Networks, numbered: bool) -> Conversion:
+def _planned(
+    match: NetworkMatch, target: Dialect, networks: Networks, numbered: bool
+) -> Conversion:
     built = match.dialect.settings if match.dialect else ()
     source = networks.graph(match.spec, match.settings + built)
     graph = networks.graph(match.spec, match.settings + target.settings)
@@ -259,7 +272,7 @@ def _planned(match: Match, target: Dialect, networks: Networks, numbered: bool) 
 def _ambiguous(
     checkpoint: Checkpoint,
     found: Found,
-    ways: Sequence[tuple[Match, Conversion]],
+    ways: Sequence[tuple[NetworkMatch, Conversion]],
     faults: Mapping[str, WeightsError],
 ) -> WeightsError:
     message = f"`{checkpoint.name}` has the keys of {listed(found.specs)}, not converted alike"
@@ -271,7 +284,7 @@ def _ambiguous(
 
 
 def _reasons(
-    ways: Sequence[tuple[Match, Conversion]], faults: Mapping[str, WeightsError]
+    ways: Sequence[tuple[NetworkMatch, Conversion]], faults: Mapping[str, WeightsError]
 ) -> Iterator[str]:
     for spec in dict.fromkeys(match.spec for match, _ in ways):
         yield f"{spec}: can be converted"

@@ -46,11 +46,11 @@ from resnetgen.compiler.frontend.expressions import (
     parse,
 )
 from resnetgen.compiler.frontend.inheritance import as_yaml
-from resnetgen.compiler.frontend.schema import Form, check_form
+from resnetgen.compiler.frontend.schema import StrictForm, check_form
 from resnetgen.compiler.frontend.tree import entries
 from resnetgen.compiler.frontend.yaml_reader import MapTree, python_value
 from resnetgen.compiler.ir.nodes import Graph, Node
-from resnetgen.compiler.ir.op_def import NO_WEIGHTS, Layout
+from resnetgen.compiler.ir.op_def import NO_WEIGHTS, WeightLayout
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.weights.errors import WeightsError
 from resnetgen.weights.library_index import Settings
@@ -60,7 +60,7 @@ FOLDER = library.LIBRARY / "dialects"
 TORCH = "torch"
 
 
-class DialectForm(Form):
+class DialectForm(StrictForm):
     """A dialect: the names that another library has for the modules of a network."""
 
     dialect: str = Field(description="its name, that of the file")
@@ -107,12 +107,12 @@ class Dialect:
         found = (each.renaming.back(path) for each in self.names)
         return next((ours for ours in found if ours is not None), None)
 
-    def layout(self, node: Node, tensor: str) -> Layout | None:
+    def layout(self, node: Node, tensor: str) -> WeightLayout | None:
         """How a tensor of a node is kept there; None where it is not kept."""
         if tensor in self.without:
             return None
         if self.framework == TORCH:
-            return Layout(tensor)
+            return WeightLayout(tensor)
         return OPS[node.op].layouts.get(self.framework, {}).get(tensor)
 
 
@@ -263,12 +263,12 @@ def own_shape(key: str, shape: Shape, dialect: Dialect) -> Shape:
 
 
 @cache
-def _tensors(framework: str) -> Mapping[str, tuple[str, Layout]]:
+def _tensors(framework: str) -> Mapping[str, tuple[str, WeightLayout]]:
     """A framework's name of a tensor, or its number in a layer -> torch's name, and its layout.
 
     Ops agree on these names; of those that share a number, the first has most axes.
     """
-    found: dict[str, tuple[str, Layout]] = {}
+    found: dict[str, tuple[str, WeightLayout]] = {}
     for op in OPS.values():
         for number, (own, layout) in enumerate(op.layouts.get(framework, {}).items()):
             found.setdefault(layout.name, (own, layout))

@@ -17,19 +17,19 @@ from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.weights.dialects import Dialect, canonical, dialects, own_shape
 from resnetgen.weights.keys import prefixes, unwrapped
 from resnetgen.weights.library_index import Networks, Settings, closest, sizes
-from resnetgen.weights.match import Entry, Fit, fit, is_counter
+from resnetgen.weights.match import Fit, TensorEntry, fit, is_counter
 from resnetgen.weights.tensor_layout import unlike
 
 _MOST = 1 / 4  # of all tensors lie below a prefix that is looked at
 
 
 @dataclass(frozen=True)
-class Reading:
+class DialectReading:
     """The tensors below a prefix, read as a dialect: their own keys, so far as it knows them."""
 
     prefix: str
     dialect: Dialect | None  # None: our own names
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TensorEntry]
     known: int  # how many keys the dialect knows
 
     @property
@@ -44,7 +44,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Match:
+class NetworkMatch:
     """A network that has the tensors of a file, and what was set so that it has."""
 
     spec: str
@@ -69,7 +69,7 @@ class Found:
     wrappers: tuple[str, ...]
     prefix: str
     beside: tuple[str, ...]  # keys that do not lie below the prefix
-    matches: tuple[Match, ...]
+    matches: tuple[NetworkMatch, ...]
     nearest: Nearest | None
 
     @property
@@ -79,7 +79,7 @@ class Found:
 
 
 def recognise(
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, TensorEntry],
     file: str,
     networks: Networks,
     among: Sequence[Dialect | None] | None = None,
@@ -104,7 +104,7 @@ def recognise(
 
 
 def _found(
-    held: Iterable[str], wrappers: tuple[str, ...], prefix: str, matches: tuple[Match, ...]
+    held: Iterable[str], wrappers: tuple[str, ...], prefix: str, matches: tuple[NetworkMatch, ...]
 ) -> Found:
     beside = tuple(key for key in held if not key.startswith(prefix))
     return Found(wrappers, prefix, beside, matches, None)
@@ -116,31 +116,35 @@ def _spine(keys: Iterable[str]) -> list[str]:
     return sorted((p for p, count in counts.items() if count >= counts[""] * _MOST), key=len)
 
 
-def _reading(held: Mapping[str, Entry], prefix: str, dialect: Dialect | None) -> Reading:
+def _reading(
+    held: Mapping[str, TensorEntry], prefix: str, dialect: Dialect | None
+) -> DialectReading:
     below = {key.removeprefix(prefix): each for key, each in held.items() if key.startswith(prefix)}
     if dialect is None:
-        return Reading(prefix, None, below, len(below))
+        return DialectReading(prefix, None, below, len(below))
     names = canonical(below, dialect)
     entries = {
         names.get(key, key): replace(entry, shape=own_shape(key, entry.shape, dialect))
         for key, entry in below.items()
     }
-    return Reading(prefix, dialect, entries, len(names))
+    return DialectReading(prefix, dialect, entries, len(names))
 
 
 # --- what fits
 
 
-def _matches(reading: Reading, specs: Iterable[str], networks: Networks) -> Iterator[Match]:
+def _matches(
+    reading: DialectReading, specs: Iterable[str], networks: Networks
+) -> Iterator[NetworkMatch]:
     for spec in specs:
         if networks.matrices(spec) == reading.matrices:
             with suppress(SpecError):  # of a size that this network cannot have
                 settings = _fitted(reading, spec, networks)
                 if settings is not None:
-                    yield Match(spec, reading.dialect, settings)
+                    yield NetworkMatch(spec, reading.dialect, settings)
 
 
-def _fitted(reading: Reading, spec: str, networks: Networks) -> Settings | None:
+def _fitted(reading: DialectReading, spec: str, networks: Networks) -> Settings | None:
     """What has to be set so that a network fits; None where it does not."""
     built = reading.dialect.settings if reading.dialect else ()
     found = _fit(reading, spec, built, networks)
@@ -154,7 +158,7 @@ def _fitted(reading: Reading, spec: str, networks: Networks) -> Settings | None:
     return settings
 
 
-def _fit(reading: Reading, spec: str, settings: Settings, networks: Networks) -> Fit:
+def _fit(reading: DialectReading, spec: str, settings: Settings, networks: Networks) -> Fit:
     without = reading.dialect.without if reading.dialect else ()
     shapes = networks.shapes(spec, settings)
     wanted = {k: each for k, each in shapes.items() if k.rpartition(".")[2] not in without}
@@ -174,9 +178,9 @@ def _sizes(found: Fit, spec: str, networks: Networks) -> Settings:
 
 
 def _nearest(
-    readings: Iterable[Reading], file: str, networks: Networks
-) -> tuple[Reading, Nearest] | None:
-    best: tuple[Reading, Nearest] | None = None
+    readings: Iterable[DialectReading], file: str, networks: Networks
+) -> tuple[DialectReading, Nearest] | None:
+    best: tuple[DialectReading, Nearest] | None = None
     for reading in readings:
         if 2 * reading.known < len(reading.entries):
             continue
@@ -189,12 +193,12 @@ def _nearest(
     return best
 
 
-def counted(entries: Mapping[str, Entry]) -> dict[str, int]:
+def counted(entries: Mapping[str, TensorEntry]) -> dict[str, int]:
     """How many tensors there are of each type."""
     return dict(Counter(entry.dtype for entry in entries.values()))
 
 
-def numbers(entries: Mapping[str, Entry]) -> int:
+def numbers(entries: Mapping[str, TensorEntry]) -> int:
     """How many numbers they hold, without the counters of norms."""
     from math import prod
 

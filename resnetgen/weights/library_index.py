@@ -93,13 +93,13 @@ def _matrices(instance: Instance, axes: int, known: dict[int, int]) -> int:
     count = 0
     flows = {**instance.inputs, **{placed.key: placed.flow for placed in instance.placed}}
     for placed in instance.placed:
-        if isinstance(placed.what, OpCall):
+        if isinstance(placed.callee, OpCall):
             source = flows[placed.inputs[0]]
             channels = source.channels if source else 0
-            held = OPS[placed.what.op].weights(placed.what.attributes, channels, axes)
+            held = OPS[placed.callee.op].weights(placed.callee.attributes, channels, axes)
             count += sum(len(weight.shape) > 1 for weight in held)
-        elif isinstance(placed.what, tuple):
-            count += sum(run.count * _matrices(run.instance, axes, known) for run in placed.what)
+        elif isinstance(placed.callee, tuple):
+            count += sum(run.count * _matrices(run.instance, axes, known) for run in placed.callee)
     known[id(instance)] = count
     return count
 

@@ -10,7 +10,7 @@ from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.weights.dialects import TORCH, readings
 from resnetgen.weights.keys import roots, unwrapped
 from resnetgen.weights.match import COUNTER, Fit, fit
-from resnetgen.weights.mismatch import Asked, check, check_left
+from resnetgen.weights.mismatch import LoadRequest, check, check_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ def match(checkpoint: Checkpoint, graph: Graph, classes: object, leave: Sequence
     """
     wanted = state_dict(graph)
     number = classes if isinstance(classes, int) else None
-    asked = Asked(checkpoint.name, graph.name, graph.input.channels, number)
+    asked = LoadRequest(checkpoint.name, graph.name, graph.input.channels, number)
     found = fit(wanted, checkpoint.entries, leave)
     check_left(leave, [*wanted, *found.held], asked)
     check(found, asked)

@@ -23,7 +23,7 @@ PARAMETER_TYPE, COUNTER_TYPE = "float32", "int64"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TensorEntry:
     """A tensor of a checkpoint, without its numbers."""
 
     shape: Shape
@@ -61,7 +61,9 @@ class Fit:
         return not (self.missing or self.unexpected or self.reshaped or self.retyped)
 
 
-def fit(wanted: Mapping[str, Shape], held: Mapping[str, Entry], leave: Sequence[str] = ()) -> Fit:
+def fit(
+    wanted: Mapping[str, Shape], held: Mapping[str, TensorEntry], leave: Sequence[str] = ()
+) -> Fit:
     """Pairs the tensors of a network and of a checkpoint by name, and compares shapes and types."""
     names, wrappers = unwrapped(held, wanted)
     left = {key for key in (*wanted, *names) if any(is_under(key, each) for each in leave)}

@@ -23,7 +23,7 @@ _ALIKE = 0.9  # of all tensors, from which on a network is named
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LoadRequest:
     """Who asks: the names for messages, and the sizes that a caller can set."""
 
     file: str
@@ -32,7 +32,7 @@ class Asked:
     classes: int | None  # None: the spec has no `head.classes`
 
 
-def check_left(leave: Sequence[str], keys: Iterable[str], asked: Asked) -> None:
+def check_left(leave: Sequence[str], keys: Iterable[str], asked: LoadRequest) -> None:
     """Raises WeightsError `unknown-module` for a module that neither side has."""
     paths = {*keys}
     paths |= modules(paths)
@@ -43,7 +43,7 @@ def check_left(leave: Sequence[str], keys: Iterable[str], asked: Asked) -> None:
             raise WeightsError(Diagnostic("unknown-module", message, help=help))
 
 
-def check(fit: Fit, asked: Asked) -> None:
+def check(fit: Fit, asked: LoadRequest) -> None:
     """Raises Misfit `weights-mismatch` if anything is missing, unexpected or different."""
     if fit.ok:
         return
@@ -127,7 +127,7 @@ def sized(shape: Shape) -> str:
 # --- the mend
 
 
-def _help(fit: Fit, asked: Asked) -> str | None:
+def _help(fit: Fit, asked: LoadRequest) -> str | None:
     if fit.retyped:
         return "save the weights as floating-point numbers, not quantized, sparse or without data"
     return (
@@ -138,7 +138,7 @@ def _help(fit: Fit, asked: Asked) -> str | None:
     )
 
 
-def _of_sizes(fit: Fit, asked: Asked) -> str | None:
+def _of_sizes(fit: Fit, asked: LoadRequest) -> str | None:
     """Where other classes or other input channels explain every difference."""
     if fit.missing or fit.unexpected:
         return None

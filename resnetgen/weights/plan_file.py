@@ -23,7 +23,7 @@ from resnetgen.weights.errors import WeightsError
 
 if TYPE_CHECKING:
     from resnetgen.compiler.codegen.inference import InferencePlan
-    from resnetgen.compiler.passes.fold import Step
+    from resnetgen.compiler.passes.fold import FusedStep
 
 SUFFIX = ".plan.json"
 VERSION = 1
@@ -79,7 +79,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SavedPlan:
     """What has to hold for the files of an optimized module."""
 
     key: Key
@@ -100,7 +100,7 @@ def beside(module: Path) -> Path:
 # --- written
 
 
-def as_bytes(plan: Plan, printed: InferencePlan) -> bytes:
+def as_bytes(plan: SavedPlan, printed: InferencePlan) -> bytes:
     """The file; the same plan gives the same bytes."""
     folded = printed.folded
     about = {
@@ -119,7 +119,7 @@ def as_bytes(plan: Plan, printed: InferencePlan) -> bytes:
     ).encode()
 
 
-def _described(step: Step) -> dict[str, object]:
+def _described(step: FusedStep) -> dict[str, object]:
     """A step in the words of `compiler/passes/fold.py`; what is not so is left out."""
     said = {
         "value": step.name,
@@ -152,7 +152,7 @@ def _digest(about: Mapping[str, Any]) -> str:
 # --- read
 
 
-def read(path: Path) -> Plan:
+def read(path: Path) -> SavedPlan:
     """Raises PlanError where the file is missing, is no plan, or was edited."""
     about = _about(path)
     if about["plan"] != VERSION:
@@ -160,7 +160,7 @@ def read(path: Path) -> Plan:
     try:
         key, files = about["key"], about["files"]
         _demand_texts(key, *files.values())
-        plan = Plan(Key(**key), File(**files["module"]), File(**files["weights"]))
+        plan = SavedPlan(Key(**key), File(**files["module"]), File(**files["weights"]))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise PlanError(path, _FOREIGN) from None
     for file in (plan.module, plan.weights):

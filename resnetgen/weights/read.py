@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 from resnetgen.weights.errors import WeightsError, require_safetensors
 from resnetgen.weights.hdf5 import DamagedFile, UnsafeFile, read_hdf5
-from resnetgen.weights.match import Entry
+from resnetgen.weights.match import TensorEntry
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ _DOWNLOAD = "the file is cut off or damaged; fetch it again"
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class FileFormat:
     """A way in which files hold tensors: what people call it, and what reads it."""
 
     name: str
@@ -64,9 +64,11 @@ class Checkpoint:
     format: str = ""  # what people call it
 
     @property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, TensorEntry]:
         """Shapes and types."""
-        return {key: Entry(tuple(each.shape), _type(each)) for key, each in self.tensors.items()}
+        return {
+            key: TensorEntry(tuple(each.shape), _type(each)) for key, each in self.tensors.items()
+        }
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -87,7 +89,7 @@ def read(path: str | Path) -> Checkpoint:
 # --- which format it is
 
 
-def _format(path: str | Path, name: str) -> Format:
+def _format(path: str | Path, name: str) -> FileFormat:
     """What reads the file, by what it holds."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
@@ -97,19 +99,19 @@ def _format(path: str | Path, name: str) -> Format:
         return _format_of(file, name)
 
 
-def _format_of(file: BinaryIO, name: str) -> Format:
+def _format_of(file: BinaryIO, name: str) -> FileFormat:
     head = file.read(9)
     if not head:
         raise _refused(name, "it is empty")
     if head.startswith(b"PK"):
         _check_archive(file, name)
-        return Format("torch.save", _read_archive)
+        return FileFormat("torch.save", _read_archive)
     if head[8:] == b"{":
-        return Format("safetensors", _read_safetensors)
+        return FileFormat("safetensors", _read_safetensors)
     if head.startswith(b"\x80"):
-        return Format("torch.save before 1.6", _read_stream)
+        return FileFormat("torch.save before 1.6", _read_stream)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return Format("HDF5", read_hdf5)
+        return FileFormat("HDF5", read_hdf5)
     raise _refused(name, "it is neither safetensors nor HDF5, nor written by torch.save")
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnetgen.compiler.codegen.files import (
     WriteError,
-    refuse_foreign,
+    refuse_to_overwrite,
     write_atomically,
     write_source,
 )
@@ -111,12 +111,12 @@ def refuse_itself(path: Path, checkpoint: str) -> None:
 
 def refuse_foreign_weights(path: Path, force: bool = False) -> None:
     """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
-    refuse_foreign(path, force or _is_ours(path))
+    refuse_to_overwrite(path, force or _is_ours(path))
 
 
 def refuse_foreign_plan(path: Path, force: bool = False) -> None:
     """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
-    refuse_foreign(path, force or plan_file.is_ours(path))
+    refuse_to_overwrite(path, force or plan_file.is_ours(path))
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def place(weights: Converted, module: Path, source: str, *, force: bool = False)
     folder is as it was.
     """
     plan = plan_file.beside(module)
-    refuse_foreign(module, force)
+    refuse_to_overwrite(module, force)
     refuse_foreign_weights(weights.path, force)
     if weights.plan is not None:
         refuse_foreign_plan(plan, force)

@@ -25,7 +25,7 @@ Address = tuple[str, str]  # the name of a node, and of a tensor as torch calls 
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTensor:
     """A tensor of the network as a file keeps it."""
 
     module: str  # there
@@ -45,13 +45,13 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Side:
+class NamedTensors:
     """A network and its tensors in the order of registration."""
 
     graph: Graph  # under our own names
     theirs: Graph  # under those of the file
     dialect: Dialect | None  # None: those names are the file's
-    tensors: Mapping[Address, Kept]
+    tensors: Mapping[Address, StoredTensor]
 
     @property
     def wanted(self) -> dict[str, Shape]:
@@ -59,7 +59,7 @@ class Side:
         return {kept.key: kept.shape for kept in self.tensors.values()}
 
 
-def side(graph: Graph, dialect: Dialect | None = None, *, numbered: bool = False) -> Side:
+def side(graph: Graph, dialect: Dialect | None = None, *, numbered: bool = False) -> NamedTensors:
     """A side of a conversion; `numbered` for a file that numbers the tensors of a layer.
 
     Raises WeightsError `unnamed-module` where the dialect has no name for a module, or no such
@@ -69,7 +69,7 @@ def side(graph: Graph, dialect: Dialect | None = None, *, numbered: bool = False
     if dialect and dialect.framework != TORCH:
         _refuse_flattened(graph, dialect)
     ordered = sorted(theirs.nodes, key=lambda node: node.index)
-    return Side(
+    return NamedTensors(
         graph,
         theirs,
         dialect,
@@ -81,18 +81,18 @@ def side(graph: Graph, dialect: Dialect | None = None, *, numbered: bool = False
     )
 
 
-def _kept(node: Node, axes: int, dialect: Dialect | None, numbered: bool) -> Iterator[Kept]:
+def _kept(node: Node, axes: int, dialect: Dialect | None, numbered: bool) -> Iterator[StoredTensor]:
     number = 0
     for weight in weights(node, axes):
         if dialect is None:
-            yield Kept(node.module, weight.name, weight, tuple(range(len(weight.shape))))
+            yield StoredTensor(node.module, weight.name, weight, tuple(range(len(weight.shape))))
         elif weight.name not in dialect.without:
             layout = dialect.layout(node, weight.name)
             if layout is None:
                 message = f"`{dialect.name}` has no `{weight.name}` of `{node.op}`"
                 raise WeightsError(Diagnostic("unnamed-module", message))
             tensor = str(number) if numbered else layout.name
-            yield Kept(node.module, tensor, weight, layout.axes(len(weight.shape)))
+            yield StoredTensor(node.module, tensor, weight, layout.axes(len(weight.shape)))
             number += 1
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from resnetgen.runtime.bench import run
 from resnetgen.runtime.bench.process import ProcessFault
-from resnetgen.runtime.bench.results import Case, Outcome, Results
+from resnetgen.runtime.bench.results import Case, Results, SideResult
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def measured(monkeypatch) -> list[run.Question]:
 
     def measure(question: run.Question, tell) -> Results:
         asked.append(question)
-        found = {each.name: Outcome("contiguous", [0.01]) for each in question.sides}
-        found |= {"timm": Outcome(reason="has no network resnet20")} if "timm" in found else {}
+        found = {each.name: SideResult("contiguous", [0.01]) for each in question.sides}
+        found |= {"timm": SideResult(reason="has no network resnet20")} if "timm" in found else {}
         cases = [
             Case(batch, dtype, found) for batch in question.batches for dtype in question.dtypes
         ]

@@ -10,20 +10,20 @@ import pytest
 from resnetgen.runtime.bench import machine
 from resnetgen.runtime.bench.machine import facts
 from resnetgen.runtime.bench.plot import svg
-from resnetgen.runtime.bench.results import DEFINITIONS, Case, Error, Outcome, Results, read
+from resnetgen.runtime.bench.results import DEFINITIONS, Case, Error, Results, SideResult, read
 from resnetgen.runtime.bench.sides import sides
 from resnetgen.runtime.bench.table import explained, in_markdown, text
 
-OURS = Outcome("contiguous", [0.02, 0.01, 0.03], [(None, 0.5)], 2**20, Error(1e-6, 5e-7))
-SLOW = Outcome("channels_last", [0.04, 0.05, 0.03], [(10.0, 20.0)], 3 * 2**20, Error(2e-6, 1e-6))
-GONE = Outcome(reason="has no network tiny")
+OURS = SideResult("contiguous", [0.02, 0.01, 0.03], [(None, 0.5)], 2**20, Error(1e-6, 5e-7))
+SLOW = SideResult("channels_last", [0.04, 0.05, 0.03], [(10.0, 20.0)], 3 * 2**20, Error(2e-6, 1e-6))
+GONE = SideResult(reason="has no network tiny")
 MACHINE = {
     "cpu": "A processor", "cores": 4, "flags": ["avx2"], "system": "Linux x86_64", "python": "3.11.7",
     "versions": {"torch": "2.13.0"}, "load": 0.1, "date": "2026-11-21T00:00:00+00:00", "threads": 2,
 }  # fmt: skip
 
 
-def results(*cases: dict[str, Outcome]) -> Results:
+def results(*cases: dict[str, SideResult]) -> Results:
     """Results of batches 1, 2, ... of a network."""
     found = [Case(batch, "float32", each) for batch, each in enumerate(cases, 1)]
     return Results(MACHINE, "tiny", 1234, "inference", found)
@@ -60,7 +60,7 @@ def test_a_cold_start_is_told_with_and_after_the_toolchain() -> None:
 
 
 def test_medians_of_cold_starts_are_of_each_clock() -> None:
-    runs = Outcome(cold=[(1.0, 9.0), (5.0, 1.0), (2.0, 2.0)])
+    runs = SideResult(cold=[(1.0, 9.0), (5.0, 1.0), (2.0, 2.0)])
     assert (runs.start, runs.first) == (6.0, 2.0)
 
 
@@ -87,7 +87,7 @@ def test_the_first_side_is_the_base_where_optimized_was_not_timed() -> None:
 
 
 def test_a_side_that_gave_nothing_is_told_below_once() -> None:
-    only_one = Outcome(reason="not in bfloat16, only in float32")
+    only_one = SideResult(reason="not in bfloat16, only in float32")
     told = text(
         results({"optimized": OURS, "timm": GONE, "eager": OURS}, {"optimized": OURS, "timm": GONE, "eager": only_one})
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_side_that_gave_nothing_is_told_below_once() -> None:
 
 
 def test_columns_without_a_figure_are_left_out() -> None:
-    told = text(results({"eager": Outcome("contiguous", [0.01])}))
+    told = text(results({"eager": SideResult("contiguous", [0.01])}))
     assert "cold" not in told
     assert "memory " not in told.replace("memory format", "")
 
@@ -140,7 +140,7 @@ def test_bars_are_as_long_as_times_and_cold_ones_as_their_logarithms() -> None:
 
 
 def test_a_plot_without_cold_starts_has_no_logarithms() -> None:
-    drawing = svg(results({"eager": Outcome("contiguous", [0.01])}))
+    drawing = svg(results({"eager": SideResult("contiguous", [0.01])}))
     assert "log" not in drawing
     assert len(bars(drawing)) == 1
 

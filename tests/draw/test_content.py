@@ -25,7 +25,7 @@ def test_every_stage_is_named_with_its_cost(name: str) -> None:
     bare = {
         step.placed.key
         for step in measured.steps
-        if isinstance(step.placed.what, OpCall) and not step.placed.group
+        if isinstance(step.placed.callee, OpCall) and not step.placed.group
     }
     for row in rows_by_stage(measured):
         if row.name not in bare and (row.cost.params or row.cost.macs):
@@ -38,7 +38,7 @@ def test_every_op_of_the_network_itself_has_a_cell(name: str) -> None:
     measured = compiled(name).measured
     tips = {group.tip.partition("\n")[0] for group in drawing(name).of("cell")}
     for step, paths in zip(measured.steps, numbered_paths(measured.instance.placed), strict=True):
-        if isinstance(step.placed.what, OpCall):
+        if isinstance(step.placed.callee, OpCall):
             assert paths[0] in tips
 
 
@@ -66,7 +66,7 @@ def test_every_distinct_convolution_is_in_a_cell(name: str) -> None:
     convolutions = {
         (call.attributes["kernel"], call.attributes["out"], len(step.source.size))
         for step, _ in op_counts((step, 1) for step in compiled(name).measured.steps)
-        if isinstance(call := step.placed.what, OpCall) and call.op == "convolution"
+        if isinstance(call := step.placed.callee, OpCall) and call.op == "convolution"
     }
     assert convolutions
     for kernel, out, axes in convolutions:
@@ -88,7 +88,7 @@ def test_every_shortcut_is_an_arc_outside_and_inside(name: str) -> None:
         assert residual(panel) == ("skip" in panel.lines), tip
         assert residual(panel) == ("skip" in repeats[tip].lines), tip
     adds = any(
-        isinstance(step.placed.what, OpCall) and step.placed.what.op == "add"
+        isinstance(step.placed.callee, OpCall) and step.placed.callee.op == "add"
         for step, _ in op_counts((step, 1) for step in compiled(name).measured.steps)
     )
     assert adds == any(map(residual, panels.values()))

@@ -25,7 +25,7 @@ from types import ModuleType
 from fuzz.forked import DONE, MEGABYTE, Limits, run
 from fuzz.tally import Tally, share, watched
 from resnetgen import SpecError
-from resnetgen.compiler.frontend.identifiers import camel
+from resnetgen.compiler.frontend.identifiers import camel_case
 from resnetgen.pipeline import compile_text
 
 KIND = "inject"
@@ -186,7 +186,7 @@ def _identifiers(text: str) -> list[str]:
     """The identifiers that the printed file may make of a word."""
     words = _NAME.findall(text)
     joined = re.sub(r"\W", "_", text)  # the value of `a.b` is called `a_b`
-    return [*words, joined, camel(text), *(camel(word) for word in words)]
+    return [*words, joined, camel_case(text), *(camel_case(word) for word in words)]
 
 
 _HARMFUL = re.compile(

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from resnetgen import SpecError
-from resnetgen.compiler.analysis.lint.context import Facts
+from resnetgen.compiler.analysis.lint.context import LintContext
 from resnetgen.compiler.analysis.lint.coverage import Rows, lost_input, seen
 from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.ops import OPS
@@ -78,5 +78,5 @@ def test_input_is_lost_in_blocks_where_it_is_lost_in_the_flat_graph(text: str) -
         compiled = compile_text(text)
     except SpecError:
         return
-    facts = Facts(compiled.document, compiled.network, compiled.measured)
+    facts = LintContext(compiled.document, compiled.network, compiled.measured)
     assert bool(list(lost_input(facts))) == bool(lost_in_the_flat_graph(compiled))

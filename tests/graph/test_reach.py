@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnetgen.compiler.analysis.receptive_field import Reach
+from resnetgen.compiler.analysis.receptive_field import ReceptiveField
 from resnetgen.compiler.analysis.rows import rows_by_block, rows_by_node, rows_by_stage
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
@@ -68,7 +68,7 @@ def seen(source: Tensor, value: Tensor, position: Sequence[int]) -> tuple[tuple[
     return tuple((int(axis.min()), int(axis.max())) for axis in places.unbind(1))
 
 
-def told(reach: Reach, position: Sequence[int]) -> tuple[tuple[float, float], ...]:
+def told(reach: ReceptiveField, position: Sequence[int]) -> tuple[tuple[float, float], ...]:
     """The same by `field`, `stride` and `offset`, clipped to the input."""
     edges = []
     columns = zip(reach.field, reach.stride, reach.offset, reach.whole, reach.input, strict=True)

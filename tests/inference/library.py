@@ -25,7 +25,7 @@ from resnetgen import optimize
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend.library import networks
 from resnetgen.pipeline import Compiled, compile_spec
-from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.load import build
 from resnetgen.runtime.trace import returned_tensors
 
@@ -68,7 +68,7 @@ def row(name: str, most: float = MOST, **overrides: object) -> Row:
     net, given = _fitting(spec, most, overrides)
     torch.manual_seed(SEED)
     model = build(net.source, net.network.name)
-    settle(model, torch.randn(SETTLING, *net.graph.input.shape), SEED)
+    randomize_norms(model, torch.randn(SETTLING, *net.graph.input.shape), SEED)
     images, example = torch.randn(BATCH + 1, *net.graph.input.shape).split([BATCH, 1])
     found = {
         dtype: _run(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.compiler.passes.fold import Folded, Step, fold
+from resnetgen.compiler.passes.fold import FoldedGraph, FusedStep, fold
 from resnetgen.pipeline import compile_spec, compile_text
 
 HEAD = "network: tiny\ninput: {channels: 3, size: [8, 8]}\n"
 
 
-def steps(text: str) -> dict[str, Step]:
+def steps(text: str) -> dict[str, FusedStep]:
     return {step.name: step for step in fold(compile_text(HEAD + text).graph).steps}
 
 
-def named(folded: Folded) -> dict[str, Step]:
+def named(folded: FoldedGraph) -> dict[str, FusedStep]:
     return {step.name: step for step in folded.steps}
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import resnetgen
 from resnetgen.pipeline import compile_spec, compile_text
-from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import relative_error
 from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
@@ -32,7 +32,7 @@ def images(*shape: int) -> Tensor:
 def model() -> nn.Module:
     net = compile_spec("resnet18", **SMALL)
     torch.manual_seed(0)
-    return settle(build(net.source, "resnet18"), images(4, 3, 32, 32))
+    return randomize_norms(build(net.source, "resnet18"), images(4, 3, 32, 32))
 
 
 def optimized(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -132,7 +132,7 @@ def test_networks_as_they_are_drawn() -> None:
         net = compile_text(spec_of(Drawn(random.Random(seed))))
         x = images(3, *net.flat.input.shape)
         torch.manual_seed(0)
-        model = settle(build(net.source, net.network.name), x)
+        model = randomize_norms(build(net.source, net.network.name), x)
         module = inference_module(net.inference, net.inference_source, model.state_dict())
         overwritten += sum(step.overwrites for step in net.inference.folded.steps)
         with torch.no_grad():

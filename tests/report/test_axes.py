@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetgen.reports.numbers import brief
+from resnetgen.reports.numbers import short_number
 from resnetgen.reports.plotting.scales import Scale, round_step
 
 
@@ -42,4 +42,4 @@ def test_equal_ratios_are_equally_far_apart() -> None:
     [(0, "0"), (0.05, "0.05"), (999, "999"), (1500, "1.5 K"), (2.5e9, "2.5 G"), (-3e6, "-3 M")],
 )
 def test_a_tick_is_told_briefly(value: float, told: str) -> None:
-    assert brief(value) == told
+    assert short_number(value) == told

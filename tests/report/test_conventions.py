@@ -32,7 +32,14 @@ from resnetgen.reports.conventions import (
     explanation_lines,
     read_conventions,
 )
-from resnetgen.reports.match import Fit, Match, match, match_lines, read_figure, siblings
+from resnetgen.reports.match import (
+    ConventionMatch,
+    FigureMatch,
+    match,
+    match_lines,
+    read_figure,
+    siblings,
+)
 from resnetgen.reports.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -242,7 +249,7 @@ def test_conventions_that_agree_have_no_reason() -> None:
     ],
 )
 def test_a_figure_is_read_at_its_precision(text: str, low: float, high: float) -> None:
-    assert read_figure(text).span(Fit.rounded) == (low, high)
+    assert read_figure(text).span(ConventionMatch.rounded) == (low, high)
 
 
 @pytest.mark.parametrize("text", ["", "G", "4.12 X", "4,12G", "-4G", "4.1 GB/s", "4..1G", "1e-3"])
@@ -251,7 +258,7 @@ def test_what_is_no_figure_is_refused(text: str) -> None:
         read_figure(text)
 
 
-def found(text: str, name: str, **overrides: object) -> list[Match]:
+def found(text: str, name: str, **overrides: object) -> list[FigureMatch]:
     """What a figure may be, said of a network or of a sibling of it."""
     asked = compile_spec(name, **overrides)
     others = siblings(asked.document, overrides)
@@ -268,7 +275,7 @@ def test_the_figure_of_a_tool_is_recognised() -> None:
     assert told("4.12G", "resnet50")[0] == ("resnet50", "ptflops-modules")
     assert told("4.11 G", "resnet50") == [("resnet50", "fvcore")]
     assert told("8.18e9", "resnet50")[0] == ("resnet50", "flops", "torch")
-    assert found("8.18e9", "resnet50")[0].fit is Fit.rounded
+    assert found("8.18e9", "resnet50")[0].fit is ConventionMatch.rounded
 
 
 def test_the_figure_of_the_paper_is_that_of_a_sibling() -> None:
@@ -276,13 +283,13 @@ def test_the_figure_of_the_paper_is_that_of_a_sibling() -> None:
     answers = found("3.8e9", "resnet50")
     assert {each.network for each in answers} == {"resnet50_v1"}
     assert answers[0].count == 3_857_973_248
-    assert answers[0].fit is Fit.cut
+    assert answers[0].fit is ConventionMatch.cut
 
 
 def test_a_unit_says_what_a_figure_is_of() -> None:
     assert {each.by for each in found("25.6M", "resnet50")} == {("parameters",)}
     assert {each.by for each in found("25.6M params", "resnet50")} == {("parameters",)}
-    assert found("25.6 MFLOPs", "resnet50")[0].fit is Fit.nearest
+    assert found("25.6 MFLOPs", "resnet50")[0].fit is ConventionMatch.nearest
 
 
 def test_twice_a_convention_is_recognised() -> None:
@@ -296,7 +303,7 @@ def test_twice_a_convention_is_recognised() -> None:
 def test_without_a_match_the_nearest_are_told() -> None:
     answers = found("5.0 GFLOPs", "resnet50")
     assert len(answers) == 3
-    assert {each.fit for each in answers} == {Fit.nearest}
+    assert {each.fit for each in answers} == {ConventionMatch.nearest}
     assert [abs(each.off) for each in answers] == sorted(abs(each.off) for each in answers)
     assert match_lines(read_figure("5.0 GFLOPs"), answers)[0].startswith(
         "nothing counts 5.0 GFLOPs"

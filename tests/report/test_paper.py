@@ -6,15 +6,15 @@ import pytest
 
 from resnetgen.compiler.passes.infer_types import Cost
 from resnetgen.pipeline import compile_spec
-from resnetgen.reports.papers import Claim, Entry, Table, as_data, grid, ledger, told
+from resnetgen.reports.papers import Claim, PaperTable, PublishedRow, as_data, grid, ledger, told
 
 
 @pytest.fixture(scope="module")
-def tables() -> list[Table]:
+def tables() -> list[PaperTable]:
     return list(ledger(lambda network, changes: compile_spec(network, **changes).cost))
 
 
-def test_published_figures_agree_where_the_paper_is_exact(tables: list[Table]) -> None:
+def test_published_figures_agree_where_the_paper_is_exact(tables: list[PaperTable]) -> None:
     """Two published figures are not what the architecture gives; the ledger marks them."""
     marked = {
         (table.paper.split(",")[0], table.name, entry.label, figure)
@@ -29,7 +29,7 @@ def test_published_figures_agree_where_the_paper_is_exact(tables: list[Table]) -
     }
 
 
-def test_the_papers_claims_hold(tables: list[Table]) -> None:
+def test_the_papers_claims_hold(tables: list[PaperTable]) -> None:
     claims = [claim for table in tables for claim in table.claims]
     assert len(claims) >= 3
     assert all(claim.holds for claim in claims)
@@ -44,7 +44,7 @@ def test_a_claim_may_fail() -> None:
     assert "does not hold" in told(claim)
 
 
-def test_every_table_names_its_paper(tables: list[Table]) -> None:
+def test_every_table_names_its_paper(tables: list[PaperTable]) -> None:
     assert all("arXiv" in table.paper for table in tables)
     assert [table.name for table in tables if "1512.03385" in table.paper] == [
         "Table 1", "Table 2", "Table 3", "Table 4", "Table 6",
@@ -52,22 +52,22 @@ def test_every_table_names_its_paper(tables: list[Table]) -> None:
 
 
 def test_rounding_as_published() -> None:
-    entry = Entry(
+    entry = PublishedRow(
         "x", {"macs": "3.8e9", "params": "0.27e6"}, "", Cost(params=274_999, macs=3_849_999_999)
     )
     assert entry.agrees("macs")
     assert entry.agrees("params")
-    other = Entry("x", {"macs": "3.8e9"}, "", Cost(macs=3_850_000_001))
+    other = PublishedRow("x", {"macs": "3.8e9"}, "", Cost(macs=3_850_000_001))
     assert other.agrees("macs") is False
-    assert Entry("x", {"macs": "3.8e9"}, "", None).agrees("macs") is None
+    assert PublishedRow("x", {"macs": "3.8e9"}, "", None).agrees("macs") is None
 
 
-def test_a_network_that_the_library_does_not_have(tables: list[Table]) -> None:
+def test_a_network_that_the_library_does_not_have(tables: list[PaperTable]) -> None:
     rows = [row for table in tables for row in grid(table).rows if row[0] == "PReLU-net"]
     assert rows
     assert all(row[1] == "-" for row in rows)
 
 
-def test_as_data_has_both_figures(tables: list[Table]) -> None:
+def test_as_data_has_both_figures(tables: list[PaperTable]) -> None:
     first = as_data(tables[0])["rows"][0]
     assert first["macs"] == {"published": "19.6e9", "computed": 19_632_062_464, "agrees": True}

@@ -22,7 +22,7 @@ from peers import import_timm, import_torchvision
 
 from resnetgen import Compiled, compile_spec
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.pipeline import compile_text
 from resnetgen.reports.conventions import conventions, counted, counted_in, read_conventions
 from resnetgen.reports.tables import read_table
@@ -250,7 +250,7 @@ def test_an_average_that_keeps_the_size_is_counted() -> None:
 
 
 def less(
-    net: Measured, counts: Mapping[str, Any], steps: list[tuple[Step, int]] | None = None
+    net: TypedInstance, counts: Mapping[str, Any], steps: list[tuple[TypedNode, int]] | None = None
 ) -> int:
     """What rules count on (some steps of) a network, as a difference; `counts` as in the table."""
     table = read_table("conventions")
@@ -259,23 +259,23 @@ def less(
     return -counted(rules, steps if steps is not None else [(step, 1) for step in net.steps])
 
 
-def _same(net: Measured) -> Mapping[str, int]:
+def _same(net: TypedInstance) -> Mapping[str, int]:
     return {}
 
 
-def _functions(net: Measured) -> Mapping[str, int]:
+def _functions(net: TypedInstance) -> Mapping[str, int]:
     """Activations are functions and not modules: ptflops counts them once, or not at all."""
     once = less(net, {"activations": {"relu": "result"}})
     return {"ptflops": once, "ptflops-modules": once}
 
 
-def _subclass_of_conv(net: Measured) -> Mapping[str, int]:
+def _subclass_of_conv(net: TypedInstance) -> Mapping[str, int]:
     """The convolutions in the blocks are of a subclass, which tools that look up types do not know."""
     blocks = less(net, {"multiply-adds": {"convolution": "macs if kernel == 3 else 0"}})
     return dict.fromkeys(("ptflops", "ptflops-modules", "thop"), blocks)
 
 
-def _squeeze_by_mean(net: Measured) -> Mapping[str, int]:
+def _squeeze_by_mean(net: TypedInstance) -> Mapping[str, int]:
     """The pool of SE or ECA in the blocks is a mean over the axes, which no tool counts."""
     blocks = [(step, 1) for step in net.steps if step.blocks]
     pool = {
@@ -285,7 +285,7 @@ def _squeeze_by_mean(net: Measured) -> Mapping[str, int]:
     return {name: less(net, counts, blocks) for name, counts in pool.items()}
 
 
-def _norm_with_activation(net: Measured) -> Mapping[str, int]:
+def _norm_with_activation(net: TypedInstance) -> Mapping[str, int]:
     """Norms are a subclass with the activation inside, and call a function for themselves."""
     return {
         name: less(net, {"normalisation": {"batch_norm": coefficient}})
@@ -298,7 +298,7 @@ def _norm_with_activation(net: Measured) -> Mapping[str, int]:
     }
 
 
-Differences = Callable[[Measured], Mapping[str, int]]
+Differences = Callable[[TypedInstance], Mapping[str, int]]
 TORCHVISION: Mapping[str, tuple[list[int] | None, Differences]] = {
     "resnet18": (None, _same),
     "resnet34": (None, _same),

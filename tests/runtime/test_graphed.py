@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import resnetgen
 from resnetgen.pipeline import compile_spec
-from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import relative_error
 from resnetgen.runtime.cuda_graph import WARM_UP, Recording, graphed
 from resnetgen.runtime.inference import inference_module
@@ -38,7 +38,7 @@ def images(*shape: int, seed: int = 0) -> Tensor:
 def folded() -> nn.Module:
     net = compile_spec("resnet20", **{f"layer{stage}.blocks": 1 for stage in (1, 2, 3)})
     torch.manual_seed(0)
-    model = settle(build(net.source, "resnet20"), images(2, 3, 32, 32))
+    model = randomize_norms(build(net.source, "resnet20"), images(2, 3, 32, 32))
     return inference_module(net.inference, net.inference_source, model.state_dict())
 
 
@@ -279,7 +279,7 @@ def test_on_a_device_streams_and_threads_take_turns() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_on_a_device_optimize_gives_it(dtype: torch.dtype) -> None:
     x = images(2, 3, 32, 32)
-    model = settle(resnetgen.load("resnet20"), x).cuda()
+    model = randomize_norms(resnetgen.load("resnet20"), x).cuda()
     module = resnetgen.optimize("resnet20", model.state_dict(), x.cuda().to(dtype))
     with torch.no_grad():
         error = relative_error([model(x.cuda())], [module(x.cuda().to(dtype)).float()])

@@ -16,7 +16,7 @@ from torch._inductor.async_compile import AsyncCompile
 
 import resnetgen
 from resnetgen.pipeline import Compiled, compile_text
-from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import TOLERANCE, relative_error
 from resnetgen.runtime.load import build
 from resnetgen.runtime.regional.fingerprint import repeated, structure
@@ -42,7 +42,7 @@ def network(block: str = "basic") -> Compiled:
 def module(compiled: Compiled) -> nn.Module:
     torch.manual_seed(0)
     images = torch.randn(2, *compiled.graph.input.shape)
-    return settle(build(compiled.source, compiled.network.name), images).train()
+    return randomize_norms(build(compiled.source, compiled.network.name), images).train()
 
 
 @pytest.fixture

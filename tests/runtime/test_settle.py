@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from resnetgen.pipeline import compile_text
-from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import relative_error
 from resnetgen.runtime.load import build
 
@@ -31,7 +31,7 @@ def deep() -> nn.Module:
 
 def test_it_leaves_the_weights_of_convolutions_and_draws_the_rest() -> None:
     fresh = deep()
-    settled = settle(copy.deepcopy(fresh), IMAGES)
+    settled = randomize_norms(copy.deepcopy(fresh), IMAGES)
     assert not settled.training
     others = dict(settled.named_parameters())
     for name, weight in fresh.named_parameters():
@@ -40,13 +40,13 @@ def test_it_leaves_the_weights_of_convolutions_and_draws_the_rest() -> None:
 
 
 def test_the_seed_decides() -> None:
-    one, same, other = (settle(deep(), IMAGES, seed).state_dict() for seed in (1, 1, 2))
+    one, same, other = (randomize_norms(deep(), IMAGES, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[key], same[key]) for key in one)
     assert not torch.equal(one["bn1.running_var"], other["bn1.running_var"])
 
 
 def test_statistics_stand_around_those_of_what_a_norm_gets_at_any_depth() -> None:
-    settled = settle(deep(), IMAGES)
+    settled = randomize_norms(deep(), IMAGES)
     seen = []
 
     def compare(norm: nn.Module, inputs: tuple[torch.Tensor]) -> None:
@@ -65,7 +65,7 @@ def test_statistics_stand_around_those_of_what_a_norm_gets_at_any_depth() -> Non
 
 
 def test_rounding_stays_small_at_any_depth() -> None:
-    settled = settle(deep(), IMAGES)
+    settled = randomize_norms(deep(), IMAGES)
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         single, double = settled(x), settled.double()(x.double())
@@ -77,6 +77,6 @@ def test_rounding_stays_small_at_any_depth() -> None:
     ("norm", "least", "most"), [(nn.BatchNorm2d(4), 1.0, 2.0), (nn.GroupNorm(2, 4), -0.2, 0.2)]
 )
 def test_a_norm_of_constant_values_stays_finite(norm: nn.Module, least: float, most: float) -> None:
-    settle(norm, torch.ones(2, 4, 3, 3))
+    randomize_norms(norm, torch.ones(2, 4, 3, 3))
     assert all(each.isfinite().all() for each in norm.state_dict().values())
     assert least <= norm.bias.min() <= norm.bias.max() <= most

@@ -15,7 +15,7 @@ from resnetgen.compiler.diagnostics.model import Source, SpecError
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, parse
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS, complete
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.ir.shape_rules import Flow, TensorType
+from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 from resnetgen.reports.sweep import sweep
 from resnetgen.reports.sweep.costs import Costs
 from resnetgen.reports.sweep.evaluate import Evaluator, Figures, figures_of
@@ -247,7 +247,7 @@ def test_no_cost_depends_on_a_rate(op: str, name: str) -> None:
         attributes = complete(definition, {name: rate})
         result = definition.shape(attributes, [source])
         weights = definition.weights(attributes, 32, 2)
-        flow = definition.flow(attributes, [Flow(32)], 2)
+        flow = definition.flow(attributes, [ChannelInfo(32)], 2)
         work = definition.macs(attributes, source, result)
         stride, neutral = definition.stride(attributes), definition.neutral(attributes)
         found.append((result, weights, flow, work, stride, neutral))

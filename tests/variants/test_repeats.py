@@ -18,7 +18,7 @@ from resnetgen.compiler.passes.instantiate import instantiate
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.variants.repeats import (
     Budget,
-    Family,
+    DepthFamily,
     depth,
     family_of,
     neighbours,
@@ -26,7 +26,7 @@ from resnetgen.variants.repeats import (
     with_repeats,
     within,
 )
-from resnetgen.variants.repeats_rule import DEEPEST, Rule
+from resnetgen.variants.repeats_rule import DEEPEST, DepthRule
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 
@@ -58,7 +58,7 @@ def compiled(name: str) -> Compiled:
 
 
 @cache
-def family(name: str) -> Family:
+def family(name: str) -> DepthFamily:
     return family_of(compiled(name))
 
 
@@ -155,13 +155,13 @@ def test_of_several_outputs_the_deepest_counts() -> None:
     ],
 )  # fmt: skip
 def test_the_ladder(base: tuple[int, ...], ladder: dict[int, str]) -> None:
-    rule = Rule(base, (3,) * len(base), 2)
+    rule = DepthRule(base, (3,) * len(base), 2)
     assert {count: "".join(map(str, rule.rung(count))) for count in ladder} == ladder
 
 
 RULES = st.integers(1, 4).flatmap(
     lambda stages: st.builds(
-        Rule,
+        DepthRule,
         st.tuples(*[st.integers(1, 7)] * stages),
         st.tuples(*[st.integers(1, 6)] * stages),
         st.integers(0, 4),
@@ -170,7 +170,7 @@ RULES = st.integers(1, 4).flatmap(
 
 
 @given(RULES, st.integers(1, 60))
-def test_a_rung_has_its_blocks_and_is_one_block_above_the_next(rule: Rule, more: int) -> None:
+def test_a_rung_has_its_blocks_and_is_one_block_above_the_next(rule: DepthRule, more: int) -> None:
     low, high = rule.rung(len(rule.base) + more - 1), rule.rung(len(rule.base) + more)
     assert sum(high) == len(rule.base) + more
     assert sorted(b - a for a, b in zip(low, high, strict=True)) == [0] * (len(low) - 1) + [1]
@@ -178,7 +178,7 @@ def test_a_rung_has_its_blocks_and_is_one_block_above_the_next(rule: Rule, more:
 
 
 @given(RULES)
-def test_a_depth_has_repeats_exactly_where_some_add_up_to_it(rule: Rule) -> None:
+def test_a_depth_has_repeats_exactly_where_some_add_up_to_it(rule: DepthRule) -> None:
     most = rule.least + 14
     counts = (range(1, 2 + 14 // layers) for layers in rule.layers)
     reachable = {rule.depth(repeats) for repeats in product(*counts)}
@@ -190,7 +190,7 @@ def test_a_depth_has_repeats_exactly_where_some_add_up_to_it(rule: Rule) -> None
 
 
 @given(RULES, st.integers(0, DEEPEST))
-def test_the_neighbours_of_a_depth_are_the_nearest(rule: Rule, wanted: int) -> None:
+def test_the_neighbours_of_a_depth_are_the_nearest(rule: DepthRule, wanted: int) -> None:
     below, above = rule.below(wanted), rule.above(wanted)
     assert rule.repeats(above)
     assert not any(map(rule.reaches, range(wanted + 1, above)))
@@ -302,7 +302,7 @@ head: {classes: 10}
 def test_blocks_of_different_depth_add_up() -> None:
     base = compile_text(MIXED)
     mixed = family_of(base)
-    assert mixed.rule == Rule((2, 4, 2), (2, 3, 2), 2)
+    assert mixed.rule == DepthRule((2, 4, 2), (2, 3, 2), 2)
     reached = {wanted: of_depth(mixed, wanted) for wanted in range(11, 60)}
     assert str(reached[22]) == "2-4-2"
     assert str(reached[25]) == "2-5-2"

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from resnetgen.weights.errors import Misfit, WeightsError
-from resnetgen.weights.match import Entry, Fit, fit
-from resnetgen.weights.mismatch import Asked, check, check_left
+from resnetgen.weights.match import Fit, TensorEntry, fit
+from resnetgen.weights.mismatch import LoadRequest, check, check_left
 
 WANTED = {
     "conv1.weight": (8, 3, 3, 3),
@@ -18,13 +18,13 @@ WANTED = {
     "fc.weight": (10, 8),
     "fc.bias": (10,),
 }
-HELD = {key: Entry(shape) for key, shape in WANTED.items()} | {
-    "bn1.num_batches_tracked": Entry((), "int64")
+HELD = {key: TensorEntry(shape) for key, shape in WANTED.items()} | {
+    "bn1.num_batches_tracked": TensorEntry((), "int64")
 }
-ASKED = Asked("net.pth", "net", channels=3, classes=10)
+ASKED = LoadRequest("net.pth", "net", channels=3, classes=10)
 
 
-def without(*keys: str) -> dict[str, Entry]:
+def without(*keys: str) -> dict[str, TensorEntry]:
     return {key: entry for key, entry in HELD.items() if key not in keys}
 
 
@@ -61,7 +61,11 @@ def test_one_counter_that_is_missing_among_others_is_a_fault() -> None:
 
 
 def test_types_that_are_converted_are_counted() -> None:
-    held = {**HELD, "fc.weight": Entry((10, 8), "float16"), "fc.bias": Entry((10,), "float16")}
+    held = {
+        **HELD,
+        "fc.weight": TensorEntry((10, 8), "float16"),
+        "fc.bias": TensorEntry((10,), "float16"),
+    }
     found = fit(WANTED, held)
     assert found.ok
     assert found.converted == {("float16", "float32"): 2}
@@ -80,7 +84,7 @@ def test_types_that_are_converted_are_counted() -> None:
     ],
 )
 def test_types_of_another_kind_are_refused(key: str, dtype: str) -> None:
-    found = fit(WANTED, {**HELD, key: Entry(WANTED[key], dtype)})
+    found = fit(WANTED, {**HELD, key: TensorEntry(WANTED[key], dtype)})
     message, notes, help = fault(found)
     assert message == "`net.pth` does not fit `net`: 1 tensor of a type that is not converted"
     assert f"of {dtype}" in notes
@@ -88,7 +92,10 @@ def test_types_of_another_kind_are_refused(key: str, dtype: str) -> None:
 
 
 def test_every_difference_is_listed() -> None:
-    held = without("bn1.weight") | {"conv1.weight": Entry((8, 1)), "aux.bias": Entry((4,))}
+    held = without("bn1.weight") | {
+        "conv1.weight": TensorEntry((8, 1)),
+        "aux.bias": TensorEntry((4,)),
+    }
     message, notes, _ = fault(fit(WANTED, held))
     assert message == (
         "`net.pth` does not fit `net`: 1 tensor of 5 missing, 1 tensor unexpected,"
@@ -102,32 +109,32 @@ def test_every_difference_is_listed() -> None:
 
 
 def test_a_whole_module_is_one_line() -> None:
-    held = HELD | {f"aux.{part}.weight": Entry((1,)) for part in "abc"}
+    held = HELD | {f"aux.{part}.weight": TensorEntry((1,)) for part in "abc"}
     assert fault(fit(WANTED, held))[1] == "unexpected: aux: all 3 tensors"
 
 
 def test_long_lists_end() -> None:
-    held = {f"x{number}.{tensor}": Entry(()) for number in range(50) for tensor in "ab"}
-    notes = fault(fit(WANTED, held | {"y" * 900: Entry(())}))[1].splitlines()
+    held = {f"x{number}.{tensor}": TensorEntry(()) for number in range(50) for tensor in "ab"}
+    notes = fault(fit(WANTED, held | {"y" * 900: TensorEntry(())}))[1].splitlines()
     assert notes[-1] == "unexpected: and 85 more, in 43 modules"
     assert max(map(len, notes)) < 200
 
 
 def test_other_classes() -> None:
-    held = {**HELD, "fc.weight": Entry((7, 8)), "fc.bias": Entry((7,))}
+    held = {**HELD, "fc.weight": TensorEntry((7, 8)), "fc.bias": TensorEntry((7,))}
     help = fault(fit(WANTED, held))[2]
     assert help is not None
     assert help.startswith("as in the file: `--set head.classes=7`; or `--except fc` (in Python,")
 
 
 def test_other_channels() -> None:
-    help = fault(fit(WANTED, {**HELD, "conv1.weight": Entry((8, 1, 3, 3))}))[2]
+    help = fault(fit(WANTED, {**HELD, "conv1.weight": TensorEntry((8, 1, 3, 3))}))[2]
     assert help is not None
     assert "`--set input.channels=1`; or `--except conv1`" in help
 
 
 def test_another_width_is_not_taken_for_other_classes() -> None:
-    help = fault(fit(WANTED, {**HELD, "bn1.weight": Entry((16,))}))[2]
+    help = fault(fit(WANTED, {**HELD, "bn1.weight": TensorEntry((16,))}))[2]
     assert help is None or "--set" not in help
 
 
@@ -147,7 +154,7 @@ def test_what_is_left_out_is_not_compared(leave: str, left: int) -> None:
 
 
 def test_what_only_the_checkpoint_has_can_be_left_out() -> None:
-    found = fit(WANTED, HELD | {"aux.bias": Entry(())}, ["aux"])
+    found = fit(WANTED, HELD | {"aux.bias": TensorEntry(())}, ["aux"])
     assert found.ok
     assert found.unused == ("aux.bias",)
 

@@ -10,7 +10,7 @@ from resnetgen.compiler.frontend import library
 from resnetgen.weights.dialects import dialect
 from resnetgen.weights.identify import Found, recognise
 from resnetgen.weights.library_index import Networks, Settings
-from resnetgen.weights.match import Entry, is_counter
+from resnetgen.weights.match import TensorEntry, is_counter
 from resnetgen.weights.tensor_layout import side
 
 SAME_KEYS = ("resnet18", "resnetblur18")
@@ -28,13 +28,13 @@ def held(
     name: str | None = None,
     settings: Settings = (),
     prefix: str = "",
-) -> dict[str, Entry]:
+) -> dict[str, TensorEntry]:
     """What a checkpoint of a network in a dialect holds."""
     there = dialect(name) if name else None
     built = settings + (there.settings if there else ())
     wanted = side(networks.graph(spec, built), there).wanted
     return {
-        prefix + key: Entry(shape, "int64" if is_counter(key) else "float32")
+        prefix + key: TensorEntry(shape, "int64" if is_counter(key) else "float32")
         for key, shape in wanted.items()
     }
 
@@ -43,7 +43,7 @@ def names(found: Found) -> set[str | None]:
     return {match.dialect and match.dialect.name for match in found.matches}
 
 
-def found(networks: Networks, entries: Mapping[str, Entry]) -> Found:
+def found(networks: Networks, entries: Mapping[str, TensorEntry]) -> Found:
     return recognise(entries, "x.pth", networks)
 
 
@@ -71,7 +71,7 @@ def test_every_network_of_the_library_is_found(networks: Networks) -> None:
 
 def test_the_network_may_lie_in_another_model(networks: Networks) -> None:
     entries = held(networks, "resnet50", "detectron2", prefix="backbone.bottom_up.")
-    entries |= {f"roi_heads.{number}.weight": Entry((4, 4)) for number in range(20)}
+    entries |= {f"roi_heads.{number}.weight": TensorEntry((4, 4)) for number in range(20)}
     said = found(networks, entries)
     assert (said.prefix, len(said.beside)) == ("backbone.bottom_up.", 20)
     assert "resnet50" in said.specs
@@ -107,7 +107,7 @@ def test_an_old_checkpoint_has_no_counters(networks: Networks) -> None:
 def test_the_nearest_is_told_with_what_differs(networks: Networks) -> None:
     entries = held(networks, "resnet34", "detectron2")
     del entries["linear.weight"], entries["linear.bias"]
-    entries["extra.weight"] = Entry((3,))
+    entries["extra.weight"] = TensorEntry((3,))
     said = found(networks, entries)
     assert not said.matches
     assert said.nearest
@@ -119,13 +119,15 @@ def test_the_nearest_is_told_with_what_differs(networks: Networks) -> None:
 
 
 def test_what_is_of_no_network_has_no_nearest(networks: Networks) -> None:
-    said = found(networks, {"encoder.attn.q": Entry((8, 8)), "encoder.attn.k": Entry((8, 8))})
+    said = found(
+        networks, {"encoder.attn.q": TensorEntry((8, 8)), "encoder.attn.k": TensorEntry((8, 8))}
+    )
     assert (said.matches, said.nearest) == ((), None)
 
 
 def test_types_that_are_not_converted_do_not_fit(networks: Networks) -> None:
     entries = held(networks, "resnet18")
-    entries["conv1.weight"] = Entry(entries["conv1.weight"].shape, "int8")
+    entries["conv1.weight"] = TensorEntry(entries["conv1.weight"].shape, "int8")
     said = found(networks, entries)
     assert not said.matches
     assert said.nearest

@@ -16,7 +16,7 @@ from resnetgen.compiler.analysis.statements import calls, planned
 from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import last_reads
-from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
 
 # --- what a body runs
@@ -27,12 +27,12 @@ class Link:
     """An op, a block, or equal blocks in a row of which each is like the last."""
 
     name: str
-    what: Step | Measured
+    what: TypedNode | TypedInstance
     inplace: bool = False
     count: int = 1
 
 
-def links_of(measured: Measured) -> list[list[Link]]:
+def links_of(measured: TypedInstance) -> list[list[Link]]:
     """What each step of a body runs, one after the other; none where it passes its input on."""
     paths = numbered_paths(measured.instance.placed)
     shared, inplace = shared_paths(paths), overwritable(measured.instance)
@@ -40,7 +40,7 @@ def links_of(measured: Measured) -> list[list[Link]]:
     for step, own in zip(measured.steps, paths, strict=True):
         key = step.placed.key
         names = [key if path in shared else path for path in own]
-        if isinstance(step.placed.what, OpCall):
+        if isinstance(step.placed.callee, OpCall):
             found.append([Link(names[0], step, key in inplace)])
             continue
         links, at = list[Link](), 0
@@ -68,7 +68,7 @@ NOTHING = Storage(0)  # an input that is `none`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class CallMemory:
     """A call as its caller sees it, in bytes beyond what lives there already.
 
     `trace` is what is alive while each node runs. The result is new memory of `size`, or that of
@@ -84,31 +84,33 @@ class Frame:
 Dying = tuple[int | None, ...]
 
 
-class Evaluation:
+class EvaluationMemory:
     """Runs bodies in evaluation mode, on sizes; each is run once for each way to call it.
 
     Values live as Python holds them or, where `planned`, until their last reader.
     """
 
-    def __init__(self, network: Measured, batch: int, width: int, planned: bool = False) -> None:
+    def __init__(
+        self, network: TypedInstance, batch: int, width: int, planned: bool = False
+    ) -> None:
         self.network = network
         self.batch = batch
         self.width = width
         self.planned = planned
-        self.known: dict[tuple[int, Dying], Frame] = {}
+        self.known: dict[tuple[int, Dying], CallMemory] = {}
 
-    def run(self) -> Frame:
+    def run(self) -> CallMemory:
         """One call of the network; its caller holds the input."""
         return self.body(self.network, (None,))
 
-    def body(self, measured: Measured, dying: Dying) -> Frame:
+    def body(self, measured: TypedInstance, dying: Dying) -> CallMemory:
         """One call of a block, or of the network."""
         key = (id(measured), dying)
         if key not in self.known:
             self.known[key] = self.fresh(measured, dying)
         return self.known[key]
 
-    def fresh(self, measured: Measured, dying: Dying) -> Frame:
+    def fresh(self, measured: TypedInstance, dying: Dying) -> CallMemory:
         """Runs the statements of a body, one after the other."""
         inputs = [Storage(size or 0) for size in dying]
         entry = sum(storage.size for storage in inputs)
@@ -131,9 +133,11 @@ class Evaluation:
             bound = {name: storage for name, storage in bound.items() if until[name] > at}
         result = values[measured.instance.outputs[0]]
         alias = inputs.index(result) if result in inputs else None
-        return Frame(tuple(trace), result.size, alias)
+        return CallMemory(tuple(trace), result.size, alias)
 
-    def chain(self, links: Sequence[Link], sources: Sequence[Storage], kept: set[Storage]) -> Frame:
+    def chain(
+        self, links: Sequence[Link], sources: Sequence[Storage], kept: set[Storage]
+    ) -> CallMemory:
         """Calls one after the other, each on the result of the one before.
 
         They share the other inputs. What is not `kept` may go with its reader where `planned`.
@@ -154,27 +158,27 @@ class Evaluation:
             if frame.alias is None:
                 free.add(here)
                 base += here.size
-        return Frame(tuple(trace), here.size, sources.index(here) if here in sources else None)
+        return CallMemory(tuple(trace), here.size, sources.index(here) if here in sources else None)
 
-    def call(self, link: Link, dying: Dying) -> Frame:
+    def call(self, link: Link, dying: Dying) -> CallMemory:
         """One block, or one op."""
-        if isinstance(link.what, Measured):
+        if isinstance(link.what, TypedInstance):
             frame = self.body(link.what, dying)
             trace = tuple((f".{name}", live) for name, live in frame.trace)
-            return Frame(trace, frame.size, frame.alias)
+            return CallMemory(trace, frame.size, frame.alias)
         step = link.what
-        assert isinstance(step.placed.what, OpCall)
-        definition = OPS[step.placed.what.op]
+        assert isinstance(step.placed.callee, OpCall)
+        definition = OPS[step.placed.callee.op]
         if definition.aliases:
-            return Frame(alias=0)
+            return CallMemory(alias=0)
         extra = extra_of(step, self.batch, self.width)
         size = 0 if link.inplace else self.batch * step.result.elements * self.width
-        return Frame((("", size + extra),), size, 0 if link.inplace else None)
+        return CallMemory((("", size + extra),), size, 0 if link.inplace else None)
 
 
-def extra_of(step: Step, batch: int, width: int) -> int:
+def extra_of(step: TypedNode, batch: int, width: int) -> int:
     """Bytes of what an op computes beside its result."""
-    assert isinstance(step.placed.what, OpCall)
+    assert isinstance(step.placed.callee, OpCall)
     types = [source for source in step.sources if source]
-    extra = OPS[step.placed.what.op].extra(step.placed.what.attributes, types, step.result)
+    extra = OPS[step.placed.callee.op].extra(step.placed.callee.attributes, types, step.result)
     return extra.size(batch, width)

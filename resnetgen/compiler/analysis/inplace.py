@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from resnetgen.compiler.ir.nodes import Instance, OpCall, Placed
+from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall
 from resnetgen.compiler.ir.ops import OPS
 
 
@@ -31,23 +31,23 @@ def overwritable(instance: Instance) -> frozenset[str]:
     return frozenset(key for key in safe if not unsafe_paths & set(by_key[key].paths))
 
 
-def _can_overwrite(placed: Placed) -> bool:
-    return isinstance(placed.what, OpCall) and OPS[placed.what.op].inplace
+def _can_overwrite(placed: InstanceNode) -> bool:
+    return isinstance(placed.callee, OpCall) and OPS[placed.callee.op].inplace
 
 
-def _is_safe(source: str, instance: Instance, by_key: dict[str, Placed]) -> bool:
+def _is_safe(source: str, instance: Instance, by_key: dict[str, InstanceNode]) -> bool:
     if source in instance.outputs or source not in by_key:
         return False
     return _makes_fresh(by_key[source])
 
 
-def _makes_fresh(producer: Placed) -> bool:
+def _makes_fresh(producer: InstanceNode) -> bool:
     """Whether a node's result is memory of its own, which its backward pass does not read."""
-    if isinstance(producer.what, OpCall):
-        definition = OPS[producer.what.op]
+    if isinstance(producer.callee, OpCall):
+        definition = OPS[producer.callee.op]
         return not ("result" in definition.saves or definition.aliases)
-    if not isinstance(producer.what, tuple):
+    if not isinstance(producer.callee, tuple):
         return False
-    instance = producer.what[-1].instance
+    instance = producer.callee[-1].instance
     last = [placed for placed in instance.placed if placed.key == instance.outputs[0]]
     return bool(last) and _makes_fresh(last[0])

@@ -18,13 +18,13 @@ from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.op_def import ONE_TAP
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
-from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 
 WHOLE = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ReceptiveField:
     """What the positions of a value see of the network's input; one entry for each axis of the input.
 
     Position `i` sees the pixels around `offset + i * stride`, `field` of them, or every pixel where
@@ -61,14 +61,14 @@ class Reach:
         return tuple(edges == WHOLE for edges in self.edges)
 
 
-def input_reach(size: tuple[int, ...]) -> Reach:
+def input_reach(size: tuple[int, ...]) -> ReceptiveField:
     """The reach of the network's input: a pixel sees itself."""
-    return Reach(((0, 0),) * len(size), (1,) * len(size), 0, size)
+    return ReceptiveField(((0, 0),) * len(size), (1,) * len(size), 0, size)
 
 
 def op_reach(
-    call: OpCall, reaches: Sequence[Reach], types: Sequence[TensorType], result: TensorType
-) -> Reach:
+    call: OpCall, reaches: Sequence[ReceptiveField], types: Sequence[TensorType], result: TensorType
+) -> ReceptiveField:
     """The reach of an op's result, from those of its inputs and their types."""
     definition = OPS[call.op]
     reach = joined(reaches, types, result) if len(reaches) > 1 else reaches[0]
@@ -82,10 +82,12 @@ def op_reach(
         for (first, last), stride, tap in zip(reach.edges, reach.stride, taps, strict=True)
     )
     strides = tuple(s * tap.step for s, tap in zip(reach.stride, taps, strict=True))
-    return Reach(edges, strides, reach.depth, reach.input)
+    return ReceptiveField(edges, strides, reach.depth, reach.input)
 
 
-def joined(reaches: Sequence[Reach], types: Sequence[TensorType], result: TensorType) -> Reach:
+def joined(
+    reaches: Sequence[ReceptiveField], types: Sequence[TensorType], result: TensorType
+) -> ReceptiveField:
     """The union over the operands of a join. One that stretches is the same for every position."""
     edges, strides = [], []
     for axis in range(len(reaches[0].edges)):
@@ -95,13 +97,13 @@ def joined(reaches: Sequence[Reach], types: Sequence[TensorType], result: Tensor
         edges.append((min(first for first, _ in own), max(last for _, last in own)))
         strides.append(min(reach.stride[axis] for reach in reaches))
     depth = max(reach.depth for reach in reaches)
-    return Reach(tuple(edges), tuple(strides), depth, reaches[0].input)
+    return ReceptiveField(tuple(edges), tuple(strides), depth, reaches[0].input)
 
 
-def behind(reach: Reach, block: Reach) -> Reach:
+def behind(reach: ReceptiveField, block: ReceptiveField) -> ReceptiveField:
     """The reach of a block's result: `block` is as seen from its input, which itself has `reach`."""
     columns = zip(reach.edges, reach.stride, block.edges, strict=True)
-    return Reach(
+    return ReceptiveField(
         tuple((first + s * inner[0], last + s * inner[1]) for (first, last), s, inner in columns),
         tuple(s * inner for s, inner in zip(reach.stride, block.stride, strict=True)),
         reach.depth + block.depth,
@@ -109,7 +111,7 @@ def behind(reach: Reach, block: Reach) -> Reach:
     )
 
 
-def repeated(block: Reach, times: int) -> Reach:
+def repeated(block: ReceptiveField, times: int) -> ReceptiveField:
     """The reach of equal blocks in a row, as seen from the first one's input."""
     if times == 1:
         return block
@@ -117,16 +119,16 @@ def repeated(block: Reach, times: int) -> Reach:
     return behind(behind(half, half), block) if times % 2 else behind(half, half)
 
 
-class Reaches:
+class ReceptiveFields:
     """The reaches within one network; each distinct block is walked once."""
 
     def __init__(self, size: tuple[int, ...]) -> None:
         self.start = input_reach(size)
-        self.known: dict[int, tuple[Reach | None, ...]] = {}
+        self.known: dict[int, tuple[ReceptiveField | None, ...]] = {}
 
     def steps(
-        self, measured: Measured, inputs: Sequence[Reach | None]
-    ) -> Iterator[tuple[int, tuple[Reach | None, ...], Reach | None]]:
+        self, measured: TypedInstance, inputs: Sequence[ReceptiveField | None]
+    ) -> Iterator[tuple[int, tuple[ReceptiveField | None, ...], ReceptiveField | None]]:
         """The index of each step in order of execution, the reaches of its inputs and of its result.
 
         There is none where the step depends on no input that has one.
@@ -138,18 +140,22 @@ class Reaches:
             values[step.placed.key] = self.step(step, sources) if any(sources) else None
             yield index, sources, values[step.placed.key]
 
-    def step(self, step: Step, sources: Sequence[Reach | None]) -> Reach | None:
+    def step(
+        self, step: TypedNode, sources: Sequence[ReceptiveField | None]
+    ) -> ReceptiveField | None:
         """The reach of a step's result."""
-        if isinstance(step.placed.what, OpCall):
+        if isinstance(step.placed.callee, OpCall):
             pairs = zip(sources, step.sources, strict=True)
             given = [(reach, of) for reach, of in pairs if reach and of]
             reaches, types = [reach for reach, _ in given], [of for _, of in given]
-            return op_reach(step.placed.what, reaches, types, step.result)
+            return op_reach(step.placed.callee, reaches, types, step.result)
         for block, times in step.blocks:
             sources = (self.blocks(block, times, sources), *sources[1:])
         return sources[0]
 
-    def blocks(self, block: Measured, times: int, sources: Sequence[Reach | None]) -> Reach | None:
+    def blocks(
+        self, block: TypedInstance, times: int, sources: Sequence[ReceptiveField | None]
+    ) -> ReceptiveField | None:
         """The reach of the last of equal blocks in a row; their inputs but the first are the same."""
         if not times:
             return sources[0]
@@ -164,14 +170,16 @@ class Reaches:
             main = joined(found, [result] * len(found), result) if found else None
         return main
 
-    def seen(self, block: Measured) -> tuple[Reach | None, ...]:
+    def seen(self, block: TypedInstance) -> tuple[ReceptiveField | None, ...]:
         """The reach of a block's first output as seen from each of its inputs; None where unread."""
         if id(block) not in self.known:
             names = list(block.instance.inputs)
             self.known[id(block)] = tuple(self._seen_from(block, name, names) for name in names)
         return self.known[id(block)]
 
-    def _seen_from(self, block: Measured, name: str, names: Sequence[str]) -> Reach | None:
+    def _seen_from(
+        self, block: TypedInstance, name: str, names: Sequence[str]
+    ) -> ReceptiveField | None:
         output = block.instance.outputs[0]
         if output == name:
             return self.start

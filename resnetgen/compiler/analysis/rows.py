@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from resnetgen.compiler.analysis.receptive_field import Reach, Reaches
+from resnetgen.compiler.analysis.receptive_field import ReceptiveField, ReceptiveFields
 from resnetgen.compiler.ir.nodes import Instance, Network, OpCall
 from resnetgen.compiler.ir.shape_rules import TensorType
-from resnetgen.compiler.passes.infer_types import Cost, Measured, Step
+from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
 from resnetgen.compiler.passes.stages import reduction
 
-Sources = Sequence[Reach | None]
+Sources = Sequence[ReceptiveField | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,20 +33,20 @@ class Row:
     result: TensorType
     cost: Cost  # of all of them
     group: str  # the stage, or `stem`, `head`, ...
-    steps: tuple[tuple[Step, int], ...]  # what it is made of, and how often
-    reach: Reach  # of the result; where equal ones are folded, of the last
+    steps: tuple[tuple[TypedNode, int], ...]  # what it is made of, and how often
+    reach: ReceptiveField  # of the result; where equal ones are folded, of the last
     count: int = 1  # equal ones that are folded here
 
 
-def rows_by_node(measured: Measured, folded: bool = False) -> Iterator[Row]:
+def rows_by_node(measured: TypedInstance, folded: bool = False) -> Iterator[Row]:
     """Every op of the network."""
     reaches, start = _reaches(measured)
     yield from _nodes(measured, reaches, start, "", "", 1, folded)
 
 
 def _nodes(
-    measured: Measured,
-    reaches: Reaches,
+    measured: TypedInstance,
+    reaches: ReceptiveFields,
     inputs: Sources,
     prefix: str,
     group: str,
@@ -60,9 +60,9 @@ def _nodes(
         assert reach is not None
         inner = group or step.placed.group or step.placed.key
         told = [step.placed.key if path in shared else path for path in own]
-        if isinstance(step.placed.what, OpCall):
+        if isinstance(step.placed.callee, OpCall):
             cost, steps = step.cost * times, ((step, times),)
-            op, name = step.placed.what.op, prefix + told[0]
+            op, name = step.placed.callee.op, prefix + told[0]
             yield Row(name, op, step.source, step.result, cost, inner, steps, reach, times)
         for run in _runs(step, told, reaches, sources, folded):
             before = (reaches.blocks(run.block, run.count - 1, run.sources), *run.sources[1:])
@@ -70,7 +70,7 @@ def _nodes(
             yield from _nodes(run.block, reaches, before, name, inner, below, folded)
 
 
-def rows_by_block(measured: Measured, folded: bool = False) -> Iterator[Row]:
+def rows_by_block(measured: TypedInstance, folded: bool = False) -> Iterator[Row]:
     """Every block of every stage, and every other node of the network's own body."""
     reaches, start = _reaches(measured)
     paths = numbered_paths(measured.instance.placed)
@@ -78,8 +78,8 @@ def rows_by_block(measured: Measured, folded: bool = False) -> Iterator[Row]:
         step, own = measured.steps[index], paths[index]
         assert reach is not None
         group = step.placed.group or step.placed.key
-        if isinstance(step.placed.what, OpCall):
-            op, once = step.placed.what.op, ((step, 1),)
+        if isinstance(step.placed.callee, OpCall):
+            op, once = step.placed.callee.op, ((step, 1),)
             yield Row(own[0], op, step.source, step.result, step.cost, group, once, reach)
         source = step.source
         for run in _runs(step, own, reaches, sources, folded):
@@ -95,14 +95,14 @@ def rows_by_block(measured: Measured, folded: bool = False) -> Iterator[Row]:
 class _Run:
     """One block, or equal ones in a row; `sources` are the reaches that the first one reads."""
 
-    block: Measured
+    block: TypedInstance
     name: str
     count: int
     sources: Sources
 
 
 def _runs(
-    step: Step, names: Sequence[str], reaches: Reaches, sources: Sources, folded: bool
+    step: TypedNode, names: Sequence[str], reaches: ReceptiveFields, sources: Sources, folded: bool
 ) -> Iterator[_Run]:
     """The blocks of a stage, equal ones in a row as one where they are folded."""
     at = 0
@@ -123,16 +123,16 @@ def folded_name(first: str, last: str) -> str:
     return f"{first}-{number}" if dot and alike else f"{first} - {last}"
 
 
-def stages(measured: Measured) -> dict[str, list[Step]]:
+def stages(measured: TypedInstance) -> dict[str, list[TypedNode]]:
     """The steps of the stem, each stage, each other node and the head, in the order of execution."""
-    found: dict[str, list[Step]] = {}
+    found: dict[str, list[TypedNode]] = {}
     for index in measured.instance.schedule:
         step = measured.steps[index]
         found.setdefault(step.placed.group or step.placed.key, []).append(step)
     return found
 
 
-def rows_by_stage(measured: Measured) -> list[Row]:
+def rows_by_stage(measured: TypedInstance) -> list[Row]:
     """The stem, each stage, each other node, the head."""
     reaches, start = _reaches(measured)
     rows: dict[str, Row] = {}
@@ -148,7 +148,7 @@ def rows_by_stage(measured: Measured) -> list[Row]:
     return list(rows.values())
 
 
-def whole(measured: Measured, name: str) -> Row:
+def whole(measured: TypedInstance, name: str) -> Row:
     """The network as one row; what it sees is that of its first output."""
     reaches, start = _reaches(measured)
     first = measured.instance.outputs[0]
@@ -159,18 +159,18 @@ def whole(measured: Measured, name: str) -> Row:
     return Row(name, "", measured.source, result, cost, "", steps, reach)
 
 
-def _reaches(measured: Measured) -> tuple[Reaches, Sources]:
+def _reaches(measured: TypedInstance) -> tuple[ReceptiveFields, Sources]:
     """Those of a network, and what its body reads: the input."""
-    reaches = Reaches(measured.source.size)
+    reaches = ReceptiveFields(measured.source.size)
     return reaches, (reaches.start,)
 
 
-def _kind(step: Step) -> str:
+def _kind(step: TypedNode) -> str:
     if step.placed.group:
         return step.placed.group
     if step.blocks:
         return step.blocks[-1][0].instance.block.name
-    return step.placed.what.op if isinstance(step.placed.what, OpCall) else ""
+    return step.placed.callee.op if isinstance(step.placed.callee, OpCall) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,14 @@ from resnetgen.compiler.ir.nodes import SHORTCUT, OpCall
 from resnetgen.compiler.ir.op_def import TorchFunction
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import last_reads, reads_among, stable_order
-from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
 
 LONGEST_INLINE = 24  # characters of an expression that stands inside the call that reads it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Call:
+class ForwardStatement:
     """A statement: the steps that it runs one after the other."""
 
     members: tuple[int, ...]  # indices into `steps`
@@ -38,7 +38,7 @@ class Call:
     )
 
 
-def calls(measured: Measured, is_network: bool) -> list[Call]:
+def calls(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]:
     """The statements of a body that run in evaluation, in order of execution."""
     order = execution_order(measured, is_network)
     readers = Counter(measured.instance.outputs)
@@ -54,23 +54,25 @@ def calls(measured: Measured, is_network: bool) -> list[Call]:
         if readers[value] == 1 and _is_short(step) and _takes(following, step)
     }
     run = [at for at, (step, _) in enumerate(steps) if not step.training]
-    found: list[Call] = []
+    found: list[ForwardStatement] = []
     for here, at in enumerate(run):
         later = range(here + 1, len(run))
         again = (i for i in later if values[run[i]] not in named | inlined)
         until = here + 1 if values[at] in inlined else next(again, len(run))
         until = len(run) if values[at] in named else until
-        found.append(Call(tuple(groups[at]), steps[at][0].placed.inputs, values[at], until))
+        found.append(
+            ForwardStatement(tuple(groups[at]), steps[at][0].placed.inputs, values[at], until)
+        )
     return found
 
 
-def live_outputs(measured: Measured) -> list[str]:
+def live_outputs(measured: TypedInstance) -> list[str]:
     """The outputs of a body in evaluation."""
     skipped = {step.placed.key for step in measured.steps if step.training}
     return [name for name in measured.instance.outputs if name not in skipped]
 
 
-def execution_order(measured: Measured, is_network: bool) -> list[int]:
+def execution_order(measured: TypedInstance, is_network: bool) -> list[int]:
     """The indices of the steps: as scheduled, but what only training needs at once.
 
     So is the shortcut of a block, whose module is handed in.
@@ -87,7 +89,7 @@ def execution_order(measured: Measured, is_network: bool) -> list[int]:
     return order
 
 
-def planned(measured: Measured, is_network: bool) -> list[Call]:
+def planned(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]:
     """The same steps one by one, each value let go of after its last reader."""
     every = execution_order(measured, is_network)
     order = [index for index in every if not measured.steps[index].training]
@@ -96,12 +98,12 @@ def planned(measured: Measured, is_network: bool) -> list[Call]:
     until |= dict.fromkeys(live_outputs(measured), len(order))
     placed = [measured.steps[index].placed for index in order]
     return [
-        Call((index,), each.inputs, each.key, until[each.key])
+        ForwardStatement((index,), each.inputs, each.key, until[each.key])
         for index, each in zip(order, placed, strict=True)
     ]
 
 
-def _named(measured: Measured, steps: Sequence[tuple[Step, Step]]) -> set[str]:
+def _named(measured: TypedInstance, steps: Sequence[tuple[TypedNode, TypedNode]]) -> set[str]:
     """The values with names of their own."""
     inputs, outputs = list(measured.instance.inputs), live_outputs(measured)
     last = last_reads([first.placed.inputs for first, _ in steps])
@@ -132,35 +134,35 @@ def long_lived(births: Sequence[str], last: Mapping[str, int], named: set[str]) 
 # --- expressions
 
 
-def _function(step: Step) -> TorchFunction | None:
-    form = OPS[step.placed.what.op].torch if isinstance(step.placed.what, OpCall) else None
+def _function(step: TypedNode) -> TorchFunction | None:
+    form = OPS[step.placed.callee.op].torch if isinstance(step.placed.callee, OpCall) else None
     return form if isinstance(form, TorchFunction) else None
 
 
-def _names_operands(step: Step) -> bool:
+def _names_operands(step: TypedNode) -> bool:
     form = _function(step)
     return form is not None and form.names_operands
 
 
-def _is_short(step: Step) -> bool:
+def _is_short(step: TypedNode) -> bool:
     """Whether the expression of a step may stand inside the call that reads it."""
     form = _function(step)
-    if form is None or not isinstance(step.placed.what, OpCall):
+    if form is None or not isinstance(step.placed.callee, OpCall):
         return False
-    texts = {name: str(value) for name, value in step.placed.what.attributes.items()}
+    texts = {name: str(value) for name, value in step.placed.callee.attributes.items()}
     return len(form.write(step.placed.inputs, texts, len(step.source.size))) <= LONGEST_INLINE
 
 
-def _takes(step: Step, before: Step) -> bool:
+def _takes(step: TypedNode, before: TypedNode) -> bool:
     """Whether a step is the plain call of a module on the value of the one before."""
     alone = step.placed.inputs == (before.placed.key,) and step.training == before.training
     return alone and _is_module(step)
 
 
-def _is_module(step: Step) -> bool:
-    if not isinstance(step.placed.what, OpCall):
+def _is_module(step: TypedNode) -> bool:
+    if not isinstance(step.placed.callee, OpCall):
         return True
-    definition = OPS[step.placed.what.op]
+    definition = OPS[step.placed.callee.op]
     if isinstance(definition.torch, TorchFunction):
         return definition.in_container is not None and "." in step.placed.paths[0]
     return definition.torch.call is None
@@ -170,7 +172,7 @@ def _is_module(step: Step) -> bool:
 
 
 def _statements(
-    measured: Measured, order: Sequence[int], readers: Mapping[str, int]
+    measured: TypedInstance, order: Sequence[int], readers: Mapping[str, int]
 ) -> list[list[int]]:
     """The steps in order, those of an `nn.Sequential` together."""
     paths = [own[0].split(".") for own in numbered_paths(measured.instance.placed)]
@@ -180,7 +182,7 @@ def _statements(
 
 
 def _chains(
-    measured: Measured,
+    measured: TypedInstance,
     order: Sequence[int],
     readers: Mapping[str, int],
     paths: Sequence[Sequence[str]],
@@ -200,7 +202,7 @@ def _chains(
             yield from _chains(measured, members, readers, paths, depth + 1)
 
 
-def _is_chain(steps: Sequence[Step], readers: Mapping[str, int]) -> bool:
+def _is_chain(steps: Sequence[TypedNode], readers: Mapping[str, int]) -> bool:
     for before, step in pairwise(steps):
         value = before.placed.key
         if (

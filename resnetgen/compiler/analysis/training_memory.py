@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from resnetgen.compiler.analysis.evaluation_memory import (
     NOTHING,
-    Evaluation,
+    EvaluationMemory,
     Link,
     Storage,
     extra_of,
@@ -38,7 +38,7 @@ from resnetgen.compiler.analysis.statements import execution_order
 from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import WIDTHS, TensorType
-from resnetgen.compiler.passes.infer_types import Measured, Step, op_counts
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 
 COUNTER = 8  # bytes of an int64
 
@@ -94,23 +94,25 @@ class Training:
     peak: int
 
 
-def inference(measured: Measured, batch: int = 1, dtype: str = "float32") -> Inference:
+def inference(measured: TypedInstance, batch: int = 1, dtype: str = "float32") -> Inference:
     """Memory in evaluation, for a batch. `dtype` is one of WIDTHS."""
     width = WIDTHS[dtype]
-    at, most = _highest(Evaluation(measured, batch, width).run().trace)
-    _, ideal = _highest(Evaluation(measured, batch, width, planned=True).run().trace)
+    at, most = _highest(EvaluationMemory(measured, batch, width).run().trace)
+    _, ideal = _highest(EvaluationMemory(measured, batch, width, planned=True).run().trace)
     source = batch * measured.source.elements * width
     weights = sum(_weights(measured, width))
     return Inference(weights, source + most, at, source + ideal)
 
 
-def profile(measured: Measured, batch: int = 1, dtype: str = "float32") -> list[tuple[str, int]]:
+def profile(
+    measured: TypedInstance, batch: int = 1, dtype: str = "float32"
+) -> list[tuple[str, int]]:
     """The bytes of activations alive while each node runs in evaluation, in order of execution.
 
     Equal blocks in a row are told once: `layer3.1-35.conv1`.
     """
     source = batch * measured.source.elements * WIDTHS[dtype]
-    trace = Evaluation(measured, batch, WIDTHS[dtype]).run().trace
+    trace = EvaluationMemory(measured, batch, WIDTHS[dtype]).run().trace
     return [(name, source + live) for name, live in trace]
 
 
@@ -120,12 +122,12 @@ def _highest(trace: Sequence[tuple[str, int]]) -> tuple[str, int]:
 
 
 def training(
-    measured: Measured, batch: int = 1, dtype: str = "float32", optimizer: str = "momentum"
+    measured: TypedInstance, batch: int = 1, dtype: str = "float32", optimizer: str = "momentum"
 ) -> Training:
     """Memory of a training step, for a batch. `optimizer` is one of OPTIMIZERS."""
     width = WIDTHS[dtype]
     parameters, buffers = _weights(measured, width)
-    kept = Autograd(measured, batch, width).run()
+    kept = AutogradMemory(measured, batch, width).run()
     source = batch * measured.source.elements * width
     losses = batch * sum(each.elements for each in measured.outputs) * width  # their gradients
     total = kept.inside + (kept.size if kept.saved else 0) + (source if kept.inputs[0] else 0)
@@ -135,13 +137,13 @@ def training(
     return Training(parameters, buffers, parameters, state, total, peak)
 
 
-def _weights(measured: Measured, width: int) -> tuple[int, int]:
+def _weights(measured: TypedInstance, width: int) -> tuple[int, int]:
     """Bytes of the parameters and of the other tensors of the state_dict."""
     bytes_of = {True: 0, False: 0}  # by whether it is trained
     for step, times in op_counts((step, 1) for step in measured.steps):
-        assert isinstance(step.placed.what, OpCall)
-        attributes, source = step.placed.what.attributes, step.source
-        weights = OPS[step.placed.what.op].weights(attributes, source.channels, len(source.size))
+        assert isinstance(step.placed.callee, OpCall)
+        attributes, source = step.placed.callee.attributes, step.source
+        weights = OPS[step.placed.callee.op].weights(attributes, source.channels, len(source.size))
         for weight in weights:
             each = COUNTER if weight.counter else width
             bytes_of[weight.trained] += times * weight.elements * each
@@ -149,7 +151,7 @@ def _weights(measured: Measured, width: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class SavedForBackward:
     """What one call of a block keeps and gives back, as its caller sees it, in bytes.
 
     `inside` is what it keeps, the result left out; `inputs` tells which inputs it keeps. The result
@@ -187,7 +189,7 @@ class _Done:
     sources: tuple[_Value, ...]
     result: _Value
     saves: tuple[Storage, ...] = ()
-    kept: Kept | None = None
+    kept: SavedForBackward | None = None
     extra: int = 0  # bytes that an op keeps beside values
     params: int = 0  # bytes of its weights
     hands_on: bool = False  # the gradient of its result is that of its inputs
@@ -196,20 +198,22 @@ class _Done:
 _ABSENT = _Value(NOTHING, 0, False)
 
 
-class Autograd:
+class AutogradMemory:
     """Bodies in training mode, for a batch of values that have `width` bytes."""
 
-    def __init__(self, network: Measured, batch: int, width: int) -> None:
+    def __init__(self, network: TypedInstance, batch: int, width: int) -> None:
         self.network = network
         self.batch = batch
         self.width = width
-        self.known: dict[tuple[int, int, tuple[bool, ...]], Kept] = {}
+        self.known: dict[tuple[int, int, tuple[bool, ...]], SavedForBackward] = {}
 
-    def run(self) -> Kept:
+    def run(self) -> SavedForBackward:
         """One step of the network; its input has no gradient."""
         return self.row(self.network, (False,))
 
-    def row(self, measured: Measured, gradients: tuple[bool, ...], times: int = 1) -> Kept:
+    def row(
+        self, measured: TypedInstance, gradients: tuple[bool, ...], times: int = 1
+    ) -> SavedForBackward:
         """The network, or equal blocks one after the other; `gradients` tells which inputs have one."""
         key = (id(measured), times, gradients)
         if key not in self.known:
@@ -220,7 +224,7 @@ class Autograd:
         return self.known[key]
 
     def body(
-        self, measured: Measured, inputs: Sequence[_Value]
+        self, measured: TypedInstance, inputs: Sequence[_Value]
     ) -> tuple[list[_Done], list[_Value]]:
         """Runs the steps of a body: the calls, and the outputs."""
         values = dict(zip(measured.instance.inputs, inputs, strict=True))
@@ -235,7 +239,7 @@ class Autograd:
         return done, [values[name] for name in measured.instance.outputs]
 
     def halves(
-        self, block: Measured, inputs: Sequence[_Value], times: int
+        self, block: TypedInstance, inputs: Sequence[_Value], times: int
     ) -> tuple[list[_Done], list[_Value]]:
         """Equal blocks in a row as two rows of half as many, so that a thousand cost what ten do."""
         (main, *more), done = inputs, list[_Done]()
@@ -250,11 +254,11 @@ class Autograd:
 
     def call(self, link: Link, sources: tuple[_Value, ...]) -> _Done:
         """Blocks in a row, or one op."""
-        if isinstance(link.what, Measured):
+        if isinstance(link.what, TypedInstance):
             return self.blocks(link.what, link.count, sources)
         return self.op(link.what, link.inplace, sources)
 
-    def blocks(self, block: Measured, times: int, sources: tuple[_Value, ...]) -> _Done:
+    def blocks(self, block: TypedInstance, times: int, sources: tuple[_Value, ...]) -> _Done:
         """Equal blocks in a row."""
         kept = self.row(block, tuple(source.gradient for source in sources), times)
         storage = Storage(kept.size) if kept.alias is None else sources[kept.alias].storage
@@ -262,10 +266,10 @@ class Autograd:
         saves = [each.storage for each, held in zip(sources, kept.inputs, strict=True) if held]
         return _Done(sources, result, (*saves, *([storage] if kept.saved else ())), kept)
 
-    def op(self, step: Step, inplace: bool, sources: tuple[_Value, ...]) -> _Done:
+    def op(self, step: TypedNode, inplace: bool, sources: tuple[_Value, ...]) -> _Done:
         """One op; it saves nothing where no gradient flows back through it."""
-        assert isinstance(step.placed.what, OpCall)
-        definition, attributes = OPS[step.placed.what.op], step.placed.what.attributes
+        assert isinstance(step.placed.callee, OpCall)
+        definition, attributes = OPS[step.placed.callee.op], step.placed.callee.attributes
         passes = definition.training_only and definition.neutral(attributes)
         views = passes or (definition.aliases and not definition.training_only)
         size = self.size(step.result)
@@ -284,7 +288,9 @@ class Autograd:
         return _Done(sources, result, tuple(saves), None, extra, params, hands_on)
 
 
-def _kept(inputs: Sequence[_Value], done: Sequence[_Done], outputs: Sequence[_Value]) -> Kept:
+def _kept(
+    inputs: Sequence[_Value], done: Sequence[_Done], outputs: Sequence[_Value]
+) -> SavedForBackward:
     """What calls keep, and what the way back through them gives."""
     storages, output = [value.storage for value in inputs], outputs[0].storage
     saved = {storage for each in done for storage in each.saves}
@@ -293,7 +299,7 @@ def _kept(inputs: Sequence[_Value], done: Sequence[_Done], outputs: Sequence[_Va
     back = _Backward(outputs)
     for each, frees in zip(reversed(done), reversed(_first_saved(done)), strict=True):
         back.through(each, sum(storage.size for storage in frees))
-    return Kept(
+    return SavedForBackward(
         inside,
         tuple(storage in saved for storage in storages),
         output.size,

@@ -55,11 +55,11 @@ _SYNTAX = (*_STATEMENTS, *_EXPRESSIONS, ast.operator, ast.unaryop, ast.boolop, a
            ast.expr_context, ast.arguments, ast.arg)  # fmt: skip
 
 
-class BrokenPrint(AssertionError):
+class UnsafeOutput(AssertionError):
     """A printed module holds something that none may hold: a defect of the compiler."""
 
 
-def hold(source: str, shipped: frozenset[str] = frozenset()) -> None:
+def check(source: str, shipped: frozenset[str] = frozenset()) -> None:
     """Raises BrokenPrint unless all syntax of a printed module is on the list.
 
     `shipped` are classes that hold nothing of any spec, as `ast.dump` has them: those are let be.
@@ -69,7 +69,7 @@ def hold(source: str, shipped: frozenset[str] = frozenset()) -> None:
         # of an encoding, for a line end, and for the end of the text.
         tree = ast.parse(source.encode())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise BrokenPrint(f"the printed file is no Python: {error}") from None
+        raise UnsafeOutput(f"the printed file is no Python: {error}") from None
     names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
     classes = frozenset(names)
     _demand(len(names) == len(classes), tree, "defines a class twice")
@@ -259,4 +259,4 @@ def _without_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Ite
 
 def _demand(holds: bool, node: ast.AST, what: str) -> None:
     if not holds:
-        raise BrokenPrint(f"line {getattr(node, 'lineno', '?')}: the printed file {what}")
+        raise UnsafeOutput(f"line {getattr(node, 'lineno', '?')}: the printed file {what}")

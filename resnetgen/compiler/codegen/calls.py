@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnetgen.compiler.codegen.class_plan import Registry
-from resnetgen.compiler.codegen.classes import Structure
-from resnetgen.compiler.codegen.pretty import Doc, Hole, Repeated, call, keyword, names
+from resnetgen.compiler.codegen.class_plan import FilePlanner
+from resnetgen.compiler.codegen.classes import ClassGroup
+from resnetgen.compiler.codegen.pretty import Doc, ExprDoc, Repeated, call, keyword, names
 from resnetgen.compiler.codegen.scope import Scope
 from resnetgen.compiler.frontend.expressions import (
     Apply,
@@ -24,8 +24,8 @@ from resnetgen.compiler.frontend.expressions import (
     simplify,
     substitute,
 )
-from resnetgen.compiler.ir.nodes import Instance, OpCall, Passes, Placed
-from resnetgen.compiler.ir.op_def import Argument as OpArgument
+from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall, PassThrough
+from resnetgen.compiler.ir.op_def import ModuleArgument as OpArgument
 from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.stages import depends_on_index, stage_values
@@ -38,7 +38,9 @@ MOST_POSITIONAL = 2  # numbers without a keyword; 1 where a class takes many
 class Calls:
     """The calls of one class, in terms of its own names."""
 
-    def __init__(self, registry: Registry, structure: Structure, inplace: frozenset[str]) -> None:
+    def __init__(
+        self, registry: FilePlanner, structure: ClassGroup, inplace: frozenset[str]
+    ) -> None:
         self.registry = registry
         self.structure = structure
         self.scope = registry.scope(structure)
@@ -47,7 +49,7 @@ class Calls:
 
     # --- ops
 
-    def op(self, placed: Placed, form: TorchModule) -> Doc:
+    def op(self, placed: InstanceNode, form: TorchModule) -> Doc:
         """The module of an op; arguments that equal torch's default are left out."""
         attributes = self.scope.attributes(placed.key)
 
@@ -65,14 +67,14 @@ class Calls:
             self.registry.support.add(form.support)
         return module_call(form, values, self.axes)
 
-    def input_channels(self, placed: Placed) -> Expr:
+    def input_channels(self, placed: InstanceNode) -> Expr:
         source = placed.inputs[0]
         values = [_channels(row, source, instance) for row, instance in self.scope.pairs()]
-        return self.scope.settle(f"{source}_channels", self.scope.channels(source), values)
+        return self.scope.choose(f"{source}_channels", self.scope.channels(source), values)
 
     # --- blocks
 
-    def child(self, placed: Placed, number: int, stage: Mapping[str, Expr]) -> Doc:
+    def child(self, placed: InstanceNode, number: int, stage: Mapping[str, Expr]) -> Doc:
         """The call of the class of one block."""
         rows = [instance_at(row[placed.key], number) for row in self.scope.rows]
         guesses = self.scope.callee_names(placed, rows[0], stage)
@@ -104,15 +106,15 @@ class Calls:
                     most = 0
                 continue
             values = scope.values_of(argument.name, rows)
-            expr = self.scope.settle(
+            expr = self.scope.choose(
                 f"{hint}_{argument.name}", guesses.get(argument.name), values, env
             )
             if argument.default is not None and _equals(expr, argument.default):
                 continue
             if argument.default is None and len(positional) < most:
-                positional.append(Hole(expr))
+                positional.append(ExprDoc(expr))
             else:
-                named.append(keyword(argument.name, Hole(expr)))
+                named.append(keyword(argument.name, ExprDoc(expr)))
         return call(callee.name, [*positional, *named, *modules])
 
     def handed(
@@ -125,8 +127,8 @@ class Calls:
     ) -> Doc:
         """The module that a class is handed: the shortcut, or the content of a slot."""
         placed = [next(each for each in row.placed if each.key == key) for row in rows]
-        what = placed[0].what
-        if isinstance(what, Passes):
+        what = placed[0].callee
+        if isinstance(what, PassThrough):
             return IDENTITY
         if isinstance(what, OpCall):
             return self.handed_op(
@@ -139,7 +141,7 @@ class Calls:
 
     def handed_op(
         self,
-        placed: Sequence[Placed],
+        placed: Sequence[InstanceNode],
         rows: Sequence[Instance],
         what: OpCall,
         guesses: Mapping[str, Expr],
@@ -151,14 +153,14 @@ class Calls:
         for argument in form.arguments:
             name = argument.attribute
             values = [_op_argument(each, name, row) for each, row in zip(placed, rows, strict=True)]
-            settled[name] = self.scope.settle(
+            settled[name] = self.scope.choose(
                 f"{placed[0].key}_{name}", guesses.get(str(name)), values
             )
         return self.module(form, settled)
 
     # --- stages
 
-    def stage(self, placed: Placed, count: int) -> Doc:
+    def stage(self, placed: InstanceNode, count: int) -> Doc:
         """`nn.Sequential` of the blocks, equal ones as a comprehension."""
         plain = self.plain_calls(placed, count)
         items: list[Doc] = []
@@ -177,7 +179,7 @@ class Calls:
             at += max(same, indexed)
         return call("nn.Sequential", items)
 
-    def plain_calls(self, placed: Placed, count: int) -> list[Doc]:
+    def plain_calls(self, placed: InstanceNode, count: int) -> list[Doc]:
         """The call of each block; equal blocks have the same unless `index` and its like are read."""
         if depends_on_index(placed.node):
             return [self.stage_block(placed, number, symbolic=False) for number in range(count)]
@@ -190,7 +192,7 @@ class Calls:
             calls.append(made[key])
         return calls
 
-    def indexed_run(self, placed: Placed, at: int, count: int) -> int:
+    def indexed_run(self, placed: InstanceNode, at: int, count: int) -> int:
         """How many calls from `at` on are the same text once `index` is left in it."""
         if not depends_on_index(placed.node):
             return 0
@@ -202,7 +204,7 @@ class Calls:
             stop += 1
         return stop - at
 
-    def stage_block(self, placed: Placed, number: int, *, symbolic: bool) -> Doc:
+    def stage_block(self, placed: InstanceNode, number: int, *, symbolic: bool) -> Doc:
         rows = [instance_at(row[placed.key], number) for row in self.scope.rows]
         values = values_at(self.structure.instances[0], placed, number)
         written: dict[str, Expr] = {name: Const(value) for name, value in values.items()}
@@ -224,7 +226,7 @@ def module_call(form: TorchModule, values: Mapping[str | int, Expr], axes: int) 
     return call(form.callee.format(n=axes), items)
 
 
-def values_at(instance: Instance, placed: Placed, number: int) -> dict[str, Any]:
+def values_at(instance: Instance, placed: InstanceNode, number: int) -> dict[str, Any]:
     """What the expressions of one block of a stage may read."""
     counts = {each.key: len(each.paths) for each in instance.placed if each.node.stage}
     if placed.key not in counts:
@@ -233,10 +235,10 @@ def values_at(instance: Instance, placed: Placed, number: int) -> dict[str, Any]
     return stage_values(number, len(placed.paths), before, sum(counts.values()))
 
 
-def instance_at(placed: Placed, number: int) -> Instance:
+def instance_at(placed: InstanceNode, number: int) -> Instance:
     """The instance of one block of a node."""
-    assert isinstance(placed.what, tuple)
-    for run in placed.what:
+    assert isinstance(placed.callee, tuple)
+    for run in placed.callee:
         if number < run.count:
             return run.instance
         number -= run.count
@@ -244,7 +246,7 @@ def instance_at(placed: Placed, number: int) -> Instance:
 
 
 def _item(argument: OpArgument, expr: Expr) -> Doc:
-    return keyword(argument.keyword, Hole(expr)) if argument.keyword else Hole(expr)
+    return keyword(argument.keyword, ExprDoc(expr)) if argument.keyword else ExprDoc(expr)
 
 
 def _is_default(argument: OpArgument, values: Mapping[str | int, Expr]) -> bool:
@@ -263,21 +265,21 @@ def _equals(expr: Expr, default: Any) -> bool:
     return (type(expr.value) is bool) == (type(default) is bool) and expr.value == default
 
 
-def _channels(row: Mapping[str, Placed], name: str, instance: Instance) -> int:
+def _channels(row: Mapping[str, InstanceNode], name: str, instance: Instance) -> int:
     flow = row[name].flow if name in row else instance.inputs[name]
     assert flow is not None
     channels: int = flow.channels
     return channels
 
 
-def _op_argument(placed: Placed, name: str | int, instance: Instance) -> Value:
-    assert isinstance(placed.what, OpCall)
+def _op_argument(placed: InstanceNode, name: str | int, instance: Instance) -> Value:
+    assert isinstance(placed.callee, OpCall)
     if isinstance(name, int):
         return name
     if name == "in":
         row = {each.key: each for each in instance.placed}
         return _channels(row, placed.inputs[0], instance)
-    value: Value = False if name == "inplace" else placed.what.attributes[name]
+    value: Value = False if name == "inplace" else placed.callee.attributes[name]
     return value
 
 

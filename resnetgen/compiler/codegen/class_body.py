@@ -19,34 +19,42 @@ from itertools import pairwise
 from typing import NoReturn
 
 from resnetgen.compiler.codegen import forward, pretty
-from resnetgen.compiler.codegen.class_plan import ClassPlan, Constructor, Registry, constructor
-from resnetgen.compiler.codegen.classes import Structure, unique
+from resnetgen.compiler.codegen.class_plan import ClassPlan, Constructor, FilePlanner, constructor
+from resnetgen.compiler.codegen.classes import ClassGroup, unique
 from resnetgen.compiler.codegen.forward import return_lines, return_type
 from resnetgen.compiler.codegen.init_weights import init_lines
-from resnetgen.compiler.codegen.lowering import Lowering, Unit
-from resnetgen.compiler.codegen.pretty import MARGIN, Brackets, Doc, Hole, Prefixed, call, keyword
+from resnetgen.compiler.codegen.lowering import Lowering, Statement
+from resnetgen.compiler.codegen.pretty import (
+    MARGIN,
+    Brackets,
+    Doc,
+    ExprDoc,
+    Prefixed,
+    call,
+    keyword,
+)
 from resnetgen.compiler.diagnostics.model import Diagnostic, Span, SpecError
 from resnetgen.compiler.frontend.expressions import Name
-from resnetgen.compiler.frontend.identifiers import camel
+from resnetgen.compiler.frontend.identifiers import camel_case
 from resnetgen.compiler.passes.module_paths import in_order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class ClassPart:
     """What becomes a class: the whole body, or the modules below one path of it."""
 
     name: str
     doc: str
-    units: Sequence[Unit]
+    units: Sequence[Statement]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     whole: bool
 
 
-class Body:
+class ClassBody:
     """One class in the making: `plan` gives it."""
 
-    def __init__(self, registry: Registry, structure: Structure) -> None:
+    def __init__(self, registry: FilePlanner, structure: ClassGroup) -> None:
         self.registry = registry
         self.structure = structure
         self.scope = registry.scope(structure)
@@ -63,7 +71,7 @@ class Body:
         if chain is not None:
             return self.sequence(name, doc, chain)
         inputs = tuple(name for name, flow in self.instance.inputs.items() if flow)
-        return self.module(Part(name, doc, self.units, inputs, self.instance.outputs, True))
+        return self.module(ClassPart(name, doc, self.units, inputs, self.instance.outputs, True))
 
     # --- containers
 
@@ -81,8 +89,8 @@ class Body:
         return doc if isinstance(doc, Brackets) else None
 
     def holder(
-        self, path: str, access: str, child: Container, steps: list[Unit]
-    ) -> tuple[Doc, list[Unit]]:
+        self, path: str, access: str, child: Container, steps: list[Statement]
+    ) -> tuple[Doc, list[Statement]]:
         """The module at a path, and the steps with those that it holds merged or told its name."""
         if child.is_leaf:
             for unit in child.units:
@@ -101,11 +109,11 @@ class Body:
             docs[name], steps = make(f"{path}.{name}", inner, each, steps)
         return indexed(child, docs), steps
 
-    def is_simple(self, child: Container, steps: list[Unit]) -> bool:
+    def is_simple(self, child: Container, steps: list[Statement]) -> bool:
         """Whether it is one module, or a chain of them."""
         return child.is_leaf or self.chain(child, steps) is not None
 
-    def chain(self, child: Container, steps: list[Unit]) -> Doc | None:
+    def chain(self, child: Container, steps: list[Statement]) -> Doc | None:
         """`nn.Sequential(...)` of a container that runs in its own order."""
         order = list(child.leaves())
         executed = [step for step in forward.schedule(steps) if step in order]
@@ -116,8 +124,8 @@ class Body:
     # --- a container as a class
 
     def grouped(
-        self, path: str, access: str, child: Container, steps: list[Unit]
-    ) -> tuple[Doc, list[Unit]]:
+        self, path: str, access: str, child: Container, steps: list[Statement]
+    ) -> tuple[Doc, list[Statement]]:
         """A container that is neither a chain nor flat is a class of its own."""
         inside = self.group_members(path, steps)
         values = {unit.value for unit in inside}
@@ -130,22 +138,24 @@ class Body:
         renamed = {inputs[0]: "x"}
         for each in inputs[1:]:
             renamed[each] = unique(_variable(named.get(each, each)), taken)
-        whole = Unit(outputs[0], inputs, path, home=path, name=path, access=access)
+        whole = Statement(outputs[0], inputs, path, home=path, name=path, access=access)
         last = max(steps.index(unit) for unit in inside)
         after = [*steps[: last + 1], whole, *steps[last + 1 :]]
         remaining = [step for step in after if step not in inside]
         for unit in inside:
             unit.move(path, renamed)
-        name = unique(camel(path), self.registry.taken)
+        name = unique(camel_case(path), self.registry.taken)
         doc = f"the modules below `{path}`"
-        plan = self.module(Part(name, doc, inside, tuple(renamed.values()), (outputs[0],), False))
+        plan = self.module(
+            ClassPart(name, doc, inside, tuple(renamed.values()), (outputs[0],), False)
+        )
         self.registry.printed.append(plan)
         items = [
-            keyword(a.name, a.name if a.module else Hole(Name(a.name))) for a in plan.arguments
+            keyword(a.name, a.name if a.module else ExprDoc(Name(a.name))) for a in plan.arguments
         ]
         return call(name, items), remaining
 
-    def group_members(self, path: str, steps: list[Unit]) -> list[Unit]:
+    def group_members(self, path: str, steps: list[Statement]) -> list[Statement]:
         """What stands below a path, and the expressions that only its modules read."""
         inside = [step for step in steps if step.home.startswith(f"{path}.")]
         grown = True
@@ -161,7 +171,7 @@ class Body:
             grown = bool(fresh)
         return [step for step in steps if step in inside]
 
-    def is_read_outside(self, unit: Unit, inside: Sequence[Unit]) -> bool:
+    def is_read_outside(self, unit: Statement, inside: Sequence[Statement]) -> bool:
         return any(
             reader is None or reader not in inside for reader in self.readers.get(unit.value, [])
         )
@@ -186,7 +196,7 @@ class Body:
 
     # --- the class
 
-    def module(self, part: Part) -> ClassPlan:
+    def module(self, part: ClassPart) -> ClassPlan:
         """A class with its own `forward`."""
         members: list[tuple[str, Doc]] = []
         steps = list(part.units)
@@ -201,7 +211,7 @@ class Body:
         lines, variables = forward.statements(order, part.inputs, part.outputs, several)
         lines += return_lines(network, part.inputs, [variables[name] for name in part.outputs])
         attributes = self.lowering.attributes.items()
-        members += [(name, Hole(expr)) for name, expr in attributes if _reads(lines, name)]
+        members += [(name, ExprDoc(expr)) for name, expr in attributes if _reads(lines, name)]
         parameters = ("self", *(f"{name}: Tensor" for name in part.inputs))
         signature = pretty.lay(
             Brackets("forward(", parameters), 4, "def ", f" -> {return_type(network)}:"
@@ -231,9 +241,11 @@ class Body:
         return constructor(self.scope, docs, self.lowering.handed, is_root=self.is_root)
 
 
-def _readers(units: Sequence[Unit], outputs: Sequence[str]) -> dict[str, list[Unit | None]]:
+def _readers(
+    units: Sequence[Statement], outputs: Sequence[str]
+) -> dict[str, list[Statement | None]]:
     """Who reads each value; None stands for the caller."""
-    readers: dict[str, list[Unit | None]] = {}
+    readers: dict[str, list[Statement | None]] = {}
     for unit in units:
         for name in unit.inputs:
             readers.setdefault(name, []).append(unit)
@@ -246,10 +258,12 @@ def _reads(lines: Sequence[str], attribute: str) -> bool:
     return any(f"self.{attribute}" in line for line in lines)
 
 
-def _merged(steps: Sequence[Unit], chain: Sequence[Unit], access: str, path: str) -> list[Unit]:
+def _merged(
+    steps: Sequence[Statement], chain: Sequence[Statement], access: str, path: str
+) -> list[Statement]:
     """The steps with a chain as one step."""
     last = chain[-1]
-    unit = Unit(last.value, chain[0].inputs, path, home=path, name=path, access=access)
+    unit = Statement(last.value, chain[0].inputs, path, home=path, name=path, access=access)
     unit.training = last.training
     return [unit if step is last else step for step in steps if step is last or step not in chain]
 
@@ -259,7 +273,7 @@ def _variable(name: str) -> str:
     return text if text[:1].isalpha() else f"value_{text}"
 
 
-def _is_convex(inside: Sequence[Unit], steps: Sequence[Unit]) -> bool:
+def _is_convex(inside: Sequence[Statement], steps: Sequence[Statement]) -> bool:
     """Whether no value leaves a group and comes back into it."""
     members = {unit.value for unit in inside}
     tainted: set[str] = set()
@@ -277,9 +291,9 @@ class Container:
     """Modules by path: a leaf holds units (several, if they share the module)."""
 
     children: dict[str, Container] = field(default_factory=dict)
-    units: list[Unit] = field(default_factory=list)
+    units: list[Statement] = field(default_factory=list)
 
-    def leaves(self) -> Iterator[Unit]:
+    def leaves(self) -> Iterator[Statement]:
         """The units below, in registration order."""
         yield from self.units
         for child in self.children.values():
@@ -296,7 +310,7 @@ class Container:
         return all(name.isdigit() for name in self.children)
 
 
-def containers(units: Sequence[Unit]) -> Container:
+def containers(units: Sequence[Statement]) -> Container:
     """The tree of modules, members as torch registers them."""
     root = Container()
     for unit in units:
@@ -315,7 +329,9 @@ def _ordered(container: Container) -> Container:
     return Container(children, container.units)
 
 
-def is_chain(members: Sequence[Unit], readers: Mapping[str, Sequence[Unit | None]]) -> bool:
+def is_chain(
+    members: Sequence[Statement], readers: Mapping[str, Sequence[Statement | None]]
+) -> bool:
     """Whether each member reads just the one before it, which nothing else reads."""
     for before, unit in pairwise(members):
         if unit.inputs != (before.value,) or list(readers[before.value]) != [unit]:

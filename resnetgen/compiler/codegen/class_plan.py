@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from resnetgen.compiler.codegen import pretty
-from resnetgen.compiler.codegen.classes import Structure, Structures
+from resnetgen.compiler.codegen.classes import ClassGroup, ClassGroups
 from resnetgen.compiler.codegen.pretty import MARGIN, Brackets, Doc
 from resnetgen.compiler.codegen.scope import Scope
 from resnetgen.compiler.frontend.expressions import (
@@ -30,7 +30,7 @@ from resnetgen.compiler.ir.nodes import Instance, Network
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class ConstructorArgument:
     """An argument of a printed class. `module` names the node whose module is handed in."""
 
     name: str
@@ -51,7 +51,7 @@ class ClassPlan:
     name: str
     base: str
     doc: str | tuple[str, ...]  # a text to wrap, or its lines
-    arguments: tuple[Argument, ...]
+    arguments: tuple[ConstructorArgument, ...]
     signature: tuple[str, ...]
     init: tuple[str, ...]
     forward_signature: tuple[str, ...]
@@ -60,11 +60,11 @@ class ClassPlan:
 
 
 @dataclass(slots=True, eq=False)
-class Registry:
+class FilePlanner:
     """The classes of one file, callees first, and the support classes that it needs."""
 
     network: Network
-    structures: Structures
+    structures: ClassGroups
     taken: set[str]  # names of classes
     scopes: dict[int, Scope] = field(default_factory=dict)
     plans: dict[int, ClassPlan] = field(default_factory=dict)
@@ -72,15 +72,15 @@ class Registry:
     support: set[str] = field(default_factory=set)
     uses_torch: bool = False
 
-    def structure(self, instance: Instance) -> Structure:
+    def structure(self, instance: Instance) -> ClassGroup:
         """The class of an instance."""
         return self.structures.of[id(instance)]
 
-    def plan(self, structure: Structure) -> ClassPlan:
+    def plan(self, structure: ClassGroup) -> ClassPlan:
         """The plan of a class that was planned before."""
         return self.plans[id(structure)]
 
-    def scope(self, structure: Structure) -> Scope:
+    def scope(self, structure: ClassGroup) -> Scope:
         """The arithmetic of a class."""
         return self.scopes[id(structure)]
 
@@ -89,7 +89,7 @@ class Registry:
 class Constructor:
     """The arguments of a class, and its locals by the expressions that they stand for."""
 
-    arguments: tuple[Argument, ...]
+    arguments: tuple[ConstructorArgument, ...]
     locals: Mapping[Expr, Name]
 
     def signature(self) -> list[str]:
@@ -125,7 +125,11 @@ def constructor(
     free -= {name.id for name in local.values()}
     scalars = [_argument(scope, name, is_root) for name in _order(scope, is_root) if name in free]
     texts = {part for doc in docs for part in pretty.parts(doc) if isinstance(part, str)}
-    modules = [Argument(own, "nn.Module", None, key) for key, own in handed.items() if own in texts]
+    modules = [
+        ConstructorArgument(own, "nn.Module", None, key)
+        for key, own in handed.items()
+        if own in texts
+    ]
     required = [argument for argument in scalars if argument.default is None]
     optional = [argument for argument in scalars if argument.default is not None]
     return Constructor((*required, *modules, *optional), local)
@@ -154,16 +158,17 @@ def _order(scope: Scope, is_root: bool) -> list[str]:
     return list(dict.fromkeys(order))
 
 
-def _argument(scope: Scope, name: str, is_root: bool) -> Argument:
+def _argument(scope: Scope, name: str, is_root: bool) -> ConstructorArgument:
     values = scope.values_of(name, scope.instances)
     kind = _type_name(values)
     if is_root:
-        return Argument(name, kind, values[0])
+        return ConstructorArgument(name, kind, values[0])
     param = scope.block.params.get(name)
     default = param.default.expr if param and param.default else None
     if isinstance(default, Const) and default.value in values:
-        return Argument(name, kind, float(default.value) if kind == "float" else default.value)  # type: ignore[arg-type]
-    return Argument(name, kind)
+        value = default.value
+        return ConstructorArgument(name, kind, float(value) if kind == "float" else value)  # type: ignore[arg-type]
+    return ConstructorArgument(name, kind)
 
 
 def _type_name(values: Sequence[Value]) -> str:

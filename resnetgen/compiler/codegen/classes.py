@@ -12,15 +12,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resnetgen.compiler.frontend.identifiers import camel
-from resnetgen.compiler.ir.nodes import SHORTCUT, Block, Instance, OpCall, Passes, Placed, Slot
+from resnetgen.compiler.frontend.identifiers import camel_case
+from resnetgen.compiler.ir.nodes import (
+    SHORTCUT,
+    Block,
+    Instance,
+    InstanceNode,
+    OpCall,
+    PassThrough,
+    Slot,
+)
 from resnetgen.compiler.passes.instantiate import instances_below
 
 Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Structure:
+class ClassGroup:
     """A class to be: its block, the instances that it serves, and the nodes that are handed in."""
 
     name: str
@@ -30,15 +38,15 @@ class Structure:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Structures:
+class ClassGroups:
     """All classes of a network, callees first, and the class of each instance."""
 
-    all: tuple[Structure, ...]
-    of: Mapping[int, Structure]
-    root: Structure
+    all: tuple[ClassGroup, ...]
+    of: Mapping[int, ClassGroup]
+    root: ClassGroup
 
 
-def structures(root: Instance, root_name: str, reserved: Collection[str]) -> Structures:
+def structures(root: Instance, root_name: str, reserved: Collection[str]) -> ClassGroups:
     """Groups the instances of a network into classes and names them."""
     instances = instances_below(root)
     hoisted = _hoisted(instances[:-1])
@@ -57,11 +65,11 @@ def structures(root: Instance, root_name: str, reserved: Collection[str]) -> Str
     uses = _uses(root)
     names = _names(list(groups.values()), uses, {*reserved, root_name}, root, root_name)
     found = {
-        key: Structure(names[index], group[0].block, tuple(group), _hoisted_in(group[0], hoisted))
+        key: ClassGroup(names[index], group[0].block, tuple(group), _hoisted_in(group[0], hoisted))
         for index, (key, group) in enumerate(groups.items())
     }
     of = {number: found[key] for number, key in keys.items()}
-    return Structures(tuple(found.values()), of, of[id(root)])
+    return ClassGroups(tuple(found.values()), of, of[id(root)])
 
 
 def capitalised(root: Instance) -> Iterator[str]:
@@ -86,17 +94,17 @@ def _hoisted(instances: Sequence[Instance]) -> set[tuple[int, str]]:
             if not isinstance(placed.node.target, Slot) or placed.scope or placed.node.repeat:
                 continue
             key = (id(instance.block), placed.key)
-            if isinstance(placed.what, Passes) or placed.node.target == SHORTCUT:
+            if isinstance(placed.callee, PassThrough) or placed.node.target == SHORTCUT:
                 found.add(key)
             kinds.setdefault(key, set()).add(_kind(placed, shapes))
     return found | {key for key, each in kinds.items() if len(each) > 1}
 
 
-def _kind(placed: Placed, shapes: Mapping[int, Any]) -> Key:
-    if isinstance(placed.what, OpCall):
-        return ("op", placed.what.op)
-    if isinstance(placed.what, tuple):
-        return tuple((shapes[id(run.instance)], run.count) for run in placed.what)
+def _kind(placed: InstanceNode, shapes: Mapping[int, Any]) -> Key:
+    if isinstance(placed.callee, OpCall):
+        return ("op", placed.callee.op)
+    if isinstance(placed.callee, tuple):
+        return tuple((shapes[id(run.instance)], run.count) for run in placed.callee)
     return ("passes",)
 
 
@@ -113,7 +121,7 @@ def _decisions(
             kind: Key = ("handed in",)
         else:
             kind = _kind(placed, numbers)
-        bias = placed.what.attributes.get("bias") if isinstance(placed.what, OpCall) else None
+        bias = placed.callee.attributes.get("bias") if isinstance(placed.callee, OpCall) else None
         rows.append((placed.key, placed.paths, placed.inputs, kind, bias))
     present = tuple(name for name, flow in instance.inputs.items() if flow)
     return (id(instance.block), present, tuple(rows), instance.outputs)
@@ -124,7 +132,7 @@ def _uses(root: Instance) -> dict[int, int]:
     counts: dict[int, int] = {id(root): 1}
     for instance in reversed(instances_below(root)):
         for placed in instance.placed:
-            for run in placed.what if isinstance(placed.what, tuple) else ():
+            for run in placed.callee if isinstance(placed.callee, tuple) else ():
                 here = counts.get(id(run.instance), 0)
                 counts[id(run.instance)] = here + run.count * counts[id(instance)]
     return counts
@@ -146,7 +154,7 @@ def _names(
         if first is root:
             names[index] = root_name
             continue
-        base = first.block.class_name or camel(first.block.name)
+        base = first.block.class_name or camel_case(first.block.name)
         common = plain.setdefault(id(first.block), first)
         name = base if common is first else _difference(first, common, base)
         names[index] = unique(name, taken)
@@ -165,15 +173,19 @@ def _difference(instance: Instance, common: Instance, base: str) -> str:
     return (_called(changed[0]) + base) if changed else base
 
 
-def _short(placed: Placed) -> str:
+def _short(placed: InstanceNode) -> str:
     last = placed.key.rpartition(".")[2]
-    return _called(placed) if last.isdigit() else camel(last)
+    return _called(placed) if last.isdigit() else camel_case(last)
 
 
-def _called(placed: Placed) -> str:
-    if isinstance(placed.what, OpCall):
-        return camel(placed.what.op)
-    return camel(placed.what[0].instance.block.name) if isinstance(placed.what, tuple) else "Plain"
+def _called(placed: InstanceNode) -> str:
+    if isinstance(placed.callee, OpCall):
+        return camel_case(placed.callee.op)
+    return (
+        camel_case(placed.callee[0].instance.block.name)
+        if isinstance(placed.callee, tuple)
+        else "Plain"
+    )
 
 
 def unique(name: str, taken: set[str]) -> str:

@@ -53,7 +53,7 @@ def located(output: str | None, file: str) -> Path:
     return Path(output, file) if is_folder else Path(output)
 
 
-def refuse_foreign(path: Path, force: bool = False) -> None:
+def refuse_to_overwrite(path: Path, force: bool = False) -> None:
     """Raises WriteError if something stands at the path that must not be replaced.
 
     Never replaced: a folder, a device, a pipe. Replaced with `force` only: a file that resnetgen
@@ -102,7 +102,7 @@ def unwritable(path: Path, error: OSError, help: str | None = None) -> WriteErro
 
 def write_source(path: Path, text: str, force: bool = False) -> None:
     """Places a module. Raises WriteError; then the folder is as it was."""
-    refuse_foreign(path, force)
+    refuse_to_overwrite(path, force)
     write_atomically(path, text.encode())
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from resnetgen.compiler.analysis.statements import LONGEST_INLINE, long_lived
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.classes import unique
-from resnetgen.compiler.codegen.lowering import Unit
+from resnetgen.compiler.codegen.lowering import Statement
 from resnetgen.compiler.codegen.pretty import MARGIN, Brackets
 from resnetgen.compiler.frontend.identifiers import PRINTED_NAMES
 from resnetgen.compiler.ir.nodes import Network
@@ -24,7 +24,7 @@ from resnetgen.compiler.ir.schedule import reads_among, stable_order
 LONGEST_VARIABLE = 24
 
 
-def schedule(units: Sequence[Unit]) -> list[Unit]:
+def schedule(units: Sequence[Statement]) -> list[Statement]:
     """The units in order of execution: as given, but shortcuts and training outputs at once."""
     reads = reads_among((unit.value for unit in units), (unit.inputs for unit in units))
     ranks = [2 * index for index in range(len(units))]
@@ -39,7 +39,7 @@ def schedule(units: Sequence[Unit]) -> list[Unit]:
 
 
 def statements(
-    steps: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str], several: bool = False
+    steps: Sequence[Statement], inputs: Sequence[str], outputs: Sequence[str], several: bool = False
 ) -> tuple[list[str], dict[str, str]]:
     """The lines of a body, and the variable of each value. `inputs` are the parameters' names.
 
@@ -77,14 +77,14 @@ def statements(
     return lines, variables
 
 
-def _is_short(step: Unit, following: Unit, text: str) -> bool:
+def _is_short(step: Statement, following: Statement, text: str) -> bool:
     """Whether an expression stands best inside the call that reads it: `self.relu(x + shortcut)`."""
     plain = step.write is not None and following.write is None and following.apply is None
     alone = following.inputs == (step.value,) and step.training == following.training
     return plain and alone and len(text) <= LONGEST_INLINE
 
 
-def _last_reads(steps: Sequence[Unit], outputs: Sequence[str]) -> dict[str, int]:
+def _last_reads(steps: Sequence[Statement], outputs: Sequence[str]) -> dict[str, int]:
     last: dict[str, int] = {}
     for index, step in enumerate(steps):
         for name in step.inputs:
@@ -93,7 +93,7 @@ def _last_reads(steps: Sequence[Unit], outputs: Sequence[str]) -> dict[str, int]
 
 
 def _long_lived(
-    steps: Sequence[Unit],
+    steps: Sequence[Statement],
     inputs: Sequence[str],
     named_outputs: Sequence[str],
     last: Mapping[str, int],

@@ -34,14 +34,14 @@ from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
     PRINTED_CLASSES,
     PRINTED_NAMES,
-    camel,
+    camel_case,
 )
 from resnetgen.compiler.ir.nodes import Network
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS, TorchFunction, TorchModule
 from resnetgen.compiler.ir.schedule import last_reads
 from resnetgen.compiler.ir.shape_rules import WIDTHS
-from resnetgen.compiler.passes.fold import Folded, Step, deletions, largest, peak
-from resnetgen.compiler.passes.infer_types import INPUT, Measured
+from resnetgen.compiler.passes.fold import FoldedGraph, FusedStep, deletions, largest, peak
+from resnetgen.compiler.passes.infer_types import INPUT, TypedInstance
 
 # What glibc keeps of freed memory is twice the largest block that was mapped and freed, which counts
 # below 32 MiB; larger ones it maps anew each time (mallopt(3), M_MMAP_THRESHOLD).
@@ -66,12 +66,12 @@ class InferencePlan:
     """The printed file, and which step each of its modules with weights computes."""
 
     module: ModulePlan
-    homes: Mapping[str, Step]
-    folded: Folded
+    homes: Mapping[str, FusedStep]
+    folded: FoldedGraph
     tile: str | None  # bytes of values, above which a batch is halved; None: never
 
 
-def inference_plan(network: Network, measured: Measured, folded: Folded) -> InferencePlan:
+def inference_plan(network: Network, measured: TypedInstance, folded: FoldedGraph) -> InferencePlan:
     """The plan of a folded network."""
     x = network.root.inputs[0]
     own = replace(network, train_outputs=())
@@ -85,7 +85,7 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
     for attribute, doc in modules.docs.items():
         init += pretty.lay(doc, len(MARGIN), f"self.{attribute} = ")
     name = unique(
-        network.root.class_name or camel(network.name), {*support_classes(), *PRINTED_CLASSES}
+        network.root.class_name or camel_case(network.name), {*support_classes(), *PRINTED_CLASSES}
     )
     plan = ClassPlan(
         name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),
@@ -105,7 +105,7 @@ def inference_plan(network: Network, measured: Measured, folded: Folded) -> Infe
     return InferencePlan(module, modules.homes, folded, TILE if tiles else None)
 
 
-def _statements(folded: Folded, modules: _Modules, names: Mapping[str, str]) -> list[str]:
+def _statements(folded: FoldedGraph, modules: _Modules, names: Mapping[str, str]) -> list[str]:
     """A line for each step, and what is deleted after it."""
     deleted = deletions(folded, names)
     lines: list[str] = []
@@ -117,7 +117,7 @@ def _statements(folded: Folded, modules: _Modules, names: Mapping[str, str]) -> 
     return lines
 
 
-def _tiles(folded: Folded, names: Mapping[str, str], x: str) -> list[str]:
+def _tiles(folded: FoldedGraph, names: Mapping[str, str], x: str) -> list[str]:
     """On a CPU a batch whose values are large is halved, and so are the halves.
 
     The C library keeps the memory of what is left: what it maps anew for each call costs more in page
@@ -138,16 +138,16 @@ def _tiles(folded: Folded, names: Mapping[str, str], x: str) -> list[str]:
 class _Modules:
     """The modules of the class, by the names of their attributes."""
 
-    def __init__(self, folded: Folded) -> None:
+    def __init__(self, folded: FoldedGraph) -> None:
         self.axes = len(folded.input.size)
         self.types = {INPUT: folded.input} | {each.name: each.type for each in folded.steps}
         self.taken = set(MODULE_NAMES)
         self.docs: dict[str, Doc] = {}
-        self.homes: dict[str, Step] = {}
+        self.homes: dict[str, FusedStep] = {}
         self.support: set[str] = set()
         self._shared: dict[Doc, str] = {}  # modules without weights, which equal steps share
 
-    def text(self, step: Step, reads: Sequence[str]) -> str:
+    def text(self, step: FusedStep, reads: Sequence[str]) -> str:
         """The expression that computes a step from the variables that it reads."""
         form = step.definition.in_inference or step.definition.torch
         if isinstance(form, TorchFunction):
@@ -161,7 +161,7 @@ class _Modules:
             return form.call.format(module=module, x=reads[0])
         return f"{module}({', '.join(reads)})"
 
-    def _attribute(self, step: Step, doc: Doc) -> str:
+    def _attribute(self, step: FusedStep, doc: Doc) -> str:
         """The name of a module; those without weights are shared where they are equal."""
         if step.definition.weights is not NO_WEIGHTS:
             attribute = unique(_identifier(step.node.module), self.taken)
@@ -175,7 +175,7 @@ class _Modules:
         self.docs[attribute] = doc
         return attribute
 
-    def _values(self, step: Step, form: TorchModule) -> dict[str | int, Expr]:
+    def _values(self, step: FusedStep, form: TorchModule) -> dict[str | int, Expr]:
         """The arguments of the constructor, all of them numbers here."""
         node = step.node
         known = {
@@ -203,7 +203,7 @@ LONGEST = 24
 RESERVED = PRINTED_NAMES | {"largest"}  # a name of `forward` itself; no node is called `half`
 
 
-def variables(folded: Folded, x: str, several: bool) -> dict[str, str]:
+def variables(folded: FoldedGraph, x: str, several: bool) -> dict[str, str]:
     """The variable of each value; `x` is that of the input, and `several` results have names."""
     short, own = (x, *SHORT), _own_names(folded, several)
     last = last_reads([step.reads for step in folded.steps])
@@ -229,7 +229,7 @@ def identifier(path: str) -> str:
     return text if text[:1].isalpha() and len(text) <= LONGEST else "value"
 
 
-def _own_names(folded: Folded, several: bool) -> dict[str, str]:
+def _own_names(folded: FoldedGraph, several: bool) -> dict[str, str]:
     """Names of several results, and of operands of joins: those as the block of the join calls them."""
     steps = {step.name: step for step in folded.steps}
     found = {
@@ -247,7 +247,7 @@ def _own_names(folded: Folded, several: bool) -> dict[str, str]:
     return found
 
 
-def _path(step: Step) -> str:
+def _path(step: FusedStep) -> str:
     """What ends a block has the name of the block."""
     ends = step.addend is not None or step.definition.makes_channels is False
     return (step.name.rpartition(".")[0] if ends else "") or step.node.module

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from resnetgen.compiler.codegen import pretty
-from resnetgen.compiler.codegen.classes import Structure, Structures
+from resnetgen.compiler.codegen.classes import ClassGroup, ClassGroups
 from resnetgen.compiler.codegen.pretty import call
 from resnetgen.compiler.ir.nodes import InitRule, Network, OpCall
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS, TorchModule
@@ -27,7 +27,7 @@ _CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def init_lines(network: Network, structures: Structures) -> list[str]:
+def init_lines(network: Network, structures: ClassGroups) -> list[str]:
     """The statements at the end of the network's constructor."""
     root_rules = list(_by_role_of_root(network, structures.root))
     first = [*root_rules, *_by_op(network, structures)]
@@ -52,23 +52,23 @@ def _loop(variables: str, rules: Iterable[tuple[str, list[str]]]) -> list[str]:
     return lines
 
 
-def _by_role_of_root(network: Network, root: Structure) -> Iterator[tuple[str, list[str]]]:
+def _by_role_of_root(network: Network, root: ClassGroup) -> Iterator[tuple[str, list[str]]]:
     """Rules for roles of the network's own nodes, in place of those of their ops."""
     instance = root.instances[0]
     for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
         rule = network.init.get(placed.role or "")
-        if rule is None or not isinstance(placed.what, OpCall) or placed.role in OPS:
+        if rule is None or not isinstance(placed.callee, OpCall) or placed.role in OPS:
             continue
-        base = network.init.get(placed.what.op)
+        base = network.init.get(placed.callee.op)
         whole = InitRule({**(base.rules if base else {}), **rule.rules}, rule.span)
-        callee = _callee(placed.what.op, network)
-        biased = bool(placed.what.attributes.get("bias", True)) and _has_bias(callee)
+        callee = _callee(placed.callee.op, network)
+        biased = bool(placed.callee.attributes.get("bias", True)) and _has_bias(callee)
         body = list(_assignments(whole, "module", biased))
         if body:
             yield f'name == "{own[0]}" and isinstance(module, {callee})', body
 
 
-def _by_op(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
+def _by_op(network: Network, structures: ClassGroups) -> Iterator[tuple[str, list[str]]]:
     biased = _biased(network, structures)
     for name, rule in network.init.items():
         if name not in OPS or OPS[name].weights is NO_WEIGHTS:
@@ -86,19 +86,19 @@ def _has_bias(callee: str) -> bool:
     return not callee.startswith("nn.Conv")
 
 
-def _biased(network: Network, structures: Structures) -> dict[str, list[bool]]:
+def _biased(network: Network, structures: ClassGroups) -> dict[str, list[bool]]:
     """For each op and each class of torch in the network, which of its modules have a bias."""
     found: dict[str, list[bool]] = {}
     for structure in structures.all:
         for instance in structure.instances:
             for placed in instance.placed:
                 if (
-                    isinstance(placed.what, OpCall)
-                    and OPS[placed.what.op].weights is not NO_WEIGHTS
+                    isinstance(placed.callee, OpCall)
+                    and OPS[placed.callee.op].weights is not NO_WEIGHTS
                 ):
-                    bias = bool(placed.what.attributes.get("bias", True))
-                    found.setdefault(placed.what.op, []).append(bias)
-                    found.setdefault(_callee(placed.what.op, network), []).append(bias)
+                    bias = bool(placed.callee.attributes.get("bias", True))
+                    found.setdefault(placed.callee.op, []).append(bias)
+                    found.setdefault(_callee(placed.callee.op, network), []).append(bias)
     return found
 
 
@@ -108,7 +108,7 @@ def _callee(op: str, network: Network) -> str:
     return form.callee.format(n=network.axes)
 
 
-def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, list[str]]]:
+def _by_role(network: Network, structures: ClassGroups) -> Iterator[tuple[str, list[str]]]:
     for structure in structures.all:
         if structure is not structures.root:
             body = list(_role_assignments(network, structure))
@@ -116,14 +116,14 @@ def _by_role(network: Network, structures: Structures) -> Iterator[tuple[str, li
                 yield structure.name, body
 
 
-def _role_assignments(network: Network, structure: Structure) -> Iterator[str]:
+def _role_assignments(network: Network, structure: ClassGroup) -> Iterator[str]:
     instance = structure.instances[0]
     for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
         rule = network.init.get(placed.role or "")
-        if rule is None or not isinstance(placed.what, OpCall) or placed.role in OPS:
+        if rule is None or not isinstance(placed.callee, OpCall) or placed.role in OPS:
             continue
         for weight, (kind, number) in rule.rules.items():
-            if weight == "bias" and not placed.what.attributes.get("bias", True):
+            if weight == "bias" and not placed.callee.attributes.get("bias", True):
                 continue
             target = f"module.{own[0]}.{weight}"
             if "." in own[0] or weight == "bias":

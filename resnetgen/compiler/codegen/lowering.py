@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from resnetgen.compiler.analysis.inplace import overwritable
 from resnetgen.compiler.codegen.calls import IDENTITY, Calls, values_at
-from resnetgen.compiler.codegen.class_plan import Registry
-from resnetgen.compiler.codegen.classes import Structure
+from resnetgen.compiler.codegen.class_plan import FilePlanner
+from resnetgen.compiler.codegen.classes import ClassGroup
 from resnetgen.compiler.codegen.pretty import Doc
 from resnetgen.compiler.frontend.expressions import Const, Expr
-from resnetgen.compiler.ir.nodes import SHORTCUT, OpCall, Passes, Placed
+from resnetgen.compiler.ir.nodes import SHORTCUT, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.op_def import TorchFunction
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
@@ -24,7 +24,7 @@ from resnetgen.compiler.passes.module_paths import numbered_paths
 
 
 @dataclass(slots=True, eq=False)
-class Unit:
+class Statement:
     """One step of `forward`: it reads values by key and gives one."""
 
     value: str
@@ -58,7 +58,7 @@ class Unit:
 class Lowering:
     """The placed nodes of one class on their way to units."""
 
-    def __init__(self, registry: Registry, structure: Structure) -> None:
+    def __init__(self, registry: FilePlanner, structure: ClassGroup) -> None:
         self.registry = registry
         self.structure = structure
         self.scope = registry.scope(structure)
@@ -70,7 +70,7 @@ class Lowering:
         }
         self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
 
-    def units(self) -> Iterator[Unit]:
+    def units(self) -> Iterator[Statement]:
         """The units in the order of their declaration."""
         paths = numbered_paths(self.instance.placed)
         taken = {path for own in paths for path in own}
@@ -82,47 +82,51 @@ class Lowering:
                 unit.training = placed.key in training
                 yield unit
 
-    def units_of(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
+    def units_of(
+        self, placed: InstanceNode, paths: Sequence[str], taken: set[str]
+    ) -> Iterator[Statement]:
         key = placed.key
-        if key in self.structure.hoisted or isinstance(placed.what, Passes):
+        if key in self.structure.hoisted or isinstance(placed.callee, PassThrough):
             yield self.handed_unit(placed, paths[0])
-        elif isinstance(placed.what, OpCall):
-            yield self.op_unit(placed, placed.what, paths[0])
+        elif isinstance(placed.callee, OpCall):
+            yield self.op_unit(placed, placed.callee, paths[0])
         elif placed.node.repeat is None and len(paths) == 1:
-            yield Unit(key, placed.inputs, paths[0], self.calls.child(placed, 0, {}), name=key)
+            yield Statement(key, placed.inputs, paths[0], self.calls.child(placed, 0, {}), name=key)
         else:
             yield from self.stage_units(placed, paths, taken)
 
-    def handed_unit(self, placed: Placed, path: str) -> Unit:
+    def handed_unit(self, placed: InstanceNode, path: str) -> Statement:
         """A module that the class is handed; where every instance passes, an identity."""
         shortcut = placed.node.target == SHORTCUT
         name = SHORTCUT.name if shortcut else placed.key
         doc = self.handed.get(placed.key, IDENTITY)
-        return Unit(placed.key, placed.inputs, path, doc, name=name, first=shortcut)
+        return Statement(placed.key, placed.inputs, path, doc, name=name, first=shortcut)
 
-    def op_unit(self, placed: Placed, what: OpCall, path: str) -> Unit:
+    def op_unit(self, placed: InstanceNode, what: OpCall, path: str) -> Statement:
         definition = OPS[what.op]
         form = definition.torch
         if isinstance(form, TorchFunction) and definition.in_container and "." in path:
             form = definition.in_container
         if isinstance(form, TorchFunction):
             return self.function_unit(placed, form)
-        unit = Unit(placed.key, placed.inputs, path, self.calls.op(placed, form), name=placed.key)
+        unit = Statement(
+            placed.key, placed.inputs, path, self.calls.op(placed, form), name=placed.key
+        )
         if form.call:
             pattern = form.call
             unit.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
         return unit
 
-    def function_unit(self, placed: Placed, form: TorchFunction) -> Unit:
+    def function_unit(self, placed: InstanceNode, form: TorchFunction) -> Statement:
         self.registry.uses_torch |= form.uses_torch
         texts = self.attribute_texts(placed)
         axes = self.registry.network.axes
         joins = form.names_operands
-        unit = Unit(placed.key, placed.inputs, None, name=placed.key, joins=joins)
+        unit = Statement(placed.key, placed.inputs, None, name=placed.key, joins=joins)
         unit.write = lambda inputs: form.write(inputs, texts, axes)
         return unit
 
-    def attribute_texts(self, placed: Placed) -> dict[str, str]:
+    def attribute_texts(self, placed: InstanceNode) -> dict[str, str]:
         """Attributes of an expression in `forward`: literals, or attributes of the module."""
         texts: dict[str, str] = {}
         for name, expr in self.scope.attributes(placed.key).items():
@@ -135,21 +139,23 @@ class Lowering:
             texts[name] = f"self.{own}"
         return texts
 
-    def stage_units(self, placed: Placed, paths: Sequence[str], taken: set[str]) -> Iterator[Unit]:
+    def stage_units(
+        self, placed: InstanceNode, paths: Sequence[str], taken: set[str]
+    ) -> Iterator[Statement]:
         """A stage is one `nn.Sequential` where its blocks are numbered in a container of their own."""
         prefix = paths[0].rpartition(".")[0]
         alone = sum(path.startswith(f"{prefix}.") for path in taken) == len(paths)
         regular = list(paths) == [f"{prefix}.{number}" for number in range(len(paths))]
         if prefix and alone and regular and len(placed.inputs) == 1:
             doc = self.calls.stage(placed, len(paths))
-            yield Unit(placed.key, placed.inputs, prefix, doc, name=prefix)
+            yield Statement(placed.key, placed.inputs, prefix, doc, name=prefix)
             return
         sources = placed.inputs
         for number, path in enumerate(paths):
             value = placed.key if number == len(paths) - 1 else f"{placed.key}#{number}"
             values = values_at(self.instance, placed, number)
             doc = self.calls.child(placed, number, {k: Const(v) for k, v in values.items()})
-            yield Unit(value, sources, path, doc, name=path)
+            yield Statement(value, sources, path, doc, name=path)
             sources = (value, *placed.inputs[1:])
 
     def training_only(self) -> set[str]:

@@ -27,17 +27,17 @@ from dataclasses import dataclass, replace
 
 from resnetgen.compiler.analysis.rows import features, stages
 from resnetgen.compiler.codegen import pretty
-from resnetgen.compiler.codegen.class_body import Body
-from resnetgen.compiler.codegen.class_plan import ClassPlan, Registry
-from resnetgen.compiler.codegen.classes import Structures, capitalised, structures, unique
+from resnetgen.compiler.codegen.class_body import ClassBody
+from resnetgen.compiler.codegen.class_plan import ClassPlan, FilePlanner
+from resnetgen.compiler.codegen.classes import ClassGroups, capitalised, structures, unique
 from resnetgen.compiler.codegen.pretty import Brackets
 from resnetgen.compiler.codegen.scope import Scope
 from resnetgen.compiler.frontend.expressions import free_names, substitute
-from resnetgen.compiler.frontend.identifiers import PRINTED_CLASSES, camel
-from resnetgen.compiler.ir.nodes import Instance, Network, OpCall, Passes, Placed
+from resnetgen.compiler.frontend.identifiers import PRINTED_CLASSES, camel_case
+from resnetgen.compiler.ir.nodes import Instance, InstanceNode, Network, OpCall, PassThrough
 from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.passes.infer_types import Cost, Measured
+from resnetgen.compiler.passes.infer_types import Cost, TypedInstance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,18 +55,18 @@ class ModulePlan:
     classes: tuple[ClassPlan, ...]
 
 
-def plan(network: Network, root: Instance, measured: Measured) -> ModulePlan:
+def plan(network: Network, root: Instance, measured: TypedInstance) -> ModulePlan:
     """The plan of a whole module. Raises SpecError where a container cannot be printed."""
     taken = {*support_classes(), *PRINTED_CLASSES, *capitalised(root)}
-    name = unique(root.block.class_name or camel(network.name), taken)
+    name = unique(root.block.class_name or camel_case(network.name), taken)
     found = structures(root, name, taken)
     taken |= {structure.name for structure in found.all}
-    registry = Registry(network, found, taken)
+    registry = FilePlanner(network, found, taken)
     kept = kept_names(network, found)
     for structure in found.all:
         scope = Scope(structure, kept.get(id(structure), frozenset()), network.axes)
         registry.scopes[id(structure)] = scope
-        registry.plans[id(structure)] = Body(registry, structure).plan()
+        registry.plans[id(structure)] = ClassBody(registry, structure).plan()
         registry.printed.append(registry.plans[id(structure)])
     printed = registry.printed
     if len(network.outputs) > 1:
@@ -103,7 +103,7 @@ IN_CHANNELS = frozenset(["in_channels"])
 Kept = dict[int, frozenset[str]]
 
 
-def kept_names(network: Network, found: Structures) -> Kept:
+def kept_names(network: Network, found: ClassGroups) -> Kept:
     """For each class, by identity of its structure, the names that stay arguments."""
     kept: Kept = {}
     root = found.root
@@ -115,23 +115,23 @@ def kept_names(network: Network, found: Structures) -> Kept:
     return kept
 
 
-def _keep(instance: Instance, names: frozenset[str], found: Structures, kept: Kept) -> None:
+def _keep(instance: Instance, names: frozenset[str], found: ClassGroups, kept: Kept) -> None:
     """Keeps names of a class, and those of its callees to which they are passed."""
     structure = found.of[id(instance)]
     kept[id(structure)] = kept.get(id(structure), frozenset()) | names
     for placed in instance.placed:
-        if not isinstance(placed.what, tuple):
+        if not isinstance(placed.callee, tuple):
             continue
         passed = frozenset(
             name
             for name, term in placed.node.arguments.items()
             if names.intersection(free_names(substitute(term.expr, placed.scope or {})))
         )
-        for run in placed.what if passed else ():
+        for run in placed.callee if passed else ():
             _keep(run.instance, passed, found, kept)
 
 
-def _takes_any_channels(instance: Instance, found: Structures, kept: Kept) -> bool:
+def _takes_any_channels(instance: Instance, found: ClassGroups, kept: Kept) -> bool:
     block = instance.block
     terms = [
         *(param.default for param in block.params.values()),
@@ -147,14 +147,14 @@ def _takes_any_channels(instance: Instance, found: Structures, kept: Kept) -> bo
     return all(_reads_any_channels(placed, found, kept) for placed in readers)
 
 
-def _reads_any_channels(placed: Placed, found: Structures, kept: Kept) -> bool:
-    if isinstance(placed.what, OpCall):
-        return placed.what.op == "convolution" and placed.what.attributes["groups"] == 1
-    if isinstance(placed.what, Passes) or len(placed.inputs) > 1:
+def _reads_any_channels(placed: InstanceNode, found: ClassGroups, kept: Kept) -> bool:
+    if isinstance(placed.callee, OpCall):
+        return placed.callee.op == "convolution" and placed.callee.attributes["groups"] == 1
+    if isinstance(placed.callee, PassThrough) or len(placed.inputs) > 1:
         return False
-    if len(placed.what) > 1 or placed.what[0].count > 1:
+    if len(placed.callee) > 1 or placed.callee[0].count > 1:
         return False
-    instance = placed.what[0].instance
+    instance = placed.callee[0].instance
     kept[id(found.of[id(instance)])] = IN_CHANNELS
     return _takes_any_channels(instance, found, kept)
 
@@ -162,7 +162,7 @@ def _reads_any_channels(placed: Placed, found: Structures, kept: Kept) -> bool:
 WIDTH = 88
 
 
-def header(network: Network, measured: Measured) -> Iterator[str]:
+def header(network: Network, measured: TypedInstance) -> Iterator[str]:
     """The lines, without quotes."""
     yield from textwrap.wrap(sentence(network.doc) if network.doc else network.name, WIDTH - 6)
     yield ""
@@ -172,7 +172,7 @@ def header(network: Network, measured: Measured) -> Iterator[str]:
     yield from table(measured)
 
 
-def table(measured: Measured) -> Iterator[str]:
+def table(measured: TypedInstance) -> Iterator[str]:
     """Stage, output shape, parameters and multiply-adds for one image of the spec's size."""
     rows = [("stage", "output", "parameters", "multiply-adds")]
     for name, steps in stages(measured).items():

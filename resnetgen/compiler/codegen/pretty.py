@@ -55,13 +55,13 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class ExprDoc:
     """An expression, kept until it is known which of its parts become locals of the class."""
 
     expr: Expr
 
 
-Doc = str | Hole | Brackets | Prefixed | Repeated | Chain
+Doc = str | ExprDoc | Brackets | Prefixed | Repeated | Chain
 
 
 def flat(doc: Doc) -> str:
@@ -75,7 +75,7 @@ def flat(doc: Doc) -> str:
             return f"*({flat(element)} {clause})"
         case Chain(operator, operands):
             return f" {operator} ".join(operands)
-        case Hole(expr):
+        case ExprDoc(expr):
             text = python(expr)
             assert text is not None, "the scope settles on expressions that can be printed"
             return text
@@ -167,7 +167,7 @@ def keyword(name: str, doc: Doc) -> Prefixed:
 # --- what stands inside a document
 
 
-def parts(doc: Doc) -> Iterator[str | Hole]:
+def parts(doc: Doc) -> Iterator[str | ExprDoc]:
     """The texts and expressions of a document."""
     match doc:
         case Brackets(_, items, _):
@@ -175,13 +175,13 @@ def parts(doc: Doc) -> Iterator[str | Hole]:
                 yield from parts(item)
         case Prefixed(_, inner) | Repeated(inner, _):
             yield from parts(inner)
-        case str() | Hole():
+        case str() | ExprDoc():
             yield doc
 
 
 def expressions(doc: Doc) -> Iterator[Expr]:
     """The expressions of a document."""
-    return (part.expr for part in parts(doc) if isinstance(part, Hole))
+    return (part.expr for part in parts(doc) if isinstance(part, ExprDoc))
 
 
 def names(doc: Doc) -> set[str]:
@@ -192,8 +192,8 @@ def names(doc: Doc) -> set[str]:
 def shortened(doc: Doc, local: Mapping[Expr, Name]) -> Doc:
     """The document with the names of locals in place of their expressions."""
     match doc:
-        case Hole(expr):
-            return Hole(replaced(expr, local))
+        case ExprDoc(expr):
+            return ExprDoc(replaced(expr, local))
         case Brackets(open, items, close):
             return Brackets(open, tuple(shortened(item, local) for item in items), close)
         case Prefixed(prefix, inner):

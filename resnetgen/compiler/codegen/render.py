@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from resnetgen.compiler.codegen.allowlist import AXES, hold
+from resnetgen.compiler.codegen.allowlist import AXES, check
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.compiler.frontend.library import TEMPLATES
 from resnetgen.compiler.ir.op_def import TorchModule
@@ -44,17 +44,17 @@ def render(plan: ModulePlan) -> str:
         raise SpecError([Diagnostic("limit", message)])
     head = environment.get_template("docstring.py.jinja").render(plan=plan, code=body_digest(body))
     text = head.rstrip("\n") + "\n" + body
-    hold(text, _shipped(plan.support, plan.axes))
+    check(text, _shipped(plan.support, plan.axes))
     return text
 
 
-def hold_printed(source: str) -> None:
+def check_printed(source: str) -> None:
     """Raises BrokenPrint unless the text of a file is, by its syntax, one that may be printed."""
     named = set(_CLASS.findall(source))
     forms = (form for op in OPS.values() for form in (op.torch, op.in_inference))
     modules = (form for form in forms if isinstance(form, TorchModule))
     support = {form.support for form in modules if form.support and form.callee in named}
-    hold(source, frozenset().union(*(_shipped(support, axes) for axes in AXES)))
+    check(source, frozenset().union(*(_shipped(support, axes) for axes in AXES)))
 
 
 def _shipped(support: Iterable[str], axes: int) -> frozenset[str]:

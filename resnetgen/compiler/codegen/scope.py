@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resnetgen.compiler.codegen.classes import Structure
+from resnetgen.compiler.codegen.classes import ClassGroup
 from resnetgen.compiler.frontend.expressions import (
     Const,
     Expr,
@@ -26,9 +26,9 @@ from resnetgen.compiler.frontend.expressions import (
     python,
     substitute,
 )
-from resnetgen.compiler.ir.nodes import Instance, OpCall, Passes, Placed
+from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.ir.shape_rules import Flow, ShapeError
+from resnetgen.compiler.ir.shape_rules import ChannelInfo, ShapeError
 
 LONGEST_PRINTED = 56  # characters of one expression
 
@@ -36,7 +36,7 @@ LONGEST_PRINTED = 56  # characters of one expression
 class Scope:
     """The names of a class and their expressions; `promoted` are arguments that the class must add."""
 
-    def __init__(self, structure: Structure, kept: frozenset[str], axes: int) -> None:
+    def __init__(self, structure: ClassGroup, kept: frozenset[str], axes: int) -> None:
         self.structure = structure
         self.instances = structure.instances
         self.block = structure.block
@@ -51,7 +51,7 @@ class Scope:
             {each.key: each for each in instance.placed} for instance in structure.instances
         ]
 
-    def pairs(self) -> Iterator[tuple[Mapping[str, Placed], Instance]]:
+    def pairs(self) -> Iterator[tuple[Mapping[str, InstanceNode], Instance]]:
         """The placed nodes by key, and the instance, of each instance."""
         return zip(self.rows, self.instances, strict=True)
 
@@ -103,7 +103,7 @@ class Scope:
 
     # --- settling on an expression
 
-    def settle(
+    def choose(
         self,
         hint: str,
         guess: Expr | None,
@@ -115,11 +115,11 @@ class Scope:
         kept = self.kept.union(env or ())
         if steady and (guess is None or not kept.intersection(free_names(guess))):
             return Const(values[0])
-        if guess is not None and self.holds(guess, values, env or {}):
+        if guess is not None and self.is_exact(guess, values, env or {}):
             return guess
-        return Const(values[0]) if steady else self.promote(hint, values)
+        return Const(values[0]) if steady else self.add_argument(hint, values)
 
-    def holds(self, guess: Expr, values: Sequence[Value], env: Mapping[str, Value]) -> bool:
+    def is_exact(self, guess: Expr, values: Sequence[Value], env: Mapping[str, Value]) -> bool:
         """Whether an expression can be printed and gives the value of each instance."""
         text = python(guess)
         if text is None or len(text) > LONGEST_PRINTED:
@@ -134,7 +134,7 @@ class Scope:
                 return False
         return True
 
-    def promote(self, hint: str, values: Sequence[Value]) -> Expr:
+    def add_argument(self, hint: str, values: Sequence[Value]) -> Expr:
         """An argument of its own for what the class cannot compute."""
         base = hint.replace(".", "_").replace("#", "_")
         base = base if base[0].isalpha() else f"node_{base}"
@@ -151,41 +151,41 @@ class Scope:
 
     def attributes(self, key: str) -> dict[str, Expr]:
         """The attributes of an op as the class prints them; defaults follow from those before."""
-        what = self.placed[key].what
+        what = self.placed[key].callee
         assert isinstance(what, OpCall)
         settled: dict[str, Expr] = {}
         for name, concrete in what.attributes.items():
             if isinstance(concrete, str) or concrete is None:
                 settled[name] = Const(str(concrete))
                 continue
-            values = [row[key].what.attributes[name] for row in self.rows]  # type: ignore[union-attr]
+            values = [row[key].callee.attributes[name] for row in self.rows]  # type: ignore[union-attr]
             hint = name if name not in self.promoted else f"{key}_{name}"
-            settled[name] = self.settle(
+            settled[name] = self.choose(
                 hint, self.attribute_guess(self.placed[key], name, settled), values
             )
         return settled
 
     def attribute_guess(
-        self, placed: Placed, name: str, settled: Mapping[str, Expr]
+        self, placed: InstanceNode, name: str, settled: Mapping[str, Expr]
     ) -> Expr | None:
         """What the block's text, or else the op's default, says of an attribute."""
-        assert isinstance(placed.what, OpCall)
+        assert isinstance(placed.callee, OpCall)
         term = placed.node.arguments.get(name)
         if term:
             return self.inline(term.expr, placed.scope)
-        default = OPS[placed.what.op].attributes[name].default
+        default = OPS[placed.callee.op].attributes[name].default
         if not callable(default):
-            return Const(placed.what.attributes[name])
+            return Const(placed.callee.attributes[name])
         try:
             return lift(default(_plain(settled)))
         except (TypeError, ShapeError):
             return None
 
-    def attribute_guesses(self, placed: Placed) -> dict[str, Expr]:
+    def attribute_guesses(self, placed: InstanceNode) -> dict[str, Expr]:
         """The guesses for all attributes of an op."""
-        assert isinstance(placed.what, OpCall)
+        assert isinstance(placed.callee, OpCall)
         guesses: dict[str, Expr] = {}
-        for name in placed.what.attributes:
+        for name in placed.callee.attributes:
             guess = self.attribute_guess(placed, name, guesses)
             if guess is not None:
                 guesses[name] = guess
@@ -213,44 +213,44 @@ class Scope:
         if _all_equal(values) and not self.kept:
             return Const(values[0])
         guess = self._propagated(placed)
-        if guess is not None and self.holds(guess, values, {}):
+        if guess is not None and self.is_exact(guess, values, {}):
             return guess
         return Const(values[0]) if _all_equal(values) else None
 
-    def _propagated(self, placed: Placed) -> Expr | None:
-        if isinstance(placed.what, Passes):
+    def _propagated(self, placed: InstanceNode) -> Expr | None:
+        if isinstance(placed.callee, PassThrough):
             return self.channels(placed.inputs[0])
-        if not isinstance(placed.what, OpCall):
+        if not isinstance(placed.callee, OpCall):
             out = placed.node.arguments.get("out")
             return self.inline(out.expr, placed.scope) if out else self._last_channels(placed)
-        definition = OPS[placed.what.op]
+        definition = OPS[placed.callee.op]
         sources = [self.channels(name) for name in placed.inputs]
         flows = [
-            Flow(source, self._flow(name).positions)
+            ChannelInfo(source, self._flow(name).positions)
             for name, source in zip(placed.inputs, sources, strict=True)
             if source is not None
         ]
         if len(flows) != len(sources):
             return None
-        attributes = {**placed.what.attributes, **self.attribute_guesses(placed)}
+        attributes = {**placed.callee.attributes, **self.attribute_guesses(placed)}
         return lift(definition.flow(_plain(attributes), flows, self.axes).channels)
 
-    def _last_channels(self, placed: Placed) -> Expr | None:
+    def _last_channels(self, placed: InstanceNode) -> Expr | None:
         """The output of a block in terms of our names, where its own channels say so."""
-        assert isinstance(placed.what, tuple)
-        if len(placed.what) > 1 or placed.what[0].count > 1:
+        assert isinstance(placed.callee, tuple)
+        if len(placed.callee) > 1 or placed.callee[0].count > 1:
             return None
-        instance = placed.what[0].instance
+        instance = placed.callee[0].instance
         by_key = {each.key: each for each in instance.placed}
         name = instance.outputs[0]
-        while name in by_key and isinstance(by_key[name].what, OpCall):
+        while name in by_key and isinstance(by_key[name].callee, OpCall):
             term = by_key[name].node.arguments.get("out")
             if term:
                 return substitute(term.expr, self.callee_names(placed, instance))
             name = by_key[name].inputs[0]
         return None
 
-    def _flow(self, name: str) -> Flow:
+    def _flow(self, name: str) -> ChannelInfo:
         if name in self.placed:
             return self.placed[name].flow
         found = self.instances[0].inputs[name]
@@ -260,7 +260,7 @@ class Scope:
     # --- calls
 
     def callee_names(
-        self, placed: Placed, instance: Instance, stage: Mapping[str, Expr] | None = None
+        self, placed: InstanceNode, instance: Instance, stage: Mapping[str, Expr] | None = None
     ) -> dict[str, Expr]:
         """The names of a called block in terms of ours, as far as the text says."""
         names: dict[str, Expr] = {}

@@ -42,7 +42,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CodeEntry:
     """One code: how grave it is, what it says in one line, and the explanation with examples."""
 
     code: str
@@ -75,7 +75,7 @@ def codes() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.md"))
 
 
-def entry(code: str) -> Entry:
+def entry(code: str) -> CodeEntry:
     """The entry of a code. Raises KeyError where there is none."""
     if code not in codes():
         raise KeyError(code)
@@ -83,9 +83,9 @@ def entry(code: str) -> Entry:
     title = _TITLE.match(text)
     assert title, f"{code}.md starts with `# error: TITLE`"
     severity: Severity = "warning" if title["severity"] == "warning" else "error"
-    return Entry(code, severity, title["title"], text[title.end() :].strip())
+    return CodeEntry(code, severity, title["title"], text[title.end() :].strip())
 
 
-def entries() -> Iterator[Entry]:
+def entries() -> Iterator[CodeEntry]:
     """All of them."""
     return map(entry, codes())

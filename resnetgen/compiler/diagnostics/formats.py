@@ -38,7 +38,7 @@ def as_sarif(diagnostics: Iterable[Diagnostic]) -> Json:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(entry: catalog.Entry) -> Json:
+def _rule(entry: catalog.CodeEntry) -> Json:
     return {
         "id": entry.code,
         "shortDescription": {"text": entry.title},

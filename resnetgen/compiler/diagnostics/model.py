@@ -304,7 +304,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(known[:_MOST_LISTED] + more)
 
 
-class Faults:
+class DiagnosticCollector:
     """The faults so far. Raises SpecError once there are more than `most`; None: as many as come."""
 
     def __init__(self, most: int | None = None) -> None:

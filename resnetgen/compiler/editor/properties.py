@@ -29,10 +29,10 @@ from resnetgen.compiler.frontend.schema import (
     RESERVED,
     BlockForm,
     InitForm,
-    Inline,
+    InlineForm,
     Input,
     NetworkForm,
-    Node,
+    NodeForm,
 )
 from resnetgen.compiler.passes.elaborate import INIT_RULES, INIT_RULES_OF_A_NUMBER
 
@@ -111,7 +111,7 @@ def shared_definitions(words: Vocabulary) -> dict[str, Schema]:
         "Call": {"properties": {"op": _names(words.all)}, "allOf": [ref("OpCall")]},
         "OpCall": {"allOf": by_name([*words.ops, *words.ambient])},
         "SlotValue": _slot(words.all),
-        "Inline": _block(Inline, words),
+        "Inline": _block(InlineForm, words),
         **{f"takes_{name}": {"properties": each.arguments} for name, each in words.ambient.items()},
         **{f"takes_{name}": _takes(each) for name, each in words.callees.items()},
     }
@@ -155,9 +155,9 @@ def _named(words: Vocabulary, each: Schema) -> Schema:
 
 
 def _node(words: Vocabulary) -> Schema:
-    form = form_of(Node)
+    form = form_of(NodeForm)
     _put(form, ["op"], _names(words.all))
-    written = _block(Inline, words)["properties"]
+    written = _block(InlineForm, words)["properties"]
     del written["inputs"]  # of a node they say what it reads
     return {
         **form,

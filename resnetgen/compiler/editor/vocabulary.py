@@ -33,7 +33,7 @@ from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Const, source
 from resnetgen.compiler.frontend.tree import entries, text_of
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
-from resnetgen.compiler.ir.nodes import Binding, Block, Param, Passes
+from resnetgen.compiler.ir.nodes import Binding, Block, Param, PassThrough
 from resnetgen.compiler.ir.op_def import Attribute, shown
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.passes.elaborate import DEFAULT_HEAD
@@ -216,7 +216,7 @@ def _block(name: str, block: Block) -> Callee:
 
 def _binding_text(binding: Binding) -> str:
     target = binding.target
-    name = getattr(target, "name", "identity" if isinstance(target, Passes) else "none")
+    name = getattr(target, "name", "identity" if isinstance(target, PassThrough) else "none")
     given = [f"{key}: {source(term.expr)}" for key, term in binding.arguments.items()]
     return f"{{{', '.join([f'op: {name}', *given])}}}" if given else name
 

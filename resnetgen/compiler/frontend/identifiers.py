@@ -135,7 +135,7 @@ def wrong_file_name(name: str) -> str | None:
     return f"is longer than {2 * LONGEST} characters" if len(name) > 2 * LONGEST else None
 
 
-def camel(name: str) -> str:
+def camel_case(name: str) -> str:
     """`preact_bottleneck` -> `PreactBottleneck`, the name of a class."""
     words = re.split(r"[^A-Za-z0-9]+", name)
     text = "".join(word[:1].upper() + word[1:] for word in words)

@@ -24,13 +24,13 @@ from resnetgen.compiler.frontend.yaml_reader import (
 Number = Annotated[int | float | bool | str, Field(description="a number, or an expression")]
 
 
-class Form(BaseModel):
+class StrictForm(BaseModel):
     """Strict: `"64"` is not an integer, and a key that is not listed is an error."""
 
     model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=False)
 
 
-class Call(BaseModel):
+class CallForm(BaseModel):
     """A block, op or policy with some of its arguments: `{op: zero_pad, centred: false}`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -38,7 +38,7 @@ class Call(BaseModel):
     op: str | None = Field(None, description="what is called")
 
 
-class Inline(Form):
+class InlineForm(StrictForm):
     """A block written where it is used: `{nodes: ...}`."""
 
     doc: str | None = Field(None, description="a line about it; it reaches the printed docstring")
@@ -53,7 +53,7 @@ class Inline(Form):
         None, description="places for other blocks, with what stands there by default"
     )
     let: dict[str, Number] | None = Field(None, description="names for expressions")
-    nodes: dict[str, Node] = Field(description="the graph; a node reads the one before it")
+    nodes: dict[str, NodeForm] = Field(description="the graph; a node reads the one before it")
     output: str | None = Field(None, description="the node that is the result, the last by default")
 
 
@@ -64,12 +64,14 @@ def _slot_form(value: Any) -> str:
 
 
 SlotValue = Annotated[
-    Annotated[str, Tag("name")] | Annotated[Call, Tag("call")] | Annotated[Inline, Tag("inline")],
+    Annotated[str, Tag("name")]
+    | Annotated[CallForm, Tag("call")]
+    | Annotated[InlineForm, Tag("inline")],
     Discriminator(_slot_form),
 ]
 
 
-class Node(BaseModel):
+class NodeForm(BaseModel):
     """A node; keys that are not listed are attributes of its op or arguments of its block."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -95,7 +97,7 @@ class Node(BaseModel):
 RESERVED = ("op", "inputs", "when", "else", "as", "role", "blocks", "after")
 
 
-class BlockForm(Form):
+class BlockForm(StrictForm):
     """A block: a small graph of ops whose node names become module names."""
 
     block: str | None = Field(None, description="its name, that of the file")
@@ -116,11 +118,11 @@ class BlockForm(Form):
     when: Number | None = Field(
         None, description="where it is false, the block passes its first input"
     )
-    nodes: dict[str, Node] = Field(description="the graph; a node reads the one before it")
+    nodes: dict[str, NodeForm] = Field(description="the graph; a node reads the one before it")
     output: str | None = Field(None, description="the node that is the result, the last by default")
 
 
-class Input(Form):
+class Input(StrictForm):
     """What the network reads."""
 
     channels: int = Field(ge=1, description="channels of an image")
@@ -132,14 +134,14 @@ class Input(Form):
 Rule = int | float | str | dict[str, float | int]
 
 
-class InitForm(Form):
+class InitForm(StrictForm):
     """How weights start."""
 
     weight: Rule | None = Field(None, description="how the weight starts: a number, or a rule")
     bias: Rule | None = Field(None, description="how the bias starts: a number, or a rule")
 
 
-class NetworkForm(Form):
+class NetworkForm(StrictForm):
     """A network: stem, stages, nodes and head, in this order."""
 
     network: str = Field(description="its name, also that of the printed file")
@@ -171,10 +173,12 @@ class NetworkForm(Form):
     )
     block: SlotValue | None = Field(None, description="what a stage repeats")
     stem: SlotValue | None = Field(None, description="the nodes before the stages")
-    stages: dict[str, Node] | None = Field(
+    stages: dict[str, NodeForm] | None = Field(
         None, description="each repeats a block; its arguments stand over those of `block`"
     )
-    nodes: dict[str, Node] | None = Field(None, description="any acyclic graph after the stages")
+    nodes: dict[str, NodeForm] | None = Field(
+        None, description="any acyclic graph after the stages"
+    )
     head: SlotValue | None = Field(None, description="the nodes at the end; none by default")
     outputs: list[str] | dict[str, str] | str | None = Field(
         None, description="what it returns: a value, a tuple or a dict; the last node by default"
@@ -192,7 +196,7 @@ class NetworkForm(Form):
 
 
 _MOST_PLACES = MOST_FAULTS + 1 + len(NetworkForm.model_fields)  # some faults are silent
-Inline.model_rebuild()
+InlineForm.model_rebuild()
 _FORMS: dict[str, TypeAdapter[Any]] = {}
 
 
@@ -314,7 +318,11 @@ def _reason(faults: list[Any], tree: Tree) -> str:
 
 def _keys_at(form: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys of the model in which an unknown key stands."""
-    models: dict[str, type[BaseModel]] = {"input": Input, "init": InitForm, "inline": Inline}
+    models: dict[str, type[BaseModel]] = {
+        "input": Input,
+        "init": InitForm,
+        "inline": InlineForm,
+    }
     here: type[BaseModel] = form
     for step in loc:
         here = models.get(str(step), here)

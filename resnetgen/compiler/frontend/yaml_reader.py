@@ -82,7 +82,7 @@ _NO_PAIR, _NO_COLON = "this is not a `key: value` line", "is a `:` missing?"
 _ALIGN = "start the keys of one map, and the items of one list, in the same column"
 
 
-class Reason(NamedTuple):
+class ParserMessage(NamedTuple):
     """What to look for in PyYAML's "context: problem", and what it means."""
 
     pattern: str
@@ -93,35 +93,43 @@ class Reason(NamedTuple):
 
 # The first match counts. The two parsers word their problems differently.
 REASONS = (
-    Reason(
+    ParserMessage(
         "alphabetic",
         "`*` and `&` start an alias or an anchor, which specs do not have",
         "quote it",
         "yaml-alias",
     ),
-    Reason(
+    ParserMessage(
         "ing a tag|undefined tag",
         "tags (`!name`) are not part of the language",
         NO_TAG,
         "yaml-tag",
     ),
-    Reason("Unicode character", "this escape stands for no character", None, "yaml-encoding"),
-    Reason(
+    ParserMessage(
+        "Unicode character", "this escape stands for no character", None, "yaml-encoding"
+    ),
+    ParserMessage(
         "escape|hexdec", "unknown escape in double quotes", "use single quotes, or `\\\\` for `\\`"
     ),
-    Reason("quoted scalar: found", "the quote is never closed"),
-    Reason("mapping values", "a `:` cannot stand here", f"quote a value that holds `: `; {_ALIGN}"),
-    Reason(
+    ParserMessage("quoted scalar: found", "the quote is never closed"),
+    ParserMessage(
+        "mapping values", "a `:` cannot stand here", f"quote a value that holds `: `; {_ALIGN}"
+    ),
+    ParserMessage(
         "sequence entries", "a list item cannot start here", "start a new line, or write `[a, b]`"
     ),
-    Reason("simple key", _NO_PAIR, _NO_COLON),
-    Reason("',' or '}'", "a `,` or the closing `}` is missing here"),
-    Reason("',' or ']'", "a `,` or the closing `]` is missing here"),
-    Reason("block (collection|mapping|sequence)", "this does not fit what stands above it", _ALIGN),
-    Reason("block scalar", "a text after `|` or `>` starts on the next line, indented"),
-    Reason("node content", "a key or a value is missing here"),
-    Reason("document start", "the text goes on after its end", _ALIGN),
-    Reason("directive|incompatible", "lines that start with `%` are not part of the language"),
+    ParserMessage("simple key", _NO_PAIR, _NO_COLON),
+    ParserMessage("',' or '}'", "a `,` or the closing `}` is missing here"),
+    ParserMessage("',' or ']'", "a `,` or the closing `]` is missing here"),
+    ParserMessage(
+        "block (collection|mapping|sequence)", "this does not fit what stands above it", _ALIGN
+    ),
+    ParserMessage("block scalar", "a text after `|` or `>` starts on the next line, indented"),
+    ParserMessage("node content", "a key or a value is missing here"),
+    ParserMessage("document start", "the text goes on after its end", _ALIGN),
+    ParserMessage(
+        "directive|incompatible", "lines that start with `%` are not part of the language"
+    ),
 )
 
 # What ends a text of several lines that stand alike: a key, an item, a comment, a document.
@@ -137,7 +145,7 @@ def syntax_fault(marks: Marks, error: Any) -> Diagnostic:
         return _bad_start(marks.char(span), span)
     if "mapping values" in text and (line := _line_without_colon(marks, span)):
         return Diagnostic("yaml-syntax", _NO_PAIR, line, help=_NO_COLON)
-    rows = (*REASONS, Reason("", str(error.problem)))
+    rows = (*REASONS, ParserMessage("", str(error.problem)))
     reason = next(row for row in rows if re.search(row.pattern, text))
     opened = start != span and ("flow" in text or "quoted scalar: found" in text)
     notes = (Note("opened here", start),) if opened else ()

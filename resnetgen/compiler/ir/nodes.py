@@ -22,7 +22,7 @@ from typing import Any
 
 from resnetgen.compiler.diagnostics.model import Span
 from resnetgen.compiler.frontend.expressions import Expr, Value
-from resnetgen.compiler.ir.shape_rules import Flow, TensorType
+from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 
 # What a stage's expressions may read beside the network's own names.
 STAGE_NAMES = ("index", "position", "total", "first", "last")
@@ -31,13 +31,13 @@ STAGE_NAMES = ("index", "position", "total", "first", "last")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Term:
+class SourcedExpr:
     """An expression, where it was written; of an argument of a call, what its names stand for."""
 
     expr: Expr
     span: Span
     key_span: Span
-    names: Mapping[str, Term] = field(default_factory=dict)
+    names: Mapping[str, SourcedExpr] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,16 @@ class Op:
 
 
 @dataclass(frozen=True, slots=True)
-class Passes:
+class PassThrough:
     """`identity`: the value passes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class Absent:
     """`none`: there is no value."""
 
 
-IDENTITY, NONE = Passes(), Nothing()
+IDENTITY, NONE = PassThrough(), Absent()
 SHORTCUT = Slot("shortcut")  # the ambient slot of the residual connection
 
 
@@ -73,7 +73,7 @@ class Binding:
     """What a slot holds: a target with some of its arguments."""
 
     target: Target
-    arguments: Mapping[str, Term]
+    arguments: Mapping[str, SourcedExpr]
     slots: Mapping[str, Binding]
     span: Span
 
@@ -85,13 +85,13 @@ class BlockNode:
     key: str
     target: Target
     inputs: tuple[str, ...]
-    arguments: Mapping[str, Term]
+    arguments: Mapping[str, SourcedExpr]
     slots: Mapping[str, Binding]
-    when: Term | None
+    when: SourcedExpr | None
     otherwise: str | None  # `else:`, the value that passes where the node is left out
     path: str  # may hold `<EXPR>`, `*`; `.` splices
     role: str | None
-    repeat: Term | None  # `blocks:`
+    repeat: SourcedExpr | None  # `blocks:`
     stage: bool  # it counts in `position` and `total`
     span: Span
     op_span: Span
@@ -106,7 +106,7 @@ class Param:
 
     name: str
     kind: str | None  # "int", "float", "bool", or None: whatever the default is
-    default: Term | None
+    default: SourcedExpr | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,27 +119,29 @@ class Block:
     inputs: tuple[str, ...]
     params: Mapping[str, Param]
     slots: Mapping[str, Binding]
-    let: Mapping[str, Term]
-    when: Term | None
+    let: Mapping[str, SourcedExpr]
+    when: SourcedExpr | None
     nodes: tuple[BlockNode, ...]
     output: str | None  # None: several, which the network names
     schedule: tuple[int, ...]
     span: Span
 
 
-Target = Op | Block | Slot | Passes | Nothing
+Target = Op | Block | Slot | PassThrough | Absent
 
 # --- instances
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class BoundSlot:
     """A slot's content in an instance: a target and the values of its arguments."""
 
-    target: Op | Block | Passes | Nothing
+    target: Op | Block | PassThrough | Absent
     arguments: tuple[tuple[str, Value], ...] = ()
-    slots: tuple[tuple[str, Bound], ...] = ()
-    terms: Mapping[str, Term] = field(default_factory=dict, compare=False)  # of the arguments
+    slots: tuple[tuple[str, BoundSlot], ...] = ()
+    terms: Mapping[str, SourcedExpr] = field(
+        default_factory=dict, compare=False
+    )  # of the arguments
     span: Span | None = field(default=None, compare=False)
 
 
@@ -149,11 +151,11 @@ class OpCall:
 
     op: str
     attributes: Mapping[str, Any]
-    terms: Mapping[str, Term] = field(default_factory=dict)  # where they were written
+    terms: Mapping[str, SourcedExpr] = field(default_factory=dict)  # where they were written
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class RepeatedBlock:
     """Equal blocks in a row."""
 
     instance: Instance
@@ -161,7 +163,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class InstanceNode:
     """A node that is present in an instance.
 
     `what` is an op, the blocks that run one after the other, or Passes: a call through a slot that
@@ -172,8 +174,8 @@ class Placed:
     key: str
     paths: tuple[str, ...]  # one a block of a repeated stage; `*` not yet numbered
     inputs: tuple[str, ...]  # keys of placed nodes, or names of the block's inputs
-    what: OpCall | tuple[Run, ...] | Passes
-    flow: Flow
+    callee: OpCall | tuple[RepeatedBlock, ...] | PassThrough
+    flow: ChannelInfo
     scope: Mapping[str, Expr] | None = None  # of a spliced node: the names of its block, in ours
     group: str | None = None  # of a spliced node: the call that brought it, `stem` or `head`
 
@@ -185,8 +187,8 @@ class Placed:
     @property
     def size(self) -> int:
         """Its ops, expanded."""
-        if isinstance(self.what, tuple):
-            return sum(run.instance.size * run.count for run in self.what)
+        if isinstance(self.callee, tuple):
+            return sum(run.instance.size * run.count for run in self.callee)
         return 1
 
 
@@ -197,14 +199,16 @@ class Instance:
     block: Block
     values: Mapping[str, Value]  # params, let, in_channels, ...
     given: frozenset[str]  # the params that the caller wrote
-    inputs: Mapping[str, Flow | None]
-    placed: tuple[Placed, ...]  # in declaration order
+    inputs: Mapping[str, ChannelInfo | None]
+    placed: tuple[InstanceNode, ...]  # in declaration order
     schedule: tuple[int, ...]  # indices into `placed`, in order of execution
     outputs: tuple[str, ...]
-    flow: Flow  # of the first output
+    flow: ChannelInfo  # of the first output
     stride: float  # how far the first output is reduced against the first input
     size: int  # ops, expanded
-    origins: Mapping[str, Term] = field(default_factory=dict)  # where its values were written
+    origins: Mapping[str, SourcedExpr] = field(
+        default_factory=dict
+    )  # where its values were written
 
 
 @dataclass(frozen=True, slots=True, eq=False)

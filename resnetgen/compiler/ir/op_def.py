@@ -12,12 +12,12 @@ from typing import Any, Literal
 from resnetgen.compiler.frontend.expressions import Value
 from resnetgen.compiler.ir.shape_rules import (
     Attributes,
+    ChannelInfo,
     Extra,
-    Flow,
     Origin,
-    Taps,
     TensorType,
     Weight,
+    Window,
     same_padding,
 )
 
@@ -44,7 +44,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class ModuleArgument:
     """One argument of the printed constructor; left out where it equals PyTorch's default."""
 
     attribute: str | int  # a name; "in" for the input channels; or a constant
@@ -57,7 +57,7 @@ class TorchModule:
     """How an op is written as a module. `{n}` is the number of spatial axes."""
 
     callee: str
-    arguments: tuple[Argument, ...] = ()
+    arguments: tuple[ModuleArgument, ...] = ()
     call: str | None = None  # how `{module}` is applied to `{x}` where not simply called
     support: str | None = None  # a template of a class that the printed file needs
 
@@ -76,9 +76,9 @@ def NO_WEIGHTS(attributes: Attributes, channels: int, axes: int) -> tuple[Weight
     return ()
 
 
-def ONE_TAP(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:  # noqa: N802
+def ONE_TAP(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:  # noqa: N802
     """An op whose result at a position reads its input at that position."""
-    return (Taps(),) * len(source.size)
+    return (Window(),) * len(source.size)
 
 
 def NOTHING_EXTRA(  # noqa: N802
@@ -103,7 +103,7 @@ def CHANNELS_LAST(rank: int) -> tuple[int, ...]:  # noqa: N802
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class WeightLayout:
     """A tensor of an op as another framework keeps it: its name, and which of our axes go where."""
 
     name: str
@@ -119,14 +119,16 @@ class OpDef:
     calls: tuple[str, ...]  # names of the functions that compute its result in a captured graph
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     arity: int | None = 1  # None: two or more, a join
-    flow: Callable[[Attributes, Sequence[Flow], int], Flow] = lambda a, flows, axes: flows[0]
+    flow: Callable[[Attributes, Sequence[ChannelInfo], int], ChannelInfo] = lambda a, flows, axes: (
+        flows[0]
+    )
     shape: Callable[[Attributes, Sequence[TensorType]], TensorType] = lambda a, types: types[0]
     weights: Callable[[Attributes, int, int], tuple[Weight, ...]] = NO_WEIGHTS
     macs: Callable[[Attributes, TensorType, TensorType], int] = lambda a, source, result: 0
     stride: Callable[[Attributes], float] = lambda a: 1  # how far it reduces the resolution
     neutral: Callable[[Attributes], bool] = lambda a: False  # True: it computes the identity
     is_norm: bool = False
-    taps: Callable[[Attributes, TensorType], tuple[Taps, ...]] = ONE_TAP
+    taps: Callable[[Attributes, TensorType], tuple[Window, ...]] = ONE_TAP
     saves: tuple[Saved, ...] = ()  # what autograd keeps for its backward pass, beside weights
     extra: Callable[[Attributes, Sequence[TensorType], TensorType], Extra] = NOTHING_EXTRA
     hands_on: bool = False  # the gradient of its inputs is that of its result, or a part of it
@@ -147,7 +149,7 @@ class OpDef:
     adds: str | None = None  # the tensor that it adds to its result: what it does without at zero
     subtracts: str | None = None  # the tensor that it takes from its input, in evaluation
     # Framework -> its tensors in the order of that framework; one that is not there has no equal.
-    layouts: Mapping[str, Mapping[str, Layout]] = field(default_factory=dict)
+    layouts: Mapping[str, Mapping[str, WeightLayout]] = field(default_factory=dict)
 
     @property
     def is_sum(self) -> bool:
@@ -235,24 +237,26 @@ POOL_STRIDE = Attribute(
 CEIL = Attribute("bool", False, "round the output size up")
 
 # keras.layers: Conv2D and Dense; BatchNormalization, GroupNormalization.
-WEIGHTED = {"keras": {"weight": Layout("kernel", CHANNELS_LAST), "bias": Layout("bias")}}
-AFFINE = {"weight": Layout("gamma"), "bias": Layout("beta")}
+WEIGHTED = {
+    "keras": {"weight": WeightLayout("kernel", CHANNELS_LAST), "bias": WeightLayout("bias")}
+}
+AFFINE = {"weight": WeightLayout("gamma"), "bias": WeightLayout("beta")}
 STATISTICS = {
-    "running_mean": Layout("moving_mean"),
-    "running_var": Layout("moving_variance"),
+    "running_mean": WeightLayout("moving_mean"),
+    "running_var": WeightLayout("moving_variance"),
 }
 
 # --- arguments of the constructor
 
 CONVOLUTION = (
-    Argument("in"),
-    Argument("out"),
-    Argument("kernel"),
-    Argument("stride", "stride", 1),
-    Argument("padding", "padding", 0),
-    Argument("dilation", "dilation", 1),
-    Argument("groups", "groups", 1),
-    Argument("bias", "bias", True),
+    ModuleArgument("in"),
+    ModuleArgument("out"),
+    ModuleArgument("kernel"),
+    ModuleArgument("stride", "stride", 1),
+    ModuleArgument("padding", "padding", 0),
+    ModuleArgument("dilation", "dilation", 1),
+    ModuleArgument("groups", "groups", 1),
+    ModuleArgument("bias", "bias", True),
 )
 
 # --- how functions are written

@@ -27,8 +27,8 @@ from resnetgen.compiler.ir.op_def import (
     STATISTICS,
     STRIDE,
     WEIGHTED,
-    Argument,
     Attribute,
+    ModuleArgument,
     OpDef,
     Saved,
     TorchFunction,
@@ -39,8 +39,8 @@ from resnetgen.compiler.ir.op_def import (
     write_subsample,
 )
 from resnetgen.compiler.ir.shape_rules import (
+    ChannelInfo,
     Extra,
-    Flow,
     TensorType,
     Weight,
     adaptive_shape,
@@ -96,7 +96,7 @@ def _activation(
     idempotent: bool = False,
     keeps_zero: Literal["all"] | None = None,
 ) -> OpDef:
-    arguments = (Argument("inplace", "inplace", False),) if inplace else ()
+    arguments = (ModuleArgument("inplace", "inplace", False),) if inplace else ()
     module = TorchModule(callee, arguments)
     return OpDef(
         doc,
@@ -143,18 +143,21 @@ OPS: Mapping[str, OpDef] = {
             "FusedConv",
             (
                 *CONVOLUTION,
-                Argument("relu", "relu", False),
-                Argument("overwrites", "overwrites", False),
+                ModuleArgument("relu", "relu", False),
+                ModuleArgument("overwrites", "overwrites", False),
             ),
             support="fused_conv",
         ),
     ),
     "linear": OpDef(
         "fully connected layer",
-        TorchModule("nn.Linear", (Argument("in"), Argument("out"), Argument("bias", "bias", True))),
+        TorchModule(
+            "nn.Linear",
+            (ModuleArgument("in"), ModuleArgument("out"), ModuleArgument("bias", "bias", True)),
+        ),
         ("linear",),
         {"out": OUT, "bias": Attribute("bool", True, "adds a bias")},
-        flow=lambda a, flows, axes: Flow(a["out"], 1),
+        flow=lambda a, flows, axes: ChannelInfo(a["out"], 1),
         shape=linear_shape,
         weights=linear_weights,
         macs=lambda a, source, result: source.channels * result.channels,
@@ -169,11 +172,11 @@ OPS: Mapping[str, OpDef] = {
         TorchModule(
             "nn.Conv1d",
             (
-                Argument(1),
-                Argument(1),
-                Argument("kernel"),
-                Argument("padding", "padding", 0),
-                Argument("bias", "bias", True),
+                ModuleArgument(1),
+                ModuleArgument(1),
+                ModuleArgument("kernel"),
+                ModuleArgument("padding", "padding", 0),
+                ModuleArgument("bias", "bias", True),
             ),
             call="{module}({x}.view({x}.shape[0], 1, -1)).view_as({x})",
         ),
@@ -198,7 +201,11 @@ OPS: Mapping[str, OpDef] = {
         "batch normalisation (arXiv 1502.03167)",
         TorchModule(
             "nn.BatchNorm{n}d",
-            (Argument("in"), Argument("eps", "eps", 1e-5), Argument("momentum", "momentum", 0.1)),
+            (
+                ModuleArgument("in"),
+                ModuleArgument("eps", "eps", 1e-5),
+                ModuleArgument("momentum", "momentum", 0.1),
+            ),
         ),
         ("batch_norm",),
         {"eps": EPS, "momentum": Attribute("float", 0.1, "weight of the new statistics", least=0)},
@@ -211,13 +218,14 @@ OPS: Mapping[str, OpDef] = {
         kind="normalisation",
         short="BN",
         subtracts="running_mean",
-        in_inference=TorchModule("ScaleShift", (Argument("in"),), support="scale_shift"),
+        in_inference=TorchModule("ScaleShift", (ModuleArgument("in"),), support="scale_shift"),
         layouts={"keras": AFFINE | STATISTICS},
     ),
     "group_norm": OpDef(
         "group normalisation (arXiv 1803.08494)",
         TorchModule(
-            "nn.GroupNorm", (Argument("groups"), Argument("in"), Argument("eps", "eps", 1e-5))
+            "nn.GroupNorm",
+            (ModuleArgument("groups"), ModuleArgument("in"), ModuleArgument("eps", "eps", 1e-5)),
         ),
         ("group_norm",),
         {"groups": Attribute("int", 32, "groups of channels", least=1, of_width=True), "eps": EPS},
@@ -248,11 +256,11 @@ OPS: Mapping[str, OpDef] = {
         TorchModule(
             "nn.MaxPool{n}d",
             (
-                Argument("kernel"),
-                Argument("stride", "stride", lambda a: a["kernel"]),
-                Argument("padding", "padding", 0),
-                Argument("dilation", "dilation", 1),
-                Argument("ceil", "ceil_mode", False),
+                ModuleArgument("kernel"),
+                ModuleArgument("stride", "stride", lambda a: a["kernel"]),
+                ModuleArgument("padding", "padding", 0),
+                ModuleArgument("dilation", "dilation", 1),
+                ModuleArgument("ceil", "ceil_mode", False),
             ),
         ),
         ("max_pool1d", "max_pool2d", "max_pool3d"),
@@ -263,7 +271,7 @@ OPS: Mapping[str, OpDef] = {
             "padding": PADDING,
             "ceil": CEIL,
         },
-        flow=lambda a, flows, axes: Flow(flows[0].channels),
+        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
         shape=pool_shape,
         stride=lambda a: largest(a["stride"]),
         taps=window_taps,
@@ -277,11 +285,11 @@ OPS: Mapping[str, OpDef] = {
         TorchModule(
             "nn.AvgPool{n}d",
             (
-                Argument("kernel"),
-                Argument("stride", "stride", lambda a: a["kernel"]),
-                Argument("padding", "padding", 0),
-                Argument("ceil", "ceil_mode", False),
-                Argument("count_pad", "count_include_pad", True),
+                ModuleArgument("kernel"),
+                ModuleArgument("stride", "stride", lambda a: a["kernel"]),
+                ModuleArgument("padding", "padding", 0),
+                ModuleArgument("ceil", "ceil_mode", False),
+                ModuleArgument("count_pad", "count_include_pad", True),
             ),
         ),
         ("avg_pool1d", "avg_pool2d", "avg_pool3d"),
@@ -292,7 +300,7 @@ OPS: Mapping[str, OpDef] = {
             "ceil": CEIL,
             "count_pad": Attribute("bool", True, "count the padding in the mean"),
         },
-        flow=lambda a, flows, axes: Flow(flows[0].channels),
+        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
         shape=avg_pool_shape,
         stride=lambda a: largest(a["stride"]),
         taps=window_taps,
@@ -302,10 +310,10 @@ OPS: Mapping[str, OpDef] = {
     ),
     "avg_pool_same": OpDef(
         "mean over a window of stride 1 that keeps the size: zeros stand after the last position",
-        TorchModule("AvgPoolSame", (Argument("kernel"),), support="avg_pool_same"),
+        TorchModule("AvgPoolSame", (ModuleArgument("kernel"),), support="avg_pool_same"),
         ("avg_pool1d", "avg_pool2d", "avg_pool3d"),
         {"kernel": Attribute("int", doc="kernel size", least=1)},
-        flow=lambda a, flows, axes: Flow(flows[0].channels),
+        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
         shape=spatial,
         taps=forward_taps,
         saves=("extra",),
@@ -315,10 +323,12 @@ OPS: Mapping[str, OpDef] = {
     ),
     "adaptive_avg_pool": OpDef(
         "mean over windows chosen so that the output has a given size",
-        TorchModule("nn.AdaptiveAvgPool{n}d", (Argument("size"),)),
+        TorchModule("nn.AdaptiveAvgPool{n}d", (ModuleArgument("size"),)),
         ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
         {"size": Attribute("axes", doc="output size", least=1)},
-        flow=lambda a, flows, axes: Flow(flows[0].channels, math.prod(per_axis(a["size"], axes))),
+        flow=lambda a, flows, axes: ChannelInfo(
+            flows[0].channels, math.prod(per_axis(a["size"], axes))
+        ),
         shape=adaptive_shape,
         taps=adaptive_taps,
         saves=("inputs",),
@@ -327,9 +337,9 @@ OPS: Mapping[str, OpDef] = {
     ),
     "global_avg_pool": OpDef(
         "mean over all positions; the spatial axes stay, of size 1",
-        TorchModule("nn.AdaptiveAvgPool{n}d", (Argument(1),)),
+        TorchModule("nn.AdaptiveAvgPool{n}d", (ModuleArgument(1),)),
         ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
-        flow=lambda a, flows, axes: Flow(flows[0].channels, 1),
+        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels, 1),
         shape=global_shape,
         taps=global_taps,
         kind="resampling",
@@ -350,7 +360,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "dropout": OpDef(
         "zeroes values at random in training",
-        TorchModule("nn.Dropout", (Argument("rate"),)),
+        TorchModule("nn.Dropout", (ModuleArgument("rate"),)),
         ("dropout",),
         {"rate": RATE},
         neutral=lambda a: a["rate"] == 0,
@@ -362,7 +372,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "drop_path": OpDef(
         "zeroes whole images of a branch at random in training (stochastic depth, arXiv 1603.09382)",
-        TorchModule("DropPath", (Argument("rate"),), support="drop_path"),
+        TorchModule("DropPath", (ModuleArgument("rate"),), support="drop_path"),
         ("mul", "__mul__"),
         {"rate": RATE},
         neutral=lambda a: a["rate"] == 0,
@@ -375,11 +385,13 @@ OPS: Mapping[str, OpDef] = {
     "blur": OpDef(
         "binomial 3-tap blur by channel, reflection padding, then stride (arXiv 1904.11486)",
         TorchModule(
-            "BlurPool", (Argument("in"), Argument("stride", "stride")), support="blur_pool"
+            "BlurPool",
+            (ModuleArgument("in"), ModuleArgument("stride", "stride")),
+            support="blur_pool",
         ),
         ("conv1d", "conv2d", "conv3d"),
         {"stride": Attribute("axes", doc="stride", least=1)},
-        flow=lambda a, flows, axes: Flow(flows[0].channels),
+        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
         shape=blur_shape,
         macs=lambda a, source, result: result.elements * 3 ** len(source.size),
         stride=lambda a: largest(a["stride"]),
@@ -432,7 +444,7 @@ OPS: Mapping[str, OpDef] = {
         TorchFunction(write_subsample),
         ("getitem",),
         {"stride": Attribute("int", doc="stride, along every axis", least=1)},
-        flow=lambda a, flows, axes: Flow(flows[0].channels),
+        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
         shape=subsample_shape,
         stride=lambda a: largest(a["stride"]),
         taps=subsample_taps,
@@ -449,7 +461,9 @@ OPS: Mapping[str, OpDef] = {
             "front": Attribute("int", 0, "zero channels before", least=0, of_width=True),
             "back": Attribute("int", 0, "zero channels after", least=0, of_width=True),
         },
-        flow=lambda a, flows, axes: Flow(pad_channels(a, flows[0].channels), flows[0].positions),
+        flow=lambda a, flows, axes: ChannelInfo(
+            pad_channels(a, flows[0].channels), flows[0].positions
+        ),
         shape=pad_shape,
         neutral=lambda a: a["front"] == 0 and a["back"] == 0,
         keeps_zero="all",
@@ -463,7 +477,7 @@ OPS: Mapping[str, OpDef] = {
             "scale": Attribute("int", doc="factor", least=1),
             "mode": Attribute("word", "nearest", "interpolation", words=("nearest", "linear")),
         },
-        flow=lambda a, flows, axes: Flow(flows[0].channels),
+        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
         shape=resize_shape,
         stride=lambda a: 1 / a["scale"],
         taps=resize_taps,

@@ -71,7 +71,7 @@ class TensorType:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class ChannelInfo:
     """What a block may know of a value: channels, and the positions an image has where that is fixed.
 
     `positions` is 1 after a global pool, 49 after an adaptive pool to 7 x 7, else None: blocks
@@ -200,11 +200,13 @@ def convolution_macs(attributes: Attributes, source: TensorType, result: TensorT
     return result.elements * (source.channels // groups) * kernel
 
 
-def convolution_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
+def convolution_flow(
+    attributes: Attributes, flows: Sequence[ChannelInfo], axes: int
+) -> ChannelInfo:
     pointwise = (
         attributes["kernel"] == 1 and attributes["stride"] == 1 and attributes["padding"] == 0
     )
-    return Flow(attributes["out"], flows[0].positions if pointwise else None)
+    return ChannelInfo(attributes["out"], flows[0].positions if pointwise else None)
 
 
 def linear_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -283,12 +285,12 @@ def global_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorT
     return TensorType(source.channels, (1,) * len(source.size))
 
 
-def flatten_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
+def flatten_flow(attributes: Attributes, flows: Sequence[ChannelInfo], axes: int) -> ChannelInfo:
     (flow,) = flows
     if flow.positions is None:
         reason = "the number of values depends on the input size here"
         raise ShapeError(reason, "put `global_avg_pool` or `adaptive_avg_pool` before it")
-    return Flow(flow.channels * flow.positions, 1)
+    return ChannelInfo(flow.channels * flow.positions, 1)
 
 
 def broadcast_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -320,11 +322,11 @@ def concat_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorT
     return TensorType(sum(each.channels for each in types), types[0].size)
 
 
-def concat_flow(attributes: Attributes, flows: Sequence[Flow], axes: int) -> Flow:
+def concat_flow(attributes: Attributes, flows: Sequence[ChannelInfo], axes: int) -> ChannelInfo:
     total = flows[0].channels
     for flow in flows[1:]:
         total = total + flow.channels
-    return Flow(total, flows[0].positions)
+    return ChannelInfo(total, flows[0].positions)
 
 
 def subsample_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -381,7 +383,7 @@ def partial_results(
 
 
 @dataclass(frozen=True, slots=True)
-class Taps:
+class Window:
     """What a position of a result reads along one axis.
 
     Position `i` reads the positions of the input from `i * step + first` to `i * step + last`. After
@@ -393,30 +395,30 @@ class Taps:
     step: float = 1
 
 
-def window_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def window_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """A kernel that slides over a padded input."""
     return tuple(
-        Taps(-padding, dilation * (kernel - 1) - padding, stride)
+        Window(-padding, dilation * (kernel - 1) - padding, stride)
         for kernel, stride, padding, dilation in slides(attributes, len(source.size))
     )
 
 
-def blur_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def blur_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """Three taps, whatever the stride."""
     return window_taps({**attributes, "kernel": 3, "padding": 1}, source)
 
 
-def forward_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def forward_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """A window of stride 1 that begins at its own position."""
-    return (Taps(0, attributes["kernel"] - 1),) * len(source.size)
+    return (Window(0, attributes["kernel"] - 1),) * len(source.size)
 
 
-def subsample_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def subsample_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """Every `stride`-th position."""
-    return (Taps(step=attributes["stride"]),) * len(source.size)
+    return (Window(step=attributes["stride"]),) * len(source.size)
 
 
-def adaptive_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def adaptive_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """Windows that cover the input, as many as the result has positions."""
     targets = per_axis(attributes["size"], len(source.size))
     return tuple(
@@ -424,7 +426,7 @@ def adaptive_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...
     )
 
 
-def adaptive_axis(size: int, windows: int) -> Taps:
+def adaptive_axis(size: int, windows: int) -> Window:
     """Window `i` of torch's adaptive pools is `floor(i * step) ... ceil((i + 1) * step) - 1`."""
     if windows == 1:
         return every_tap(size)
@@ -432,33 +434,33 @@ def adaptive_axis(size: int, windows: int) -> Taps:
     starts = [i * size // windows for i in range(windows)]
     ends = [-(-(i + 1) * size // windows) - 1 for i in range(windows)]
     first = min(start - i * step for i, start in enumerate(starts))
-    return Taps(first, max(end - i * step for i, end in enumerate(ends)), step)
+    return Window(first, max(end - i * step for i, end in enumerate(ends)), step)
 
 
-def global_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def global_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """All of the input."""
     return tuple(every_tap(size) for size in source.size)
 
 
-def every_tap(size: int) -> Taps:
+def every_tap(size: int) -> Window:
     """All positions of an axis, from anywhere."""
-    return Taps(-math.inf, math.inf, size)
+    return Window(-math.inf, math.inf, size)
 
 
-def flatten_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def flatten_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """All positions of a fixed number: where that is 1, there is nothing to gather."""
-    return tuple(every_tap(size) if size > 1 else Taps() for size in source.size)
+    return tuple(every_tap(size) if size > 1 else Window() for size in source.size)
 
 
-def resize_taps(attributes: Attributes, source: TensorType) -> tuple[Taps, ...]:
+def resize_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """`nearest` reads `floor(i / scale)`; `linear` both neighbours of `(i + 0.5) / scale - 0.5`."""
     scale = attributes["scale"]
-    taps = Taps((1 - scale) / scale, 0, 1 / scale)
+    taps = Window((1 - scale) / scale, 0, 1 / scale)
     if attributes["mode"] != "nearest" and scale > 1:
         places = [(2 * i + 1 - scale) / (2 * scale) for i in range(scale)]
         first = min(math.floor(place) - i / scale for i, place in enumerate(places))
         last = max(math.ceil(place) - i / scale for i, place in enumerate(places))
-        taps = Taps(first, last, 1 / scale)
+        taps = Window(first, last, 1 / scale)
     return (taps,) * len(source.size)
 
 

@@ -40,12 +40,12 @@ from resnetgen.compiler.ir.nodes import (
     Output,
     Param,
     Slot,
+    SourcedExpr,
     Target,
-    Term,
 )
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
-from resnetgen.compiler.passes.elaborate_blocks import Blocks, Place
+from resnetgen.compiler.passes.elaborate_blocks import Blocks, CallContext
 from resnetgen.compiler.passes.elaborate_checks import (
     check_name,
     check_own_names,
@@ -78,7 +78,7 @@ def check_names(names: Blocks, block: Block) -> None:
                 names.faults.record("expression", f"there is no `{name}` here", term.span, hint)
 
 
-def _terms(block: Block) -> Iterator[tuple[Term, list[str]]]:
+def _terms(block: Block) -> Iterator[tuple[SourcedExpr, list[str]]]:
     """The expressions of a block, each with the names that it may read."""
     known = ["in_channels", *(f"{each}_channels" for each in block.inputs[1:])]
     for name, param in block.params.items():
@@ -99,11 +99,13 @@ def _terms(block: Block) -> Iterator[tuple[Term, list[str]]]:
         yield from _in_scope(_arguments(call), scope)
 
 
-def _in_scope(terms: Iterable[Term], known: list[str]) -> Iterator[tuple[Term, list[str]]]:
+def _in_scope(
+    terms: Iterable[SourcedExpr], known: list[str]
+) -> Iterator[tuple[SourcedExpr, list[str]]]:
     return ((term, known) for term in terms)
 
 
-def _arguments(binding: Binding) -> Iterator[Term]:
+def _arguments(binding: Binding) -> Iterator[SourcedExpr]:
     """The arguments of a call and of what its slots hold; not the words that some attributes take."""
     for name, term in binding.arguments.items():
         if not (isinstance(term.expr, Name) and _may_be_a_word(binding.target, name)):
@@ -111,7 +113,7 @@ def _arguments(binding: Binding) -> Iterator[Term]:
     yield from _nested(binding.slots)
 
 
-def _nested(slots: Mapping[str, Binding]) -> Iterator[Term]:
+def _nested(slots: Mapping[str, Binding]) -> Iterator[SourcedExpr]:
     for each in slots.values():
         yield from _arguments(each)
 
@@ -217,7 +219,7 @@ def _slot_value(names: Blocks, key: str, default: str | None) -> Binding | None:
     tree = names.tree.entries.get(key)
     if tree is None or (isinstance(tree, Scalar) and tree.value is None):
         return None
-    return names.binding(tree, Place(key, names.tree.keys[key], default=default))
+    return names.binding(tree, CallContext(key, names.tree.keys[key], default=default))
 
 
 def _root(names: Blocks, name: str) -> Block:
@@ -244,18 +246,18 @@ def _root(names: Blocks, name: str) -> Block:
 
 
 def _with_classes(
-    head: Binding | None, let: Mapping[str, Term]
+    head: Binding | None, let: Mapping[str, SourcedExpr]
 ) -> tuple[Binding | None, dict[str, Param]]:
     """A head's `classes` is a parameter of the network, `num_classes`."""
     if head is None or not isinstance(head.target, Block) or "classes" not in head.target.params:
         return head, {}
     given = head.arguments.get("classes", head.target.params["classes"].default)
     span = given.span if given else head.span
-    classes = Term(Name("num_classes"), span, given.key_span if given else span)
+    classes = SourcedExpr(Name("num_classes"), span, given.key_span if given else span)
     arguments = {**head.arguments, "classes": classes}
     if given:
         known = {name: term.expr for name, term in let.items()}
-        given = Term(substitute(given.expr, known), given.span, given.key_span)
+        given = SourcedExpr(substitute(given.expr, known), given.span, given.key_span)
     param = Param("num_classes", "int", given)
     return Binding(head.target, arguments, head.slots, head.span), {"num_classes": param}
 

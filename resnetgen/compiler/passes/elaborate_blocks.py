@@ -15,7 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from resnetgen.compiler.diagnostics.model import MOST_FAULTS, Faults, Span, did_you_mean
+from resnetgen.compiler.diagnostics.model import (
+    MOST_FAULTS,
+    DiagnosticCollector,
+    Span,
+    did_you_mean,
+)
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.identifiers import wrong_key
 from resnetgen.compiler.frontend.inheritance import merge, without
@@ -32,8 +37,8 @@ from resnetgen.compiler.ir.nodes import (
     Op,
     Param,
     Slot,
+    SourcedExpr,
     Target,
-    Term,
 )
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.passes.elaborate_checks import (
@@ -56,7 +61,7 @@ from resnetgen.compiler.passes.elaborate_checks import (
 class Lookup:
     """Where one document finds blocks, and `trees`, the texts that have given it a meaning so far."""
 
-    def __init__(self, document: Document, faults: Faults) -> None:
+    def __init__(self, document: Document, faults: DiagnosticCollector) -> None:
         self.folders = document.folders
         self.define = entries(document.tree, "define")
         self.faults = faults
@@ -123,7 +128,7 @@ _INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "c
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CallContext:
     """Where a call is written: its key, and the slots of the block around it."""
 
     key: str
@@ -138,7 +143,7 @@ class Blocks:
 
     def __init__(self, document: Document) -> None:
         self.tree = document.tree
-        self.faults = Faults(most=MOST_FAULTS)
+        self.faults = DiagnosticCollector(most=MOST_FAULTS)
         self.lookup = Lookup(document, self.faults)
         self.blocks: dict[str, Block | None] = {}
         self.inlines: dict[int, Block | None] = {}
@@ -172,7 +177,7 @@ class Blocks:
         params = params_of(self.faults, tree)
         let = terms(self.faults, tree, "let")
         slots = {
-            slot: self.binding(each, Place(slot, key_of(tree, "slots", slot)))
+            slot: self.binding(each, CallContext(slot, key_of(tree, "slots", slot)))
             for slot, each in entries(tree, "slots").items()
         }
         check_own_names(self.faults, tree, "block")
@@ -217,7 +222,7 @@ class Blocks:
         tree: MapTree,
         nodes: Sequence[BlockNode],
         params: Mapping[str, Param],
-        let: Mapping[str, Term],
+        let: Mapping[str, SourcedExpr],
         slots: Mapping[str, Binding],
         named: Span | None = None,
     ) -> Block:
@@ -272,7 +277,7 @@ class Blocks:
         """One node of a block; `before` gives what it reads unless it says otherwise."""
         assert isinstance(tree, MapTree)
         check_name(self.faults, key, span, wrong_key)
-        binding = self.binding(tree, Place(key, span, slots, is_node=True))
+        binding = self.binding(tree, CallContext(key, span, slots, is_node=True))
         inputs, otherwise, path = map(tree.entries.get, ("inputs", "else", "as"))
         repeat = optional_term(self.faults, tree, "blocks")
         self.check_after(tree, key)
@@ -305,7 +310,7 @@ class Blocks:
 
     # --- calls
 
-    def binding(self, tree: Tree, place: Place) -> Binding:
+    def binding(self, tree: Tree, place: CallContext) -> Binding:
         """A slot's value, or the call of a node: a target with arguments."""
         if self.depth >= DEEPEST:
             self.faults.limit(f"what blocks call nests at most {DEEPEST} deep", place.span)
@@ -314,7 +319,7 @@ class Blocks:
         self.depth -= 1
         return found
 
-    def bound(self, tree: Tree, place: Place) -> Binding:
+    def bound(self, tree: Tree, place: CallContext) -> Binding:
         if isinstance(tree, Scalar):
             return Binding(self.target(tree.text, place.slots, tree.span), {}, {}, tree.span)
         if isinstance(tree, ListTree):
@@ -333,7 +338,7 @@ class Blocks:
         self.faults.record("missing-key", message, place.span)
         return self.call(NONE, tree, place, place.span)
 
-    def inline(self, tree: MapTree, place: Place) -> Block | None:
+    def inline(self, tree: MapTree, place: CallContext) -> Block | None:
         """A block written in place: one block for one place, however often it is called.
 
         `inputs` of a node say what it reads; several keep their names inside, one is `x`.
@@ -351,21 +356,21 @@ class Blocks:
             self.inlines[written_at] = self.block_of(place.key, whole, place.span)
         return self.inlines[written_at]
 
-    def call(self, target: Target, tree: MapTree, place: Place, span: Span) -> Binding:
+    def call(self, target: Target, tree: MapTree, place: CallContext, span: Span) -> Binding:
         """The arguments of a call, apart from those that are slots of what is called."""
         reserved = RESERVED if place.is_node else ("op",)
         inline = _INLINE_KEYS if "nodes" in tree.entries else ()
         implied = None if isinstance(tree.entries.get("op"), Scalar) else place.key
         # What the network binds itself may take more than its default does.
         open_ended = isinstance(target, Slot) and target.name in self.tree.entries
-        arguments: dict[str, Term] = {}
+        arguments: dict[str, SourcedExpr] = {}
         bindings: dict[str, Binding] = {}
         for name, value in tree.entries.items():
             if name in reserved or name in inline:
                 continue
             key_span = tree.keys[name]
             if isinstance(target, Block) and name in target.slots:
-                inner = Place(name, key_span, place.slots, _default_op(target.slots[name]))
+                inner = CallContext(name, key_span, place.slots, _default_op(target.slots[name]))
                 bindings[name] = self.binding(value, inner)
                 continue
             if not open_ended:

@@ -20,28 +20,37 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 
-from resnetgen.compiler.diagnostics.model import Faults, Note, Span, did_you_mean
+from resnetgen.compiler.diagnostics.model import DiagnosticCollector, Note, Span, did_you_mean
 from resnetgen.compiler.frontend.expressions import Apply, Const, Expr, ExpressionError, parse
 from resnetgen.compiler.frontend.identifiers import wrong_class, wrong_identifier, wrong_key
 from resnetgen.compiler.frontend.schema import RESERVED
 from resnetgen.compiler.frontend.tree import entries, key_of, keys
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
-from resnetgen.compiler.ir.nodes import SHORTCUT, Block, BlockNode, Op, Param, Slot, Target, Term
+from resnetgen.compiler.ir.nodes import (
+    SHORTCUT,
+    Block,
+    BlockNode,
+    Op,
+    Param,
+    Slot,
+    SourcedExpr,
+    Target,
+)
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.ir.schedule import find_cycle, stable_order
 
 
-def term(faults: Faults, tree: Tree, key_span: Span) -> Term:
+def term(faults: DiagnosticCollector, tree: Tree, key_span: Span) -> SourcedExpr:
     """The value of a key as an expression; 0 after a fault."""
-    return Term(_expression(faults, tree), tree.span, key_span)
+    return SourcedExpr(_expression(faults, tree), tree.span, key_span)
 
 
-def optional_term(faults: Faults, tree: MapTree, key: str) -> Term | None:
+def optional_term(faults: DiagnosticCollector, tree: MapTree, key: str) -> SourcedExpr | None:
     """The value at a key of a map, where there is one."""
     return term(faults, tree.entries[key], tree.keys[key]) if key in tree.entries else None
 
 
-def terms(faults: Faults, tree: MapTree, key: str) -> dict[str, Term]:
+def terms(faults: DiagnosticCollector, tree: MapTree, key: str) -> dict[str, SourcedExpr]:
     """The values of the map at a key, by their own keys."""
     return {
         name: term(faults, each, key_of(tree, key, name))
@@ -49,7 +58,7 @@ def terms(faults: Faults, tree: MapTree, key: str) -> dict[str, Term]:
     }
 
 
-def _expression(faults: Faults, tree: Tree) -> Expr:
+def _expression(faults: DiagnosticCollector, tree: Tree) -> Expr:
     if isinstance(tree, ListTree):
         return Apply("tuple", tuple(_expression(faults, item) for item in tree.items))
     if isinstance(tree, MapTree):
@@ -71,7 +80,7 @@ KINDS = ("int", "float", "bool")  # of the parameters that a caller must give
 PASSING = ("identity", "none")  # what can be called and does nothing
 
 
-def params_of(faults: Faults, tree: MapTree) -> dict[str, Param]:
+def params_of(faults: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
     """The parameters of a block or network."""
     params: dict[str, Param] = {}
     for name, each in entries(tree, "params").items():
@@ -85,13 +94,13 @@ def params_of(faults: Faults, tree: MapTree) -> dict[str, Param]:
     return params
 
 
-def _check_kind(faults: Faults, word: str, span: Span) -> None:
+def _check_kind(faults: DiagnosticCollector, word: str, span: Span) -> None:
     """A default that is one unknown word, and nearly `int`: the other reasons are misleading."""
     if not word.endswith("_channels") and (hint := did_you_mean(word, KINDS)):
         faults.record("expression", f"there is no `{word}` here", span, hint)
 
 
-def class_name(faults: Faults, tree: MapTree) -> str | None:
+def class_name(faults: DiagnosticCollector, tree: MapTree) -> str | None:
     """The name of the printed class, where `class:` gives one."""
     name = tree.entries.get("class")
     if not isinstance(name, Scalar):
@@ -100,7 +109,7 @@ def class_name(faults: Faults, tree: MapTree) -> str | None:
     return name.text
 
 
-def module_path(faults: Faults, tree: Tree | None, key: str, repeated: bool) -> str:
+def module_path(faults: DiagnosticCollector, tree: Tree | None, key: str, repeated: bool) -> str:
     """The module path of a node: `as:`, else its key, with a number for each block of a stage."""
     if not isinstance(tree, Scalar):
         return f"{key}.<index>" if repeated else key
@@ -113,14 +122,17 @@ def module_path(faults: Faults, tree: Tree | None, key: str, repeated: bool) -> 
 
 
 def check_name(
-    faults: Faults, name: str, span: Span, rule: Callable[[str], str | None] = wrong_identifier
+    faults: DiagnosticCollector,
+    name: str,
+    span: Span,
+    rule: Callable[[str], str | None] = wrong_identifier,
 ) -> None:
     """A name that a rule of `compiler/frontend/identifiers.py` refuses is a fault."""
     if reason := rule(name):
         faults.record("wrong-name", f"`{name}` {reason}", span)
 
 
-def check_own_names(faults: Faults, tree: MapTree, what: str) -> None:
+def check_own_names(faults: DiagnosticCollector, tree: MapTree, what: str) -> None:
     """The parameters, slots and `let` of a block: each a name, without another meaning, once."""
     parts = [entries(tree, part) for part in ("params", "slots", "let")]
     for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
@@ -135,7 +147,7 @@ def check_own_names(faults: Faults, tree: MapTree, what: str) -> None:
             faults.record("duplicate-key", f"the {what} has two names `{each}`", span)
 
 
-def check_shadow(faults: Faults, name: str, span: Span) -> None:
+def check_shadow(faults: DiagnosticCollector, name: str, span: Span) -> None:
     """Names of what can be called are looked up in one order, and none may hide another."""
     if name in OPS or name in AMBIENT or name in PASSING:
         message = f"`{name}` is the name of an op or an ambient slot"
@@ -158,7 +170,7 @@ def offers(slot: str) -> list[str]:
 
 
 def check_argument(
-    faults: Faults, target: Target, name: str, span: Span, implied: str | None
+    faults: DiagnosticCollector, target: Target, name: str, span: Span, implied: str | None
 ) -> None:
     """A direct call matches exactly; a slot takes what it knows, and one of the block's own all.
 
@@ -193,7 +205,9 @@ def keys_in(nodes: Sequence[BlockNode]) -> list[str]:
     return [key for node in nodes for key in keys_of(node)]
 
 
-def check_reads(faults: Faults, nodes: Sequence[BlockNode], inputs: Sequence[str]) -> None:
+def check_reads(
+    faults: DiagnosticCollector, nodes: Sequence[BlockNode], inputs: Sequence[str]
+) -> None:
     """What a node reads must be computed, and each value by one node."""
     known = {*inputs, *keys_in(nodes)}
     seen = set(inputs)
@@ -208,7 +222,7 @@ def check_reads(faults: Faults, nodes: Sequence[BlockNode], inputs: Sequence[str
 
 
 def _tell_unknown(
-    faults: Faults,
+    faults: DiagnosticCollector,
     node: BlockNode,
     name: str,
     nodes: Sequence[BlockNode],
@@ -225,7 +239,7 @@ def _tell_unknown(
     faults.record("unknown-value", message, span, did_you_mean(name, known))
 
 
-def schedule(faults: Faults, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
+def schedule(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
     """A stable topological order; a cycle is a fault, told as the path that closes it."""
     producers = {key: index for index, node in enumerate(nodes) for key in keys_of(node)}
     reads = [
@@ -239,7 +253,7 @@ def schedule(faults: Faults, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
     return tuple(order)
 
 
-def _tell_cycle(faults: Faults, nodes: Sequence[BlockNode]) -> None:
+def _tell_cycle(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> None:
     """A circle of nodes, each of which reads the one behind it."""
     first = nodes[0]
     after = [*nodes[1:], first]

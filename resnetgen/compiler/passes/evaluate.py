@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from resnetgen.compiler.diagnostics.model import (
     MOST_FAULTS,
-    Faults,
+    DiagnosticCollector,
     Note,
     Span,
     did_you_mean,
@@ -33,13 +33,13 @@ from resnetgen.compiler.ir.nodes import (
     Binding,
     Block,
     BlockNode,
-    Bound,
+    BoundSlot,
     Network,
     Op,
     OpCall,
     Slot,
+    SourcedExpr,
     Target,
-    Term,
 )
 from resnetgen.compiler.ir.op_def import complete, shown, wrong_value
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
@@ -47,17 +47,17 @@ from resnetgen.compiler.passes.elaborate_checks import offers, parameters
 from resnetgen.compiler.passes.provenance import culprit, follow, mistyped
 
 
-class Broken(Exception):
+class ErrorReported(Exception):
     """A fault has been recorded; what follows from it stays silent."""
 
 
-class Values:
+class EvalContext:
     """What expressions and slots stand for in one network, and the faults found so far."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.faults = Faults()
-        self.ambient: dict[str, Bound] = {}
+        self.faults = DiagnosticCollector()
+        self.ambient: dict[str, BoundSlot] = {}
 
     def bind_ambient(self) -> None:
         """Binds the ambient slots of the network. Raises Broken."""
@@ -71,10 +71,10 @@ class Values:
 
     def fault(
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
-    ) -> Broken:
+    ) -> ErrorReported:
         """Records a fault, to be raised where nothing can go on; one place has one of a code."""
         self.faults.record(code, message, span, help, *notes)
-        return Broken()
+        return ErrorReported()
 
     def near(self, word: str, candidates: Iterable[str]) -> str | None:
         """`did you mean ...?`; not looked for once there are more faults than are told."""
@@ -90,7 +90,7 @@ class Values:
             values[name] = self.value(term, values)
         return values
 
-    def value(self, term: Term, values: Mapping[str, Value]) -> Value:
+    def value(self, term: SourcedExpr, values: Mapping[str, Value]) -> Value:
         """The value of an expression. Raises Broken."""
         try:
             return evaluate(term.expr, values)
@@ -115,11 +115,11 @@ class Values:
         self,
         binding: Binding,
         values: Mapping[str, Value],
-        slots: Mapping[str, Bound],
-        origins: Mapping[str, Term],
-    ) -> Bound:
+        slots: Mapping[str, BoundSlot],
+        origins: Mapping[str, SourcedExpr],
+    ) -> BoundSlot:
         """A slot's content with the values of its arguments. Raises Broken."""
-        base = Bound(binding.target) if not isinstance(binding.target, Slot) else None
+        base = BoundSlot(binding.target) if not isinstance(binding.target, Slot) else None
         if base is None:
             assert isinstance(binding.target, Slot)
             name = binding.target.name
@@ -132,9 +132,11 @@ class Values:
             terms[name] = follow(term, origins)
         for name, each in binding.slots.items():
             below[name] = self.bind(each, values, slots, origins)
-        return Bound(base.target, tuple(given.items()), tuple(below.items()), terms, binding.span)
+        return BoundSlot(
+            base.target, tuple(given.items()), tuple(below.items()), terms, binding.span
+        )
 
-    def unbound(self, slot: str, span: Span) -> Broken:
+    def unbound(self, slot: str, span: Span) -> ErrorReported:
         """A block calls an ambient slot that the network does not bind: the shortcut."""
         message = f"a block calls `{slot}`, and the network does not bind it"
         hint = (
@@ -144,7 +146,9 @@ class Values:
         note = Note("called here", span)
         return self.fault("missing-shortcut", message, self.network.span, hint, note)
 
-    def argument(self, target: Target, name: str, term: Term, values: Mapping[str, Value]) -> Value:
+    def argument(
+        self, target: Target, name: str, term: SourcedExpr, values: Mapping[str, Value]
+    ) -> Value:
         """An argument's value; of an attribute that takes a word, the word."""
         if isinstance(target, Op) and isinstance(term.expr, Name):
             attribute = OPS[target.name].attributes.get(name)
@@ -153,10 +157,10 @@ class Values:
         return self.value(term, values)
 
 
-Arguments = Mapping[str, tuple[Value, Term | None]]
+Arguments = Mapping[str, tuple[Value, SourcedExpr | None]]
 
 
-def op_call(facts: Values, node: BlockNode, name: str, arguments: Arguments) -> OpCall:
+def op_call(facts: EvalContext, node: BlockNode, name: str, arguments: Arguments) -> OpCall:
     """An op with its attributes checked and completed."""
     definition = OPS[name]
     for key, (value, term) in arguments.items():
@@ -176,8 +180,13 @@ def op_call(facts: Values, node: BlockNode, name: str, arguments: Arguments) -> 
 
 
 def _wrong_attribute(
-    facts: Values, node: BlockNode, what: str, wrong: str, term: Term | None, place: Term | None
-) -> Broken:
+    facts: EvalContext,
+    node: BlockNode,
+    what: str,
+    wrong: str,
+    term: SourcedExpr | None,
+    place: SourcedExpr | None,
+) -> ErrorReported:
     """A value that does not suit an attribute, told where it was written."""
     if term is not None and place is not None and place is not term:
         notes = [Note("computed from this", place.span), Note(f"it is {what}", term.span)]
@@ -189,7 +198,7 @@ def _wrong_attribute(
     return facts.fault("wrong-value", message, term.span, None, Note(f"it is {what}", node.span))
 
 
-def check_arity(facts: Values, node: BlockNode, bound: Bound) -> None:
+def check_arity(facts: EvalContext, node: BlockNode, bound: BoundSlot) -> None:
     """The number of inputs that a node reads is that of what it calls."""
     count, span = len(node.inputs), node.inputs_span
     if isinstance(bound.target, Block):
@@ -211,7 +220,9 @@ def check_arity(facts: Values, node: BlockNode, bound: Bound) -> None:
         raise facts.fault("wrong-inputs", message, span, hint)
 
 
-def check_offer(facts: Values, slot: Slot, bound: Bound, name: str, term: Term) -> None:
+def check_offer(
+    facts: EvalContext, slot: Slot, bound: BoundSlot, name: str, term: SourcedExpr
+) -> None:
     """What neither an ambient slot nor what it holds knows is a misspelling."""
     if slot.name not in AMBIENT or name in offers(slot.name):
         return

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnetgen.compiler.diagnostics.model import Faults
+from resnetgen.compiler.diagnostics.model import DiagnosticCollector
 from resnetgen.compiler.frontend.inheritance import without
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
@@ -21,7 +21,7 @@ from resnetgen.compiler.passes.elaborate_blocks import Lookup
 
 def expand(document: Document, network: Network) -> MapTree:
     """The tree of a spec that stands alone; `network` is what the document has been compiled to."""
-    lookup = Lookup(document, Faults())
+    lookup = Lookup(document, DiagnosticCollector())
     tree = document.tree
     called = (block.name for block in called_blocks(network))
     todo = [*lookup.define, *_bases(tree), *called]

@@ -18,7 +18,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from resnetgen.compiler.ir.nodes import Graph, Instance, Network, Node, OpCall, Placed, Run
+from resnetgen.compiler.ir.nodes import (
+    Graph,
+    Instance,
+    InstanceNode,
+    Network,
+    Node,
+    OpCall,
+    RepeatedBlock,
+)
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.ir.shape_rules import TensorType, Weight
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
 def flatten(network: Network, root: Instance) -> Graph:
     """The flat graph, without types."""
     walk = _Walk({path: rank for rank, path in enumerate(registration_order(root))})
-    names = walk.instance(root, {root.block.inputs[0]: INPUT}, Place("", ""))
+    names = walk.instance(root, {root.block.inputs[0]: INPUT}, FlattenedAt("", ""))
     outputs = [names[key] for key in root.outputs]
     count = len(network.outputs)
     graph = Graph(
@@ -46,7 +54,7 @@ def flatten(network: Network, root: Instance) -> Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FlattenedAt:
     """Where an instance stands: prefixes of names and of module paths, which differ where modules are shared."""
 
     name: str
@@ -58,7 +66,9 @@ class _Walk:
         self.ranks = ranks  # of module paths, in the order of registration
         self.nodes: list[Node] = []
 
-    def instance(self, instance: Instance, names: dict[str, str], place: Place) -> dict[str, str]:
+    def instance(
+        self, instance: Instance, names: dict[str, str], place: FlattenedAt
+    ) -> dict[str, str]:
         """Emits the ops of an instance; gives the name of each of its values."""
         paths = numbered_paths(instance.placed)
         shared = shared_paths(paths)
@@ -66,18 +76,20 @@ class _Walk:
             placed, own = instance.placed[index], paths[index]
             told = [placed.key if path in shared else path for path in own]
             places = [
-                Place(place.name + name, place.module + path)
+                FlattenedAt(place.name + name, place.module + path)
                 for name, path in zip(told, own, strict=True)
             ]
-            if isinstance(placed.what, OpCall):
-                names[placed.key] = self.op(placed, placed.what, names, places[0])
-            elif isinstance(placed.what, tuple):
-                names[placed.key] = self.blocks(placed, placed.what, names, places)
+            if isinstance(placed.callee, OpCall):
+                names[placed.key] = self.op(placed, placed.callee, names, places[0])
+            elif isinstance(placed.callee, tuple):
+                names[placed.key] = self.blocks(placed, placed.callee, names, places)
             else:
                 names[placed.key] = names[placed.inputs[0]]
         return names
 
-    def op(self, placed: Placed, call: OpCall, names: dict[str, str], place: Place) -> str:
+    def op(
+        self, placed: InstanceNode, call: OpCall, names: dict[str, str], place: FlattenedAt
+    ) -> str:
         inputs = tuple(names[key] for key in placed.inputs)
         rank, span = self.ranks[place.module], placed.node.span
         node = Node(place.name, place.module, call.op, inputs, call.attributes, 0, rank, span)
@@ -85,13 +97,17 @@ class _Walk:
         return place.name
 
     def blocks(
-        self, placed: Placed, runs: tuple[Run, ...], names: dict[str, str], places: list[Place]
+        self,
+        placed: InstanceNode,
+        runs: tuple[RepeatedBlock, ...],
+        names: dict[str, str],
+        places: list[FlattenedAt],
     ) -> str:
         sources = [names.get(key) for key in placed.inputs]
         instances = (run.instance for run in runs for _ in range(run.count))
         for place, instance in zip(places, instances, strict=True):
             pairs = zip(instance.block.inputs, sources, strict=True)
-            inside = Place(f"{place.name}.", f"{place.module}.")
+            inside = FlattenedAt(f"{place.name}.", f"{place.module}.")
             inner = self.instance(instance, {key: name for key, name in pairs if name}, inside)
             sources[0] = inner[instance.outputs[0]]
         assert sources[0] is not None
@@ -104,10 +120,10 @@ def registration_order(instance: Instance, prefix: str = "") -> list[str]:
     order: list[str] = []
     for index, number in trie(instance.placed, paths).leaves():
         placed, path = instance.placed[index], prefix + paths[index][number]
-        if isinstance(placed.what, OpCall):
+        if isinstance(placed.callee, OpCall):
             order.append(path)
-        elif isinstance(placed.what, tuple):
-            each = [run.instance for run in placed.what for _ in range(run.count)]
+        elif isinstance(placed.callee, tuple):
+            each = [run.instance for run in placed.callee for _ in range(run.count)]
             order += registration_order(each[number], f"{path}.")
     return order
 

@@ -33,7 +33,7 @@ from resnetgen.compiler.passes.infer_types import INPUT
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FusedStep:
     """One call: a node and what was folded into it. Its value has the name of the last of them."""
 
     name: str
@@ -67,16 +67,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldedGraph:
     """Steps in an order in which they can be executed, and the names of the results."""
 
     name: str
     input: TensorType
-    steps: tuple[Step, ...]
+    steps: tuple[FusedStep, ...]
     outputs: tuple[str, ...]
 
 
-def fold(graph: Graph) -> Folded:
+def fold(graph: Graph) -> FoldedGraph:
     """The evaluation of a typed graph."""
     folded = _evaluated(graph)
     for join in (_with_norm, _with_addend, _with_relu):
@@ -84,10 +84,10 @@ def fold(graph: Graph) -> Folded:
     return _overwriting(folded)
 
 
-def _evaluated(graph: Graph) -> Folded:
+def _evaluated(graph: Graph) -> FoldedGraph:
     """Without nodes that only training computes, or that pass their input on."""
     values = {INPUT: INPUT}
-    steps: list[Step] = []
+    steps: list[FusedStep] = []
     for node in graph.nodes:
         if node.training:
             continue
@@ -96,15 +96,17 @@ def _evaluated(graph: Graph) -> Folded:
         passes = op.training_only or op.neutral(node.attributes)
         values[node.name] = inputs[0] if passes else node.name
         if not passes:
-            steps.append(Step(node.name, node, inputs))
+            steps.append(FusedStep(node.name, node, inputs))
     outputs = tuple(values[name] for name in graph.outputs)
-    return Folded(graph.name, graph.input, tuple(steps), outputs)
+    return FoldedGraph(graph.name, graph.input, tuple(steps), outputs)
 
 
 # --- two steps become one
 
 
-def _joined(folded: Folded, join: Callable[[Step, Step], Step | None]) -> Folded:
+def _joined(
+    folded: FoldedGraph, join: Callable[[FusedStep, FusedStep], FusedStep | None]
+) -> FoldedGraph:
     """Joins a step with one whose value it alone reads, where `join` gives both as one.
 
     The two stand where the later one stood: whatever that reads is known there. Of two convolutions
@@ -113,7 +115,7 @@ def _joined(folded: Folded, join: Callable[[Step, Step], Step | None]) -> Folded
     readers = Counter(name for step in folded.steps for name in step.reads)
     readers.update(folded.outputs)
     ranks = {step.name: rank for rank, step in enumerate(folded.steps)}
-    made: dict[str, Step] = {}
+    made: dict[str, FusedStep] = {}
     for step in folded.steps:
         known = {name for name in step.inputs if name in made}
         for source in sorted(known, key=ranks.__getitem__, reverse=True):
@@ -126,13 +128,13 @@ def _joined(folded: Folded, join: Callable[[Step, Step], Step | None]) -> Folded
     return replace(folded, steps=tuple(made.values()))
 
 
-def _with_norm(before: Step, step: Step) -> Step | None:
+def _with_norm(before: FusedStep, step: FusedStep) -> FusedStep | None:
     if step.definition.scales_channels and before.definition.makes_channels and not before.norm:
         return replace(before, name=step.name, norm=step.node)
     return None
 
 
-def _with_addend(before: Step, step: Step) -> Step | None:
+def _with_addend(before: FusedStep, step: FusedStep) -> FusedStep | None:
     adds = before.definition.fuses and before.addend is None
     if not (adds and step.definition.is_sum and len(step.inputs) == 2):
         return None
@@ -140,7 +142,7 @@ def _with_addend(before: Step, step: Step) -> Step | None:
     return replace(before, name=step.name, addend=first if second == before.name else second)
 
 
-def _with_relu(before: Step, step: Step) -> Step | None:
+def _with_relu(before: FusedStep, step: FusedStep) -> FusedStep | None:
     if step.node.op == "relu" and before.definition.fuses:  # also a second one: it changes nothing
         return replace(before, name=step.name, rectifies=True)
     return None
@@ -149,7 +151,7 @@ def _with_relu(before: Step, step: Step) -> Step | None:
 # --- memory
 
 
-def _overwriting(folded: Folded) -> Folded:
+def _overwriting(folded: FoldedGraph) -> FoldedGraph:
     """Marks the steps whose result may take the memory of a value that nothing reads later."""
     last = {name: index for index, step in enumerate(folded.steps) for name in step.reads}
     last |= dict.fromkeys(folded.outputs, len(folded.steps))
@@ -171,7 +173,7 @@ FUSED_AXES = 2  # of a convolution that oneDNN adds to a value in place
 
 
 def peak(
-    folded: Folded, variables: Mapping[str, str], batch: int = 1, dtype: str = "float32"
+    folded: FoldedGraph, variables: Mapping[str, str], batch: int = 1, dtype: str = "float32"
 ) -> int:
     """The most bytes of values alive at once in a call of the folded module, the input included.
 
@@ -182,7 +184,7 @@ def peak(
     return values.peak(values.planned(variables), batch, WIDTHS[dtype])
 
 
-def deletions(folded: Folded, variables: Mapping[str, str]) -> dict[str, list[str]]:
+def deletions(folded: FoldedGraph, variables: Mapping[str, str]) -> dict[str, list[str]]:
     """The variables to delete after each step, by its name, so that the peak is that of `peak`.
 
     The largest go first, and only where too much would be alive, in float32 or in bfloat16.
@@ -198,7 +200,7 @@ def deletions(folded: Folded, variables: Mapping[str, str]) -> dict[str, list[st
     return found
 
 
-def largest(folded: Folded) -> int:
+def largest(folded: FoldedGraph) -> int:
     """The elements of the largest value of an image."""
     return max(step.type.elements for step in folded.steps)
 
@@ -210,7 +212,7 @@ Until = Mapping[str, int]  # the step after which each value is let go of
 class _Values:
     """The values of a folded network, by name."""
 
-    folded: Folded
+    folded: FoldedGraph
 
     @cached_property
     def types(self) -> Mapping[str, TensorType]:
@@ -251,7 +253,7 @@ class _Values:
             name: bound[name] if bound[name] == at + 1 else at for name, at in self.last.items()
         }
 
-    def alive(self, until: Until) -> Iterator[tuple[int, Step, list[str]]]:
+    def alive(self, until: Until) -> Iterator[tuple[int, FusedStep, list[str]]]:
         """The values that are alive while each step runs, its own among them."""
         names = [INPUT]
         for at, step in enumerate(self.folded.steps):
@@ -263,7 +265,7 @@ class _Values:
         alive = self.alive(until)
         return max(self.bytes(step, names, batch, width) for _, step, names in alive)
 
-    def bytes(self, step: Step, names: list[str], batch: int, width: int) -> int:
+    def bytes(self, step: FusedStep, names: list[str], batch: int, width: int) -> int:
         """Of what is alive while a step runs: each memory once, and what it computes beside its result."""
         homes = {self.homes[name] for name in names}
         held = batch * width * sum(self.types[home].elements for home in homes)

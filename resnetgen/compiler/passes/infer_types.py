@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from resnetgen.compiler.diagnostics.model import Diagnostic, Faults, SpecError
-from resnetgen.compiler.ir.nodes import BlockNode, Instance, Network, OpCall, Passes, Placed
+from resnetgen.compiler.diagnostics.model import Diagnostic, DiagnosticCollector, SpecError
+from resnetgen.compiler.ir.nodes import (
+    BlockNode,
+    Instance,
+    InstanceNode,
+    Network,
+    OpCall,
+    PassThrough,
+)
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
-from resnetgen.compiler.passes.provenance import Frame
-from resnetgen.compiler.passes.shape_errors import shape_fault, turned
+from resnetgen.compiler.passes.provenance import CallSite
+from resnetgen.compiler.passes.shape_errors import shape_fault, swap_operands
 
 INPUT = "input"
 
@@ -52,14 +59,14 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class TypedNode:
     """One placed node with types: its inputs, its result, its cost, what its blocks measure."""
 
-    placed: Placed
+    placed: InstanceNode
     sources: tuple[TensorType | None, ...]  # None: an input of a block that is `none`
     result: TensorType
     cost: Cost
-    blocks: tuple[tuple[Measured, int], ...] = ()
+    blocks: tuple[tuple[TypedInstance, int], ...] = ()
     training: bool = False  # computed in training only
 
     @property
@@ -71,12 +78,12 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class TypedInstance:
     """An instance at given input types."""
 
     instance: Instance
     inputs: tuple[TensorType | None, ...]  # None: an input that is `none`
-    steps: tuple[Step, ...]  # in the order of `instance.placed`
+    steps: tuple[TypedNode, ...]  # in the order of `instance.placed`
     outputs: tuple[TensorType, ...]
     cost: Cost
 
@@ -88,9 +95,9 @@ class Measured:
         return first
 
 
-def measure(network: Network, root: Instance) -> Measured:
+def measure(network: Network, root: Instance) -> TypedInstance:
     """Types and cost of the whole network. Raises SpecError with every fault of shape."""
-    walk = Measuring(network)
+    walk = TypeInference(network)
     types = dict(zip(root.block.inputs, (network.input,), strict=True))
     measured = walk.instance(root, types, ())
     if walk.faults or measured is None:
@@ -100,7 +107,7 @@ def measure(network: Network, root: Instance) -> Measured:
     return measured
 
 
-def _too_large(measured: Measured) -> Diagnostic:
+def _too_large(measured: TypedInstance) -> Diagnostic:
     """More parameters than any machine holds: the node that has most of them is told."""
     largest = max(measured.steps, key=lambda step: step.cost.params)
     found = f"{measured.cost.params:.1e} parameters, most of them in `{largest.placed.key}`"
@@ -108,26 +115,32 @@ def _too_large(measured: Measured) -> Diagnostic:
     return Diagnostic("limit", message, largest.placed.node.span)
 
 
-class Measuring:
+class TypeInference:
     """The memo of one walk over instances at input types, and the faults so far."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.memo: dict[tuple[int, tuple[TensorType | None, ...]], Measured | None] = {}
-        self.faults = Faults()
+        self.memo: dict[tuple[int, tuple[TensorType | None, ...]], TypedInstance | None] = {}
+        self.faults = DiagnosticCollector()
         self.refused: set[BlockNode] = set()
 
     def instance(
-        self, instance: Instance, inputs: Mapping[str, TensorType | None], frames: tuple[Frame, ...]
-    ) -> Measured | None:
+        self,
+        instance: Instance,
+        inputs: Mapping[str, TensorType | None],
+        frames: tuple[CallSite, ...],
+    ) -> TypedInstance | None:
         key = (id(instance), tuple(inputs.values()))
         if key not in self.memo:
             self.memo[key] = self.fresh(instance, inputs, frames)
         return self.memo[key]
 
     def fresh(
-        self, instance: Instance, inputs: Mapping[str, TensorType | None], frames: tuple[Frame, ...]
-    ) -> Measured | None:
+        self,
+        instance: Instance,
+        inputs: Mapping[str, TensorType | None],
+        frames: tuple[CallSite, ...],
+    ) -> TypedInstance | None:
         types: dict[str, TensorType | None] = dict(inputs)
         steps = self.steps(instance, types, frames)
         outputs = [types[name] for name in instance.outputs]
@@ -138,16 +151,16 @@ class Measuring:
             done = _without_training(done, instance.outputs[: len(self.network.outputs)])
         cost = sum((step.cost for step in done), Cost())
         found = tuple(each for each in outputs if each)
-        return Measured(instance, tuple(inputs.values()), tuple(done), found, cost)
+        return TypedInstance(instance, tuple(inputs.values()), tuple(done), found, cost)
 
     def steps(
         self,
         instance: Instance,
         types: dict[str, TensorType | None],
-        frames: tuple[Frame, ...],
-    ) -> list[Step | None]:
+        frames: tuple[CallSite, ...],
+    ) -> list[TypedNode | None]:
         """The steps of an instance, None behind a fault; `types`, its values so far, is completed."""
-        steps: list[Step | None] = [None] * len(instance.placed)
+        steps: list[TypedNode | None] = [None] * len(instance.placed)
         for index in instance.schedule:
             placed = instance.placed[index]
             sources = [types.get(name) for name in placed.inputs]
@@ -164,31 +177,33 @@ class Measuring:
     def step(
         self,
         instance: Instance,
-        placed: Placed,
+        placed: InstanceNode,
         known: list[TensorType],
         sources: list[TensorType | None],
         types: Mapping[str, TensorType | None],
-        frames: tuple[Frame, ...],
-    ) -> Step | None:
-        if isinstance(placed.what, Passes):
-            return Step(placed, tuple(sources), known[0], Cost())
-        if isinstance(placed.what, OpCall):
+        frames: tuple[CallSite, ...],
+    ) -> TypedNode | None:
+        if isinstance(placed.callee, PassThrough):
+            return TypedNode(placed, tuple(sources), known[0], Cost())
+        if isinstance(placed.callee, OpCall):
             try:
-                return op_step(placed, placed.what, known)
+                return op_step(placed, placed.callee, known)
             except ShapeError as error:
                 self.refuse(instance, placed, types, frames, error)
-                if OPS[placed.what.op].arity is not None:
+                if OPS[placed.callee.op].arity is not None:
                     return None
-                meant = turned(placed.what, known) or known[0]  # what follows is checked too
-                return Step(placed, tuple(sources), meant, Cost())
+                meant = (
+                    swap_operands(placed.callee, known) or known[0]
+                )  # what follows is checked too
+                return TypedNode(placed, tuple(sources), meant, Cost())
         return self.stage(instance, placed, sources, types, frames)
 
     def refuse(
         self,
         instance: Instance,
-        placed: Placed,
+        placed: InstanceNode,
         types: Mapping[str, TensorType | None],
-        frames: tuple[Frame, ...],
+        frames: tuple[CallSite, ...],
         error: ShapeError,
     ) -> None:
         """Records what an op cannot take: one fault a node of a block, and one a place at fault.
@@ -204,20 +219,20 @@ class Measuring:
     def stage(
         self,
         instance: Instance,
-        placed: Placed,
+        placed: InstanceNode,
         sources: list[TensorType | None],
         types: Mapping[str, TensorType | None],
-        frames: tuple[Frame, ...],
-    ) -> Step | None:
-        assert isinstance(placed.what, tuple)
-        here, cost, blocks, at = sources[0], Cost(), list[tuple[Measured, int]](), 0
+        frames: tuple[CallSite, ...],
+    ) -> TypedNode | None:
+        assert isinstance(placed.callee, tuple)
+        here, cost, blocks, at = sources[0], Cost(), list[tuple[TypedInstance, int]](), 0
         assert here is not None
-        for run in placed.what:
+        for run in placed.callee:
             done = 0
             while done < run.count:
                 inputs = dict(zip(run.instance.block.inputs, (here, *sources[1:]), strict=True))
                 path = placed.paths[min(at, len(placed.paths) - 1)]
-                frame = Frame(instance, placed, path, types, at)
+                frame = CallSite(instance, placed, path, types, at)
                 measured = self.instance(run.instance, inputs, (*frames, frame))
                 if measured is None:
                     return None
@@ -225,10 +240,10 @@ class Measuring:
                 times = run.count - done if settled else 1
                 cost, blocks = cost + measured.cost * times, [*blocks, (measured, times)]
                 here, done, at = measured.outputs[0], done + times, at + times
-        return Step(placed, tuple(sources), here, cost, tuple(blocks))
+        return TypedNode(placed, tuple(sources), here, cost, tuple(blocks))
 
 
-def op_step(placed: Placed, call: OpCall, sources: list[TensorType]) -> Step:
+def op_step(placed: InstanceNode, call: OpCall, sources: list[TensorType]) -> TypedNode:
     """One op: its result and its cost. Raises ShapeError."""
     definition = OPS[call.op]
     result = definition.shape(call.attributes, sources)
@@ -239,30 +254,32 @@ def op_step(placed: Placed, call: OpCall, sources: list[TensorType]) -> Step:
         macs=definition.macs(call.attributes, sources[0], result),
         activations=0 if definition.training_only else result.elements,
     )
-    return Step(placed, tuple(sources), result, cost)
+    return TypedNode(placed, tuple(sources), result, cost)
 
 
-def _without_training(steps: list[Step], outputs: tuple[str, ...]) -> list[Step]:
+def _without_training(steps: list[TypedNode], outputs: tuple[str, ...]) -> list[TypedNode]:
     """What only the training outputs need is held in memory, but not computed in evaluation."""
     needed = needed_for(outputs, {step.placed.key: step.placed.inputs for step in steps})
     return [step if step.placed.key in needed else _held(step) for step in steps]
 
 
-def _held(step: Step) -> Step:
+def _held(step: TypedNode) -> TypedNode:
     blocks = tuple((_held_block(block), times) for block, times in step.blocks)
     cost = replace(step.cost, macs=0, activations=0)
     return replace(step, cost=cost, blocks=blocks, training=True)
 
 
-def _held_block(block: Measured) -> Measured:
+def _held_block(block: TypedInstance) -> TypedInstance:
     steps = tuple(_held(step) for step in block.steps)
     return replace(block, steps=steps, cost=replace(block.cost, macs=0, activations=0))
 
 
-def op_counts(steps: Iterable[tuple[Step, int]], times: int = 1) -> Iterator[tuple[Step, int]]:
+def op_counts(
+    steps: Iterable[tuple[TypedNode, int]], times: int = 1
+) -> Iterator[tuple[TypedNode, int]]:
     """The distinct ops below some steps, and how often each runs: what additive figures sum over."""
     for step, count in steps:
-        if isinstance(step.placed.what, OpCall):
+        if isinstance(step.placed.callee, OpCall):
             yield step, times * count
         for block, repeats in step.blocks:
             yield from op_counts(((each, 1) for each in block.steps), times * count * repeats)

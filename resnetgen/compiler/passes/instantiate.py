@@ -19,16 +19,16 @@ from resnetgen.compiler.ir.nodes import (
     IDENTITY,
     Block,
     BlockNode,
-    Bound,
+    BoundSlot,
     Instance,
+    InstanceNode,
     Network,
-    Passes,
-    Placed,
+    PassThrough,
 )
 from resnetgen.compiler.ir.op_def import shown
-from resnetgen.compiler.ir.shape_rules import Flow
-from resnetgen.compiler.passes.evaluate import Arguments, Broken, Values
-from resnetgen.compiler.passes.instantiate_block import Idleness, NotIdle, Placing
+from resnetgen.compiler.ir.shape_rules import ChannelInfo
+from resnetgen.compiler.passes.evaluate import Arguments, ErrorReported, EvalContext
+from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes, NodeIsLive
 from resnetgen.compiler.passes.module_paths import conflicts
 from resnetgen.compiler.passes.provenance import Names, named, within
 
@@ -38,13 +38,13 @@ DEEPEST = 32  # blocks in blocks
 
 def instantiate(network: Network) -> Instance:
     """The instance of the network's own block. Raises SpecError with every fault found."""
-    idleness = Idleness(frozenset())
+    idleness = DeadNodes(frozenset())
     while True:
-        walk = Walk(network, idleness)
+        walk = Instantiator(network, idleness)
         try:
             root = walk.root()
-        except NotIdle as found:
-            idleness = Idleness(idleness.kept | {found.place})
+        except NodeIsLive as found:
+            idleness = DeadNodes(idleness.kept | {found.place})
         else:
             walk.check(instances_below(root))
             return root
@@ -58,8 +58,8 @@ def instances_below(root: Instance) -> list[Instance]:
         if id(instance) in found:
             return
         for placed in instance.placed:
-            if isinstance(placed.what, tuple):
-                for run in placed.what:
+            if isinstance(placed.callee, tuple):
+                for run in placed.callee:
                     visit(run.instance)
         found[id(instance)] = instance
 
@@ -67,14 +67,14 @@ def instances_below(root: Instance) -> list[Instance]:
     return list(found.values())
 
 
-class Walk:
+class Instantiator:
     """The memo of one walk, and the faults so far: one a cause."""
 
-    def __init__(self, network: Network, idleness: Idleness) -> None:
+    def __init__(self, network: Network, idleness: DeadNodes) -> None:
         self.network = network
         self.idleness = idleness
-        self.facts = Values(network)
-        self.memo: dict[Any, Instance | Passes | None] = {}
+        self.facts = EvalContext(network)
+        self.memo: dict[Any, Instance | PassThrough | None] = {}
         self.depth = 0
 
     # --- blocks
@@ -82,13 +82,13 @@ class Walk:
     def root(self) -> Instance:
         """The instance of the network. Raises SpecError."""
         network = self.network
-        flow = Flow(network.input.channels)
+        flow = ChannelInfo(network.input.channels)
         try:
             self.facts.bind_ambient()
             found = self.block(network.root, {}, {}, (flow,), network.span)
             if not isinstance(found, Instance):
                 self.facts.fault("no-value", "the network computes nothing", network.span)
-        except Broken:
+        except ErrorReported:
             found = None
         if self.facts.faults or not isinstance(found, Instance):
             raise SpecError(self.facts.faults)
@@ -98,11 +98,11 @@ class Walk:
         self,
         block: Block,
         arguments: Arguments,
-        slots: Mapping[str, Bound],
-        flows: tuple[Flow | None, ...],
+        slots: Mapping[str, BoundSlot],
+        flows: tuple[ChannelInfo | None, ...],
         span: Span,
         caller: BlockNode | None = None,
-    ) -> Instance | Passes:
+    ) -> Instance | PassThrough:
         """The instance of a call; IDENTITY where the block's `when` is false. Raises Broken."""
         numbers = tuple((name, type(value), value) for name, (value, _) in arguments.items())
         key = (id(block), numbers, tuple(slots.items()), flows)
@@ -116,18 +116,18 @@ class Walk:
             self.depth -= 1
         found = self.memo[key]
         if found is None:
-            raise Broken
+            raise ErrorReported
         return found
 
     def fresh(
         self,
         block: Block,
         arguments: Arguments,
-        slots: Mapping[str, Bound],
-        flows: tuple[Flow | None, ...],
+        slots: Mapping[str, BoundSlot],
+        flows: tuple[ChannelInfo | None, ...],
         span: Span,
         caller: BlockNode | None,
-    ) -> Instance | Passes | None:
+    ) -> Instance | PassThrough | None:
         try:
             origins = named(block, {name: term for name, (_, term) in arguments.items() if term})
             values = self.environment(block, arguments, origins, flows, span, caller)
@@ -139,10 +139,10 @@ class Walk:
                 for name, given in own.items()
             }
             inputs = dict(zip(block.inputs, flows, strict=True))
-            return Placing(
+            return BlockInstantiator(
                 self.facts, self.block, self.idleness, block, values, bound, inputs, origins
             ).instance(frozenset(arguments))
-        except Broken:
+        except ErrorReported:
             return None
 
     def environment(
@@ -150,7 +150,7 @@ class Walk:
         block: Block,
         arguments: Arguments,
         origins: Names,
-        flows: tuple[Flow | None, ...],
+        flows: tuple[ChannelInfo | None, ...],
         span: Span,
         caller: BlockNode | None,
     ) -> dict[str, Value]:
@@ -175,7 +175,9 @@ class Walk:
             values[name] = self.facts.value(within(term, origins), values)
         return values
 
-    def missing(self, block: Block, name: str, span: Span, caller: BlockNode | None) -> Broken:
+    def missing(
+        self, block: Block, name: str, span: Span, caller: BlockNode | None
+    ) -> ErrorReported:
         """A required parameter is missing: of a stage, or of a call."""
         message = f"the block `{block.name}` needs `{name}`"
         if caller and caller.stage:
@@ -201,7 +203,7 @@ class Walk:
         if self.facts.faults:
             raise SpecError(self.facts.faults)
 
-    def unread(self, instance: Instance, placed: Placed) -> None:
+    def unread(self, instance: Instance, placed: InstanceNode) -> None:
         """A node that nothing reads is a fault: it would hold weights that never train."""
         own = [node for node in instance.block.nodes if node.key == placed.group]
         if own and placed.scope is not None:
@@ -219,9 +221,9 @@ class Walk:
         )
 
 
-def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, Placed]]:
+def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, InstanceNode]]:
     """The nodes that nothing reads in any instance of their block."""
-    unread: dict[tuple[int, str], tuple[Instance, Placed]] = {}
+    unread: dict[tuple[int, str], tuple[Instance, InstanceNode]] = {}
     read: set[tuple[int, str]] = set()
     for instance in instances:
         names = {name for placed in instance.placed for name in placed.inputs}

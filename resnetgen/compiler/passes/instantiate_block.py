@@ -22,58 +22,58 @@ from resnetgen.compiler.frontend.expressions import Value
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
     SHORTCUT,
+    Absent,
     Block,
     BlockNode,
-    Bound,
+    BoundSlot,
     Instance,
-    Nothing,
+    InstanceNode,
     Op,
     OpCall,
-    Passes,
-    Placed,
-    Run,
+    PassThrough,
+    RepeatedBlock,
     Slot,
-    Term,
+    SourcedExpr,
 )
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import reads_among, stable_order
-from resnetgen.compiler.ir.shape_rules import Flow, ShapeError
+from resnetgen.compiler.ir.shape_rules import ChannelInfo, ShapeError
 from resnetgen.compiler.passes import stages
 from resnetgen.compiler.passes.elaborate_checks import parameters
 from resnetgen.compiler.passes.evaluate import (
     Arguments,
-    Broken,
-    Values,
+    ErrorReported,
+    EvalContext,
     check_arity,
     check_offer,
     op_call,
 )
 from resnetgen.compiler.passes.module_paths import evaluated_path
 from resnetgen.compiler.passes.provenance import follow
-from resnetgen.compiler.passes.shape_error_causes import opened
+from resnetgen.compiler.passes.shape_error_causes import size_dependent_op
 from resnetgen.compiler.passes.stages import reduction, with_bias
 
 Reference = str | None  # a key, or None for `none`
-Flows = tuple[Flow | None, ...]
+Flows = tuple[ChannelInfo | None, ...]
 # The instance of a block with arguments, slots and inputs; called from a place, by a node.
 InstanceOf = Callable[
-    [Block, Arguments, Mapping[str, Bound], Flows, Span, BlockNode], Instance | Passes
+    [Block, Arguments, Mapping[str, BoundSlot], Flows, Span, BlockNode], Instance | PassThrough
 ]
 
 
-class Placing:
+class BlockInstantiator:
     """The walk over the nodes of one block, in an order in which they can be computed."""
 
     def __init__(
         self,
-        facts: Values,
+        facts: EvalContext,
         instance_of: InstanceOf,
-        idleness: Idleness,
+        idleness: DeadNodes,
         block: Block,
         values: dict[str, Value],
-        slots: Mapping[str, Bound],
-        inputs: Mapping[str, Flow | None],
-        origins: Mapping[str, Term],
+        slots: Mapping[str, BoundSlot],
+        inputs: Mapping[str, ChannelInfo | None],
+        origins: Mapping[str, SourcedExpr],
     ) -> None:
         self.facts = facts
         self.instance_of = instance_of
@@ -83,13 +83,13 @@ class Placing:
         self.slots = slots
         self.inputs = inputs
         self.origins = origins  # where the arguments were written
-        self.flows: dict[str, Flow] = {name: flow for name, flow in inputs.items() if flow}
+        self.flows: dict[str, ChannelInfo] = {name: flow for name, flow in inputs.items() if flow}
         self.where: dict[str, Reference] = {
             name: name if flow else None for name, flow in inputs.items()
         }
         self.absence = Absence(facts, block, [name for name, flow in inputs.items() if not flow])
         self.strides: dict[str, float] = dict.fromkeys(inputs, 1)
-        self.placed: list[list[Placed]] = [[] for _ in block.nodes]
+        self.placed: list[list[InstanceNode]] = [[] for _ in block.nodes]
         self.stages = stages.stages_of(facts, block, values)
         self.broken: set[str] = set()
         self.dilation = 1  # of the stages so far, under `output_stride`
@@ -143,12 +143,12 @@ class Placing:
         passes = node.otherwise or node.inputs[0]
         try:
             if self.broken & {*node.inputs, passes}:
-                raise Broken
+                raise ErrorReported
             if self.is_left_out(node):
                 self.stand_in(node, passes)
             else:
                 self.resolve(index, node, passes)
-        except Broken:
+        except ErrorReported:
             self.broken.add(node.key)
             self.where.setdefault(node.key, self.block.inputs[0])
 
@@ -158,18 +158,18 @@ class Placing:
     def resolve(self, index: int, node: BlockNode, passes: str) -> None:
         """Finds what a node calls, directly or through a slot, and what it reads."""
         bound = self.bound(node)
-        if isinstance(bound.target, Nothing):
+        if isinstance(bound.target, Absent):
             self.where[node.key] = None
             note = Note(f"`{node.key}` is `none`", bound.span or node.op_span)
             self.absence.why[node.key] = note
-        elif isinstance(bound.target, Passes):
+        elif isinstance(bound.target, PassThrough):
             self.pass_on(index, node, passes)
         elif (inputs := self.operands(node, bound)) is not None:
             self.place(index, node, bound, inputs, passes)
 
-    def bound(self, node: BlockNode) -> Bound:
+    def bound(self, node: BlockNode) -> BoundSlot:
         if not isinstance(node.target, Slot):
-            return Bound(node.target)
+            return BoundSlot(node.target)
         name = node.target.name
         bound = self.slots.get(name) or self.facts.ambient.get(name)
         if bound is None:
@@ -187,14 +187,16 @@ class Placing:
             return
         assert source is not None
         path = self.path(node, {})
-        self.add(index, Placed(node, node.key, (path,), (source,), IDENTITY, self.flows[source]))
+        self.add(
+            index, InstanceNode(node, node.key, (path,), (source,), IDENTITY, self.flows[source])
+        )
 
     def stand_in(self, node: BlockNode, passes: str) -> None:
         """The value that passes stands for a node that is left out."""
         self.where[node.key] = self.where.get(passes)
         self.absence.passed_on(node, passes)
 
-    def operands(self, node: BlockNode, bound: Bound) -> tuple[Reference, ...] | None:
+    def operands(self, node: BlockNode, bound: BoundSlot) -> tuple[Reference, ...] | None:
         """The values that a node reads. Joins drop `none`, and pass a single value on."""
         check_arity(self.facts, node, bound)
         inputs = tuple(None if name == "none" else self.where.get(name) for name in node.inputs)
@@ -213,14 +215,19 @@ class Placing:
         raise self.absence.fault(message, gone, node.read_spans.get(gone, node.span))
 
     def place(
-        self, index: int, node: BlockNode, bound: Bound, inputs: tuple[Reference, ...], passes: str
+        self,
+        index: int,
+        node: BlockNode,
+        bound: BoundSlot,
+        inputs: tuple[Reference, ...],
+        passes: str,
     ) -> None:
         """Places what a node calls."""
         if node.repeat is not None or node.stage:
             self.repeat(index, node, bound, inputs)
             return
         what = self.call(node, bound, self.values, inputs, {})
-        if isinstance(what, Passes):
+        if isinstance(what, PassThrough):
             self.pass_on(index, node, passes)
         elif isinstance(what, Instance) and node.path == ".":
             rename = self.splice(index, node, what, inputs, "", {})
@@ -230,16 +237,16 @@ class Placing:
             message = f"`as: .` splices the nodes of a block, and `{node.key}` calls an op"
             raise self.facts.fault("not-a-block", message, node.path_span, "leave `as` out")
         else:
-            runs = (Run(what, 1),) if isinstance(what, Instance) else what
+            runs = (RepeatedBlock(what, 1),) if isinstance(what, Instance) else what
             names = tuple(name or "none" for name in inputs)
             flow = self.result(node, what, inputs)
-            placed = Placed(node, node.key, (self.path(node, {}),), names, runs, flow)
+            placed = InstanceNode(node, node.key, (self.path(node, {}),), names, runs, flow)
             if does_nothing(placed) and self.idleness.leaves_out(self.block, node):
                 self.stand_in(node, passes)
             else:
                 self.add(index, placed)
 
-    def add(self, index: int, placed: Placed) -> None:
+    def add(self, index: int, placed: InstanceNode) -> None:
         """Records a placed node, which is the value of its key from now on."""
         if placed.scope is None and not does_nothing(placed):
             self.idleness.works(self.block, placed.node)
@@ -250,7 +257,7 @@ class Placing:
 
     def result(
         self, node: BlockNode, what: Instance | OpCall, inputs: tuple[Reference, ...]
-    ) -> Flow:
+    ) -> ChannelInfo:
         if isinstance(what, Instance):
             return what.flow
         flows = [self.flows[name] for name in inputs if name]
@@ -262,10 +269,10 @@ class Placing:
 
     def refused(
         self, node: BlockNode, message: str, error: ShapeError, inputs: tuple[Reference, ...]
-    ) -> Broken:
+    ) -> ErrorReported:
         """An op cannot take its input: told at an op before it that made it so, where there is one."""
         placed = [each for row in self.placed for each in row]
-        cause = opened(placed, self.flows, inputs[0] or "", self.origins)
+        cause = size_dependent_op(placed, self.flows, inputs[0] or "", self.origins)
         if cause is None:
             return self.facts.fault("shape-mismatch", message, node.span, error.help)
         blame = cause.blames(self.facts.network)[0]
@@ -276,13 +283,13 @@ class Placing:
     # --- stages and spliced blocks
 
     def repeat(
-        self, index: int, node: BlockNode, bound: Bound, inputs: tuple[Reference, ...]
+        self, index: int, node: BlockNode, bound: BoundSlot, inputs: tuple[Reference, ...]
     ) -> None:
         """Places the blocks of a stage, evaluated until they repeat."""
         (source, *others) = inputs
         assert source is not None
         stage = self.stage(node, source)
-        runs: list[Run] = []
+        runs: list[RepeatedBlock] = []
         flow, at, steady = self.flows[source], 0, not stages.depends_on_index(node)
         while at < stage.count:
             what = self.block_at(node, bound, stage, at, flow, others)
@@ -293,9 +300,9 @@ class Placing:
             settled = runs and runs[-1].instance is what and steady and at > 1 and node.path != "."
             times = stage.count - at if settled else 1
             if runs and runs[-1].instance is what:
-                runs[-1] = Run(what, runs[-1].count + times)
+                runs[-1] = RepeatedBlock(what, runs[-1].count + times)
             else:
-                runs.append(Run(what, times))
+                runs.append(RepeatedBlock(what, times))
             at, flow = at + times, what.flow
             size = sum(run.instance.size * run.count for run in runs)
             if size > stages.MOST_NODES:
@@ -304,7 +311,7 @@ class Placing:
             return
         names = tuple(name or "none" for name in inputs)
         paths = tuple(self.path(node, stage.values(at)) for at in range(stage.count))
-        self.add(index, Placed(node, node.key, paths, names, tuple(runs), flow))
+        self.add(index, InstanceNode(node, node.key, paths, names, tuple(runs), flow))
 
     def stage(self, node: BlockNode, source: str) -> stages.Stage:
         """The stage of a node, with its stride and dilation."""
@@ -320,10 +327,10 @@ class Placing:
     def block_at(
         self,
         node: BlockNode,
-        bound: Bound,
+        bound: BoundSlot,
         stage: stages.Stage,
         at: int,
-        flow: Flow,
+        flow: ChannelInfo,
         others: Sequence[Reference],
     ) -> Instance:
         """The instance of one block of a stage."""
@@ -332,7 +339,7 @@ class Placing:
         instead = stages.stage_arguments(self.facts, node, bound, stage, at)
         values = {**self.values, **stage.values(at)}
         what = self.call(node, bound, values, (here, *others), instead)
-        if isinstance(what, Passes):
+        if isinstance(what, PassThrough):
             raise self.facts.fault("no-value", f"the blocks of `{node.key}` do nothing", node.span)
         if isinstance(what, OpCall):
             message = f"a stage repeats a block, and `{what.op}` is an op"
@@ -362,13 +369,13 @@ class Placing:
     def call(
         self,
         node: BlockNode,
-        bound: Bound,
+        bound: BoundSlot,
         values: Mapping[str, Value],
         inputs: tuple[Reference, ...],
         instead: Mapping[str, Value],
-    ) -> Instance | OpCall | Passes:
+    ) -> Instance | OpCall | PassThrough:
         """The op or instance that a node calls; `instead` replaces arguments (a stage's stride)."""
-        arguments: dict[str, tuple[Value, Term | None]] = {
+        arguments: dict[str, tuple[Value, SourcedExpr | None]] = {
             name: (value, bound.terms.get(name))
             for name, value in (*bound.arguments, *instead.items())
         }
@@ -400,7 +407,7 @@ class Placing:
         return evaluated_path(self.facts, node, {**self.values, **extra, "stage": node.key})
 
 
-def schedule_of(placed: Sequence[Placed]) -> tuple[int, ...]:
+def schedule_of(placed: Sequence[InstanceNode]) -> tuple[int, ...]:
     """Indices into `placed`, in an order of execution."""
     reads = reads_among((each.key for each in placed), (each.inputs for each in placed))
     order = stable_order(reads)
@@ -417,7 +424,7 @@ class Absence:
     `inputs` are the inputs of its block that the call leaves out.
     """
 
-    def __init__(self, facts: Values, block: Block, inputs: Iterable[str]) -> None:
+    def __init__(self, facts: EvalContext, block: Block, inputs: Iterable[str]) -> None:
         self.facts = facts
         self.why = {
             name: Note(f"`{name}` is `none` in a call of `{block.name}`") for name in inputs
@@ -430,7 +437,7 @@ class Absence:
         elif source in self.why:
             self.why[node.key] = self.why[source]
 
-    def fault(self, message: str, name: str, read: Span, how: str = "read here") -> Broken:
+    def fault(self, message: str, name: str, read: Span, how: str = "read here") -> ErrorReported:
         """`none` is read where a value is needed: told at its cause, which may have many readers.
 
         Not so where only the reader stands in the file that the person is writing.
@@ -441,7 +448,7 @@ class Absence:
         notes = [Note(how, read)] if read != why.span else []
         return self.facts.fault("no-value", message, why.span, _HINT, *notes)
 
-    def dropped_shortcut(self, node: BlockNode) -> Broken:
+    def dropped_shortcut(self, node: BlockNode) -> ErrorReported:
         """`else: none` of a shortcut that is the identity: the residual addition would vanish."""
         message = "`else: none` takes the shortcut away wherever its policy is the identity"
         policy = self.facts.ambient["shortcut"].span
@@ -452,7 +459,7 @@ class Absence:
         return self.facts.fault("no-value", message, node.read_spans["none"], hint, *notes)
 
 
-class NotIdle(Exception):
+class NodeIsLive(Exception):
     """A node was left out where it did nothing, and does something in a later instance of its block."""
 
     def __init__(self, place: tuple[Block, str]) -> None:
@@ -460,7 +467,7 @@ class NotIdle(Exception):
         self.place = place
 
 
-class Idleness:
+class DeadNodes:
     """Nodes that do nothing in any instance of their block: rate-0 drop paths, unused slots.
 
     They are left out on trust, as long as none is `kept`: the walk starts anew where one turns out
@@ -484,18 +491,18 @@ class Idleness:
         """Records that a node does something. Raises NotIdle where it was left out."""
         place = (block, node.key)
         if place in self.left_out:
-            raise NotIdle(place)
+            raise NodeIsLive(place)
         self.busy.add(place)
 
 
-def does_nothing(placed: Placed) -> bool:
+def does_nothing(placed: InstanceNode) -> bool:
     """Whether a node passes its input as it is, and may be left out.
 
     Not so in a numbered container, where the numbers of the others would lose their meaning.
     """
-    if isinstance(placed.what, Passes):
+    if isinstance(placed.callee, PassThrough):
         return True
     numbered = placed.paths[0].rpartition(".")[2].isdigit()
-    if isinstance(placed.what, OpCall) and not numbered:
-        return OPS[placed.what.op].neutral(placed.what.attributes)
+    if isinstance(placed.callee, OpCall) and not numbered:
+        return OPS[placed.callee.op].neutral(placed.callee.attributes)
     return False

@@ -23,10 +23,10 @@ from resnetgen.compiler.frontend.expressions import (
     parse,
 )
 from resnetgen.compiler.frontend.identifiers import wrong_key
-from resnetgen.compiler.ir.nodes import BlockNode, Instance, OpCall, Placed
+from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode, OpCall
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.passes.evaluate import Values
+from resnetgen.compiler.passes.evaluate import EvalContext
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ def in_order(members: Iterable[str]) -> list[str]:
     return sorted(names, key=int) if all(name.isdigit() for name in names) else names
 
 
-def evaluated_path(facts: Values, node: BlockNode, env: Mapping[str, Value]) -> str:
+def evaluated_path(facts: EvalContext, node: BlockNode, env: Mapping[str, Value]) -> str:
     """The module path of a node with each `<EXPR>` evaluated, `*` left as it is. Raises Broken."""
 
     def written(match: re.Match[str]) -> str:
@@ -70,7 +70,7 @@ def evaluated_path(facts: Values, node: BlockNode, env: Mapping[str, Value]) -> 
     return path
 
 
-def numbered_paths(placed: Sequence[Placed]) -> tuple[tuple[str, ...], ...]:
+def numbered_paths(placed: Sequence[InstanceNode]) -> tuple[tuple[str, ...], ...]:
     """The paths of every placed node, with `*` replaced by the next free number of its container."""
     taken: dict[str, int] = {}
     return tuple(tuple(_numbered(path, taken) for path in each.paths) for each in placed)
@@ -88,7 +88,7 @@ def _numbered(path: str, taken: dict[str, int]) -> str:
     return ".".join(components)
 
 
-def trie(placed: Sequence[Placed], paths: Sequence[Sequence[str]]) -> Trie:
+def trie(placed: Sequence[InstanceNode], paths: Sequence[Sequence[str]]) -> Trie:
     """The containers of a block. A path that is given twice keeps its first place."""
     root = Trie()
     for index, each in enumerate(paths):
@@ -101,13 +101,13 @@ def trie(placed: Sequence[Placed], paths: Sequence[Sequence[str]]) -> Trie:
     return root
 
 
-def conflicts(instance: Instance) -> Iterator[tuple[Placed, Placed, str]]:
+def conflicts(instance: Instance) -> Iterator[tuple[InstanceNode, InstanceNode, str]]:
     """Placed nodes whose module path another one has too, or lies inside; and why that cannot be.
 
     Equal nodes without weights may share a path: they are one module (`as: relu`).
     """
     paths = numbered_paths(instance.placed)
-    owners: dict[str, Placed] = {}
+    owners: dict[str, InstanceNode] = {}
     for placed, own in zip(instance.placed, paths, strict=True):
         for number, path in enumerate(own):
             other = owners.setdefault(path, placed)
@@ -129,21 +129,21 @@ def shared_paths(paths: Sequence[Sequence[str]]) -> frozenset[str]:
     return frozenset(path for path, count in counts.items() if count > 1)
 
 
-def _shareable(one: Placed, other: Placed) -> bool:
-    if isinstance(one.what, OpCall) and isinstance(other.what, OpCall):
-        same = one.what.op == other.what.op and one.what.attributes == other.what.attributes
-        return same and OPS[one.what.op].weights is NO_WEIGHTS
-    if isinstance(one.what, tuple) and isinstance(other.what, tuple):
-        blocks = {id(run.instance): run.instance for run in (*one.what, *other.what)}
+def _shareable(one: InstanceNode, other: InstanceNode) -> bool:
+    if isinstance(one.callee, OpCall) and isinstance(other.callee, OpCall):
+        same = one.callee.op == other.callee.op and one.callee.attributes == other.callee.attributes
+        return same and OPS[one.callee.op].weights is NO_WEIGHTS
+    if isinstance(one.callee, tuple) and isinstance(other.callee, tuple):
+        blocks = {id(run.instance): run.instance for run in (*one.callee, *other.callee)}
         return len(blocks) == 1 and all(_is_stateless(each) for each in blocks.values())
     return False
 
 
 def _is_stateless(instance: Instance) -> bool:
     for placed in instance.placed:
-        if isinstance(placed.what, OpCall) and OPS[placed.what.op].weights is not NO_WEIGHTS:
+        if isinstance(placed.callee, OpCall) and OPS[placed.callee.op].weights is not NO_WEIGHTS:
             return False
-        runs = placed.what if isinstance(placed.what, tuple) else ()
+        runs = placed.callee if isinstance(placed.callee, tuple) else ()
         if not all(_is_stateless(run.instance) for run in runs):
             return False
     return True

@@ -25,18 +25,18 @@ from resnetgen.compiler.ir.nodes import (
     Block,
     BlockNode,
     Instance,
+    InstanceNode,
     Network,
     OpCall,
-    Placed,
-    Term,
+    SourcedExpr,
 )
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 
-Names = Mapping[str, Term]  # what the names of a block stand for in one call of it
+Names = Mapping[str, SourcedExpr]  # what the names of a block stand for in one call of it
 
 
-def named(block: Block, given: Names) -> dict[str, Term]:
+def named(block: Block, given: Names) -> dict[str, SourcedExpr]:
     """What the names of a block stand for in a call that gives some arguments."""
     names = dict(given)
     for name, param in block.params.items():
@@ -47,37 +47,37 @@ def named(block: Block, given: Names) -> dict[str, Term]:
     return names
 
 
-def follow(term: Term, names: Names) -> Term:
+def follow(term: SourcedExpr, names: Names) -> SourcedExpr:
     """The text that a term stands for: of a bare name, what was written for it."""
     if isinstance(term.expr, Name) and term.expr.id in names:
         return names[term.expr.id]
     return within(term, names)
 
 
-def within(term: Term, names: Names) -> Term:
+def within(term: SourcedExpr, names: Names) -> SourcedExpr:
     """A term, and what its names stand for."""
-    return Term(term.expr, term.span, term.key_span, names)
+    return SourcedExpr(term.expr, term.span, term.key_span, names)
 
 
-def sources(term: Term) -> Iterator[Term]:
+def sources(term: SourcedExpr) -> Iterator[SourcedExpr]:
     """A term and all from which its value was computed, the nearest first."""
     return _reached(term, lambda each: True)
 
 
-def own_texts(term: Term, network: Network) -> list[Term]:
+def own_texts(term: SourcedExpr, network: Network) -> list[SourcedExpr]:
     """The person's own texts behind a value: one, or those from which a library block computes it.
 
     A bare name says nothing of a value: it is taken only where there is no other.
     """
 
-    def passes(each: Term) -> bool:
+    def passes(each: SourcedExpr) -> bool:
         return isinstance(each.expr, Name) or not is_own(each.span, network)
 
     own = [each for each in _reached(term, passes) if is_own(each.span, network)]
     return [each for each in own if not isinstance(each.expr, Name)] or own[:1]
 
 
-def _reached(term: Term, passes: Callable[[Term], bool]) -> Iterator[Term]:
+def _reached(term: SourcedExpr, passes: Callable[[SourcedExpr], bool]) -> Iterator[SourcedExpr]:
     """A term and what it reads, and what that reads in turn, as far as a test lets pass."""
     seen, todo = set[int](), deque([term])
     while todo:
@@ -96,18 +96,18 @@ def is_own(span: Span, network: Network) -> bool:
     return span.source is network.span.source or not span.source.shipped
 
 
-def culprit(term: Term, network: Network) -> Term:
+def culprit(term: SourcedExpr, network: Network) -> SourcedExpr:
     """The text to blame for a value that does not suit; of the library only for want of other."""
     own = own_texts(term, network)
     return next((each for each in own if not _is_choice(each)), next(iter(own), term))
 
 
-def _is_choice(term: Term) -> bool:
+def _is_choice(term: SourcedExpr) -> bool:
     """Whether a text chooses among numbers, and is none."""
     return isinstance(term.expr, Const) and type(term.expr.value) is bool
 
 
-def mistyped(term: Term, network: Network) -> Term:
+def mistyped(term: SourcedExpr, network: Network) -> SourcedExpr:
     """The same for a value of a wrong type: of several numbers behind it, one that is no integer."""
     own = own_texts(term, network)
     odd = (
@@ -120,18 +120,18 @@ Types = Mapping[str, TensorType | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class CallSite:
     """A call on the way to a fault: who called, which node, at which path; `types` are the caller's."""
 
     instance: Instance
-    placed: Placed
+    placed: InstanceNode
     path: str
     types: Types
     at: int  # which block of a stage
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class TraceStep:
     """One op on a way, and what was written for it; without `call`, a node that is left out here."""
 
     key: str
@@ -139,11 +139,11 @@ class Leg:
     call: OpCall | None
     source: TensorType
     result: TensorType
-    terms: Mapping[str, Term]
+    terms: Mapping[str, SourcedExpr]
     policy: bool = False  # part of what a network means by `shortcut`
 
 
-def names_at(frames: Sequence[Frame], instance: Instance) -> Names:
+def names_at(frames: Sequence[CallSite], instance: Instance) -> Names:
     """What the names of an instance stand for, when it is reached by these calls.
 
     An instance keeps the origins of its first caller; equal ones may have others.
@@ -157,7 +157,7 @@ def names_at(frames: Sequence[Frame], instance: Instance) -> Names:
     return names
 
 
-def names_of_call(placed: Placed, called: Instance, names: Names) -> Names:
+def names_of_call(placed: InstanceNode, called: Instance, names: Names) -> Names:
     """What the names of a block stand for in a call of it by a node, whose own names are given."""
     if placed.scope is not None:  # its node was written in a block that is spliced
         return called.origins
@@ -170,7 +170,9 @@ def names_of_call(placed: Placed, called: Instance, names: Names) -> Names:
     return named(called.block, given)
 
 
-def history(instance: Instance, types: Types, key: str, frames: Sequence[Frame]) -> list[Leg]:
+def history(
+    instance: Instance, types: Types, key: str, frames: Sequence[CallSite]
+) -> list[TraceStep]:
     """The legs of a value of an instance, the nearest first, back to the input of the network."""
     legs, reached = way(instance, types, key, names_at(frames, instance))
     while frames:
@@ -183,33 +185,33 @@ def history(instance: Instance, types: Types, key: str, frames: Sequence[Frame])
     return legs
 
 
-def way(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[Leg], str]:
+def way(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[TraceStep], str]:
     """The legs of a value within an instance, and the input of the block to which they lead."""
     by_key = {placed.key: placed for placed in instance.placed}
-    legs: list[Leg] = []
+    legs: list[TraceStep] = []
     while key in by_key:
         placed = by_key[key]
         source, index = types.get(placed.inputs[0]), 0
-        if isinstance(placed.what, tuple):
-            called = placed.what[-1].instance
+        if isinstance(placed.callee, tuple):
+            called = placed.callee[-1].instance
             inner, index = through(placed, types, names, called, called.block.inputs[0], None)
             policy = placed.node.target == SHORTCUT
             for leg in inner:
                 inside = f"{placed.key}.{leg.key}"
                 legs.append(replace(leg, key=inside, policy=leg.policy or policy))
         elif source is not None:
-            call = placed.what if isinstance(placed.what, OpCall) else None
+            call = placed.callee if isinstance(placed.callee, OpCall) else None
             terms, policy = terms_of(placed, names), placed.node.target == SHORTCUT
             result = types.get(key) or source
-            legs.append(Leg(placed.key, placed.node, call, source, result, terms, policy))
+            legs.append(TraceStep(placed.key, placed.node, call, source, result, terms, policy))
         legs += left_out(instance, placed, placed.inputs[index], types, names)
         key = placed.inputs[index]
     return legs, key
 
 
-def terms_of(placed: Placed, names: Names) -> Mapping[str, Term]:
+def terms_of(placed: InstanceNode, names: Names) -> Mapping[str, SourcedExpr]:
     """What was written for the attributes of an op, or for a node that passes its input."""
-    call = placed.what if isinstance(placed.what, OpCall) else None
+    call = placed.callee if isinstance(placed.callee, OpCall) else None
     terms = dict(call.terms) if call else {}
     if placed.scope is None:
         known = OPS[call.op].attributes if call else placed.node.arguments
@@ -218,7 +220,9 @@ def terms_of(placed: Placed, names: Names) -> Mapping[str, Term]:
     return terms
 
 
-def left_out(instance: Instance, reader: Placed, key: str, types: Types, names: Names) -> list[Leg]:
+def left_out(
+    instance: Instance, reader: InstanceNode, key: str, types: Types, names: Names
+) -> list[TraceStep]:
     """The nodes between a node and a value that it reads that do nothing here."""
     source = types.get(key)
     if reader.scope is not None or source is None:
@@ -226,12 +230,12 @@ def left_out(instance: Instance, reader: Placed, key: str, types: Types, names: 
     nodes = {node.key: node for node in instance.block.nodes}
     present = {placed.key for placed in instance.placed}
     for name in reader.node.inputs:
-        found: list[Leg] = []
+        found: list[TraceStep] = []
         while name in nodes and name not in present:
             node = nodes[name]
             terms = {each: follow(term, names) for each, term in node.arguments.items()}
             policy = node.target == SHORTCUT
-            found.append(Leg(name, node, None, source, source, terms, policy))
+            found.append(TraceStep(name, node, None, source, source, terms, policy))
             name = node.otherwise or node.inputs[0]
         if name == key and found:
             return found
@@ -239,15 +243,15 @@ def left_out(instance: Instance, reader: Placed, key: str, types: Types, names: 
 
 
 def through(
-    placed: Placed, types: Types, names: Names, last: Instance, reached: str, at: int | None
-) -> tuple[list[Leg], int]:
+    placed: InstanceNode, types: Types, names: Names, last: Instance, reached: str, at: int | None
+) -> tuple[list[TraceStep], int]:
     """The legs of the blocks that a node calls, and which of its inputs they lead to.
 
     With `at`, of those before that block, from the input of `last` that its legs reached.
     """
     if at is not None and reached != last.block.inputs[0]:
         return [], last.block.inputs.index(reached)
-    legs: list[Leg] = []
+    legs: list[TraceStep] = []
     for instance, inner in reversed(_blocks(placed, types, at)):
         found, reached = way(
             instance, inner, instance.outputs[0], names_of_call(placed, instance, names)
@@ -258,13 +262,13 @@ def through(
     return legs, 0
 
 
-def _blocks(placed: Placed, types: Types, upto: int | None) -> list[tuple[Instance, Types]]:
+def _blocks(placed: InstanceNode, types: Types, upto: int | None) -> list[tuple[Instance, Types]]:
     """The blocks that a node calls one after the other, with their types; equal ones once."""
-    assert isinstance(placed.what, tuple)
+    assert isinstance(placed.callee, tuple)
     here, *others = (types.get(name) for name in placed.inputs)
     blocks: list[tuple[Instance, Types]] = []
-    left = sum(run.count for run in placed.what) if upto is None else upto
-    for run in placed.what:
+    left = sum(run.count for run in placed.callee) if upto is None else upto
+    for run in placed.callee:
         count, left = min(run.count, left), left - run.count
         for _ in range(count):
             if here is None:
@@ -286,12 +290,12 @@ def types_of(instance: Instance, inputs: Types) -> Types:
         known = [kind for name in placed.inputs if (kind := types.get(name))]
         if not known:
             continue
-        if isinstance(placed.what, OpCall):
+        if isinstance(placed.callee, OpCall):
             try:
-                types[placed.key] = OPS[placed.what.op].shape(placed.what.attributes, known)
+                types[placed.key] = OPS[placed.callee.op].shape(placed.callee.attributes, known)
             except ShapeError:
                 types[placed.key] = known[0]
-        elif isinstance(placed.what, tuple):
+        elif isinstance(placed.callee, tuple):
             blocks = _blocks(placed, types, None)
             last, inner = blocks[-1]
             types[placed.key] = inner.get(last.outputs[0])
@@ -300,7 +304,9 @@ def types_of(instance: Instance, inputs: Types) -> Types:
     return types
 
 
-def part(one: list[Leg], other: list[Leg]) -> tuple[list[Leg], list[Leg], list[Leg]]:
+def part(
+    one: list[TraceStep], other: list[TraceStep]
+) -> tuple[list[TraceStep], list[TraceStep], list[TraceStep]]:
     """Two ways -> what only the first has, what only the second has, what both have."""
     shared = 0
     for left, right in zip(reversed(one), reversed(other), strict=False):

@@ -14,13 +14,13 @@ from fractions import Fraction
 
 from resnetgen.compiler.diagnostics.model import Note, Span
 from resnetgen.compiler.frontend.expressions import Name
-from resnetgen.compiler.ir.nodes import Network, OpCall, Placed, Term
+from resnetgen.compiler.ir.nodes import InstanceNode, Network, OpCall, SourcedExpr
 from resnetgen.compiler.ir.op_def import STRIDE, shown
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.ir.shape_rules import Flow, TensorType, per_axis
+from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType, per_axis
 from resnetgen.compiler.passes.provenance import (
-    Leg,
     Names,
+    TraceStep,
     is_own,
     names_of_call,
     own_texts,
@@ -39,12 +39,12 @@ EVEN = "choose an input size and strides so that each size divides by the next s
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Operand:
     """An operand of a join: what it is called there, its type, and the ops that only it has passed."""
 
     name: str
     type: TensorType
-    legs: Sequence[Leg]
+    legs: Sequence[TraceStep]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Cause:
     """Something that was written, and what it does here."""
 
     text: str
-    terms: tuple[Term, ...]
+    terms: tuple[SourcedExpr, ...]
     fallback: Span  # the node, where nothing was written for the attribute
     policy: bool = False  # part of what the network means by `shortcut`
     help: str | None = None
@@ -86,7 +86,9 @@ class Blame:
         return self.note.span
 
 
-def size_causes(ways: Sequence[Way], shared: Sequence[Leg], input_span: Span) -> list[Cause]:
+def size_causes(
+    ways: Sequence[Operand], shared: Sequence[TraceStep], input_span: Span
+) -> list[Cause]:
     """Why two values differ in size: strides, else kernels that do not keep it, and odd sizes.
 
     `shared`: what both have passed before.
@@ -106,7 +108,7 @@ def size_causes(ways: Sequence[Way], shared: Sequence[Leg], input_span: Span) ->
     return causes
 
 
-def _stride_causes(ways: Sequence[Way], slow: Way, axis: int) -> list[Cause]:
+def _stride_causes(ways: Sequence[Operand], slow: Operand, axis: int) -> list[Cause]:
     """What strides on either way, and on the slower what was told to keep the size."""
     strides = [leg for way in ways for leg in way.legs if _reduction(leg, axis) != 1]
     kept = [leg for leg in slow.legs if _reduction(leg, axis) == 1 and _could_stride(leg)]
@@ -114,7 +116,7 @@ def _stride_causes(ways: Sequence[Way], slow: Way, axis: int) -> list[Cause]:
     return [*(_strides(leg, axis) for leg in strides), *keeps]
 
 
-def _reduction(leg: Leg, axis: int) -> Fraction:
+def _reduction(leg: TraceStep, axis: int) -> Fraction:
     """How far an op reduces an axis, rounding aside."""
     if leg.call is None or not _keeps_axis(leg, axis):
         return Fraction(1)
@@ -128,7 +130,7 @@ def _reduction(leg: Leg, axis: int) -> Fraction:
     return Fraction(leg.source.size[axis], leg.result.size[axis])
 
 
-def _could_stride(leg: Leg) -> bool:
+def _could_stride(leg: TraceStep) -> bool:
     """Whether a stride of 1 was written for an op, or follows from the kernel of a pool."""
     if "stride" in leg.terms:
         return leg.call is None or "stride" in leg.call.attributes
@@ -136,27 +138,27 @@ def _could_stride(leg: Leg) -> bool:
     return bool(by_kernel) and "kernel" in leg.terms
 
 
-def _rounds(leg: Leg, axis: int) -> bool:
+def _rounds(leg: TraceStep, axis: int) -> bool:
     """Whether a size is not that of its input by the stride, rounded up."""
     if not _keeps_axis(leg, axis):
         return False
     return leg.result.size[axis] != math.ceil(leg.source.size[axis] / _reduction(leg, axis))
 
 
-def _keeps_axis(leg: Leg, axis: int) -> bool:
+def _keeps_axis(leg: TraceStep, axis: int) -> bool:
     """False for what is flattened."""
     return axis < len(leg.source.size) == len(leg.result.size)
 
 
-def _strides(leg: Leg, axis: int) -> Cause:
+def _strides(leg: TraceStep, axis: int) -> Cause:
     return _cause(_turns(leg, axis), leg, *STRIDES)
 
 
-def _turns(leg: Leg, axis: int) -> str:
+def _turns(leg: TraceStep, axis: int) -> str:
     return f"`{leg.key}` turns {leg.source.size[axis]} into {leg.result.size[axis]}"
 
 
-def _kernel(leg: Leg, axis: int) -> Cause:
+def _kernel(leg: TraceStep, axis: int) -> Cause:
     assert leg.call
     attributes = leg.call.attributes
     if "kernel" not in attributes:
@@ -168,7 +170,7 @@ def _kernel(leg: Leg, axis: int) -> Cause:
     return Cause(text, tuple(terms), leg.node.span, leg.policy, None if padding else ODD_KERNEL)
 
 
-def _odd(shared: Sequence[Leg], axis: int, size: int, input_span: Span) -> list[Cause]:
+def _odd(shared: Sequence[TraceStep], axis: int, size: int, input_span: Span) -> list[Cause]:
     """Where a size came from that does not divide: the first op that divides unevenly, if any.
 
     Else the strides before it, and the input.
@@ -183,31 +185,31 @@ def _odd(shared: Sequence[Leg], axis: int, size: int, input_span: Span) -> list[
     return [replace(cause, help=EVEN) for cause in (*causes, *given)]
 
 
-def _divides(leg: Leg, axis: int) -> bool:
+def _divides(leg: TraceStep, axis: int) -> bool:
     return _reduction(leg, axis) * leg.result.size[axis] == leg.source.size[axis]
 
 
-def channel_causes(ways: Sequence[Way], shared: Sequence[Leg]) -> list[Cause]:
+def channel_causes(ways: Sequence[Operand], shared: Sequence[TraceStep]) -> list[Cause]:
     """Why two values differ in channels: on each way, the last op that decides them."""
     causes = [_channels(leg) for way in ways if (leg := _decides(way.legs))]
     common = _decides(shared)
     return [*causes, _channels(common)] if common and len(causes) < len(ways) else causes
 
 
-def _decides(legs: Sequence[Leg]) -> Leg | None:
+def _decides(legs: Sequence[TraceStep]) -> TraceStep | None:
     return next((leg for leg in legs if leg.call and _gives_channels(leg)), None)
 
 
-def _gives_channels(leg: Leg) -> bool:
+def _gives_channels(leg: TraceStep) -> bool:
     assert leg.call
     return "out" in leg.call.attributes or leg.result.channels != leg.source.channels
 
 
-def _channels(leg: Leg) -> Cause:
+def _channels(leg: TraceStep) -> Cause:
     return _cause(f"`{leg.key}` gives {leg.result.channels} channels", leg, "out", "back", "front")
 
 
-def window_causes(legs: Sequence[Leg], input_span: Span) -> list[Cause]:
+def window_causes(legs: Sequence[TraceStep], input_span: Span) -> list[Cause]:
     """What made a value too small for a window: strides, the largest first, and the input."""
     axes = range(max((len(leg.source.size) for leg in legs), default=0))
     reduced = [(leg, axis) for leg in legs for axis in axes if _reduction(leg, axis) > 1]
@@ -216,8 +218,8 @@ def window_causes(legs: Sequence[Leg], input_span: Span) -> list[Cause]:
     return [*causes, Cause("the input of the network", (), input_span)]
 
 
-def opened(
-    placed: Iterable[Placed], flows: Mapping[str, Flow | None], key: str, names: Names
+def size_dependent_op(
+    placed: Iterable[InstanceNode], flows: Mapping[str, ChannelInfo | None], key: str, names: Names
 ) -> Cause | None:
     """The op after which the number of positions of a value depends on the input of the network."""
     by_key = {each.key: each for each in placed}
@@ -231,21 +233,21 @@ def opened(
     return None
 
 
-def _opens(placed: Placed, names: Names) -> Cause | None:
-    if isinstance(placed.what, tuple):
-        called = placed.what[-1].instance
+def _opens(placed: InstanceNode, names: Names) -> Cause | None:
+    if isinstance(placed.callee, tuple):
+        called = placed.callee[-1].instance
         below = names_of_call(placed, called, names)
-        return opened(called.placed, called.inputs, called.outputs[0], below)
+        return size_dependent_op(called.placed, called.inputs, called.outputs[0], below)
     text = f"`{placed.key}` makes the number of values depend on the input size"
     changes = {"kernel": 1, "stride": 1, "padding": 0}
-    attributes = placed.what.attributes if isinstance(placed.what, OpCall) else {}
+    attributes = placed.callee.attributes if isinstance(placed.callee, OpCall) else {}
     terms = terms_of(placed, names)
     guilty = [name for name, kept in changes.items() if attributes.get(name, kept) != kept]
     blamed = tuple(terms[name] for name in guilty if name in terms)
     return Cause(text, blamed, placed.node.span)
 
 
-def _cause(text: str, leg: Leg, *names: str) -> Cause:
+def _cause(text: str, leg: TraceStep, *names: str) -> Cause:
     """A cause that blames the first of some attributes for which something was written."""
     terms = next(((leg.terms[name],) for name in names if name in leg.terms), ())
     return Cause(text, terms, leg.node.span, leg.policy)

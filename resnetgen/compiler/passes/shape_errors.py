@@ -26,16 +26,16 @@ from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
     Block,
     Instance,
+    InstanceNode,
     Network,
     OpCall,
-    Passes,
-    Placed,
-    Term,
+    PassThrough,
+    SourcedExpr,
 )
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 from resnetgen.compiler.passes.provenance import (
-    Frame,
+    CallSite,
     Types,
     history,
     is_own,
@@ -46,7 +46,7 @@ from resnetgen.compiler.passes.provenance import (
 )
 from resnetgen.compiler.passes.shape_error_causes import (
     Cause,
-    Way,
+    Operand,
     blamed,
     channel_causes,
     size_causes,
@@ -64,20 +64,20 @@ CHOICES = (
 def shape_fault(
     network: Network,
     instance: Instance,
-    placed: Placed,
+    placed: InstanceNode,
     types: Types,
-    frames: tuple[Frame, ...],
+    frames: tuple[CallSite, ...],
     error: ShapeError,
 ) -> Diagnostic:
     """The diagnostic for an op that cannot take its inputs."""
-    assert isinstance(placed.what, OpCall)
+    assert isinstance(placed.callee, OpCall)
     path = ".".join([*(frame.path for frame in frames), placed.key])
     message = f"{path}: {error}"
     known = [kind for name in placed.inputs if (kind := types.get(name))]
-    if OPS[placed.what.op].arity is not None:
+    if OPS[placed.callee.op].arity is not None:
         causes = _causes_of_one(network, instance, placed, types, frames, error)
         return _told(network, placed, frames, message, causes, error.help)
-    if turned(placed.what, known):
+    if swap_operands(placed.callee, known):
         hint = f"write `inputs: [{', '.join(reversed(placed.node.inputs))}]`"
         notes = [_origin(instance, name, types) for name in placed.inputs] + _calls(frames)
         return Diagnostic(CODE, message, placed.node.span, tuple(notes), hint)
@@ -86,7 +86,7 @@ def shape_fault(
         if passes(instance, placed):
             strides = len({kind.size for kind in known}) > 1
             return _shortcut_fault(network, placed, frames, message, causes, strides)
-        policy = heedless(network, instance, placed, types)
+        policy = ignores_argument(network, instance, placed, types)
         if policy and not _own_policy(causes, network):
             hint = "a call of `shortcut` offers `out` and `stride`: a policy declares and uses both"
             return _at(policy, network, placed, message, causes, hint)
@@ -96,7 +96,7 @@ def shape_fault(
     return _told(network, placed, frames, message, causes, error.help)
 
 
-def turned(join: OpCall, sources: Sequence[TensorType]) -> TensorType | None:
+def swap_operands(join: OpCall, sources: Sequence[TensorType]) -> TensorType | None:
     """The result of a join with its operands the other way round, where they fit so."""
     try:
         return OPS[join.op].shape(join.attributes, list(reversed(sources)))
@@ -110,9 +110,9 @@ def turned(join: OpCall, sources: Sequence[TensorType]) -> TensorType | None:
 def _causes_of_one(
     network: Network,
     instance: Instance,
-    placed: Placed,
+    placed: InstanceNode,
     types: Types,
-    frames: tuple[Frame, ...],
+    frames: tuple[CallSite, ...],
     error: ShapeError,
 ) -> list[Cause]:
     """Why an op cannot take its input: its own attributes, then what made the input so."""
@@ -128,16 +128,20 @@ def _causes_of_one(
     elif "groups" in error.at:
         source = types.get(placed.inputs[0])
         assert source
-        causes += channel_causes([Way(placed.inputs[0], source, legs)], ())
+        causes += channel_causes([Operand(placed.inputs[0], source, legs)], ())
     return causes
 
 
 def _causes_of_join(
-    network: Network, instance: Instance, placed: Placed, types: Types, frames: tuple[Frame, ...]
+    network: Network,
+    instance: Instance,
+    placed: InstanceNode,
+    types: Types,
+    frames: tuple[CallSite, ...],
 ) -> list[Cause]:
     """Why two operands of a join differ: sizes first, then channels."""
-    assert isinstance(placed.what, OpCall)
-    first, second = _unequal(placed.what, placed.inputs, types)
+    assert isinstance(placed.callee, OpCall)
+    first, second = _unequal(placed.callee, placed.inputs, types)
     legs = [
         [
             *left_out(instance, placed, name, types, names_at(frames, instance)),
@@ -147,12 +151,12 @@ def _causes_of_join(
     ]
     one, other, shared = part(*legs)
     pair = [(first, one), (second, other)]
-    ways = [Way(name, kind, legs) for name, legs in pair if (kind := types.get(name))]
+    ways = [Operand(name, kind, legs) for name, legs in pair if (kind := types.get(name))]
     causes: list[Cause] = []
     if ways[0].type.size != ways[1].type.size:
         causes += size_causes(ways, shared, network.input_span)
     alike = replace(ways[1].type, size=ways[0].type.size)
-    if not _fits(placed.what, [ways[0].type, alike]):
+    if not _fits(placed.callee, [ways[0].type, alike]):
         causes += channel_causes(ways, shared)
     return causes
 
@@ -179,8 +183,8 @@ def _fits(join: OpCall, sources: Sequence[TensorType]) -> bool:
 
 def _told(
     network: Network,
-    placed: Placed,
-    frames: tuple[Frame, ...],
+    placed: InstanceNode,
+    frames: tuple[CallSite, ...],
     message: str,
     causes: Sequence[Cause],
     help: str | None,
@@ -208,13 +212,13 @@ def _on_line(note: Note, span: Span) -> bool:
     return (note.span.source, note.span.line) == (span.source, span.line)
 
 
-def _here(placed: Placed) -> Note:
-    joins = isinstance(placed.what, OpCall) and OPS[placed.what.op].arity is None
+def _here(placed: InstanceNode) -> Note:
+    joins = isinstance(placed.callee, OpCall) and OPS[placed.callee.op].arity is None
     text = f"joined here, by `{placed.key}`" if joins else f"`{placed.key}` is this node"
     return Note(text, placed.node.span)
 
 
-def _calls(frames: Sequence[Frame]) -> list[Note]:
+def _calls(frames: Sequence[CallSite]) -> list[Note]:
     return [
         Note(f"in the block at `{frame.path}`", frame.placed.node.span) for frame in frames[-1:]
     ]
@@ -223,7 +227,7 @@ def _calls(frames: Sequence[Frame]) -> list[Note]:
 def _at(
     lead: Note,
     network: Network,
-    placed: Placed,
+    placed: InstanceNode,
     message: str,
     causes: Sequence[Cause],
     hint: str,
@@ -244,8 +248,8 @@ def _own_policy(causes: Sequence[Cause], network: Network) -> bool:
 
 def _shortcut_fault(
     network: Network,
-    placed: Placed,
-    frames: tuple[Frame, ...],
+    placed: InstanceNode,
+    frames: tuple[CallSite, ...],
     message: str,
     causes: Sequence[Cause],
     strides: bool,
@@ -283,18 +287,18 @@ def _origin(instance: Instance, name: str, types: Types) -> Note:
     return Note(f"`{start}` is {shown}{via}", term.span if term else origin.node.span)
 
 
-def _keeps_shape(placed: Placed, types: Types) -> bool:
-    if isinstance(placed.what, Passes):
+def _keeps_shape(placed: InstanceNode, types: Types) -> bool:
+    if isinstance(placed.callee, PassThrough):
         return True
     return (
-        isinstance(placed.what, OpCall)
-        and "out" not in placed.what.attributes
+        isinstance(placed.callee, OpCall)
+        and "out" not in placed.callee.attributes
         and len(placed.inputs) == 1
         and types.get(placed.key) == types.get(placed.inputs[0])
     )
 
 
-def is_at_fault(instance: Instance, join: Placed, types: Types) -> bool:
+def is_at_fault(instance: Instance, join: InstanceNode, types: Types) -> bool:
     """Whether the main path gives what the block asks of its shortcut, and the shortcut does not."""
     asked = _asked(instance, join, types)
     if asked is None:
@@ -305,7 +309,7 @@ def is_at_fault(instance: Instance, join: Placed, types: Types) -> bool:
 
 
 def _asked(
-    instance: Instance, join: Placed, types: Types
+    instance: Instance, join: InstanceNode, types: Types
 ) -> tuple[str, int, tuple[int, ...]] | None:
     """The operand that is a shortcut, and the channels and size that its call asks for."""
     node = next((each for each in instance.block.nodes if each.target == SHORTCUT), None)
@@ -326,22 +330,22 @@ def _asked(
     return operand, out, tuple(-(-axis // stride) for axis in source.size)
 
 
-def _offered(term: Term | None, instance: Instance, default: int) -> Value:
+def _offered(term: SourcedExpr | None, instance: Instance, default: int) -> Value:
     try:
         return evaluate(term.expr, instance.values) if term else default
     except ExpressionError:  # it reads what only a stage knows
         return default
 
 
-def is_missing(instance: Instance, join: Placed) -> bool:
+def is_missing(instance: Instance, join: InstanceNode) -> bool:
     """Whether a join of a block that calls no shortcut reads the input of the block as it is."""
     calls = any(node.target == SHORTCUT for node in instance.block.nodes)
     return not calls and not set(join.inputs).isdisjoint(instance.block.inputs)
 
 
-def passes(instance: Instance, join: Placed) -> bool:
+def passes(instance: Instance, join: InstanceNode) -> bool:
     """Whether an operand of a join is the block's own input, by a shortcut that does nothing."""
-    passes = {each.key for each in instance.placed if isinstance(each.what, Passes)}
+    passes = {each.key for each in instance.placed if isinstance(each.callee, PassThrough)}
     through = {each.key for each in instance.placed if each.node.target == SHORTCUT}
     names = set(join.inputs)
     declared = any(node.target == SHORTCUT for node in instance.block.nodes)
@@ -350,7 +354,9 @@ def passes(instance: Instance, join: Placed) -> bool:
     )
 
 
-def heedless(network: Network, instance: Instance, placed: Placed, types: Types) -> Note | None:
+def ignores_argument(
+    network: Network, instance: Instance, placed: InstanceNode, types: Types
+) -> Note | None:
     """A shortcut policy that does not do what its call asks for, and where to mend it."""
     operands = [each for each in instance.placed if each.key in placed.inputs]
     shortcut = next((each for each in operands if each.node.target == SHORTCUT), None)
@@ -366,16 +372,16 @@ def heedless(network: Network, instance: Instance, placed: Placed, types: Types)
     return Note(f"the shortcut policy, which does not heed the `{argument}` of its call", own[0])
 
 
-def _unheeded(shortcut: Placed, types: Types, wanted: TensorType) -> str | None:
+def _unheeded(shortcut: InstanceNode, types: Types, wanted: TensorType) -> str | None:
     """The argument of a shortcut's call that its result does not show."""
     source, result = types.get(shortcut.inputs[0]), types.get(shortcut.key)
     assert source
     assert result
-    if isinstance(shortcut.what, OpCall):
-        values = shortcut.what.attributes
+    if isinstance(shortcut.callee, OpCall):
+        values = shortcut.callee.attributes
     else:
-        assert isinstance(shortcut.what, tuple)
-        values = shortcut.what[0].instance.values
+        assert isinstance(shortcut.callee, tuple)
+        values = shortcut.callee[0].instance.values
     offered = shortcut.node.arguments
     if "out" in offered and result.channels not in (wanted.channels, values.get("out")):
         return "out"
@@ -385,5 +391,5 @@ def _unheeded(shortcut: Placed, types: Types, wanted: TensorType) -> str | None:
     return None
 
 
-def _called(placed: Placed) -> Block | None:
-    return placed.what[0].instance.block if isinstance(placed.what, tuple) else None
+def _called(placed: InstanceNode) -> Block | None:
+    return placed.callee[0].instance.block if isinstance(placed.callee, tuple) else None

@@ -23,17 +23,17 @@ from resnetgen.compiler.ir.nodes import (
     Binding,
     Block,
     BlockNode,
-    Bound,
+    BoundSlot,
     Instance,
+    InstanceNode,
     OpCall,
-    Passes,
-    Placed,
-    Run,
+    PassThrough,
+    RepeatedBlock,
     Slot,
 )
 from resnetgen.compiler.ir.op_def import shown
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.passes.evaluate import Broken, Values
+from resnetgen.compiler.passes.evaluate import ErrorReported, EvalContext
 
 MOST_NODES = 200_000  # ops of one network, expanded
 
@@ -65,7 +65,7 @@ def stage_values(at: int, count: int, position: int, total: int) -> dict[str, An
     }
 
 
-def stages_of(facts: Values, block: Block, values: Mapping[str, Value]) -> dict[str, Stage]:
+def stages_of(facts: EvalContext, block: Block, values: Mapping[str, Value]) -> dict[str, Stage]:
     """The stages of a block: how many blocks each has, and how many stand before it."""
     nodes = {node.key: node for node in block.nodes if node.stage}
     counts = {key: block_count(facts, node, values) for key, node in nodes.items()}
@@ -80,7 +80,7 @@ def stages_of(facts: Values, block: Block, values: Mapping[str, Value]) -> dict[
     return stages
 
 
-def block_count(facts: Values, node: BlockNode, values: Mapping[str, Value]) -> int:
+def block_count(facts: EvalContext, node: BlockNode, values: Mapping[str, Value]) -> int:
     """The value of `blocks:`; 1 where there is none."""
     if node.repeat is None:
         return 1
@@ -94,14 +94,14 @@ def block_count(facts: Values, node: BlockNode, values: Mapping[str, Value]) -> 
     return count
 
 
-def too_many(facts: Values, node: BlockNode, what: str) -> Broken:
+def too_many(facts: EvalContext, node: BlockNode, what: str) -> ErrorReported:
     """The network is too long, with this stage at the latest."""
     span = node.repeat.span if node.repeat else node.span
     return facts.fault("limit", f"{what}; a network has at most {MOST_NODES} ops", span)
 
 
 def strided(
-    facts: Values,
+    facts: EvalContext,
     node: BlockNode,
     stage: Stage,
     values: Mapping[str, Value],
@@ -129,7 +129,7 @@ def strided(
 
 
 def stage_arguments(
-    facts: Values, node: BlockNode, bound: Bound, stage: Stage, at: int
+    facts: EvalContext, node: BlockNode, bound: BoundSlot, stage: Stage, at: int
 ) -> dict[str, Value]:
     """The arguments that the stage itself gives: its stride to the first block, its dilation."""
     given: dict[str, Value] = {}
@@ -146,7 +146,7 @@ def stage_arguments(
     return given
 
 
-def _undeclared(facts: Values, node: BlockNode, name: str) -> Broken:
+def _undeclared(facts: EvalContext, node: BlockNode, name: str) -> ErrorReported:
     """A stage has a stride or a dilation that its block does not declare."""
     term = node.arguments.get(name)
     limit = facts.network.output_stride_span
@@ -179,14 +179,14 @@ def spliced(
     names: Mapping[str, str],
     prefix: str,
     stage: Mapping[str, Value],
-) -> tuple[list[Placed], dict[str, str]]:
+) -> tuple[list[InstanceNode], dict[str, str]]:
     """`as: .`: the nodes of a block as nodes of the one that calls it, and their keys there.
 
     `names` says what the inputs of the block are called there.
     """
     rename = {**names, **{each.key: f"{prefix}{each.key}" for each in instance.placed}}
     scope = _spliced_scope(node, instance, stage)
-    placed: list[Placed] = []
+    placed: list[InstanceNode] = []
     for each in instance.placed:
         below = {name: substitute(expr, scope) for name, expr in (each.scope or {}).items()}
         inputs = tuple(rename[name] for name in each.inputs)
@@ -195,7 +195,7 @@ def spliced(
                 each,
                 key=rename[each.key],
                 inputs=inputs,
-                what=undecided(each.what),
+                callee=undecided(each.callee),
                 scope=below or scope,
                 group=node.key,
             )
@@ -221,9 +221,9 @@ def _spliced_scope(
     return scope
 
 
-def with_bias(placed: list[Placed]) -> list[Placed]:
+def with_bias(placed: list[InstanceNode]) -> list[InstanceNode]:
     """A convolution's bias is false exactly where every reader is a norm."""
-    readers: dict[str, list[Placed]] = {each.key: [] for each in placed}
+    readers: dict[str, list[InstanceNode]] = {each.key: [] for each in placed}
     for each in placed:
         for name in each.inputs:
             if name in readers:
@@ -232,18 +232,21 @@ def with_bias(placed: list[Placed]) -> list[Placed]:
     def norms(key: str) -> bool:
         found = readers[key]
         return bool(found) and all(
-            norms(each.key) if isinstance(each.what, Passes) else _is_norm(each) for each in found
+            norms(each.key) if isinstance(each.callee, PassThrough) else _is_norm(each)
+            for each in found
         )
 
     for index, each in enumerate(placed):
-        if isinstance(each.what, OpCall) and each.what.attributes.get("bias", True) is None:
-            attributes = {**each.what.attributes, "bias": not norms(each.key)}
-            call = replace(each.what, attributes=attributes)
-            placed[index] = replace(each, what=call)
+        if isinstance(each.callee, OpCall) and each.callee.attributes.get("bias", True) is None:
+            attributes = {**each.callee.attributes, "bias": not norms(each.key)}
+            call = replace(each.callee, attributes=attributes)
+            placed[index] = replace(each, callee=call)
     return placed
 
 
-def undecided(what: OpCall | tuple[Run, ...] | Passes) -> OpCall | tuple[Run, ...] | Passes:
+def undecided(
+    what: OpCall | tuple[RepeatedBlock, ...] | PassThrough,
+) -> OpCall | tuple[RepeatedBlock, ...] | PassThrough:
     """A convolution whose bias was not written, before its readers are known: where it is spliced."""
     if not isinstance(what, OpCall) or "bias" in what.terms:
         return what
@@ -253,13 +256,13 @@ def undecided(what: OpCall | tuple[Run, ...] | Passes) -> OpCall | tuple[Run, ..
     return replace(what, attributes={**what.attributes, "bias": None})
 
 
-def _is_norm(placed: Placed) -> bool:
-    if isinstance(placed.what, OpCall):
-        return OPS[placed.what.op].is_norm
+def _is_norm(placed: InstanceNode) -> bool:
+    if isinstance(placed.callee, OpCall):
+        return OPS[placed.callee.op].is_norm
     return placed.node.target == Slot("norm")
 
 
-def reduction(placed: Placed, before: Mapping[str, float]) -> float:
+def reduction(placed: InstanceNode, before: Mapping[str, float]) -> float:
     """How far the value of a placed node is reduced; `before` says it of what the node reads.
 
     Below 1 after an enlargement.
@@ -268,8 +271,8 @@ def reduction(placed: Placed, before: Mapping[str, float]) -> float:
     return source * _stride(placed)
 
 
-def _stride(placed: Placed) -> float:
-    if isinstance(placed.what, OpCall):
-        return OPS[placed.what.op].stride(placed.what.attributes)
-    runs = placed.what if isinstance(placed.what, tuple) else ()
+def _stride(placed: InstanceNode) -> float:
+    if isinstance(placed.callee, OpCall):
+        return OPS[placed.callee.op].stride(placed.callee.attributes)
+    runs = placed.callee if isinstance(placed.callee, tuple) else ()
     return math.prod(run.instance.stride**run.count for run in runs)

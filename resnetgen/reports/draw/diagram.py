@@ -25,10 +25,10 @@ from enum import Enum
 from typing import Any
 
 from resnetgen.compiler.analysis.rows import folded_name
-from resnetgen.compiler.ir.nodes import Network, OpCall, Passes
+from resnetgen.compiler.ir.nodes import Network, OpCall, PassThrough
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
-from resnetgen.compiler.passes.infer_types import Cost, Measured, Step
+from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
 from resnetgen.reports.numbers import summary
 from resnetgen.reports.show import is_default, shown_attributes
@@ -37,7 +37,7 @@ INLINED = 16  # ops of a block within a block that are drawn in its place, not i
 UNROLLED = 16  # ops of the simple blocks of a stage that are drawn in the network itself
 
 
-class Form(Enum):
+class DrawnAs(Enum):
     """How a node is drawn."""
 
     INPUT = "input"
@@ -82,10 +82,10 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class DiagramNode:
     """One thing of a diagram. `sources` are the indices of the nodes that it reads."""
 
-    form: Form
+    form: DrawnAs
     sources: tuple[int, ...]
     shape: Label  # of the result
     cells: tuple[Cell, ...] = ()
@@ -101,7 +101,7 @@ class Node:
 class Diagram:
     """Nodes in an order of execution, inputs first, outputs last."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[DiagramNode, ...]
 
     def panels(self) -> Iterator[Repeat]:
         """The distinct blocks inside, outer before inner."""
@@ -111,7 +111,7 @@ class Diagram:
                 yield from repeat.inside.panels()
 
 
-def network_diagram(network: Network, measured: Measured) -> Diagram:
+def network_diagram(network: Network, measured: TypedInstance) -> Diagram:
     """The body of a network, with its stages folded."""
     builder = _Builder(at_root=True)
     name = measured.instance.block.inputs[0]
@@ -125,7 +125,9 @@ def network_diagram(network: Network, measured: Measured) -> Diagram:
     return _chained(builder.nodes)
 
 
-def block_diagram(block: Measured, sources: Sequence[TensorType | None], prefix: str) -> Diagram:
+def block_diagram(
+    block: TypedInstance, sources: Sequence[TensorType | None], prefix: str
+) -> Diagram:
     """The inside of a block that reads values of these types, `None` where an input is `none`."""
     builder = _Builder(at_root=False)
     names = block.instance.block.inputs
@@ -145,21 +147,21 @@ class _Builder:
 
     def __init__(self, at_root: bool) -> None:
         self.at_root = at_root
-        self.nodes: list[Node] = []
+        self.nodes: list[DiagramNode] = []
 
-    def add(self, node: Node) -> int:
+    def add(self, node: DiagramNode) -> int:
         self.nodes.append(node)
         return len(self.nodes) - 1
 
     def input(self, type: TensorType, name: str) -> int:
-        return self.add(Node(Form.INPUT, (), shape_label(type), name=name))
+        return self.add(DiagramNode(DrawnAs.INPUT, (), shape_label(type), name=name))
 
     def output(self, end: int, name: str, training: bool) -> None:
         shape = self.nodes[end].shape
-        self.add(Node(Form.OUTPUT, (end,), shape, name=name, training=training))
+        self.add(DiagramNode(DrawnAs.OUTPUT, (end,), shape, name=name, training=training))
 
     def body(
-        self, measured: Measured, environment: Mapping[str, int], prefix: str, group: str
+        self, measured: TypedInstance, environment: Mapping[str, int], prefix: str, group: str
     ) -> list[int]:
         """Adds the nodes of a block; the indices of its outputs."""
         known = dict(environment)
@@ -171,9 +173,9 @@ class _Builder:
             inner = group or placed.group or stage
             sources = tuple(known.get(name) for name in placed.inputs)
             present = tuple(source for source in sources if source is not None)
-            if isinstance(placed.what, Passes):
+            if isinstance(placed.callee, PassThrough):
                 known[placed.key] = present[0]
-            elif isinstance(placed.what, OpCall):
+            elif isinstance(placed.callee, OpCall):
                 block = measured.instance.block.name
                 known[placed.key] = self.op(step, prefix + paths[index][0], block, present, inner)
             else:
@@ -181,14 +183,16 @@ class _Builder:
                 known[placed.key] = self.blocks(step, own, sources, present, inner)
         return [known[name] for name in measured.instance.outputs]
 
-    def op(self, step: Step, path: str, block: str, sources: tuple[int, ...], group: str) -> int:
-        assert isinstance(step.placed.what, OpCall)
-        definition = OPS[step.placed.what.op]
+    def op(
+        self, step: TypedNode, path: str, block: str, sources: tuple[int, ...], group: str
+    ) -> int:
+        assert isinstance(step.placed.callee, OpCall)
+        definition = OPS[step.placed.callee.op]
         shape = shape_label(step.result)
         changed = shape if step.result.shape != step.source.shape else None
         cell = Cell(op_label(step), definition.kind, op_tip(path, step), block, changed)
-        node = Node(
-            Form.CHAIN if definition.arity else Form.JOIN,
+        node = DiagramNode(
+            DrawnAs.CHAIN if definition.arity else DrawnAs.JOIN,
             sources,
             shape,
             (cell,),
@@ -201,7 +205,7 @@ class _Builder:
 
     def blocks(
         self,
-        step: Step,
+        step: TypedNode,
         paths: Sequence[str],
         sources: Sequence[int | None],
         present: tuple[int, ...],
@@ -220,8 +224,8 @@ class _Builder:
                     here = self.body(block, environment, f"{path}.", group)[0]
                 at += times
             return here
-        node = Node(
-            Form.BLOCKS,
+        node = DiagramNode(
+            DrawnAs.BLOCKS,
             present,
             shape_label(step.result),
             repeats=tuple(_repeats(step, paths)),
@@ -232,7 +236,7 @@ class _Builder:
         return self.add(node)
 
 
-def _in_place(step: Step, at_root: bool) -> bool:
+def _in_place(step: TypedNode, at_root: bool) -> bool:
     """Whether the blocks of a step are drawn op by op where they stand."""
     if at_root:
         plain = all(_is_line(block) for block, _ in step.blocks)
@@ -243,19 +247,19 @@ def _in_place(step: Step, at_root: bool) -> bool:
     return not others and times == 1 and first.instance.size <= INLINED and not _repeating(first)
 
 
-def _is_line(block: Measured) -> bool:
+def _is_line(block: TypedInstance) -> bool:
     """Whether the ops of a block stand one after the other."""
     placed = block.instance.placed
     reads = [*(name for each in placed for name in each.inputs), *block.instance.outputs]
     return (
         len(block.instance.inputs) == 1
-        and all(isinstance(each.what, OpCall | Passes) for each in placed)
+        and all(isinstance(each.callee, OpCall | PassThrough) for each in placed)
         and all(len(each.inputs) == 1 for each in placed)
         and len(set(reads)) == len(reads)
     )
 
 
-def _repeating(block: Measured) -> bool:
+def _repeating(block: TypedInstance) -> bool:
     """Whether a block holds blocks in a row."""
     return any(
         sum(times for _, times in step.blocks) > 1
@@ -267,7 +271,7 @@ def _repeating(block: Measured) -> bool:
 # --- folding
 
 
-def _repeats(step: Step, paths: Sequence[str]) -> list[Repeat]:
+def _repeats(step: TypedNode, paths: Sequence[str]) -> list[Repeat]:
     """The blocks of a stage; those in a row with one structure as one."""
     at, source = 0, step.source
     found: list[Repeat] = []
@@ -311,7 +315,7 @@ def _merged(one: Diagram, other: Diagram) -> Diagram:
     return Diagram(tuple(_merged_node(a, b) for a, b in pairs))
 
 
-def _merged_node(one: Node, other: Node) -> Node:
+def _merged_node(one: DiagramNode, other: DiagramNode) -> DiagramNode:
     cells = tuple(
         replace(a, label=merged(a.label, b.label), changed=_either(a.changed, b.changed))
         for a, b in zip(one.cells, other.cells, strict=True)
@@ -330,11 +334,11 @@ def _either(one: Label | None, other: Label | None) -> Label | None:
 # --- chains
 
 
-def _chained(nodes: Sequence[Node]) -> Diagram:
+def _chained(nodes: Sequence[DiagramNode]) -> Diagram:
     """Ops in a line joined to one node."""
     reads = Counter(source for node in nodes for source in node.sources)
     place: dict[int, int] = {}
-    made: list[Node] = []
+    made: list[DiagramNode] = []
     for index, node in enumerate(nodes):
         sources = tuple(place[source] for source in node.sources)
         last = made[sources[0]] if len(sources) == 1 else None
@@ -347,12 +351,12 @@ def _chained(nodes: Sequence[Node]) -> Diagram:
     return Diagram(tuple(made))
 
 
-def _continues(last: Node, node: Node) -> bool:
-    chains = last.form is Form.CHAIN and node.form is Form.CHAIN
+def _continues(last: DiagramNode, node: DiagramNode) -> bool:
+    chains = last.form is DrawnAs.CHAIN and node.form is DrawnAs.CHAIN
     return chains and last.group == node.group and last.training == node.training
 
 
-def _joined(last: Node, node: Node) -> Node:
+def _joined(last: DiagramNode, node: DiagramNode) -> DiagramNode:
     return replace(
         last,
         shape=node.shape,
@@ -412,9 +416,9 @@ def shape_label(type: TensorType) -> Label:
     return ((type.channels, type.channels), size)
 
 
-def op_label(step: Step) -> Label:
+def op_label(step: TypedNode) -> Label:
     """`conv 3×3, 64, /2`: the op and the attributes that are not what they would be anyway."""
-    call = step.placed.what
+    call = step.placed.callee
     assert isinstance(call, OpCall)
     definition, axes = OPS[call.op], len(step.source.size)
     parts: list[str | Range] = [definition.short or call.op.replace("_", " ")]
@@ -439,9 +443,9 @@ def _extent(value: Any, axes: int, key: str) -> str:
     return "×".join([str(value)] * axes) if key in ("kernel", "size") else str(value)
 
 
-def op_tip(path: str, step: Step) -> str:
+def op_tip(path: str, step: TypedNode) -> str:
     """All that is known of an op, for the pointer that rests on it."""
-    call = step.placed.what
+    call = step.placed.callee
     assert isinstance(call, OpCall)
     said = ", ".join([call.op, *shown_attributes(call)])
     sources = ", ".join(str(each) for each in step.sources if each)

@@ -10,9 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from resnetgen.reports.draw import shapes
-from resnetgen.reports.draw.diagram import Diagram, Form, Node, Repeat, read
-from resnetgen.reports.draw.layout import Layout, Route, Size, arrange
-from resnetgen.reports.draw.shapes import Folded, Joint, Stack, outer_skip, skip_edges, stack
+from resnetgen.reports.draw.diagram import Diagram, DiagramNode, DrawnAs, Repeat, read
+from resnetgen.reports.draw.layout import DrawingLayout, Route, Size, arrange
+from resnetgen.reports.draw.shapes import (
+    Joint,
+    RepeatedBlocks,
+    Stack,
+    outer_skip,
+    skip_edges,
+    stack,
+)
 from resnetgen.reports.plotting.scales import fitted, width
 from resnetgen.reports.plotting.svg import TEXT, Canvas
 
@@ -56,7 +63,7 @@ class Figure:
     sizes: tuple[Size, ...]
     stacks: Mapping[int, Stack]
     panels: Mapping[int, tuple[Panel, ...]]
-    layout: Layout
+    layout: DrawingLayout
     skips: frozenset[tuple[int, int, int]]
     of_network: bool
 
@@ -142,12 +149,12 @@ class Figure:
 
     def _draw_node(self, canvas: Canvas, index: int, axis: float, top: float) -> None:
         node, size = self.diagram.nodes[index], self.sizes[index]
-        if node.form is Form.CHAIN:
+        if node.form is DrawnAs.CHAIN:
             self.stacks[index].draw(canvas, axis - self.stacks[index].width / 2, top)
-        elif node.form is Form.JOIN:
+        elif node.form is DrawnAs.JOIN:
             (cell,) = node.cells
             Joint(read(cell.label)).draw(canvas, axis, top, cell.tip)
-        elif node.form is Form.BLOCKS:
+        elif node.form is DrawnAs.BLOCKS:
             shapes.draw(canvas, [panel.folded for panel in self.panels[index]], axis, top)
         else:
             self._draw_end(canvas, node, size, axis, top)
@@ -161,7 +168,9 @@ class Figure:
         start, height = self.layout.rows[self.layout.layers[index]]
         return top - self.layout.y[index] + start + height + BAND + LINE - 2
 
-    def _draw_end(self, canvas: Canvas, node: Node, size: Size, axis: float, top: float) -> None:
+    def _draw_end(
+        self, canvas: Canvas, node: DiagramNode, size: Size, axis: float, top: float
+    ) -> None:
         text = _end_text(self.diagram, node, self.of_network)
         if not text:
             return
@@ -178,7 +187,7 @@ class Figure:
 class Panel:
     """Blocks in a row: how the network shows them, and the figure of their inside."""
 
-    folded: Folded
+    folded: RepeatedBlocks
     figure: Figure
 
     def within(self) -> Iterator[Panel]:
@@ -200,7 +209,7 @@ def panels_of(diagram: Diagram) -> dict[int, tuple[Panel, ...]]:
 
 def _panel(repeat: Repeat) -> Panel:
     inside = figure(repeat.inside, panels_of(repeat.inside))
-    return Panel(Folded(repeat, outer_skip(repeat.inside, inside.layout.main)), inside)
+    return Panel(RepeatedBlocks(repeat, outer_skip(repeat.inside, inside.layout.main)), inside)
 
 
 def figure(
@@ -213,14 +222,14 @@ def figure(
     stacks = {
         index: stack(node.cells, of_network)
         for index, node in enumerate(diagram.nodes)
-        if node.form is Form.CHAIN
+        if node.form is DrawnAs.CHAIN
     }
     sizes = tuple(
         _size(diagram, index, stacks.get(index), panels.get(index, ()), of_network)
         for index in range(len(diagram.nodes))
     )
     sources = [node.sources for node in diagram.nodes]
-    ends = [index for index, node in enumerate(diagram.nodes) if node.form is Form.OUTPUT]
+    ends = [index for index, node in enumerate(diagram.nodes) if node.form is DrawnAs.OUTPUT]
     layout = arrange(sizes, sources, ends, least, GAP_OUTSIDE if of_network else GAP_INSIDE)
     skips = skip_edges(diagram, layout)
     return Figure(diagram, sizes, stacks, panels, layout, skips, of_network)
@@ -242,7 +251,7 @@ def _size(
         folded = [panel.folded for panel in panels]
         left = max(each.width / 2 for each in folded)
         return Size(left, max(each.right for each in folded), shapes.height(folded), label)
-    if node.form is Form.JOIN:
+    if node.form is DrawnAs.JOIN:
         joint = Joint(read(node.cells[0].label))
         return Size(joint.width / 2, joint.width / 2, joint.height, label, join=True)
     text = _end_text(diagram, node, of_network)
@@ -253,22 +262,22 @@ def _size(
 def _label_width(diagram: Diagram, index: int, of_network: bool) -> float:
     """The width of the shape below a node; 0 where it says nothing new."""
     node = diagram.nodes[index]
-    if node.form in (Form.INPUT, Form.OUTPUT):
+    if node.form in (DrawnAs.INPUT, DrawnAs.OUTPUT):
         return 0.0
     readers = [each for each in diagram.nodes[index + 1 :] if index in each.sources]
     known = [diagram.nodes[node.sources[0]].shape]
     if not of_network:
-        known += [each.shape for each in diagram.nodes if each.form is Form.OUTPUT]
-    if node.shape in known or all(reader.form is Form.OUTPUT for reader in readers):
+        known += [each.shape for each in diagram.nodes if each.form is DrawnAs.OUTPUT]
+    if node.shape in known or all(reader.form is DrawnAs.OUTPUT for reader in readers):
         return 0.0
     return BESIDE + width(read(node.shape), TEXT)
 
 
-def _end_text(diagram: Diagram, node: Node, of_network: bool) -> str:
+def _end_text(diagram: Diagram, node: DiagramNode, of_network: bool) -> str:
     """What stands at an input or output: its name where it needs one, and its shape."""
     shape = read(node.shape)
     if of_network:
         return f"{fitted(node.name, 120, TEXT)}: {shape}"
-    if node.form is Form.INPUT:
+    if node.form is DrawnAs.INPUT:
         return f"{fitted(node.name, 80, TEXT)}: {shape}" if node.name else shape
     return shape if node.shape != diagram.nodes[0].shape else ""

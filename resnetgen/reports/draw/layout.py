@@ -51,7 +51,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class DrawingLayout:
     """Axes and upper ends of the nodes, and the edges; y grows downwards from 0."""
 
     x: tuple[float, ...]
@@ -71,7 +71,7 @@ def arrange(
     ends: Sequence[int],
     least: Mapping[int, float] | None = None,
     gap: float = 0.0,
-) -> Layout:
+) -> DrawingLayout:
     """Places nodes, which stand after what they read. The main column ends at the deepest of
     `ends`, the first of these.
 
@@ -84,7 +84,7 @@ def arrange(
     places = _places(nodes, tracks, least or {}, gap)
     routes = tuple(_route(places, number, edge) for number, edge in enumerate(found))
     lanes = [x for route in routes for x, _ in route.points]
-    return Layout(
+    return DrawingLayout(
         tuple(nodes.x),
         places.y,
         tuple(nodes.layer),

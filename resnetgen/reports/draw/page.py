@@ -26,10 +26,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnetgen.compiler.codegen.files import refuse_foreign, write_atomically
+from resnetgen.compiler.codegen.files import refuse_to_overwrite, write_atomically
 from resnetgen.compiler.ir.nodes import Network
-from resnetgen.compiler.passes.infer_types import Cost, Measured
-from resnetgen.reports.draw.diagram import Node, network_diagram
+from resnetgen.compiler.passes.infer_types import Cost, TypedInstance
+from resnetgen.reports.draw.diagram import DiagramNode, network_diagram
 from resnetgen.reports.draw.figure import BAND, Figure, Panel, figure, panels_of
 from resnetgen.reports.numbers import rounded, summary
 from resnetgen.reports.plotting.scales import fitted, width
@@ -72,7 +72,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StageLabel:
     """A stage, and what it costs."""
 
     name: str
@@ -95,10 +95,10 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PageRow:
     """What stands beside the nodes of a layer: stages at the left, panels at the right."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[StageLabel, ...]
     spots: tuple[Spot, ...]
 
     @property
@@ -117,7 +117,7 @@ class Row:
         return max((spot.x + _panel_width(spot.panel) for spot in self.spots), default=0.0)
 
 
-def compose(network: Network, measured: Measured) -> Page:
+def compose(network: Network, measured: TypedInstance) -> Page:
     """The whole drawing."""
     diagram = network_diagram(network, measured)
     panels = panels_of(diagram)
@@ -147,15 +147,15 @@ def compose(network: Network, measured: Measured) -> Page:
 # --- rows
 
 
-def _rows(figure: Figure) -> list[Row]:
+def _rows(figure: Figure) -> list[PageRow]:
     """One for each layer of the network."""
     return [
-        Row(tuple(_entries(figure, layer)), tuple(_spots(list(_panels_in(figure, layer)))))
+        PageRow(tuple(_entries(figure, layer)), tuple(_spots(list(_panels_in(figure, layer)))))
         for layer in range(len(figure.layout.rows))
     ]
 
 
-def _entries(figure: Figure, layer: int) -> Iterator[Entry]:
+def _entries(figure: Figure, layer: int) -> Iterator[StageLabel]:
     """The stages that begin in a row."""
     nodes = figure.diagram.nodes
     for index, node in enumerate(nodes):
@@ -164,10 +164,10 @@ def _entries(figure: Figure, layer: int) -> Iterator[Entry]:
         alike = [each for each in nodes if each.group == node.group] if node.group else [node]
         if alike[0] is node:
             cost = sum((each.cost for each in alike), Cost())
-            yield Entry(_titles(node), cost)
+            yield StageLabel(_titles(node), cost)
 
 
-def _titles(node: Node) -> str:
+def _titles(node: DiagramNode) -> str:
     """The stage of a node; of ops in none their own names."""
     if node.group or not node.keys:
         return node.group
@@ -217,12 +217,12 @@ def _panel_height(panel: Panel) -> float:
 # --- drawing
 
 
-def _header_width(network: Network, measured: Measured) -> float:
+def _header_width(network: Network, measured: TypedInstance) -> float:
     totals = width(summary(measured.cost), DOC)
     return min(width(network.name, NAME, bold=True), 340.0) + 4 * SPACE + totals
 
 
-def _draw_header(canvas: Canvas, network: Network, measured: Measured, page: float) -> None:
+def _draw_header(canvas: Canvas, network: Network, measured: TypedInstance, page: float) -> None:
     room = page - 2 * MARGIN
     totals = summary(measured.cost)
     name = fitted(network.name, room - width(totals, DOC) - 4 * SPACE, NAME, bold=True)
@@ -254,7 +254,7 @@ def _titles_of_main(figure: Figure, layer: int) -> str:
     return _titles(figure.diagram.nodes[nodes[0]]) if nodes else ""
 
 
-def _draw_entries(canvas: Canvas, row: Row, middle: float, total: Cost) -> None:
+def _draw_entries(canvas: Canvas, row: PageRow, middle: float, total: Cost) -> None:
     x, y = MARGIN + INSET, middle - row.entries_height / 2
     for entry in row.entries:
         with canvas.group("stage", f"{entry.name}\n{summary(entry.cost)}"):
@@ -322,7 +322,7 @@ _MARK = re.compile(
 )
 
 
-def draw(network: Network, measured: Measured) -> str:
+def draw(network: Network, measured: TypedInstance) -> str:
     """The network as an SVG."""
     page = compose(network, measured)
     title, told = f"The architecture of {network.name}", _description(network, measured)
@@ -340,7 +340,7 @@ def is_untouched(text: str) -> bool:
 
 def refuse_foreign_drawing(path: Path, force: bool = False) -> None:
     """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
-    refuse_foreign(path, force or _is_ours(path))
+    refuse_to_overwrite(path, force or _is_ours(path))
 
 
 def write_drawing(path: Path, text: str, force: bool = False) -> None:
@@ -360,7 +360,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _description(network: Network, measured: Measured) -> str:
+def _description(network: Network, measured: TypedInstance) -> str:
     outputs = ", ".join(str(each) for each in measured.outputs[: len(network.outputs)])
     doc = " ".join(network.doc.split())
     said = f"{network.input} -> {outputs}; {summary(measured.cost)}"

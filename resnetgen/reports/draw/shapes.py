@@ -23,8 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resnetgen.reports.draw.diagram import Cell, Diagram, Form, Repeat, read
-from resnetgen.reports.draw.layout import Layout
+from resnetgen.reports.draw.diagram import Cell, Diagram, DrawnAs, Repeat, read
+from resnetgen.reports.draw.layout import DrawingLayout
 from resnetgen.reports.plotting.scales import fitted, width
 from resnetgen.reports.plotting.svg import STRONG, TEXT, Canvas
 
@@ -148,7 +148,7 @@ TAG_WIDEST = 96.0
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class RepeatedBlocks:
     """Blocks of one structure: how they are drawn in the network."""
 
     repeat: Repeat
@@ -242,12 +242,12 @@ class Folded:
             canvas.text(left + self.tag_width / 2, top + 10.5, self.tag, "note", "middle")
 
 
-def height(blocks: Sequence[Folded]) -> float:
+def height(blocks: Sequence[RepeatedBlocks]) -> float:
     """The height of blocks in a row."""
     return sum(each.height for each in blocks) + BETWEEN * (len(blocks) - 1)
 
 
-def draw(canvas: Canvas, blocks: Sequence[Folded], axis: float, top: float) -> None:
+def draw(canvas: Canvas, blocks: Sequence[RepeatedBlocks], axis: float, top: float) -> None:
     """Draws blocks in a row, from top to bottom."""
     for number, each in enumerate(blocks):
         each.draw(canvas, axis, top)
@@ -301,7 +301,7 @@ class Skip:
         return " ".join(sorted(blocks)) or ", ".join(read(cell.label) for cell in self.cells)
 
 
-def skip_edges(diagram: Diagram, layout: Layout) -> frozenset[tuple[int, int, int]]:
+def skip_edges(diagram: Diagram, layout: DrawingLayout) -> frozenset[tuple[int, int, int]]:
     """The edges (source, target, operand) that go around something.
 
     These are the edges that pass a layer, and the side branch of every join of two values.
@@ -316,7 +316,7 @@ def skip_edges(diagram: Diagram, layout: Layout) -> frozenset[tuple[int, int, in
 def _side(diagram: Diagram, main: frozenset[int], target: int) -> Iterator[int]:
     """The operands of a join of two values that are not on the main path."""
     node = diagram.nodes[target]
-    if node.form is not Form.JOIN or len(node.sources) != 2 or target not in main:
+    if node.form is not DrawnAs.JOIN or len(node.sources) != 2 or target not in main:
         return
     yield from (operand for operand, source in enumerate(node.sources) if source not in main)
 
@@ -335,18 +335,18 @@ def _way_back(
 
 def outer_skip(diagram: Diagram, main: frozenset[int]) -> Skip | None:
     """The shortcut around a whole block: the side operand of the last join before its output."""
-    outputs = [node for node in diagram.nodes if node.form is Form.OUTPUT]
+    outputs = [node for node in diagram.nodes if node.form is DrawnAs.OUTPUT]
     here = outputs[0].sources[0]
-    while diagram.nodes[here].form is Form.CHAIN and len(diagram.nodes[here].sources) == 1:
+    while diagram.nodes[here].form is DrawnAs.CHAIN and len(diagram.nodes[here].sources) == 1:
         here = diagram.nodes[here].sources[0]
     join = diagram.nodes[here]
-    if join.form is not Form.JOIN or len(join.sources) != 2:
+    if join.form is not DrawnAs.JOIN or len(join.sources) != 2:
         return None
     side = next((source for source in join.sources if source not in main), None)
     if side is None:  # both are: the value itself passes
         side = min(join.sources)
     cells: tuple[Cell, ...] = ()
-    while side not in main and diagram.nodes[side].form is Form.CHAIN:
+    while side not in main and diagram.nodes[side].form is DrawnAs.CHAIN:
         cells = diagram.nodes[side].cells + cells
         side = diagram.nodes[side].sources[0]
     return Skip(read(join.cells[0].label), cells) if side in main else None

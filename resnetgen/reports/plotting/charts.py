@@ -57,7 +57,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class BarSeries:
     """The bars of one series; `nested` where each has a part drawn within."""
 
     title: str
@@ -75,7 +75,7 @@ class Bars:
     top: float
     thickness: float
     names: tuple[tuple[float, str, str], ...]
-    panels: tuple[Panel, ...]
+    panels: tuple[BarSeries, ...]
 
 
 _ROW, _THICK, _HEAD, _GAP = 24.0, 14.0, 24.0, 20.0
@@ -97,13 +97,13 @@ def bars(names: Sequence[str], series: Sequence[Series], width: float) -> Bars:
     return Bars(width, _HEAD + _ROW * len(names), _HEAD, _THICK, labels, tuple(panels))
 
 
-def _panel(series: Series, x: float, room: float, tops: Sequence[float]) -> Panel:
+def _panel(series: Series, x: float, room: float, tops: Sequence[float]) -> BarSeries:
     longest = room - max(map(text_width, series.texts), default=0) - 6
     scale = longest / (max(series.values, default=0) or 1)
     inner = series.inner or [0.0] * len(series.values)
     rows = zip(tops, series.values, inner, series.texts, strict=True)
     found = (Bar(x, top, value * scale, part * scale, text) for top, value, part, text in rows)
-    return Panel(series.title, bool(series.inner), x, tuple(found))
+    return BarSeries(series.title, bool(series.inner), x, tuple(found))
 
 
 # --- an area
@@ -233,7 +233,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class PlottedPoint:
     """A point with its label; a line leads from the point to `lead` where the label is far off."""
 
     x: float
@@ -253,7 +253,7 @@ class Points:
     top: float
     right: float
     floor: float
-    points: tuple[Point, ...]
+    points: tuple[PlottedPoint, ...]
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
 
@@ -280,7 +280,7 @@ def points(items: Sequence[Item], told: Told, width: float) -> Points:
     for item, text, (px, py) in zip(items, texts, places, strict=True):
         label, near = _labelled(text, px, py, frame, dots + labels)
         labels.append(label)
-        found.append(Point(px, py, item.tip, label, None if near else _nearest(label, px)))
+        found.append(PlottedPoint(px, py, item.tip, label, None if near else _nearest(label, px)))
     return Points(
         width,
         height,

@@ -12,25 +12,25 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from resnetgen.compiler.ir.nodes import Network, OpCall, Passes, Placed
+from resnetgen.compiler.ir.nodes import InstanceNode, Network, OpCall, PassThrough
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.passes.module_paths import numbered_paths
 from resnetgen.compiler.passes.stages import with_bias
 from resnetgen.reports.sweep.node_cost import Evaluated, body_of, has_conflict
-from resnetgen.reports.sweep.state import Site
+from resnetgen.reports.sweep.state import BodyNode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wiring:
+class Connections:
     """How what is placed for a node stands to other nodes; one serves all outcomes that are alike."""
 
-    placed: tuple[Placed, ...]
+    placed: tuple[InstanceNode, ...]
     sources: tuple[str | None, ...]  # of the names that the node gives
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Body:
+class NetworkBody:
     """What the body as a whole decides."""
 
     number: int
@@ -39,17 +39,19 @@ class Body:
     held: frozenset[str]  # what only training computes
 
 
-def wiring(found: Evaluated) -> Wiring:
+def wiring(found: Evaluated) -> Connections:
     """The wiring of what was found out about a node."""
-    return Wiring(found.placed, tuple(reading.source for reading in found.readings))
+    return Connections(found.placed, tuple(reading.source for reading in found.readings))
 
 
-def alike(site: Site, given: Wiring) -> Hashable:
+def alike(site: BodyNode, given: Connections) -> Hashable:
     """What wirings of a node have in common that may stand for one another."""
     return site.at, given.sources, tuple(_joint(placed, site.alone) for placed in given.placed)
 
 
-def decide(network: Network, sites: Sequence[Site], wirings: Sequence[Wiring], number: int) -> Body:
+def decide(
+    network: Network, sites: Sequence[BodyNode], wirings: Sequence[Connections], number: int
+) -> NetworkBody:
     """What a body of these wirings decides; there is one for each site."""
     pairs = list(zip(sites, wirings, strict=True))
     sources: dict[str, str | None] = {name: name for name in network.root.inputs}
@@ -65,10 +67,10 @@ def decide(network: Network, sites: Sequence[Site], wirings: Sequence[Wiring], n
     kept = needed_for([each for each in outputs if each], inputs)
     held = inputs.keys() - kept if network.train_outputs else ()
     sound = None not in given and _holds(network, placed, given)
-    return Body(number, sound, frozenset(biased), frozenset(held))
+    return NetworkBody(number, sound, frozenset(biased), frozenset(held))
 
 
-def _holds(network: Network, placed: Sequence[Placed], outputs: Sequence[str | None]) -> bool:
+def _holds(network: Network, placed: Sequence[InstanceNode], outputs: Sequence[str | None]) -> bool:
     """Whether every node is read and has a path of its own, as `Walk.check` asks."""
     read = {name for each in placed for name in each.inputs} | set(outputs)
     return (
@@ -78,28 +80,28 @@ def _holds(network: Network, placed: Sequence[Placed], outputs: Sequence[str | N
     )
 
 
-def _is_open(placed: Placed) -> bool:
+def _is_open(placed: InstanceNode) -> bool:
     """Whether a convolution's bias depends on its readers."""
-    call = placed.what
+    call = placed.callee
     return isinstance(call, OpCall) and call.attributes.get("bias", True) is None
 
 
-def _has_bias(placed: Placed) -> bool:
-    return isinstance(placed.what, OpCall) and bool(placed.what.attributes["bias"])
+def _has_bias(placed: InstanceNode) -> bool:
+    return isinstance(placed.callee, OpCall) and bool(placed.callee.attributes["bias"])
 
 
-def _joint(placed: Placed, alone: bool) -> Hashable:
+def _joint(placed: InstanceNode, alone: bool) -> Hashable:
     """All of a placed node that matters to other nodes of the body."""
-    what = placed.what
+    what = placed.callee
     is_norm = isinstance(what, OpCall) and OPS[what.op].is_norm
-    passes = isinstance(what, Passes)
+    passes = isinstance(what, PassThrough)
     joint = (placed.key, placed.inputs, passes, is_norm, _is_open(placed))
     return joint if alone else (joint, placed.paths, _module(placed))
 
 
-def _module(placed: Placed) -> Hashable:
+def _module(placed: InstanceNode) -> Hashable:
     """What decides whether a module may share its path; numbered ones never do."""
-    what = placed.what
+    what = placed.callee
     if "*" in placed.paths[0]:
         return None
     if isinstance(what, OpCall):
@@ -108,7 +110,7 @@ def _module(placed: Placed) -> Hashable:
     return tuple(id(run.instance) for run in what) if isinstance(what, tuple) else None
 
 
-def _shares_a_number(placed: Sequence[Placed]) -> bool:
+def _shares_a_number(placed: Sequence[InstanceNode]) -> bool:
     """Whether a number that `*` has chosen is also written out: the compiler judges those."""
     owners: dict[str, bool] = {}
     for each, paths in zip(placed, numbered_paths(placed), strict=True):

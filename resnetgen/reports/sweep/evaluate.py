@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from resnetgen.compiler.frontend.expressions import ExpressionError, Value
-from resnetgen.compiler.ir.shape_rules import Flow
-from resnetgen.compiler.passes.evaluate import Broken, Values
+from resnetgen.compiler.ir.shape_rules import ChannelInfo
+from resnetgen.compiler.passes.evaluate import ErrorReported, EvalContext
 from resnetgen.compiler.passes.infer_types import MOST_PARAMS, Cost
 from resnetgen.compiler.passes.instantiate import DEEPEST, MOST_INSTANCES
 from resnetgen.compiler.passes.stages import MOST_NODES, block_count
-from resnetgen.reports.sweep.body import Body, Wiring, alike, decide, wiring
+from resnetgen.reports.sweep.body import Connections, NetworkBody, alike, decide, wiring
 from resnetgen.reports.sweep.node_cost import (
     ABSENT,
     BROKEN,
@@ -30,14 +30,14 @@ from resnetgen.reports.sweep.node_cost import (
     Counts,
     Fault,
     Idle,
-    KeepingWalk,
-    Outcome,
-    Part,
-    Reading,
+    MemoizingInstantiator,
+    NodeCost,
+    PartCost,
+    ValueRead,
     evaluate,
 )
 from resnetgen.reports.sweep.space import Space
-from resnetgen.reports.sweep.state import Rated, Site, Stage, State, layout
+from resnetgen.reports.sweep.state import BodyNode, Rated, State, SweepStage, layout
 from resnetgen.reports.sweep.symbols import Symbolic
 from resnetgen.reports.sweep.terms import Patterns, Rates
 
@@ -73,9 +73,9 @@ class Unsound:
 class _Pass:
     """One walk over the body: what is left out in it, and what it knows of each node."""
 
-    walk: KeepingWalk
+    walk: MemoizingInstantiator
     start: int  # the reading of the network's input
-    tables: list[tuple[Site, dict[Any, Outcome]]]
+    tables: list[tuple[BodyNode, dict[Any, NodeCost]]]
 
 
 class Evaluator:
@@ -87,25 +87,25 @@ class Evaluator:
         self.space = space
         self.rates = Rates()
         self.layout = layout(symbolic, self.rates)
-        self.facts = Values(self.network)
+        self.facts = EvalContext(self.network)
         self.learned = 0
         self.judged: dict[Hashable, str] = {}  # what the compiler said, by reason
         # What stands in a state by number, and how it is numbered.
-        self.readings: list[Reading] = [BROKEN, ABSENT]
-        self.reading_numbers: dict[Reading, int] = {BROKEN: 0, ABSENT: 1}
+        self.readings: list[ValueRead] = [BROKEN, ABSENT]
+        self.reading_numbers: dict[ValueRead, int] = {BROKEN: 0, ABSENT: 1}
         self.pattern_numbers: dict[Hashable, int] = {}
         # What is known, by key.
         self.environments: dict[Any, dict[str, Value] | None] = {}
-        self.stages: list[tuple[Stage, dict[Any, int | None]]] = [
+        self.stages: list[tuple[SweepStage, dict[Any, int | None]]] = [
             (stage, {}) for stage in self.layout.stages
         ]
         self.rated: list[tuple[Rated, dict[Any, int]]] = [(each, {}) for each in self.layout.rated]
         self.patterns = Patterns()
-        self.wirings: list[Wiring] = []
+        self.wirings: list[Connections] = []
         self.wiring_numbers: dict[Hashable, int] = {}
-        self.bodies: dict[tuple[int, ...], Body] = {}
+        self.bodies: dict[tuple[int, ...], NetworkBody] = {}
         self.bits = Bits()
-        self.walks: dict[Idle, KeepingWalk] = {}
+        self.walks: dict[Idle, MemoizingInstantiator] = {}
         self.first = self.walk_over(0, sized=False)
         self.second: dict[int, _Pass] = {}
 
@@ -118,13 +118,15 @@ class Evaluator:
     def walk_over(self, idle: int, sized: bool) -> _Pass:
         """A walk that leaves some nodes out; one that knows no sizes measures nothing."""
         nodes = self.bits.nodes(idle)
-        walk = self.walks.setdefault(nodes, KeepingWalk(self.network, nodes, self.bits, self.rates))
+        walk = self.walks.setdefault(
+            nodes, MemoizingInstantiator(self.network, nodes, self.bits, self.rates)
+        )
         walk.facts.ambient = self.facts.ambient
         source, given = self.network.root.inputs[0], self.network.input
-        reading = Reading(source, Flow(given.channels), 1, given if sized else None)
+        reading = ValueRead(source, ChannelInfo(given.channels), 1, given if sized else None)
         return _Pass(walk, self.number(reading), [(site, {}) for site in self.layout.sites])
 
-    def number(self, reading: Reading) -> int:
+    def number(self, reading: ValueRead) -> int:
         """The number that stands for a reading in a state."""
         return _numbered(self.readings, self.reading_numbers, reading, reading)
 
@@ -183,7 +185,7 @@ class Evaluator:
             state[rated.pattern] = patterns[key]
         return None
 
-    def run(self, walking: _Pass, state: State) -> list[Outcome]:
+    def run(self, walking: _Pass, state: State) -> list[NodeCost]:
         """The outcomes of all nodes, in order of execution."""
         state[self.layout.input] = walking.start
         outcomes = []
@@ -196,7 +198,7 @@ class Evaluator:
             outcomes.append(outcome)
         return outcomes
 
-    def total(self, outcomes: list[Outcome]) -> Figures | Unsound:
+    def total(self, outcomes: list[NodeCost]) -> Figures | Unsound:
         """The sum over the nodes, once the body has decided what they leave open."""
         unread = read = size = instances = 0
         sound = True
@@ -255,17 +257,17 @@ class Evaluator:
             own = self.facts.own(self.values(state))
             if not self.facts.ambient:
                 self.facts.bind_ambient_in(own)
-        except Broken:
+        except ErrorReported:
             self.facts.faults.clear()
             self.facts.ambient.clear()
             return None
         return own
 
-    def count(self, stage: Stage, state: State) -> int | None:
+    def count(self, stage: SweepStage, state: State) -> int | None:
         """The number of blocks of a stage; None after a fault."""
         try:
             return block_count(self.facts, stage.node, self.names(state))
-        except Broken:
+        except ErrorReported:
             self.facts.faults.clear()
             return None
 
@@ -279,7 +281,7 @@ class Evaluator:
             found = tuple([self.patterns.of(term, values, *places) for term in rated.terms])
         return self.pattern_numbers.setdefault(found, len(self.pattern_numbers))
 
-    def learn(self, walking: _Pass, site: Site, state: State) -> Outcome:
+    def learn(self, walking: _Pass, site: BodyNode, state: State) -> NodeCost:
         """What the compiler's passes find out about a node in a state that is new."""
         readings = [self.readings[state[slot]] for _, slot in site.reads]
         found = evaluate(walking.walk, site, self.names(state), readings, state[site.dilation])
@@ -290,7 +292,7 @@ class Evaluator:
         outcome.writes = [*map(self.number, found.readings), found.dilation]
         return outcome
 
-    def body(self, numbers: tuple[int, ...]) -> Body:
+    def body(self, numbers: tuple[int, ...]) -> NetworkBody:
         """What a body of these wirings decides."""
         wirings = [self.wirings[number] for number in numbers]
         return decide(self.network, self.layout.sites, wirings, len(self.bodies))
@@ -304,11 +306,11 @@ def _numbered(things: list[Any], numbers: dict[Any, int], key: Hashable, thing: 
     return number
 
 
-def _with_fault(outcomes: Sequence[Outcome], fault: Fault) -> tuple[int, ...]:
+def _with_fault(outcomes: Sequence[NodeCost], fault: Fault) -> tuple[int, ...]:
     return tuple([outcome.number for outcome in outcomes if outcome.fault is fault])
 
 
-def _reason(outcomes: Sequence[Outcome], body: Body, unread: int) -> Unsound:
+def _reason(outcomes: Sequence[NodeCost], body: NetworkBody, unread: int) -> Unsound:
     """Why a variant whose nodes could be placed is unsound; what is asked first comes first."""
     conflicts = _with_fault(outcomes, Fault.CONFLICT)
     if conflicts or unread or not body.sound:
@@ -316,7 +318,7 @@ def _reason(outcomes: Sequence[Outcome], body: Body, unread: int) -> Unsound:
     return Unsound((Fault.SHAPES, _with_fault(outcomes, Fault.SHAPES)))
 
 
-def _priced(parts: Sequence[Part], body: Body) -> Counts:
+def _priced(parts: Sequence[PartCost], body: NetworkBody) -> Counts:
     """What the parts of a node cost in a body."""
     params = buffers = macs = activations = 0
     for part in parts:

@@ -36,7 +36,7 @@ _IDENTITY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SweepFile:
     """Where a sweep stands: the file, what it is, and where its last whole row ends."""
 
     path: Path
@@ -57,9 +57,9 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".meta.json")
 
 
-def find_place(path: Path, meta: Mapping[str, Any], format: Format, force: bool) -> Place:
+def find_place(path: Path, meta: Mapping[str, Any], format: Format, force: bool) -> SweepFile:
     """Where to begin. Raises WriteError where FILE is no sweep, another, or was changed since."""
-    new = Place(path, meta, format, 0, 0)
+    new = SweepFile(path, meta, format, 0, 0)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
@@ -115,7 +115,7 @@ def _differs(before: Any, now: Any) -> str:
     return f"was {texts[0]}, and is {texts[1]}"
 
 
-def _after_last_row(new: Place) -> Place:
+def _after_last_row(new: SweepFile) -> SweepFile:
     """The place after the last whole row of a sweep that was cut off."""
     head = new.format.head.encode()
     with new.path.open("rb") as file:
@@ -150,7 +150,7 @@ def _last_line(file: IO[bytes], start: int) -> tuple[int, bytes]:
 class Appender:
     """`with Appender(place) as file: file.append(line)`; what is not yet flushed is computed again."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: SweepFile) -> None:
         self.place = place
         self.pending: list[str] = []
         self.file: IO[bytes] | None = None

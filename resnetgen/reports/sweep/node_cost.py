@@ -14,14 +14,27 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from resnetgen.compiler.frontend.expressions import Value
-from resnetgen.compiler.ir.nodes import Block, BlockNode, Instance, Network, OpCall, Passes, Placed
-from resnetgen.compiler.ir.shape_rules import Flow, TensorType
+from resnetgen.compiler.ir.nodes import (
+    Block,
+    BlockNode,
+    Instance,
+    InstanceNode,
+    Network,
+    OpCall,
+    PassThrough,
+)
+from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 from resnetgen.compiler.passes.evaluate import Arguments
-from resnetgen.compiler.passes.infer_types import Cost, Measuring, Step, op_step
-from resnetgen.compiler.passes.instantiate import Walk
-from resnetgen.compiler.passes.instantiate_block import Idleness, Placing, does_nothing, schedule_of
+from resnetgen.compiler.passes.infer_types import Cost, TypedNode, TypeInference, op_step
+from resnetgen.compiler.passes.instantiate import Instantiator
+from resnetgen.compiler.passes.instantiate_block import (
+    BlockInstantiator,
+    DeadNodes,
+    does_nothing,
+    schedule_of,
+)
 from resnetgen.compiler.passes.module_paths import conflicts
-from resnetgen.reports.sweep.state import Site
+from resnetgen.reports.sweep.state import BodyNode
 from resnetgen.reports.sweep.terms import Rates, canonical
 
 MOST_KEPT = 1_000  # instances that a walk keeps between nodes
@@ -38,21 +51,21 @@ class Fault(Enum):
     SHAPES = "shapes"
 
 
-class Reading(NamedTuple):
+class ValueRead(NamedTuple):
     """What a name of the body stands for: which node's value, and what is known of it."""
 
     source: str | None  # None: there is no value
-    flow: Flow | None = None
+    flow: ChannelInfo | None = None
     stride: float = 1
     type: TensorType | None = None  # None: its size is not known
     broken: bool = False  # a fault came before it
 
 
-BROKEN, ABSENT = Reading(None, broken=True), Reading(None)
+BROKEN, ABSENT = ValueRead(None, broken=True), ValueRead(None)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartCost:
     """What one placed node costs, and how many parameters a bias would add."""
 
     key: str
@@ -85,10 +98,10 @@ class Traits:
 
 
 @dataclass(slots=True, eq=False)
-class Outcome:
+class NodeCost:
     """What is remembered of a node of the body in one state: no instance, they are large."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[PartCost, ...]
     size: int  # ops, expanded
     instances: int  # at most so many distinct ones are evaluated for it
     fault: Fault | None
@@ -107,10 +120,10 @@ class Outcome:
 class Evaluated:
     """What the passes found out about one node of the body."""
 
-    outcome: Outcome
-    readings: tuple[Reading, ...]  # of the names that the node gives
+    outcome: NodeCost
+    readings: tuple[ValueRead, ...]  # of the names that the node gives
     dilation: int  # after it
-    placed: tuple[Placed, ...]
+    placed: tuple[InstanceNode, ...]
 
 
 class Bits:
@@ -137,7 +150,7 @@ class _Kept:
     traits: Traits | None = None
 
 
-class Decided(Idleness):
+class Decided(DeadNodes):
     """Which nodes are left out, decided beforehand over all instances of a network."""
 
     def leaves_out(self, block: Block, node: BlockNode) -> bool:
@@ -148,7 +161,7 @@ class Decided(Idleness):
         """That a node works has been taken into account."""
 
 
-class KeepingWalk(Walk):
+class MemoizingInstantiator(Instantiator):
     """A walk whose memo serves many variants, and that counts what one variant would fill of it."""
 
     def __init__(self, network: Network, idle: Idle, bits: Bits, rates: Rates) -> None:
@@ -162,7 +175,7 @@ class KeepingWalk(Walk):
 
     def block(
         self, block: Block, arguments: Arguments, *call: Any, **options: Any
-    ) -> Instance | Passes:
+    ) -> Instance | PassThrough:
         """As every walk, but all rates are one; adds what the call would fill of a memo to `weight`."""
         if rates := self.rates.of(block) & arguments.keys():
             alike = {name: (canonical(arguments[name][0]), arguments[name][1]) for name in rates}
@@ -172,7 +185,7 @@ class KeepingWalk(Walk):
         self.weight += kept.weight if kept else 1
         return found
 
-    def fresh(self, *call: Any, **options: Any) -> Instance | Passes | None:
+    def fresh(self, *call: Any, **options: Any) -> Instance | PassThrough | None:
         """As every walk; and keeps the instance."""
         before, self.weight = self.weight, 0
         self.deepest = max(self.deepest, self.depth)
@@ -206,18 +219,18 @@ class KeepingWalk(Walk):
             traits |= self.traits_of(instance.block, placed)
         return traits
 
-    def traits_of(self, block: Block, placed: Placed) -> Traits:
+    def traits_of(self, block: Block, placed: InstanceNode) -> Traits:
         """Whether a placed node of a block works, and the traits of the instances that it runs."""
         traits = Traits()
         if placed.scope is None:
             bit = self.bits.of(block, placed.node.key)
             traits = Traits(idle=bit) if does_nothing(placed) else Traits(busy=bit)
-        for run in placed.what if isinstance(placed.what, tuple) else ():
+        for run in placed.callee if isinstance(placed.callee, tuple) else ():
             traits |= self.traits(run.instance)
         return traits
 
 
-class _Sizes(Measuring):
+class _Sizes(TypeInference):
     """A measuring walk that only notes that there was a fault: the compiler tells it."""
 
     misshapen = False
@@ -226,7 +239,7 @@ class _Sizes(Measuring):
         self.misshapen = True
 
 
-class _BodyPlacing(Placing):
+class _BodyPlacing(BlockInstantiator):
     """The walk over the body, which knows the paths `layer3.0`, `layer3.1`, ... of stages."""
 
     def path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
@@ -242,10 +255,10 @@ def _is_numbered(node: BlockNode) -> bool:
 
 
 def evaluate(
-    walk: KeepingWalk,
-    site: Site,
+    walk: MemoizingInstantiator,
+    site: BodyNode,
     values: dict[str, Value],
-    readings: Sequence[Reading],
+    readings: Sequence[ValueRead],
     dilation: int,
 ) -> Evaluated:
     """Places and measures one node of the body, in the state that the nodes before it have left.
@@ -259,7 +272,7 @@ def evaluate(
     placed = tuple(placing.placed[site.at])
     types = {each.source: each.type for each in readings if each.source}
     parts, traits = _measured(walk, placed, types), _traits(walk, site, placed)
-    outcome = Outcome(
+    outcome = NodeCost(
         parts,
         sum(each.size for each in placed),
         walk.weight,
@@ -274,7 +287,7 @@ def evaluate(
     return Evaluated(outcome, given, placing.dilation, placed)
 
 
-def _fault(walk: KeepingWalk, traits: Traits) -> Fault | None:
+def _fault(walk: MemoizingInstantiator, traits: Traits) -> Fault | None:
     if walk.facts.faults:
         return Fault.PLACING
     if traits.conflict:
@@ -283,16 +296,16 @@ def _fault(walk: KeepingWalk, traits: Traits) -> Fault | None:
 
 
 def _placing(
-    walk: KeepingWalk,
+    walk: MemoizingInstantiator,
     values: dict[str, Value],
-    site: Site,
-    readings: Sequence[Reading],
+    site: BodyNode,
+    readings: Sequence[ValueRead],
     dilation: int,
-) -> Placing:
+) -> BlockInstantiator:
     """The walk over the body, as the nodes before this one have left it."""
     walk.depth, walk.weight = 1, 0
     root = walk.network.root
-    flow = Flow(walk.network.input.channels)
+    flow = ChannelInfo(walk.network.input.channels)
     inputs = dict.fromkeys(root.inputs, flow)
     placing = _BodyPlacing(walk.facts, walk.block, walk.idleness, root, values, {}, inputs, {})
     placing.dilation = dilation
@@ -306,31 +319,35 @@ def _placing(
     return placing
 
 
-def _reading(placing: Placing, name: str, types: Mapping[str, TensorType | None]) -> Reading:
+def _reading(
+    placing: BlockInstantiator, name: str, types: Mapping[str, TensorType | None]
+) -> ValueRead:
     if name in placing.broken:
         return BROKEN
     source = placing.where.get(name)
     if source is None:
         return ABSENT
-    return Reading(source, placing.flows[source], placing.strides[source], types.get(source))
+    return ValueRead(source, placing.flows[source], placing.strides[source], types.get(source))
 
 
 def _measured(
-    walk: KeepingWalk, placed: tuple[Placed, ...], types: dict[str, TensorType | None]
-) -> tuple[Part, ...]:
+    walk: MemoizingInstantiator,
+    placed: tuple[InstanceNode, ...],
+    types: dict[str, TensorType | None],
+) -> tuple[PartCost, ...]:
     """The cost of each placed node whose input has a known size; `types` is completed."""
     walk.sizes.misshapen = False
     steps = walk.sizes.steps(body_of(walk.network.root, placed), types, ())
     return tuple(
-        Part(each.key, step.cost, _bias(each, step))
+        PartCost(each.key, step.cost, _bias(each, step))
         for each, step in zip(placed, steps, strict=True)
         if step
     )
 
 
-def _bias(placed: Placed, step: Step) -> int:
+def _bias(placed: InstanceNode, step: TypedNode) -> int:
     """The parameters that a bias would add, where that is still open."""
-    call = placed.what
+    call = placed.callee
     if not isinstance(call, OpCall) or call.attributes.get("bias", True) is not None:
         return 0
     biased = replace(call, attributes={**call.attributes, "bias": True})
@@ -338,7 +355,7 @@ def _bias(placed: Placed, step: Step) -> int:
     return op_step(placed, biased, known).cost.params - step.cost.params
 
 
-def _traits(walk: KeepingWalk, site: Site, placed: Sequence[Placed]) -> Traits:
+def _traits(walk: MemoizingInstantiator, site: BodyNode, placed: Sequence[InstanceNode]) -> Traits:
     """What a node of the body says about nodes; which of the body's own are read is not known here."""
     root = walk.network.root
     may_conflict = site.alone and not _is_numbered(site.node)
@@ -353,7 +370,7 @@ def has_conflict(instance: Instance) -> bool:
     return next(conflicts(instance), None) is not None
 
 
-def body_of(root: Block, placed: Sequence[Placed]) -> Instance:
+def body_of(root: Block, placed: Sequence[InstanceNode]) -> Instance:
     """Some nodes of the network's own block as an instance, as far as paths and sizes go."""
     return Instance(
         block=root,
@@ -363,13 +380,13 @@ def body_of(root: Block, placed: Sequence[Placed]) -> Instance:
         placed=tuple(placed),
         schedule=schedule_of(placed),
         outputs=(),
-        flow=Flow(0),
+        flow=ChannelInfo(0),
         stride=1,
         size=0,
     )
 
 
-def _forget_faults(walk: KeepingWalk, placed: int, measured: int) -> None:
+def _forget_faults(walk: MemoizingInstantiator, placed: int, measured: int) -> None:
     """After a fault, what the walk has learned since is partly wrong: it is silent the next time."""
     if not walk.facts.faults and not walk.sizes.misshapen:
         return

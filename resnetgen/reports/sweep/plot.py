@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from resnetgen.reports.numbers import brief, count
+from resnetgen.reports.numbers import count, short_number
 from resnetgen.reports.plotting.scales import Scale
 from resnetgen.reports.plotting.svg import FONTS, Canvas, Palette, Point, document, themed
 from resnetgen.reports.sweep.files import PLOT_MARK
@@ -100,10 +100,10 @@ def _draw(
 def _draw_axes(canvas: Canvas, x: Scale, y: Scale, labels: tuple[str, str]) -> None:
     for value in x.ticks(FEWEST_TICKS):
         canvas.outline(f"M{x(value):.1f} {y.start:g}V{y.end:g}", "grid")
-        canvas.text(x(value), y.start + 18, brief(value), "tick", "middle")
+        canvas.text(x(value), y.start + 18, short_number(value), "tick", "middle")
     for value in y.ticks(FEWEST_TICKS):
         canvas.outline(f"M{x.start:g} {y(value):.1f}H{x.end:g}", "grid")
-        canvas.text(x.start - 8, y(value) + 4, brief(value), "tick", "end")
+        canvas.text(x.start - 8, y(value) + 4, short_number(value), "tick", "end")
     across, up = (
         f"{label}{', log scale' if axis.log else ''}"
         for label, axis in zip(labels, (x, y), strict=True)

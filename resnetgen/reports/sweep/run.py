@@ -17,7 +17,7 @@ from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Source, Span,
 from resnetgen.compiler.frontend import library
 from resnetgen.reports.sweep.costs import Costs
 from resnetgen.reports.sweep.evaluate import Figures
-from resnetgen.reports.sweep.files import Appender, Place
+from resnetgen.reports.sweep.files import Appender, SweepFile
 from resnetgen.reports.sweep.rows import NAMES, columns_of
 from resnetgen.reports.sweep.space import Space, space_of
 from resnetgen.reports.sweep.symbols import Base, base_of
@@ -31,7 +31,7 @@ Found = tuple[int, tuple[int, ...], Figures | str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SweepPlan:
     """What is swept: the spec, its variants, and which of them have a row."""
 
     base: Base
@@ -55,7 +55,7 @@ def sweep(
     cannot be read.
     """
     space = space_of(vary)
-    plan = Plan(base_of(spec, settings), space, parse_where(where, space) if where else None)
+    plan = SweepPlan(base_of(spec, settings), space, parse_where(where, space) if where else None)
     costs = Costs(plan.base, plan.space)
     probe(plan, costs)
     for variant, choice, found in variants(plan, costs, 0):
@@ -73,7 +73,7 @@ def _values(space: Space, choice: Sequence[int]) -> dict[str, Any]:
     return {path: setting.value for path, setting in space.settings(choice)}
 
 
-def variants(plan: Plan, costs: Costs, start: int) -> Iterator[Found]:
+def variants(plan: SweepPlan, costs: Costs, start: int) -> Iterator[Found]:
     """The variants from a number on. Raises SpecError where `where` has no value."""
     where, space = plan.where, plan.space
     for variant in range(start, space.count):
@@ -91,7 +91,7 @@ def variants(plan: Plan, costs: Costs, start: int) -> Iterator[Found]:
             yield variant, choice, found if kept else None
 
 
-def run(plan: Plan, costs: Costs, place: Place, tell: Callable[[int], None]) -> None:
+def run(plan: SweepPlan, costs: Costs, place: SweepFile, tell: Callable[[int], None]) -> None:
     """Writes the rows from a place on; `tell` is told how far it is. Raises WriteError, SpecError."""
     with Appender(place) as file:
         flushed = time.monotonic()
@@ -109,7 +109,7 @@ def run(plan: Plan, costs: Costs, place: Place, tell: Callable[[int], None]) -> 
 # --- before anything is written
 
 
-def probe(plan: Plan, costs: Costs) -> None:
+def probe(plan: SweepPlan, costs: Costs) -> None:
     """Raises SpecError where no variant that is tried is sound: the spec is wrong, or a path.
 
     Also where the condition has no value for the first that is.
@@ -154,7 +154,7 @@ def _as_varied(fault: Diagnostic, paths: Sequence[str], note: Note) -> Diagnosti
 
 
 def description(
-    plan: Plan, vary: Sequence[str], figures: Sequence[str], spec: str
+    plan: SweepPlan, vary: Sequence[str], figures: Sequence[str], spec: str
 ) -> dict[str, Any]:
     """The sidecar: what makes the sweep the one it is, and what its columns mean."""
     columns = columns_of(plan.space, figures)

@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any
 
 from resnetgen.compiler.frontend.expressions import free_names
-from resnetgen.compiler.ir.nodes import Block, BlockNode, Network, Term
+from resnetgen.compiler.ir.nodes import Block, BlockNode, Network, SourcedExpr
 from resnetgen.compiler.passes.elaborate_checks import keys_of
 from resnetgen.reports.sweep.symbols import Symbolic, symbol
 from resnetgen.reports.sweep.terms import Rates, behind, names_in, names_of
@@ -27,7 +27,7 @@ Key = Callable[[State], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class BodyNode:
     """A node of the body: what it reads and gives, and the key under which its outcome is known."""
 
     at: int  # among the declared nodes
@@ -41,7 +41,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class SweepStage:
     """A stage of the body, and what its number of blocks depends on."""
 
     node: BlockNode
@@ -54,14 +54,14 @@ class Rated:
     """A stage that gives its blocks rates which vary: only their pattern matters to its cost."""
 
     node: BlockNode
-    terms: tuple[Term, ...]
+    terms: tuple[SourcedExpr, ...]
     key: Key
     position: int  # the slot of the number of blocks before it
     pattern: int  # the slot of the pattern
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class StateLayout:
     """The slots of a state, and the nodes of the body in order of execution."""
 
     size: int
@@ -70,12 +70,12 @@ class Layout:
     total: int  # the slot of the number of blocks of all stages
     leaves: tuple[tuple[int, int, str], ...]  # a factor, its slot, its name
     environment: Key  # what parameters and `let` depend on
-    stages: tuple[Stage, ...]
+    stages: tuple[SweepStage, ...]
     rated: tuple[Rated, ...]
-    sites: tuple[Site, ...]
+    sites: tuple[BodyNode, ...]
 
 
-def layout(symbolic: Symbolic, rates: Rates) -> Layout:
+def layout(symbolic: Symbolic, rates: Rates) -> StateLayout:
     """The layout of a network in which varied numbers are names."""
     return _Plan(symbolic, rates).layout()
 
@@ -96,12 +96,12 @@ class _Plan:
         self.dilation = next(self.slots)
         self.places = {name: next(self.slots) for name in self.root.inputs}
 
-    def layout(self) -> Layout:
+    def layout(self) -> StateLayout:
         """The slots and sites of the body."""
         input, dilation = self.places[self.root.inputs[0]], self.dilation
         named = [*self.root.params, *self.root.let]
         rated = {node.key: found for node in self.root.nodes if (found := self.rated(node))}
-        return Layout(
+        return StateLayout(
             leaves=self.leaves,
             total=self.total,
             input=input,
@@ -113,9 +113,9 @@ class _Plan:
             size=next(self.slots),
         )
 
-    def stage(self, node: BlockNode) -> Stage:
+    def stage(self, node: BlockNode) -> SweepStage:
         names = free_names(node.repeat.expr) if node.repeat else ()
-        return Stage(node, self.picker(self.behind(names)), self.positions[node.key])
+        return SweepStage(node, self.picker(self.behind(names)), self.positions[node.key])
 
     def rated(self, node: BlockNode) -> Rated | None:
         """The rates of a stage that vary, by what is varied or by where a block stands."""
@@ -134,7 +134,7 @@ class _Plan:
         asked = node.stage and ("position" in names or "total" in names)
         return {self.positions[node.key], self.total} if asked else set()
 
-    def sites(self, patterns: Mapping[str, int]) -> Iterator[Site]:
+    def sites(self, patterns: Mapping[str, int]) -> Iterator[BodyNode]:
         """The nodes in order of execution; the slots of patterns are known by the node's key."""
         read, alone = _read_names(self.network), _alone(self.root.nodes)
         for at in self.root.schedule:
@@ -148,7 +148,7 @@ class _Plan:
             self.places |= given
             self.dilation = next(self.slots)
             writes = slice(self.dilation - len(given), self.dilation + 1)
-            yield Site(at, node, self.picker(picked), reads, gives, writes, before, alone[at])
+            yield BodyNode(at, node, self.picker(picked), reads, gives, writes, before, alone[at])
 
     def dependences(self, node: BlockNode) -> set[int]:
         """The slots of what a node depends on, but for the values that it reads and its rates."""

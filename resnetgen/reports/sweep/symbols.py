@@ -17,7 +17,7 @@ from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.yaml_reader import MapTree
-from resnetgen.compiler.ir.nodes import Block, Network, Term, called_blocks
+from resnetgen.compiler.ir.nodes import Block, Network, SourcedExpr, called_blocks
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.reports.sweep.space import Factor, Space
 from resnetgen.reports.sweep.terms import behind, names_of, node_terms, own_terms, slot_terms
@@ -106,7 +106,7 @@ def _is_term_of_the_body(network: Network, name: str) -> bool:
     )
 
 
-def _body_terms(block: Block) -> Iterator[Term]:
+def _body_terms(block: Block) -> Iterator[SourcedExpr]:
     """The terms of a block, without those of the blocks that it calls."""
     yield from own_terms(block)
     for node in block.nodes:

@@ -19,16 +19,16 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from resnetgen.compiler.frontend.expressions import Name, Value, evaluate, free_names
-from resnetgen.compiler.ir.nodes import Binding, Block, BlockNode, Op, Target, Term
+from resnetgen.compiler.ir.nodes import Binding, Block, BlockNode, Op, SourcedExpr, Target
 from resnetgen.compiler.ir.ops import OPS
 
 
-def names_of(terms: Iterable[Term]) -> set[str]:
+def names_of(terms: Iterable[SourcedExpr]) -> set[str]:
     """The names that some terms read."""
     return {name for term in terms for name in free_names(term.expr)}
 
 
-def named_terms(block: Block) -> Iterator[tuple[str, Term]]:
+def named_terms(block: Block) -> Iterator[tuple[str, SourcedExpr]]:
     """What a block computes for itself, in order: the defaults of its parameters, its `let`."""
     for name, param in block.params.items():
         if param.default:
@@ -36,7 +36,7 @@ def named_terms(block: Block) -> Iterator[tuple[str, Term]]:
     yield from block.let.items()
 
 
-def own_terms(block: Block) -> Iterator[Term]:
+def own_terms(block: Block) -> Iterator[SourcedExpr]:
     """The terms of a block, without those of its nodes."""
     yield from (term for _, term in named_terms(block))
     if block.when:
@@ -44,14 +44,14 @@ def own_terms(block: Block) -> Iterator[Term]:
     yield from slot_terms(block.slots)
 
 
-def node_terms(node: BlockNode, but_for: Collection[str] = ()) -> Iterator[Term]:
+def node_terms(node: BlockNode, but_for: Collection[str] = ()) -> Iterator[SourcedExpr]:
     """The terms of one node but for some arguments, with those of what it puts into slots."""
     yield from (term for name, term in node.arguments.items() if name not in but_for)
     yield from (term for term in (node.when, node.repeat) if term)
     yield from slot_terms(node.slots)
 
 
-def slot_terms(slots: Mapping[str, Binding]) -> Iterator[Term]:
+def slot_terms(slots: Mapping[str, Binding]) -> Iterator[SourcedExpr]:
     """The terms of what slots hold."""
     for binding in slots.values():
         yield from binding.arguments.values()
@@ -101,7 +101,7 @@ class Patterns:
         self.size = 0
 
     def of(
-        self, term: Term, values: Mapping[str, Value], count: int, before: int, total: int
+        self, term: SourcedExpr, values: Mapping[str, Value], count: int, before: int, total: int
     ) -> tuple[Hashable, ...]:
         """What stands for the rate of each of `count` blocks, with `before` of `total` before them.
 
@@ -152,7 +152,7 @@ class Rates:
             node, [name for name, term in arguments if self._hands_on(node, name, term)]
         )
 
-    def _hands_on(self, node: BlockNode, name: str, term: Term) -> bool:
+    def _hands_on(self, node: BlockNode, name: str, term: SourcedExpr) -> bool:
         """Whether an argument is a parameter as it is, and a rate where it goes."""
         if not isinstance(term.expr, Name):
             return False

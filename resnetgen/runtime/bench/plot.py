@@ -13,7 +13,7 @@ from resnetgen.reports.plotting.charts import Bars, Series, bars
 from resnetgen.reports.plotting.scales import Scale
 from resnetgen.reports.plotting.svg import FONTS, Canvas, Palette, document, themed
 from resnetgen.reports.table_layout import duration
-from resnetgen.runtime.bench.results import Case, Outcome, Results
+from resnetgen.runtime.bench.results import Case, Results, SideResult
 
 WIDTH = 760.0
 _MARGIN, _TITLE, _SPACE = 24.0, 58.0, 34.0
@@ -75,7 +75,7 @@ def _panels(results: Results) -> Iterator[_Panel]:
             yield _log_panel(f"{told}: to the first output, cold, log scale", case, cold)
 
 
-def _first(outcome: Outcome) -> float:
+def _first(outcome: SideResult) -> float:
     assert outcome.start is not None
     return outcome.start
 

@@ -39,7 +39,7 @@ class Error:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SideResult:
     """What a side gave. `reason` says why it gave nothing, or not all."""
 
     layout: str | None = None
@@ -77,7 +77,7 @@ class Case:
 
     batch: int
     dtype: str
-    sides: dict[str, Outcome]
+    sides: dict[str, SideResult]
 
     @property
     def base(self) -> str | None:
@@ -119,7 +119,7 @@ def _case(batch: int, dtype: str, sides: dict[str, dict[str, Any]]) -> Case:
     return Case(batch, dtype, {name: outcome(**each) for name, each in sides.items()})
 
 
-def outcome(*, error: dict[str, float] | None = None, **found: Any) -> Outcome:
+def outcome(*, error: dict[str, float] | None = None, **found: Any) -> SideResult:
     """An Outcome of what JSON has of it."""
     cold = [(start, seconds) for start, seconds in found.pop("cold", ())]
-    return Outcome(**found, cold=cold, error=Error(**error) if error else None)
+    return SideResult(**found, cold=cold, error=Error(**error) if error else None)

@@ -24,13 +24,13 @@ from resnetgen.runtime.bench.process import (
     ask,
     environment,
 )
-from resnetgen.runtime.bench.results import Case, Outcome, Results, outcome
+from resnetgen.runtime.bench.results import Case, Results, SideResult, outcome
 from resnetgen.runtime.bench.sides import Side
 
 if TYPE_CHECKING:
     from resnetgen.pipeline import Compiled
 
-Outcomes = dict[str, Outcome]
+Outcomes = dict[str, SideResult]
 
 # The same code may be 10% faster in one process than in another, whose memory lies elsewhere.
 ROUNDS = 5  # of one process
@@ -112,7 +112,7 @@ class _Bench:
         fit = []
         for side in self.question.sides:
             reason = side.unfit(self.question.mode, dtype)
-            found[side.name] = Outcome(reason=reason)
+            found[side.name] = SideResult(reason=reason)
             if reason is None:
                 fit.append(side)
         found |= self.steady(batch, dtype, fit) if self.question.rounds else {}
@@ -125,7 +125,7 @@ class _Bench:
 
     def steady(self, batch: int, dtype: str, sides: Sequence[Side]) -> Outcomes:
         """All sides in one process after another, without those that failed."""
-        found = {side.name: Outcome() for side in sides}
+        found = {side.name: SideResult() for side in sides}
         total = self.question.rounds
         for done in range(0, total, ROUNDS):
             left = [
@@ -148,7 +148,7 @@ class _Bench:
                 answer = self.ask(request, told)
             except ProcessFault as fault:
                 guilty = [side for side in left if fault.side in (side.name, None)]
-                found |= {side.name: Outcome(reason=fault.reason) for side in guilty}
+                found |= {side.name: SideResult(reason=fault.reason) for side in guilty}
                 left = [side for side in left if side not in guilty]
             else:
                 return found | {name: outcome(**each) for name, each in answer.items()}
@@ -165,7 +165,7 @@ class _Bench:
         try:
             answer = outcome(**self.ask(request, told)[side.name])
         except ProcessFault as fault:
-            answer = Outcome(reason=fault.reason)
+            answer = SideResult(reason=fault.reason)
         found[side.name] = _joined(before, answer)
 
     def request(
@@ -188,9 +188,9 @@ class _Bench:
             )
 
 
-def _joined(before: Outcome, answer: Outcome) -> Outcome:
+def _joined(before: SideResult, answer: SideResult) -> SideResult:
     """What is known of a side with what one more process found."""
-    return Outcome(
+    return SideResult(
         layout=before.layout or answer.layout,
         steady=before.steady + answer.steady,
         cold=before.cold + answer.cold,
@@ -200,6 +200,6 @@ def _joined(before: Outcome, answer: Outcome) -> Outcome:
     )
 
 
-def _settled(side: Side, before: Outcome) -> Side:
+def _settled(side: Side, before: SideResult) -> Side:
     """The side in the memory format that was the quickest, where that was tried."""
     return replace(side, layouts=[before.layout]) if before.layout else side

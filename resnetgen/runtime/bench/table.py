@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from resnetgen.reports.numbers import GAP, align, count
 from resnetgen.reports.table_layout import Grid, duration, markdown, plain, significant, size
-from resnetgen.runtime.bench.results import DEFINITIONS, Case, Outcome, Results
+from resnetgen.runtime.bench.results import DEFINITIONS, Case, Results, SideResult
 from resnetgen.runtime.bench.sides import Side
 
 
@@ -24,7 +24,7 @@ class _Column:
     """A column of a table. `cell` tells an outcome, given the one that ratios are taken to."""
 
     head: str
-    cell: Callable[[Outcome, Outcome, int], str]
+    cell: Callable[[SideResult, SideResult, int], str]
     needed: bool = True  # else it is left out where there is little room
     side: str = ">"
 

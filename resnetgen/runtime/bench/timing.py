@@ -37,7 +37,7 @@ from resnetgen import load
 from resnetgen.runtime.bench.build import BUILDERS, Call, Given, Unfit, layouts
 from resnetgen.runtime.bench.process import Request, Subject
 from resnetgen.runtime.bench.sides import Side
-from resnetgen.runtime.compare import settle
+from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.dtypes import dtype_name
 from resnetgen.runtime.trace import returned_tensors
 
@@ -249,7 +249,7 @@ def _network(subject: Subject) -> nn.Module:
     if subject.weights is not None:
         return load(subject.spec, weights=subject.weights, **subject.overrides)
     module = load(subject.spec, **subject.overrides)
-    return settle(module, torch.randn(_SETTLING, *subject.shape))
+    return randomize_norms(module, torch.randn(_SETTLING, *subject.shape))
 
 
 def _outputs(module: nn.Module, images: Tensor) -> list[Tensor] | None:

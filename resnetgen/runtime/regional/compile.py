@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from resnetgen.runtime.errors import reason
 from resnetgen.runtime.regional.fingerprint import (
-    Structure,
+    Fingerprint,
     hooked,
     layers,
     repeated,
@@ -121,7 +121,7 @@ class _Compiled:
         _log.info("compiled whole: %s", against)
         return None
 
-    def prepared(self, blocks: Mapping[str, Structure], x: Tensor) -> Pieces:
+    def prepared(self, blocks: Mapping[str, Fingerprint], x: Tensor) -> Pieces:
         """The pieces with all their code, which is known to later plans once it is built."""
         codes = dict(self.codes)
         pieces = split(self.model, blocks, x, codes)
@@ -130,7 +130,7 @@ class _Compiled:
         self.codes = codes
         return pieces
 
-    def against_regions(self, blocks: Mapping[str, Structure], x: Tensor) -> str | None:
+    def against_regions(self, blocks: Mapping[str, Fingerprint], x: Tensor) -> str | None:
         """Why the model is compiled whole."""
         if self.whole:
             return "so it was asked for"
@@ -143,7 +143,7 @@ class _Compiled:
             return f"{ratio:.1f} layers for each distinct one, and regions win from {WORTH}"
         return None
 
-    def reuse(self, blocks: Mapping[str, Structure]) -> float:
+    def reuse(self, blocks: Mapping[str, Fingerprint]) -> float:
         """Layers of the model for each that is compiled in regions."""
         sizes = {path: layers(self.model.get_submodule(path)) for path in blocks}
         distinct = {each.key: sizes[path] for path, each in blocks.items()}

@@ -25,7 +25,7 @@ _WALKED = ("_parameters", "_buffers", "_modules")
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
+class Fingerprint:
     """A key, equal where the code is; and where the tensors stand, each once, in a fixed order."""
 
     key: Hashable
@@ -36,18 +36,18 @@ class Structure:
         return [held[name] for held, name in self.slots]
 
 
-def structure(module: nn.Module) -> Structure:
+def structure(module: nn.Module) -> Fingerprint:
     """The structure of a module and all below it, as they are now."""
     walk = _Walk()
     key = walk.module(module)
-    return Structure(key, tuple(walk.slots))
+    return Fingerprint(key, tuple(walk.slots))
 
 
-def repeated(model: nn.Module) -> dict[str, Structure]:
+def repeated(model: nn.Module) -> dict[str, Fingerprint]:
     """The largest modules with a class of their own that stand in the model more than once."""
     own = {path: structure(each) for path, each in model.named_modules() if path and _is_own(each)}
     counts = Counter(each.key for each in own.values())
-    found: dict[str, Structure] = {}
+    found: dict[str, Fingerprint] = {}
     for path, each in own.items():  # a module stands before what is inside it
         inside = any(outer in found for outer in _outer(path))
         if counts[each.key] > 1 and each.slots and not inside:

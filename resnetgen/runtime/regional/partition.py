@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from resnetgen.runtime.dtypes import CHANNELS_LAST
-from resnetgen.runtime.regional.fingerprint import Structure, structure, type_of
+from resnetgen.runtime.regional.fingerprint import Fingerprint, structure, type_of
 from resnetgen.runtime.regional.kernels import Code, compiled
 from resnetgen.runtime.trace import Leaves
 
 Codes = dict[Hashable, Code]
 
 
-def split(model: nn.Module, blocks: Mapping[str, Structure], x: Tensor, codes: Codes) -> Pieces:
+def split(model: nn.Module, blocks: Mapping[str, Fingerprint], x: Tensor, codes: Codes) -> Pieces:
     """The model in pieces: the blocks at the given paths, and what is between them.
 
     The pieces are for inputs of the type of `x` and for the modes of now. Nothing is compiled
@@ -85,7 +85,7 @@ class Piece:
     def __init__(
         self,
         module: nn.Module,
-        known: Structure,
+        known: Fingerprint,
         reads: Sequence[fx.Node],
         gives: Sequence[fx.Node],
         codes: Codes,
@@ -155,7 +155,7 @@ class Pieces:
         return fx.node.map_arg(self.returned, values.__getitem__)
 
 
-def _block(node: fx.Node, module: nn.Module, known: Structure, codes: Codes) -> Piece:
+def _block(node: fx.Node, module: nn.Module, known: Fingerprint, codes: Codes) -> Piece:
     return Piece(
         module, known, [each for each in node.args if isinstance(each, fx.Node)], [node], codes
     )
@@ -174,7 +174,7 @@ def _between(nodes: Sequence[fx.Node], model: nn.Module, codes: Codes) -> Piece:
         copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output(tuple(copies[node] for node in gives))
     module = fx.GraphModule(model, graph)
-    known = Structure(object(), structure(module).slots)  # equal to no other
+    known = Fingerprint(object(), structure(module).slots)  # equal to no other
     return Piece(module, known, list(reads), gives, codes)
 
 

@@ -30,7 +30,7 @@ from resnetgen.weights.grow.pair import Pair, Pairing, cannot_grow
 
 def channel_maps(pairing: Pairing) -> dict[str, ChannelMap]:
     """The map of every value of the smaller network. Raises SpecError `cannot-grow`."""
-    kin = _kin(pairing)
+    kin = _channel_classes(pairing)
     moving = [pair for pair in pairing.pairs if _moves(pair, kin.types)]
     moved = {kin.of[pair.small.name] for pair in moving}
     found = {own: _chosen(kin, own) for own in {*kin.of.values()} - moved}
@@ -70,7 +70,7 @@ class _Kin:
     groupings: Mapping[str, list[Grouping]]  # by that one: of the ops that read or make them
 
 
-def _kin(pairing: Pairing) -> _Kin:
+def _channel_classes(pairing: Pairing) -> _Kin:
     from networkx.utils import UnionFind
 
     types = _types(pairing)

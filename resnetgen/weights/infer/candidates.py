@@ -35,13 +35,13 @@ from resnetgen.compiler.ir.nodes import Graph, Node
 from resnetgen.compiler.ir.op_def import shown
 from resnetgen.weights.infer.depth import stage_paths
 from resnetgen.weights.infer.design import DELETED, Design, Path, Trials
-from resnetgen.weights.infer.search import Outcome
+from resnetgen.weights.infer.search import SearchResult
 from resnetgen.weights.mismatch import sized
 from resnetgen.weights.tensor_layout import changed
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class Evidence:
     """A change, and what of the file shows it."""
 
     path: Path
@@ -61,7 +61,7 @@ class Candidate:
 
     name: str
     design: Design
-    reasons: tuple[Reason, ...]
+    reasons: tuple[Evidence, ...]
     beside: str | None  # the candidate before that is most alike, None for the first
     apart: tuple[str, ...]  # what tells this one from it
 
@@ -71,15 +71,18 @@ class Candidate:
         return ", ".join(reason.setting for reason in self.reasons) or "unchanged"
 
 
-def candidates_of(outcome: Outcome, trials: Trials) -> tuple[Candidate, ...]:
+def candidates_of(outcome: SearchResult, trials: Trials) -> tuple[Candidate, ...]:
     """The candidates under names of their own, each with what tells it from one before."""
     graphs = [trials.graph(design) for design in outcome.candidates]
     names = _distinct(map(_name, outcome.candidates))
     found = []
     for at, design in enumerate(outcome.candidates):
-        told = {name: apart(graphs[k], graphs[at]) for k, name in enumerate(names[:at])}
+        told = {
+            name: distinguishing_features(graphs[k], graphs[at])
+            for k, name in enumerate(names[:at])
+        }
         beside = min(told, key=lambda name: len("".join(told[name])), default=None)
-        why = tuple(Reason(*each) for each in reasons(design, trials))
+        why = tuple(Evidence(*each) for each in reasons(design, trials))
         found.append(
             Candidate(names[at], design, why, beside, tuple(told[beside] if beside else ()))
         )
@@ -105,7 +108,7 @@ def _distinct(names: Iterable[str]) -> list[str]:
 _MOST_BLOCKS = 4  # that are named
 
 
-def apart(one: Graph, other: Graph) -> list[str]:
+def distinguishing_features(one: Graph, other: Graph) -> list[str]:
     """What distinguishes the second from the first, with the nodes where it shows."""
     ours = {node.name: node for node in one.nodes}
     theirs = {node.name: node for node in other.nodes}

@@ -26,7 +26,7 @@ Kind = tuple[str, int, Shape]  # a key with its numbers masked, a number of axes
 
 
 @dataclass(frozen=True)
-class Held:
+class CheckpointShapes:
     """The tensors of a file by key, in its order. Counters of norms are left out: old files lack them."""
 
     file: str  # for messages
@@ -63,7 +63,7 @@ def masked(path: str) -> str:
     return re.sub(r"\d+", "#", path)
 
 
-def held_by(path: str | Path) -> Held:
+def held_by(path: str | Path) -> CheckpointShapes:
     """What a file holds. Raises WeightsError `unreadable-weights`, OSError."""
     found = header(path)
     if found is not None:
@@ -73,12 +73,12 @@ def held_by(path: str | Path) -> Held:
     return held(checkpoint.name, shapes, checkpoint.remarks)
 
 
-def held(file: str, shapes: Mapping[str, Shape], remarks: Iterable[str] = ()) -> Held:
+def held(file: str, shapes: Mapping[str, Shape], remarks: Iterable[str] = ()) -> CheckpointShapes:
     """The tensors of a file under the network's own keys: without wrappers."""
     own, wrappers = unwrapped(shapes, ())
     under = {key: shapes[original] for key, original in own.items()}
     taken = [f"taken off the keys: {', '.join(f'`{each}.`' for each in wrappers)}"]
-    return Held(
+    return CheckpointShapes(
         file,
         without_counters(under),
         tuple(key for key in under if is_counter(key)),
@@ -86,7 +86,7 @@ def held(file: str, shapes: Mapping[str, Shape], remarks: Iterable[str] = ()) ->
     )
 
 
-def in_own_names(given: Held) -> Iterator[Held]:
+def in_own_names(given: CheckpointShapes) -> Iterator[CheckpointShapes]:
     """The file, and the file read in each dialect that knows all its keys and means others by them."""
     yield given
     everything = {**given.shapes, **dict.fromkeys(given.counters, ())}

@@ -15,11 +15,11 @@ from resnetgen.compiler.ir.nodes import Instance, OpCall
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.module_paths import numbered_paths
-from resnetgen.weights.infer.checkpoint import Held
+from resnetgen.weights.infer.checkpoint import CheckpointShapes
 from resnetgen.weights.infer.design import Design, Trials
 
 
-def with_depths(design: Design, held: Held, trials: Trials) -> Design | None:
+def with_depths(design: Design, held: CheckpointShapes, trials: Trials) -> Design | None:
     """The design with the file's depths; None where it does not compile so."""
     with suppress(SpecError):
         for stage in design.blocks:  # from the first on: paths may count the blocks before
@@ -40,6 +40,6 @@ def stage_paths(root: Instance, stage: str) -> list[str]:
     for placed, paths in zip(root.placed, numbered_paths(root.placed), strict=True):
         if stage not in (placed.node.key, placed.group):
             continue
-        if not isinstance(placed.what, OpCall) or OPS[placed.what.op].weights is not NO_WEIGHTS:
+        if not isinstance(placed.callee, OpCall) or OPS[placed.callee.op].weights is not NO_WEIGHTS:
             found += paths
     return found

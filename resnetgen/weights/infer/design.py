@@ -22,7 +22,7 @@ from resnetgen.compiler.ir.op_def import NO_WEIGHTS
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError
 from resnetgen.compiler.passes.infer_types import INPUT, measure
-from resnetgen.weights.infer.checkpoint import Held
+from resnetgen.weights.infer.checkpoint import CheckpointShapes
 from resnetgen.weights.library_index import Networks, Settings, likeness
 from resnetgen.weights.match import Shape, is_counter, without_counters
 
@@ -108,7 +108,7 @@ class Trials:
         few, more = self.shapes(short), self.shapes(longer)
         return short if few and more and few.keys() <= more.keys() else design
 
-    def holds(self, design: Design, held: Held) -> bool:
+    def holds(self, design: Design, held: CheckpointShapes) -> bool:
         """Whether a design is sound and has all tensors of a file, and no others."""
         if self.shapes(design) != held.shapes:
             return False
@@ -119,7 +119,7 @@ class Trials:
             return bool(measure(*self.body(design)))
         return False
 
-    def likeness(self, design: Design, held: Held) -> float:
+    def likeness(self, design: Design, held: CheckpointShapes) -> float:
         """The share of all tensors that both have, by key and shape."""
         return likeness(self.shapes(design) or {}, held.shapes)
 

@@ -16,7 +16,7 @@ from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend.inheritance import without
 from resnetgen.compiler.frontend.library import OF_ITSELF
 from resnetgen.compiler.frontend.yaml_reader import ListTree, Scalar, Tree
-from resnetgen.weights.infer.checkpoint import Held, Kind, kinds_of
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, Kind, kinds_of
 from resnetgen.weights.infer.depth import stage_paths
 from resnetgen.weights.infer.design import DELETED, Design, Path, Trials, library_designs
 from resnetgen.weights.infer.numbers import Number, numbers_of
@@ -75,15 +75,15 @@ def kinds(design: Design, trials: Trials) -> frozenset[Kind]:
     return frozenset()
 
 
-def may_be(design: Design, held: Held, trials: Trials) -> bool:
+def could_match(design: Design, held: CheckpointShapes, trials: Trials) -> bool:
     """Whether kinds agree: a shortcut has tensors only where something changes."""
     own = kinds(design, trials)
     if not own or not own >= held.kinds:
         return False
-    return own == held.kinds or own - held.kinds <= sometimes(design, trials)
+    return own == held.kinds or own - held.kinds <= optional_kinds(design, trials)
 
 
-def sometimes(design: Design, trials: Trials) -> frozenset[Kind]:
+def optional_kinds(design: Design, trials: Trials) -> frozenset[Kind]:
     """The kinds of tensors that some blocks have, and others not."""
     short = preview(design, trials)
     shapes = trials.shapes(short) or {}

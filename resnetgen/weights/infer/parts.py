@@ -21,7 +21,7 @@ from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, T
 from resnetgen.compiler.frontend.yaml_writer import flow
 from resnetgen.compiler.ir.nodes import Block, Network
 from resnetgen.compiler.passes.elaborate import DEFAULT_HEAD
-from resnetgen.weights.infer.checkpoint import Held, Kind, masked
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, Kind, masked
 from resnetgen.weights.infer.design import DELETED, Design, Path, Trials
 from resnetgen.weights.infer.families import block_paths, kinds, preview
 from resnetgen.weights.infer.numbers import numbers_of
@@ -145,7 +145,9 @@ def _words(tree: Tree) -> dict[str, Tree]:
     return {key: each for key, each in words.items() if type(each.value) in (str, bool)}
 
 
-def mixed(designs: Sequence[Design], held: Held, trials: Trials) -> Iterator[list[Design]]:
+def mixed(
+    designs: Sequence[Design], held: CheckpointShapes, trials: Trials
+) -> Iterator[list[Design]]:
     """Designs with one part of another network, then with two, ...: the likest of each round.
 
     Designs with the same kinds of tensors are looked at together.
@@ -167,7 +169,9 @@ def _grouped(designs: Iterable[Design], trials: Trials) -> dict[frozenset[Kind],
     return groups
 
 
-def _better(group: Sequence[Design], parts: Parts, held: Held, trials: Trials) -> Iterator[Design]:
+def _better(
+    group: Sequence[Design], parts: Parts, held: CheckpointShapes, trials: Trials
+) -> Iterator[Design]:
     """The designs of a group with the one other part that makes them likest to the file.
 
     Several where tensors do not tell parts apart; none where every part makes them less alike.
@@ -184,7 +188,7 @@ def _better(group: Sequence[Design], parts: Parts, held: Held, trials: Trials) -
         yield from (design for design in found if design)
 
 
-def _places_at_fault(design: Design, held: Held, trials: Trials) -> set[str]:
+def _places_at_fault(design: Design, held: CheckpointShapes, trials: Trials) -> set[str]:
     """Where a spec may have to say something else: what differs lies in its stages, or beside them."""
     paths = block_paths(preview(design, trials), trials)
     stages = tuple({f"{masked(path)}." for path in paths})

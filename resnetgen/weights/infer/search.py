@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.ir.shape_rules import ShapeError
-from resnetgen.weights.infer.checkpoint import Held, in_own_names
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, in_own_names
 from resnetgen.weights.infer.depth import with_depths
 from resnetgen.weights.infer.design import Design, Trials, meaning
-from resnetgen.weights.infer.families import Family, families, from_members, kinds, may_be
+from resnetgen.weights.infer.families import Family, could_match, families, from_members, kinds
 from resnetgen.weights.infer.parts import mixed
 from resnetgen.weights.infer.solve import Solver
 
@@ -30,31 +30,33 @@ _NEAR = 3  # families whose nearest design is told where nothing fits
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchResult:
     """What was found of a file."""
 
-    held: Held  # under the names that fit
+    held: CheckpointShapes  # under the names that fit
     candidates: tuple[Design, ...]
     nearest: Design | None  # where there is no candidate
 
 
-def infer(held: Held, trials: Trials, progress: Callable[[str], None] = lambda _: None) -> Outcome:
+def infer(
+    held: CheckpointShapes, trials: Trials, progress: Callable[[str], None] = lambda _: None
+) -> SearchResult:
     """The candidates for a file, in its own names or in those of a dialect; else the nearest."""
-    nearest: tuple[float, Held, Design | None] = -1.0, held, None
+    nearest: tuple[float, CheckpointShapes, Design | None] = -1.0, held, None
     for reading in in_own_names(held):
         search = _Search(reading, trials)
         found = search.candidates(progress)
         if found:
-            return Outcome(reading, found, None)
+            return SearchResult(reading, found, None)
         design, alike = search.nearest()
         nearest = max(nearest, (alike, reading, design), key=lambda each: each[0])
-    return Outcome(nearest[1], (), nearest[2])
+    return SearchResult(nearest[1], (), nearest[2])
 
 
 class _Search:
     """The search for one reading of a file."""
 
-    def __init__(self, held: Held, trials: Trials) -> None:
+    def __init__(self, held: CheckpointShapes, trials: Trials) -> None:
         self.held = held
         self.trials = trials
         self.solver = Solver(held, trials)
@@ -68,7 +70,7 @@ class _Search:
     def candidates(self, progress: Callable[[str], None]) -> tuple[Design, ...]:
         """All candidates of the first kind that there is."""
         progress("comparing with the library")
-        alike = [each for each in self.families if may_be(each.head, self.held, self.trials)]
+        alike = [each for each in self.families if could_match(each.head, self.held, self.trials)]
         published = self.settled(each for family in alike for each in self.unchanged(family))
         return published or self.in_numbers(alike, progress) or self.in_parts(progress)
 
@@ -94,7 +96,7 @@ class _Search:
         heads = [family.head for family in self.families]
         for number, designs in enumerate(mixed(heads, self.held, self.trials), 1):
             progress(f"solving for the numbers of mixtures of {number + 1}")
-            fitting = (each for each in designs if may_be(each, self.held, self.trials))
+            fitting = (each for each in designs if could_match(each, self.held, self.trials))
             found = self.settled(
                 each for design in fitting for each in self.fitted(design, own[design.base])
             )

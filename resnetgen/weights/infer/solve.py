@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from math import log2
 
-from resnetgen.weights.infer.checkpoint import Held
+from resnetgen.weights.infer.checkpoint import CheckpointShapes
 from resnetgen.weights.infer.design import Design, Path, Trials
 from resnetgen.weights.infer.numbers import Number, numbers_of
 from resnetgen.weights.match import Shape
@@ -65,7 +65,7 @@ def differences(one: Mapping[str, Shape], other: Mapping[str, Shape]) -> Iterato
 class Solver:
     """Solves designs for one file. Those that predict the same of the same numbers are solved once."""
 
-    def __init__(self, held: Held, trials: Trials) -> None:
+    def __init__(self, held: CheckpointShapes, trials: Trials) -> None:
         self.held = held
         self.trials = trials
         self._bearing: dict[object, Numbers] = {}
@@ -127,7 +127,9 @@ class Solver:
 class _Search:
     """A walk over states of the numbers, the one first that changes fewest and is least wrong."""
 
-    def __init__(self, design: Design, numbers: Numbers, held: Held, trials: Trials) -> None:
+    def __init__(
+        self, design: Design, numbers: Numbers, held: CheckpointShapes, trials: Trials
+    ) -> None:
         self.design = design
         self.numbers = numbers
         self.held = held

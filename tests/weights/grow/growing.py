@@ -11,7 +11,7 @@ from torch import nn
 
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
-from resnetgen.runtime.compare import settle, trial_input
+from resnetgen.runtime.compare import randomize_norms, trial_input
 from resnetgen.runtime.load import build
 from resnetgen.weights.grow.pair import Pairing, pair
 from resnetgen.weights.grow.transfer import Growth, transfer
@@ -54,7 +54,7 @@ def grown(
     image = trial_input((one.graph, other.graph))
     torch.manual_seed(1)
     before = build(one.source, one.network.name)
-    settle(before, torch.randn(2, *image.shape))
+    randomize_norms(before, torch.randn(2, *image.shape))
     after = seeded(partial(build, other.source, other.network.name)).eval()
     growth = transfer(after.state_dict(), before.state_dict(), pairing, maps)
     return Grown(before, after, pairing, growth, image)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.weights.infer.candidates import Candidate, apart, candidates_of
+from resnetgen.weights.infer.candidates import Candidate, candidates_of, distinguishing_features
 from resnetgen.weights.infer.checkpoint import held
 from resnetgen.weights.infer.design import Design, Trials, meaning
-from resnetgen.weights.infer.search import Outcome, infer
+from resnetgen.weights.infer.search import SearchResult, infer
 from resnetgen.weights.library_index import Networks
 from resnetgen.weights.match import Shape
 
@@ -22,11 +22,11 @@ def tensors(base: str, **settings: object) -> dict[str, Shape]:
     return Networks().shapes(base, tuple((key, str(value)) for key, value in settings.items()))
 
 
-def found(shapes: dict[str, Shape], trials: Trials) -> Outcome:
+def found(shapes: dict[str, Shape], trials: Trials) -> SearchResult:
     return infer(held("file", shapes), trials)
 
 
-def changes(outcome: Outcome) -> dict[str, dict[str, str]]:
+def changes(outcome: SearchResult) -> dict[str, dict[str, str]]:
     return {design.base: dict(design.settings) for design in outcome.candidates}
 
 
@@ -174,7 +174,7 @@ def test_a_candidate_is_told_from_the_one_that_is_most_alike(trials: Trials) -> 
 def test_equal_graphs_are_not_told_apart(trials: Trials) -> None:
     one, other = Design("resnet50"), Design("resnet101", {("stages", "layer3", "blocks"): "6"})
     assert meaning(trials.graph(one)) == meaning(trials.graph(other))
-    assert apart(trials.graph(one), trials.graph(other)) == []
+    assert distinguishing_features(trials.graph(one), trials.graph(other)) == []
 
 
 def test_reasons_name_the_tensors(trials: Trials) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from resnetgen.weights.infer.checkpoint import Held, held
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, held
 from resnetgen.weights.infer.design import Design, Trials, library_designs, meaning
 from resnetgen.weights.infer.numbers import numbers_of
 
@@ -32,7 +32,7 @@ class Variant:
     """A network that nobody published."""
 
     design: Design
-    held: Held
+    held: CheckpointShapes
     meaning: object
 
 

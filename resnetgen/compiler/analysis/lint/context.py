@@ -8,18 +8,18 @@ from functools import cached_property
 
 from resnetgen.compiler.diagnostics.model import Span
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.ir.nodes import Instance, Network, Placed
-from resnetgen.compiler.passes.infer_types import Measured
+from resnetgen.compiler.ir.nodes import Instance, InstanceNode, Network
+from resnetgen.compiler.passes.infer_types import TypedInstance
 from resnetgen.compiler.passes.instantiate import instances_below
 
 
 @dataclass(frozen=True)
-class Facts:
+class LintContext:
     """A sound network, as its passes left it."""
 
     document: Document
     network: Network
-    measured: Measured
+    measured: TypedInstance
 
     @cached_property
     def instances(self) -> list[Instance]:
@@ -27,17 +27,17 @@ class Facts:
         return instances_below(self.measured.instance)
 
     @cached_property
-    def blocks(self) -> list[tuple[str, Measured]]:
+    def blocks(self) -> list[tuple[str, TypedInstance]]:
         """The distinct blocks at their sizes, callers first, each with the name of its first place.
 
         The name is a prefix, `layer2.0.`; that of the network itself is empty.
         """
-        found: dict[int, tuple[str, Measured]] = {}
+        found: dict[int, tuple[str, TypedInstance]] = {}
         self._gather("", self.measured, found)
         return list(found.values())
 
     def _gather(
-        self, prefix: str, measured: Measured, found: dict[int, tuple[str, Measured]]
+        self, prefix: str, measured: TypedInstance, found: dict[int, tuple[str, TypedInstance]]
     ) -> None:
         if id(measured) in found:
             return
@@ -57,6 +57,6 @@ class Facts:
         return next((span for span in spans if self.is_own(span)), spans[0])
 
 
-def block_name(placed: Placed, at: int) -> str:
+def block_name(placed: InstanceNode, at: int) -> str:
     """What block number `at` of a placed node is called: `layer2.0`; `neck` where there is one."""
     return f"{placed.key}.{at}" if placed.node.repeat else placed.key

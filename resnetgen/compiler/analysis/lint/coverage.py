@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from resnetgen.compiler.analysis.lint.context import Facts, block_name
+from resnetgen.compiler.analysis.lint.context import LintContext, block_name
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span
-from resnetgen.compiler.ir.nodes import OpCall, Passes
+from resnetgen.compiler.ir.nodes import OpCall, PassThrough
 from resnetgen.compiler.ir.op_def import ONE_TAP
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.ir.shape_rules import Taps, TensorType, per_axis
-from resnetgen.compiler.passes.infer_types import Measured, Step
+from resnetgen.compiler.ir.shape_rules import TensorType, Window, per_axis
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 
 Rows = int  # a set of rows along one axis: byte `i` is 1 where row `i` is in it
 Read = tuple[Rows, ...] | None  # what of a value is read, axis by axis; None: all of it
@@ -31,7 +31,7 @@ Read = tuple[Rows, ...] | None  # what of a value is read, axis by axis; None: a
 # --- input that is lost
 
 
-def lost_input(facts: Facts) -> Iterator[Diagnostic]:
+def lost_input(facts: LintContext) -> Iterator[Diagnostic]:
     """Positions of a value that nothing reads: one warning for each node that leaves them out."""
     told = set[Span]()
     for loss in _losses(facts):
@@ -49,13 +49,15 @@ class Loss:
     type: TensorType
     rows: Sequence[Rows]
     path: str  # of the reader
-    reader: Step
+    reader: TypedNode
 
     @property
-    def taps(self) -> tuple[Taps, ...]:
+    def taps(self) -> tuple[Window, ...]:
         """What a position of the reader's result reads."""
-        assert isinstance(self.reader.placed.what, OpCall)
-        return OPS[self.reader.placed.what.op].taps(self.reader.placed.what.attributes, self.type)
+        assert isinstance(self.reader.placed.callee, OpCall)
+        return OPS[self.reader.placed.callee.op].taps(
+            self.reader.placed.callee.attributes, self.type
+        )
 
     @property
     def is_at_the_end(self) -> bool:
@@ -67,7 +69,7 @@ class Loss:
         )
 
 
-def _truncated(facts: Facts, loss: Loss) -> Diagnostic:
+def _truncated(facts: LintContext, loss: Loss) -> Diagnostic:
     sizes = zip(loss.type.size, loss.rows, strict=True)
     left = dict.fromkeys((size - rows.bit_count(), size) for size, rows in sizes)
     ends = " and ".join(f"the last {rest} of {size}" for rest, size in left if rest)
@@ -79,8 +81,8 @@ def _truncated(facts: Facts, loss: Loss) -> Diagnostic:
     return Diagnostic("truncated-input", message, span, notes, hint, "warning")
 
 
-def _skipped(facts: Facts, loss: Loss) -> Diagnostic:
-    call, node = loss.reader.placed.what, loss.reader.placed.node.span
+def _skipped(facts: LintContext, loss: Loss) -> Diagnostic:
+    call, node = loss.reader.placed.callee, loss.reader.placed.node.span
     assert isinstance(call, OpCall)
     kept = math.prod(rows.bit_count() for rows in loss.rows) / math.prod(loss.type.size)
     message = f"`{loss.path}` skips {1 - kept:.0%} of {loss.value}, and nothing else reads it"
@@ -91,7 +93,7 @@ def _skipped(facts: Facts, loss: Loss) -> Diagnostic:
     return Diagnostic("stride-skips-input", message, span, notes, hint, "warning")
 
 
-def _losses(facts: Facts) -> Iterator[Loss]:
+def _losses(facts: LintContext) -> Iterator[Loss]:
     """Every value that is read in part, in the blocks that a network holds at their sizes."""
     readings = Readings()
     for prefix, measured in facts.blocks:
@@ -108,7 +110,7 @@ def _losses(facts: Facts) -> Iterator[Loss]:
             yield from _lost_between(readings, prefix, step)
 
 
-def _lost_between(readings: Readings, prefix: str, step: Step) -> Iterator[Loss]:
+def _lost_between(readings: Readings, prefix: str, step: TypedNode) -> Iterator[Loss]:
     """Blocks of a stage of which the next reads a part."""
     for at, block, following in _neighbours(step):
         rows = readings.of_inputs(following)[0]
@@ -120,7 +122,7 @@ def _lost_between(readings: Readings, prefix: str, step: Step) -> Iterator[Loss]
             yield Loss(value, block.outputs[0], rows, path, reader)
 
 
-def _neighbours(step: Step) -> Iterator[tuple[int, Measured, Measured]]:
+def _neighbours(step: TypedNode) -> Iterator[tuple[int, TypedInstance, TypedInstance]]:
     """The distinct pairs of blocks of a stage of which one reads the other, with the number of that."""
     at, before = 0, None
     for block, times in step.blocks:
@@ -137,7 +139,7 @@ class Readings:
     def __init__(self) -> None:
         self.known: dict[int, Mapping[str, Read]] = {}
 
-    def of_values(self, measured: Measured) -> Mapping[str, Read]:
+    def of_values(self, measured: TypedInstance) -> Mapping[str, Read]:
         """What is read of the inputs and results of a block. What it gives is read outside: all of it."""
         if id(measured) not in self.known:
             found: dict[str, Read] = {}
@@ -149,10 +151,10 @@ class Readings:
             self.known[id(measured)] = found
         return self.known[id(measured)]
 
-    def of_operands(self, step: Step) -> Sequence[Read]:
+    def of_operands(self, step: TypedNode) -> Sequence[Read]:
         """What a step reads of each of its inputs."""
-        if isinstance(step.placed.what, OpCall):
-            view = seen(step.placed.what, step.source, step.result)
+        if isinstance(step.placed.callee, OpCall):
+            view = seen(step.placed.callee, step.source, step.result)
             return [view.rows if view else None] * len(step.sources)
         (first, _), *rest = step.blocks
         reads = list(self.of_inputs(first))
@@ -160,12 +162,14 @@ class Readings:
             reads[1:] = map(_both, reads[1:], self.of_inputs(block)[1:])
         return reads
 
-    def of_inputs(self, measured: Measured) -> Sequence[Read]:
+    def of_inputs(self, measured: TypedInstance) -> Sequence[Read]:
         """What a block reads of its inputs; of one that it does not read, nothing is lost there."""
         values = self.of_values(measured)
         return [values.get(name) for name in measured.instance.block.inputs]
 
-    def readers(self, measured: Measured, value: str, prefix: str) -> Iterator[tuple[str, Step]]:
+    def readers(
+        self, measured: TypedInstance, value: str, prefix: str
+    ) -> Iterator[tuple[str, TypedNode]]:
         """The ops that read a value, also those in blocks, with their names."""
         for step, names in _operands(measured, _aliases(measured)):
             for operand, name in enumerate(names):
@@ -177,19 +181,21 @@ class Readings:
                     yield from self.readers(block, block.instance.block.inputs[operand], below)
 
 
-def _operands(measured: Measured, aliases: Mapping[str, str]) -> Iterator[tuple[Step, list[str]]]:
+def _operands(
+    measured: TypedInstance, aliases: Mapping[str, str]
+) -> Iterator[tuple[TypedNode, list[str]]]:
     """The steps that compute, each with what it reads, whatever passes that on."""
     for step in measured.steps:
-        if not isinstance(step.placed.what, Passes):
+        if not isinstance(step.placed.callee, PassThrough):
             yield step, [aliases.get(name, name) for name in step.placed.inputs]
 
 
-def _aliases(measured: Measured) -> Mapping[str, str]:
+def _aliases(measured: TypedInstance) -> Mapping[str, str]:
     """For each call that does nothing, the value that it passes."""
     aliases: dict[str, str] = {}
     for index in measured.instance.schedule:
         placed = measured.instance.placed[index]
-        if isinstance(placed.what, Passes):
+        if isinstance(placed.callee, PassThrough):
             aliases[placed.key] = aliases.get(placed.inputs[0], placed.inputs[0])
     return aliases
 
@@ -204,7 +210,7 @@ MOST_ROWS = 100_000  # of an axis that is looked at row by row
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class InputCoverage:
     """What an op sees of its input along each axis."""
 
     rows: Read
@@ -212,7 +218,7 @@ class View:
     seeing: int  # those that lie on a value of the input anywhere
 
 
-def seen(call: OpCall, source: TensorType, result: TensorType) -> View | None:
+def seen(call: OpCall, source: TensorType, result: TensorType) -> InputCoverage | None:
     """What the windows of an op see of its input; None for one that reads each position."""
     if OPS[call.op].taps is ONE_TAP or not result.size:
         return None
@@ -222,18 +228,20 @@ def seen(call: OpCall, source: TensorType, result: TensorType) -> View | None:
 @cache
 def _view(
     op: str, attributes: tuple[tuple[str, Any], ...], source: TensorType, result: TensorType
-) -> View:
+) -> InputCoverage:
     given = dict(attributes)
     gaps = per_axis(given.get("dilation", 1), len(source.size))
     taps = OPS[op].taps(given, source)
     if max(*source.size, *result.size, *(each.last - each.first for each in taps)) > MOST_ROWS:
-        return View(None, 1, 1)  # nobody has such images; to look at every row would take them
+        return InputCoverage(
+            None, 1, 1
+        )  # nobody has such images; to look at every row would take them
     columns = zip(source.size, result.size, taps, gaps, strict=True)
     views = [_slide(*column) for column in columns]
     rows = tuple(view.rows for view in views)
     whole = all(map(int.__eq__, rows, map(_first, source.size)))
     seeing = math.prod(view.seeing for view in views)
-    return View(None if whole else rows, math.prod(view.taps for view in views), seeing)
+    return InputCoverage(None if whole else rows, math.prod(view.taps for view in views), seeing)
 
 
 class _Axis(NamedTuple):
@@ -242,7 +250,7 @@ class _Axis(NamedTuple):
     seeing: int
 
 
-def _slide(size: int, windows: int, taps: Taps, gap: int) -> _Axis:
+def _slide(size: int, windows: int, taps: Window, gap: int) -> _Axis:
     """The rows that windows read along an axis; of their taps, how many read one anywhere."""
     if math.isinf(taps.first) or taps.step != int(taps.step):  # all, or an adaptive pool
         return _Axis(_first(size), 1, 1)
@@ -264,12 +272,12 @@ def _first(count: int) -> Rows:
 # --- taps that see padding only
 
 
-def blind_taps(facts: Facts) -> Iterator[Diagnostic]:
+def blind_taps(facts: LintContext) -> Iterator[Diagnostic]:
     """Kernels of which some taps lie in the padding wherever they slide: one warning a cause."""
     told = set[Span]()
     for prefix, measured in facts.blocks:
         for step in measured.steps:
-            call = step.placed.what
+            call = step.placed.callee
             if not isinstance(call, OpCall) or not OPS[call.op].is_weighted:
                 continue
             view = seen(call, step.source, step.result)

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from resnetgen.compiler.analysis.lint.context import Facts
+from resnetgen.compiler.analysis.lint.context import LintContext
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, did_you_mean
-from resnetgen.compiler.ir.nodes import Block, Instance, OpCall, Passes, Placed, Slot, Term
+from resnetgen.compiler.ir.nodes import (
+    Block,
+    Instance,
+    InstanceNode,
+    OpCall,
+    PassThrough,
+    Slot,
+    SourcedExpr,
+)
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.elaborate_checks import parameters
 
 
-def cancelled_bias(facts: Facts) -> Iterator[Diagnostic]:
+def cancelled_bias(facts: LintContext) -> Iterator[Diagnostic]:
     """A bias that was asked for, where every reader subtracts the mean of each channel.
 
     A constant added to a channel is part of its mean (arXiv 1502.03167, section 3.2). Not so before
@@ -25,7 +33,7 @@ def cancelled_bias(facts: Facts) -> Iterator[Diagnostic]:
     told = set[Span]()
     for instance in facts.instances:
         for placed in instance.placed:
-            call = placed.what
+            call = placed.callee
             if not isinstance(call, OpCall) or not call.attributes.get("bias"):
                 continue
             term = call.terms.get("bias")
@@ -41,21 +49,21 @@ def cancelled_bias(facts: Facts) -> Iterator[Diagnostic]:
             yield Diagnostic("bias-before-norm", message, term.key_span, notes, hint, "warning")
 
 
-def _subtracts_each_mean(placed: Placed, channels: int) -> bool:
-    call = placed.what
+def _subtracts_each_mean(placed: InstanceNode, channels: int) -> bool:
+    call = placed.callee
     if not isinstance(call, OpCall) or not OPS[call.op].is_norm:
         return False
     return bool(call.attributes.get("groups", channels) == channels)
 
 
-def _readers(instance: Instance, key: str) -> list[Placed]:
+def _readers(instance: Instance, key: str) -> list[InstanceNode]:
     """What reads a value inside its block, past calls that do nothing; none where it leaves it."""
     if key in instance.outputs:
         return []
-    found: list[Placed] = []
+    found: list[InstanceNode] = []
     for each in instance.placed:
         if key in each.inputs:
-            if isinstance(each.what, Passes):
+            if isinstance(each.callee, PassThrough):
                 below = _readers(instance, each.key)
                 if not below:
                     return []
@@ -65,12 +73,12 @@ def _readers(instance: Instance, key: str) -> list[Placed]:
     return found
 
 
-def dropped_all(facts: Facts) -> Iterator[Diagnostic]:
+def dropped_all(facts: LintContext) -> Iterator[Diagnostic]:
     """A rate of 1: whatever reaches it is dropped in every step of training."""
     told = set[Span]()
     for instance in facts.instances:
         for placed in instance.placed:
-            call = placed.what
+            call = placed.callee
             if not isinstance(call, OpCall) or not OPS[call.op].training_only:
                 continue
             term = call.terms.get("rate")
@@ -84,7 +92,7 @@ def dropped_all(facts: Facts) -> Iterator[Diagnostic]:
             yield Diagnostic("drops-everything", message, term.span, notes, hint, "warning")
 
 
-def repeated_ops(facts: Facts) -> Iterator[Diagnostic]:
+def repeated_ops(facts: LintContext) -> Iterator[Diagnostic]:
     """An activation behind the same activation, or a norm behind a norm."""
     told = set[Span]()
     for instance in facts.instances:
@@ -100,36 +108,36 @@ def repeated_ops(facts: Facts) -> Iterator[Diagnostic]:
             yield Diagnostic("repeated-op", message, span, notes, hint, "warning")
 
 
-def _computed(by_key: Mapping[str, Placed], key: str) -> Placed | None:
+def _computed(by_key: Mapping[str, InstanceNode], key: str) -> InstanceNode | None:
     """The node that computes a value, past calls that do nothing, and inside the last of blocks."""
     placed = by_key.get(key)
-    if placed is None or isinstance(placed.what, OpCall):
+    if placed is None or isinstance(placed.callee, OpCall):
         return placed
-    if isinstance(placed.what, Passes):
+    if isinstance(placed.callee, PassThrough):
         return _computed(by_key, placed.inputs[0])
-    last = placed.what[-1].instance
+    last = placed.callee[-1].instance
     return _computed({each.key: each for each in last.placed}, last.outputs[0])
 
 
-def _repeats(before: Placed, placed: Placed) -> bool:
-    if not isinstance(before.what, OpCall) or not isinstance(placed.what, OpCall):
+def _repeats(before: InstanceNode, placed: InstanceNode) -> bool:
+    if not isinstance(before.callee, OpCall) or not isinstance(placed.callee, OpCall):
         return False
-    one, other = OPS[before.what.op], OPS[placed.what.op]
-    same_activation = other.kind == "activation" and before.what.op == placed.what.op
+    one, other = OPS[before.callee.op], OPS[placed.callee.op]
+    same_activation = other.kind == "activation" and before.callee.op == placed.callee.op
     return same_activation or (one.is_norm and other.is_norm)
 
 
 # --- arguments that nothing takes
 
 
-def unused_arguments(facts: Facts) -> Iterator[Diagnostic]:
+def unused_arguments(facts: LintContext) -> Iterator[Diagnostic]:
     """Arguments that a block offers to its own slot, and that nothing takes.
 
     A call through a slot is an offer: it is as it should be where the slot's default, or anything
     that stands there, takes it.
     """
-    takes: dict[Term, set[str]] = {}
-    slots: dict[Term, tuple[str, str]] = {}  # the argument and the slot of an offer
+    takes: dict[SourcedExpr, set[str]] = {}
+    slots: dict[SourcedExpr, tuple[str, str]] = {}  # the argument and the slot of an offer
     for instance in facts.instances:
         for placed in instance.placed:
             content, slot = _content(placed), _own_slot(instance.block, placed)
@@ -146,14 +154,14 @@ def unused_arguments(facts: Facts) -> Iterator[Diagnostic]:
             yield Diagnostic("unused-argument", message, term.key_span, (), hint, "warning")
 
 
-def _own_slot(block: Block, placed: Placed) -> str | None:
+def _own_slot(block: Block, placed: InstanceNode) -> str | None:
     """The block's own slot through which a node calls."""
     target = placed.node.target
     return target.name if isinstance(target, Slot) and target.name in block.slots else None
 
 
-def _content(placed: Placed) -> Collection[str] | None:
+def _content(placed: InstanceNode) -> Collection[str] | None:
     """The parameters of what a node calls; None where it does nothing."""
-    if isinstance(placed.what, OpCall):
-        return OPS[placed.what.op].attributes
-    return placed.what[0].instance.block.params if isinstance(placed.what, tuple) else None
+    if isinstance(placed.callee, OpCall):
+        return OPS[placed.callee.op].attributes
+    return placed.callee[0].instance.block.params if isinstance(placed.callee, tuple) else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from resnetgen.compiler.analysis.lint.context import Facts
+from resnetgen.compiler.analysis.lint.context import LintContext
 from resnetgen.compiler.analysis.lint.coverage import blind_taps, lost_input
 from resnetgen.compiler.analysis.lint.nodes import (
     cancelled_bias,
@@ -25,7 +25,7 @@ from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.suppressions import allowed
 from resnetgen.compiler.frontend.yaml_reader import Scalar
 
-RULES: tuple[Callable[[Facts], Iterator[Diagnostic]], ...] = (
+RULES: tuple[Callable[[LintContext], Iterator[Diagnostic]], ...] = (
     lost_input,
     blind_taps,
     cancelled_bias,
@@ -35,7 +35,7 @@ RULES: tuple[Callable[[Facts], Iterator[Diagnostic]], ...] = (
 )
 
 
-def lint(facts: Facts) -> list[Diagnostic]:
+def lint(facts: LintContext) -> list[Diagnostic]:
     """The warnings about a network, each at its place, less those that it allows."""
     found = [warning for rule in RULES for warning in rule(facts)]
     found += written_in_vain(facts.document)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnetgen.compiler.diagnostics.model import Diagnostic, Faults, Note, Source, Span
+from resnetgen.compiler.diagnostics.model import Diagnostic, DiagnosticCollector, Note, Source, Span
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.inheritance import merged
 from resnetgen.compiler.frontend.library import Document
@@ -69,7 +69,7 @@ def _unused_names(document: Document) -> Iterator[Diagnostic]:
             continue
         read = _words(tree)
         if any(name not in read for _, name, _ in names) and "extends" in tree.entries:
-            read = _words(Lookup(document, Faults()).extended(tree, [tree]) or tree)
+            read = _words(Lookup(document, DiagnosticCollector()).extended(tree, [tree]) or tree)
         for what, name, span in names:
             if name not in read:
                 message, hint = f"nothing {what} `{name}`", "use it where it is meant, or drop it"
@@ -143,7 +143,7 @@ def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnosti
     name = tree.entries.get("extends")
     if not isinstance(name, Scalar):
         return
-    lookup = Lookup(document, Faults())
+    lookup = Lookup(document, DiagnosticCollector())
     base = lookup.base(name, [tree])
     inherited = lookup.extended(base, [tree, base]) if base else None
     merged = lookup.extended(tree, [tree])
