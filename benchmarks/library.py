@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.processes import ROOT, environment
 from benchmarks.results import Measurement, Result, Say, Section
 from benchmarks.tables import table
-from resnetgen.compiler.frontend.library import networks
+from resnetgen.compiler.frontend.library import network_files
 
 BOUNDS = {"float32": 1e-5, "bfloat16": 1e-2}
 
@@ -82,7 +82,7 @@ SECTION = Section(
             "library",
             "the error of the inference target, every network of the library",
             1,
-            partial(measure, [path.stem for path in networks()]),
+            partial(measure, [path.stem for path in network_files()]),
         ),
     ),
     tell,

@@ -70,7 +70,7 @@ def codes_in_the_source() -> Iterator[str]:
                 name = getattr(node.func, "attr", getattr(node.func, "id", None))
                 if name in TAKE_A_CODE:
                     yield str(node.args[0].value)
-    yield from (reason.code for reason in yaml_reader.REASONS)
+    yield from (reason.code for reason in yaml_reader.SYNTAX_MESSAGES)
 
 
 def test_the_catalogue_holds_the_codes_of_the_source() -> None:
@@ -82,8 +82,8 @@ def test_an_entry_has_an_explanation_and_one_example_of_each_kind(code: str) -> 
     entry = ENTRIES[code]
     roles = [each.role for each in entry.examples]
     assert roles == ([] if code in WITHOUT_EXAMPLES else ["fails", "mended"])
-    assert entry.about
-    assert "```" not in entry.about, "a fence is `yaml` or `console`, and `fails` or `mended`"
+    assert entry.explanation
+    assert "```" not in entry.explanation, "a fence is `yaml` or `console`, and `fails` or `mended`"
     assert not entry.title.endswith(".")
 
 

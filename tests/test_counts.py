@@ -183,11 +183,11 @@ def test_every_network_of_the_library_has_a_committed_figure() -> None:
     counted |= {peer.rpartition("/")[2] for peer in PEERS} | set(SMALL_IMAGES)
     counted |= {f"resnet{depth}{form}" for depth in CIFAR for form in ("", "_appended", "_b")}
     counted |= {f"plain{depth}" for depth in CIFAR}
-    assert {path.stem for path in library.networks()} <= counted
+    assert {path.stem for path in library.network_files()} <= counted
 
 
 def test_every_network_of_the_library_says_what_it_is() -> None:
-    for path in library.networks():
+    for path in library.network_files():
         network = compile_spec(path.stem).network
         assert network.doc, path
         assert network.paper, path

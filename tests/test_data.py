@@ -15,8 +15,8 @@ OURS = {"default"}
 
 def names() -> set[str]:
     """Every network, block, policy, stem and head of the library, and the peers."""
-    found = {path.stem for path in library.networks()}
-    for kind in library.KINDS:
+    found = {path.stem for path in library.network_files()}
+    for kind in library.BLOCK_KINDS:
         found |= {path.stem for path in library.block_files(kind)}
     return (found | PEERS) - OURS
 

@@ -128,17 +128,17 @@ def _limits() -> str:
         (yaml_reader.MAX_NODES, "keys and values in a file"),
         (yaml_reader.MAX_DEPTH, "maps and lists in one another"),
         (yaml_scalars.MAX_SCALAR, "characters of a value"),
-        (expressions.LONGEST, "characters of an expression"),
-        (expressions.DEEPEST, "operations in one another"),
-        (identifiers.LONGEST, "characters of a name"),
+        (expressions.MAX_LENGTH, "characters of an expression"),
+        (expressions.MAX_DEPTH, "operations in one another"),
+        (identifiers.MAX_LENGTH, "characters of a name"),
         (yaml_scalars.MAX_DIGITS, "digits of an integer"),
-        (library.DEEPEST, "files or blocks in a chain of extends"),
+        (library.MAX_CHAIN, "files or blocks in a chain of extends"),
         (DEEPEST, "calls in one another"),
         (instantiate.DEEPEST, "blocks in one another"),
         (stages.MOST_NODES, "ops of a network, all repetitions counted"),
         (infer_types.MOST_PARAMS, "parameters of a network"),
         (render.MOST_BYTES, "bytes of a printed file"),
-        (model.MOST_FAULTS, "faults told at once"),
+        (model.MAX_REPORTED, "faults told at once"),
     )
     return ", ".join(f"{number:,} {what}" for number, what in limits)
 
@@ -146,7 +146,7 @@ def _limits() -> str:
 SPANS: Mapping[str, Callable[[Any, str], str]] = {
     "total": _total,
     "modules": _modules,
-    "functions": lambda net, _: " ".join(expressions.CALLABLE),
+    "functions": lambda net, _: " ".join(expressions.FUNCTION_NAMES),
     "rules": lambda net, _: _rules(),
     "limits": lambda net, _: _limits(),
 }

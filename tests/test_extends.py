@@ -9,7 +9,7 @@ import pytest
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.inheritance import linear
+from resnetgen.compiler.frontend.inheritance import c3_linearize
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled, compile_spec
 
@@ -17,9 +17,9 @@ from resnetgen.pipeline import Compiled, compile_spec
 
 
 def test_one_order_out_of_several() -> None:
-    assert linear([["a", "b"], ["a", "c"], ["b", "c"]]) == ["a", "b", "c"]
-    assert linear([]) == []
-    assert linear([["a", "b"], ["b", "a"]]) is None
+    assert c3_linearize([["a", "b"], ["a", "c"], ["b", "c"]]) == ["a", "b", "c"]
+    assert c3_linearize([]) == []
+    assert c3_linearize([["a", "b"], ["b", "a"]]) is None
 
 
 def classes(parents: dict[str, tuple[str, ...]]) -> dict[str, list[str]] | None:
@@ -36,7 +36,7 @@ def classes(parents: dict[str, tuple[str, ...]]) -> dict[str, list[str]] | None:
 def orders(parents: dict[str, tuple[str, ...]]) -> dict[str, list[str]] | None:
     found: dict[str, list[str]] = {}
     for name, bases in parents.items():
-        before = linear([bases, *(found[base] for base in bases)])
+        before = c3_linearize([bases, *(found[base] for base in bases)])
         if before is None:
             return None
         found[name] = [*before, name]
@@ -82,7 +82,7 @@ def content(path: Path) -> str:
     entries = {key: tree.entries[key] for key in sorted(tree.entries)}
     for key in ("network", "doc"):
         entries.pop(key, None)
-    return "\n".join(f"{key} {library.canonical(each)}" for key, each in entries.items())
+    return "\n".join(f"{key} {library.canonical_text(each)}" for key, each in entries.items())
 
 
 def faults(path: Path | str, **settings: object) -> list[Diagnostic]:
@@ -119,7 +119,7 @@ def test_what_two_share_is_not_brought_back_by_the_later(spec) -> None:
     )
     stages = library.load(path).tree.entries["stages"]
     assert list(stages.entries) == ["layer1", "layer2", "layer3"]
-    assert library.canonical(stages.entries["layer1"]) == "{'blocks':5,'width':32}"
+    assert library.canonical_text(stages.entries["layer1"]) == "{'blocks':5,'width':32}"
 
 
 def test_the_d_of_one_and_the_stages_of_another_are_the_library_s_own(spec) -> None:
@@ -197,13 +197,13 @@ def test_faults_of_all_members_are_told_together_and_once(spec) -> None:
 
 def test_many_files_that_extend_each_other_in_many_ways_end_soon(spec) -> None:
     """Each extends all that follow it: there are more ways than could be walked."""
-    count = library.DEEPEST + 4
+    count = library.MAX_CHAIN + 4
     texts = {
         f"n{at}": f"extends: [{', '.join(f'n{below}' for below in range(count, at, -1))}]\n"
         for at in range(count, 4, -1)
     } | {f"n{count}": "input: {channels: 1, size: [8]}\nnodes: {a: {op: relu}}\n"}
     deepest = library.load(spec(**texts))
-    assert len(deepest.sources) == library.DEEPEST
+    assert len(deepest.sources) == library.MAX_CHAIN
     (fault,) = faults(
         spec(more=f"extends: [{', '.join(f'n{at}' for at in range(count, 4, -1))}]\n")
     )

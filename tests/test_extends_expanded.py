@@ -18,19 +18,19 @@ from resnetgen.compiler.frontend.yaml_reader import (
     parse,
     parse_value,
 )
-from resnetgen.compiler.frontend.yaml_scalars import BadScalar, resolve, scalar_text
-from resnetgen.compiler.frontend.yaml_writer import WIDTH, as_spec, flow
+from resnetgen.compiler.frontend.yaml_scalars import ScalarError, resolve, scalar_text
+from resnetgen.compiler.frontend.yaml_writer import WIDTH, to_yaml, to_flow
 from resnetgen.compiler.passes.expand import expand
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 
 ROOT = Path(__file__).resolve().parents[1]
-SPECS = [path.stem for path in library.networks()]
+SPECS = [path.stem for path in library.network_files()]
 OURS = sorted((ROOT / "tests/specs").glob("*.yaml"))
 
 
 def expanded(compiled: Compiled) -> str:
-    return as_spec(expand(compiled.document, compiled.network))
+    return to_yaml(expand(compiled.document, compiled.network))
 
 
 def body(source: str) -> str:
@@ -149,7 +149,7 @@ def plain_or_quoted(text: str) -> Scalar:
     """A scalar as the reader would give it: plain where the text has a meaning of its own."""
     try:
         value = resolve(scalar_text(text))
-    except BadScalar:
+    except ScalarError:
         value = text
     return Scalar(value, text, SPAN, quoted=isinstance(value, str))
 
@@ -171,14 +171,14 @@ TREES = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(KEYS), TREES, min_size=1, max_size=4).map(as_map))
 def test_any_tree_is_read_as_it_was(tree: MapTree) -> None:
-    again = parse(Source("x", as_spec(tree)))
+    again = parse(Source("x", to_yaml(tree)))
     assert without_order(again) == without_order(tree)
 
 
 @given(TREES)
 def test_any_tree_in_one_line_is_read_as_it_was(tree: Tree) -> None:
     if not isinstance(tree, Scalar):
-        assert library.canonical(parse_value(flow(tree), "--set x")) == library.canonical(tree)
+        assert library.canonical_text(parse_value(to_flow(tree), "--set x")) == library.canonical_text(tree)
 
 
 def without_order(tree: MapTree) -> list[tuple[str, str]]:
@@ -190,4 +190,4 @@ def sorted_blocks(tree: Tree) -> str:
     if isinstance(tree, MapTree):
         pairs = [f"{key!r}:{sorted_blocks(each)}" for key, each in tree.entries.items()]
         return "{" + ",".join(sorted(pairs)) + "}"
-    return library.canonical(tree)
+    return library.canonical_text(tree)

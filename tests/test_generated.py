@@ -247,7 +247,7 @@ def test_the_sample_covers_the_language() -> None:
     assert set(model.OPS) == set(OPS), "the model of the tests knows every op"
     texts = " ".join(each.text for each in samples)
     used = set().union(*map(blocks_of, samples))
-    files = {kind: {path.stem for path in library.block_files(kind)} for kind in library.KINDS}
+    files = {kind: {path.stem for path in library.block_files(kind)} for kind in library.BLOCK_KINDS}
     assert not (files["blocks"] | files["shortcuts"]) - used
     words = set(re.findall(r"\w+", texts))  # stems and heads are spliced: they have no instances
     assert not (files["stems"] | files["heads"]) - {"classifier", "default"} - words

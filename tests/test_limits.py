@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler.diagnostics.model import MOST_FAULTS, Diagnostic, SpecError, listed, render
+from resnetgen.compiler.diagnostics.model import MAX_REPORTED, Diagnostic, SpecError, listed, render
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import (
     Const,
@@ -23,7 +23,7 @@ from resnetgen.compiler.frontend.expressions import (
     evaluate,
     free_names,
     parse,
-    python,
+    to_python,
     substitute,
 )
 from resnetgen.pipeline import compile_text
@@ -153,7 +153,7 @@ def test_an_expression_that_would_be_vast_keeps_its_names_and_is_not_printed() -
     for _ in range(12):
         expr = substitute(parse("x + x - c"), {"x": expr})
     assert set(free_names(expr)) == {"a", "b", "c"}
-    assert python(expr) is None
+    assert to_python(expr) is None
     with pytest.raises(ExpressionError, match="more than 256 operations"):
         evaluate(expr, {"a": 1, "b": 1, "c": 1})
     assert substitute(parse("x + x"), {"x": Const(2)}) == Const(4)
@@ -179,8 +179,8 @@ MANY = {
 @pytest.mark.parametrize("what", MANY)
 def test_at_most_20_faults_are_told_and_that_there_are_more(what: str) -> None:
     told = said(MANY[what])
-    assert told.count("error[") in range(2, MOST_FAULTS + 1)  # repeated keys are one cause: two
-    if told.count("error[") == MOST_FAULTS:
+    assert told.count("error[") in range(2, MAX_REPORTED + 1)  # repeated keys are one cause: two
+    if told.count("error[") == MAX_REPORTED:
         assert "there are more; 20 are told at once" in told
 
 

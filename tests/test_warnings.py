@@ -52,7 +52,7 @@ def test_every_code_has_a_spec_and_every_message_too() -> None:
     assert messages == {name for name in NAMES if ANNOUNCED[name]}
 
 
-@pytest.mark.parametrize("network", [path.stem for path in library.networks()])
+@pytest.mark.parametrize("network", [path.stem for path in library.network_files()])
 def test_the_library_is_free_of_warnings(network: str) -> None:
     assert not compile_spec(network).warnings
 

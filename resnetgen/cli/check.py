@@ -146,14 +146,14 @@ def _fixed(spec: str) -> bool:
     """Whether the file of a spec was mended; its difference is printed."""
     from resnetgen.compiler.codegen.files import write_atomically
     from resnetgen.compiler.frontend import library
-    from resnetgen.compiler.frontend.autofix import fixed
+    from resnetgen.compiler.frontend.autofix import apply_fixes
     from resnetgen.compiler.frontend.yaml_reader import parse
-    from resnetgen.compiler.frontend.yaml_scalars import decode, first_bytes
+    from resnetgen.compiler.frontend.yaml_scalars import decode_utf8, read_bytes
 
     path = library.locate_network(spec)
-    if library.inside(path, library.LIBRARY):
+    if library.is_inside(path, library.LIBRARY):
         return False
-    name = library.shown(path)
+    name = library.display_path(path)
 
     def find(text: str) -> Sequence[Diagnostic]:
         try:
@@ -161,8 +161,8 @@ def _fixed(spec: str) -> bool:
         except SpecError as error:
             return error.diagnostics
 
-    before = decode(first_bytes(path), name).text
-    after = fixed(before, name, find)
+    before = decode_utf8(read_bytes(path), name).text
+    after = apply_fixes(before, name, find)
     if after == before:
         return False
     write_atomically(path.resolve(), after.encode())  # a link stays a link

@@ -165,9 +165,9 @@ def _unreadable(error: OSError) -> Diagnostic:
     from resnetgen.compiler.frontend import library
 
     path = Path(error.filename)
-    known = any(each.stem == path.stem for each in library.networks())
+    known = any(each.stem == path.stem for each in library.network_files())
     help = f"`{path.stem}` alone is a network of the library" if known else None
-    return Diagnostic("unreadable", f"cannot read `{library.shown(path)}`: {reason}", help=help)
+    return Diagnostic("unreadable", f"cannot read `{library.display_path(path)}`: {reason}", help=help)
 
 
 def _internal(error: Exception) -> Diagnostic:

@@ -58,4 +58,4 @@ def _explained(word: str) -> str:
         raise Failed([fault], WRONG_CALL) from None
     head = f"{entry.severity}[{entry.code}]: {entry.title}"
     bold = f"\x1b[1m{head}\x1b[0m" if wants_color(sys.stdout) else head
-    return f"{bold}\n\n{entry.text()}"
+    return f"{bold}\n\n{entry.as_text()}"

@@ -111,13 +111,13 @@ def _found(file: str, trials: Trials) -> SearchResult:
 def _called(name: str | None, file: str) -> str:
     """The name of the network: as it was given, else one made of the file's."""
     from resnetgen.compiler.frontend import library
-    from resnetgen.compiler.frontend.identifiers import LONGEST, wrong_file_name
+    from resnetgen.compiler.frontend.identifiers import MAX_LENGTH, file_name_error
 
-    known = {path.stem for path in library.networks()}
+    known = {path.stem for path in library.network_files()}
     if name is None:
-        stem = re.sub(r"[^A-Za-z0-9]+", "_", Path(file).stem).strip("_")[:LONGEST] or "inferred"
-        return f"{stem}_inferred" if stem in known or wrong_file_name(stem) else stem
-    reason = "is a network of the library" if name in known else wrong_file_name(name)
+        stem = re.sub(r"[^A-Za-z0-9]+", "_", Path(file).stem).strip("_")[:MAX_LENGTH] or "inferred"
+        return f"{stem}_inferred" if stem in known or file_name_error(stem) else stem
+    reason = "is a network of the library" if name in known else file_name_error(name)
     if reason:
         raise typer.BadParameter(f"{visible(repr(name))} {reason}", param_hint="--name")
     return name

@@ -108,7 +108,7 @@ def _networks(family: str | None, match: str | None, sort: Order) -> list[Listed
 
     with Progress() as progress:
         progress("counting")
-        entries = [_entry(path, family, match) for path in library.networks()]
+        entries = [_entry(path, family, match) for path in library.network_files()]
     chosen = [entry for entry in entries if entry is not None]
     keys: dict[Order, Callable[[ListedNetwork], Any]] = {
         Order.name: lambda entry: entry.name,
@@ -122,12 +122,12 @@ def _networks(family: str | None, match: str | None, sort: Order) -> list[Listed
 def _entry(path: Path, family: str | None, match: str | None) -> ListedNetwork | None:
     """A network as it is listed; None where a filter leaves it out, before anything is counted."""
     from resnetgen.compiler.frontend import library
-    from resnetgen.compiler.frontend.tree import text_of
+    from resnetgen.compiler.frontend.tree import text_at
     from resnetgen.pipeline import compile_document
 
     try:
         document = library.load(path)
-        words = [text_of(document.tree, key) or "" for key in ("family", "doc", "paper")]
+        words = [text_at(document.tree, key) or "" for key in ("family", "doc", "paper")]
         entry = ListedNetwork(
             path.stem, words[0], None, None, words[1], words[2].rpartition("/")[2]
         )

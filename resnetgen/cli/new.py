@@ -140,18 +140,18 @@ def _number(text: str, option: str) -> float:
 def _place(name: str, base: Path, output: str | None) -> Path:
     """Where the spec goes, or would go; it has to find the one that it extends."""
     from resnetgen.compiler.codegen.files import located
-    from resnetgen.compiler.frontend.identifiers import wrong_file_name
-    from resnetgen.compiler.frontend.library import LIBRARY, shown
+    from resnetgen.compiler.frontend.identifiers import file_name_error
+    from resnetgen.compiler.frontend.library import LIBRARY, display_path
 
     file, folder = f"{name}.yaml", base.parent
-    if base.suffix != ".yaml" or wrong_file_name(base.stem):
+    if base.suffix != ".yaml" or file_name_error(base.stem):
         said = f"`extends` finds NAME.yaml only, not `{base.name}`"
         raise typer.BadParameter(visible(said), param_hint="--from")
     if output == "-":
         return Path(file) if folder == LIBRARY else folder / file
     place = located(output, file)
     if folder != LIBRARY and place.absolute().parent.resolve() != folder.resolve():
-        said = f"`extends` finds `{base.stem}` beside the new file only; say `-o {shown(folder)}/`"
+        said = f"`extends` finds `{base.stem}` beside the new file only; say `-o {display_path(folder)}/`"
         raise typer.BadParameter(visible(said), param_hint="--output")
     return place
 
@@ -159,12 +159,12 @@ def _place(name: str, base: Path, output: str | None) -> Path:
 def _check_name(name: str, *bases: str) -> None:
     """A name is free: a library network of the same name would be mistaken for it."""
     from resnetgen.compiler.frontend import library
-    from resnetgen.compiler.frontend.identifiers import wrong_file_name
+    from resnetgen.compiler.frontend.identifiers import file_name_error
 
-    reason = wrong_file_name(name)
+    reason = file_name_error(name)
     if name in bases:
         reason = "is the network to start from"
-    elif any(name == path.stem for path in library.networks()):
+    elif any(name == path.stem for path in library.network_files()):
         reason = "is a network of the library"
     if reason:
         raise typer.BadParameter(f"{visible(repr(name))} {reason}", param_hint="NAME")

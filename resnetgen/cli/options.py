@@ -24,7 +24,7 @@ def complete_spec(incomplete: str) -> list[str]:
     """Shell completion of SPEC: library networks, spec files and folders."""
     from resnetgen.compiler.frontend import library
 
-    names = [path.stem for path in library.networks()] if os.sep not in incomplete else []
+    names = [path.stem for path in library.network_files()] if os.sep not in incomplete else []
     return [name for name in names if name.startswith(incomplete)] + list(_files(incomplete))
 
 

@@ -40,10 +40,10 @@ def schema(
     The first line of a spec then says where its schema is, from the spec:
       # yaml-language-server: $schema=network.schema.json
     """
-    from resnetgen.compiler.editor.json_schema import as_json, block_schema, network_schema
+    from resnetgen.compiler.editor.json_schema import schema_text, block_schema, network_schema
 
     make = network_schema if kind is SchemaKind.network else block_schema
-    text = as_json(make((Path.cwd(),)))
+    text = schema_text(make((Path.cwd(),)))
     if output in (None, "-"):
         print(text, end="")
     else:

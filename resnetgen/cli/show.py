@@ -35,10 +35,10 @@ def show(
     """
     compiled = compile_spec(spec, overrides(settings))
     if expanded:
-        from resnetgen.compiler.frontend.yaml_writer import as_spec
+        from resnetgen.compiler.frontend.yaml_writer import to_yaml
         from resnetgen.compiler.passes.expand import expand
 
-        print_exactly(as_spec(expand(compiled.document, compiled.network)))
+        print_exactly(to_yaml(expand(compiled.document, compiled.network)))
         return
     from resnetgen.reports.show import show as text
 

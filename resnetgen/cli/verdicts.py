@@ -84,7 +84,7 @@ def _sound(spec: str, changes: Mapping[str, object]) -> tuple[str, Sequence[Diag
     from resnetgen.compiler.frontend import library
 
     path = library.locate_network(spec)
-    return judged(library.read_shipped(path), path, changes)
+    return judged(library.read_spec(path), path, changes)
 
 
 def judged(
@@ -115,7 +115,7 @@ def _searched(path: Path) -> tuple[Path, ...]:
     """Where the names in a block's file are looked for: as of a network beside its folder."""
     from resnetgen.compiler.frontend import library
 
-    return (path.parent.parent if path.parent.name in library.KINDS else path.parent,)
+    return (path.parent.parent if path.parent.name in library.BLOCK_KINDS else path.parent,)
 
 
 def _counted(warnings: int) -> str:

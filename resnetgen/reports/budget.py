@@ -20,7 +20,7 @@ from resnetgen.compiler.frontend.expressions import (
     evaluate,
     free_names,
     parse,
-    source,
+    to_text,
 )
 from resnetgen.reports.metrics import Metric, Value
 from resnetgen.reports.numbers import with_factors
@@ -124,10 +124,10 @@ def _by_how_much(limit: Limit, left: object, right: object, known: Mapping[str, 
     first, second = limit.comparison.operands
     metric = known.get(first.id) if isinstance(first, Name) else None
     value = shown(metric, left) if metric else _told(left)
-    bound = _told(right) if isinstance(second, Const) else f"{source(second)}, {_told(right)}"
+    bound = _told(right) if isinstance(second, Const) else f"{to_text(second)}, {_told(right)}"
     over = left - right
     share = f" ({abs(over / right):.1%})" if right else ""
-    return f"{source(first)} is {value}, {_told(abs(over))}{share} {'more' if over > 0 else 'less'} than {bound}"
+    return f"{to_text(first)} is {value}, {_told(abs(over))}{share} {'more' if over > 0 else 'less'} than {bound}"
 
 
 def _told(number: float) -> str:

@@ -25,7 +25,6 @@ from resnetgen.compiler.frontend.expressions import (
     free_names,
     parse,
 )
-from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import per_axis
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
@@ -178,14 +177,14 @@ def counted_in(convention: Convention, measured: TypedInstance) -> int:
 
 
 def _whole(measured: TypedInstance) -> Steps:
-    return [(step, 1) for step in measured.steps]
+    return [(step, 1) for step in measured.nodes]
 
 
 def _amounts(convention: Convention, steps: Steps) -> Iterator[tuple[CountingRule, int]]:
     for step, times in op_counts(steps):
-        assert isinstance(step.placed.callee, OpCall)
+        assert step.node.op
         if not step.training:
-            for rule in convention.rules.get(step.placed.callee.op, ()):
+            for rule in convention.rules.get(step.node.op.name, ()):
                 yield rule, times * _value(rule, step)
 
 
@@ -204,8 +203,8 @@ def _fact(name: str, step: TypedNode) -> Value:
 
 
 def _attributes(step: TypedNode) -> Mapping[str, Any]:
-    assert isinstance(step.placed.callee, OpCall)
-    return step.placed.callee.attributes
+    assert step.node.op
+    return step.node.op.attributes
 
 
 # --- explaining

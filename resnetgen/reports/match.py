@@ -162,8 +162,8 @@ def siblings(
     same overrides; the block, the shortcut, the stem or the norm differ. A network that an override
     does not suit is left out.
     """
-    asked, found = library.canonical(document.tree), []
-    for path in library.networks():
+    asked, found = library.canonical_text(document.tree), []
+    for path in library.network_files():
         if not _related(document, library.load(path.stem), "family"):
             continue
         try:
@@ -171,7 +171,7 @@ def siblings(
         except SpecError:
             continue
         alike = _related(document, other, "input", "stages", "nodes")
-        if alike and library.canonical(other.tree) != asked:
+        if alike and library.canonical_text(other.tree) != asked:
             found.append((path.stem, other))
     return found
 
@@ -185,7 +185,7 @@ def _related(one: Document, other: Document, *keys: str) -> bool:
 
 def _content(document: Document, key: str) -> str:
     tree = document.tree.entries.get(key)
-    return library.canonical(tree) if tree else ""
+    return library.canonical_text(tree) if tree else ""
 
 
 def match_lines(figure: WrittenFigure, matches: Sequence[FigureMatch]) -> list[str]:

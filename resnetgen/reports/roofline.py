@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from resnetgen.compiler.ir.nodes import OpCall
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import WIDTHS
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 from resnetgen.reports.tables import read_table
@@ -84,20 +83,20 @@ class Roofline:
         seen.add(id(measured))
         instance = measured.instance
         readers: dict[str, int] = dict.fromkeys(instance.outputs, 1)
-        for placed in instance.placed:
+        for placed in instance.nodes:
             for name in placed.inputs:
                 readers[name] = readers.get(name, 0) + 1
         done: dict[str, TypedNode] = {}  # in order of execution
         for index in instance.schedule:
-            step = measured.steps[index]
-            if isinstance(step.placed.callee, OpCall):
-                latest = next((key for key in reversed(done) if key in step.placed.inputs), None)
+            step = measured.nodes[index]
+            if step.node.op:
+                latest = next((key for key in reversed(done) if key in step.node.inputs), None)
                 before = done[latest] if latest else None
                 alone = latest is not None and readers[latest] == 1
-                self.traffic[id(step)] = _traffic(step, step.placed.callee, before, alone)
+                self.traffic[id(step)] = _traffic(step, step.node.op, before, alone)
             for block, _ in step.blocks:
                 self.visit(block, seen)
-            done[step.placed.key] = step
+            done[step.node.key] = step
 
     def of(self, steps: Iterable[tuple[TypedNode, int]]) -> Traffic:
         """The traffic of the ops below some steps."""
@@ -139,13 +138,13 @@ def _bound(traffic: Traffic, device: Device, batch: int, dtype: str) -> Roofline
 
 
 def _traffic(step: TypedNode, call: OpCall, before: TypedNode | None, alone: bool) -> Traffic:
-    definition = OPS[call.op]
+    definition = call.definition
     if definition.training_only or (definition.aliases and not step.cost.params):
         return Traffic()
     read = [source.elements for source in step.sources if source]
     values = sum(read) + step.result.elements
     spared = 0
-    if definition.pointwise and before and isinstance(before.placed.callee, OpCall):
+    if definition.pointwise and before and before.node.op:
         # The value computed last need not be read nor, if nobody else reads it, written.
         spared = before.result.elements * (2 if alone else 1)
     return Traffic(2 * step.cost.macs, values, step.cost.params, spared)

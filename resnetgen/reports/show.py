@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from resnetgen.compiler.diagnostics.model import visible
 from resnetgen.compiler.ir.nodes import Network, OpCall
 from resnetgen.compiler.ir.op_def import Attribute
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
@@ -90,14 +89,14 @@ def _indented(line: _Line) -> str:
 
 def _lines(measured: TypedInstance, names: dict[int, str]) -> Iterator[_Line]:
     instance = measured.instance
-    paths = numbered_paths(instance.placed)
+    paths = numbered_paths(instance.nodes)
     before = instance.block.inputs[0]
     for index in instance.schedule:
-        step, placed = measured.steps[index], instance.placed[index]
-        details = shown_attributes(placed.callee) if isinstance(placed.callee, OpCall) else []
+        step, placed = measured.nodes[index], instance.nodes[index]
+        details = shown_attributes(placed.op) if placed.op else []
         if placed.inputs != (before,):
             details.append(f"from {', '.join(placed.inputs)}")
-        if isinstance(placed.callee, OpCall) and paths[index][0] != placed.key:
+        if placed.op and paths[index][0] != placed.key:
             details.append(f"as {paths[index][0]}")
         what = _called_by(step, names)
         yield _Line(placed.key, what, ", ".join(details), str(step.result), placed.group)
@@ -106,8 +105,8 @@ def _lines(measured: TypedInstance, names: dict[int, str]) -> Iterator[_Line]:
 
 def _called_by(step: TypedNode, names: dict[int, str]) -> str:
     """An op, blocks in a row, or `identity`."""
-    if isinstance(step.placed.callee, OpCall):
-        return step.placed.callee.op
+    if step.node.op:
+        return step.node.op.name
     runs = ((names[id(block)], times) for block, times in step.blocks)
     parts = [f"{times} x {name}" if times > 1 else name for name, times in runs]
     return ", ".join(parts) or "identity"
@@ -117,7 +116,7 @@ def shown_attributes(call: OpCall) -> list[str]:
     """The attributes that differ from their default."""
     return [
         _pair(key, call.attributes[key])
-        for key, attribute in OPS[call.op].attributes.items()
+        for key, attribute in call.definition.attributes.items()
         if key in call.attributes and not is_default(key, attribute, call)
     ]
 
@@ -152,10 +151,10 @@ def _distinct(measured: TypedInstance) -> list[_Use]:
 
 
 def _called(block: TypedInstance, prefix: str) -> Iterator[_Use]:
-    paths = numbered_paths(block.instance.placed)
+    paths = numbered_paths(block.instance.nodes)
     for index in block.instance.schedule:
-        at, source = 0, block.steps[index].source
-        for inner, times in block.steps[index].blocks:
+        at, source = 0, block.nodes[index].source
+        for inner, times in block.nodes[index].blocks:
             yield _Use(inner, prefix + paths[index][at], source)
             at, source = at + times, inner.outputs[0]
 

@@ -29,7 +29,7 @@ from typing import Any
 
 from resnetgen.compiler.analysis.rows import Row, rows_by_node, rows_by_stage
 from resnetgen.compiler.frontend.inheritance import without
-from resnetgen.compiler.frontend.library import OF_ITSELF, canonical
+from resnetgen.compiler.frontend.library import DESCRIPTIVE_KEYS, canonical_text
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
 from resnetgen.compiler.ir.nodes import Graph, InitRule, Network, Node
 from resnetgen.compiler.passes.expand import expand
@@ -125,7 +125,7 @@ def _stage(row: Row) -> StageSummary:
     counts = [
         sum(times for _, times in step.blocks)
         for step, _ in row.steps
-        if step.placed.node.repeat is not None
+        if step.node.block_node.repeat is not None
     ]
     return StageSummary(
         row.op if row.op != row.name else "",
@@ -194,7 +194,7 @@ def view(compiled: Compiled) -> NetworkSummary:
     """The flat graph of a network, as it is compared; networkx does not check it again."""
     graph = compiled.flat
     rows = rows_by_node(compiled.measured)
-    roles = {row.name: row.steps[0][0].placed.role for row in rows}
+    roles = {row.name: row.steps[0][0].node.role for row in rows}
     init = compiled.network.init
     axes = len(graph.input.size)
     facts = {}
@@ -304,7 +304,7 @@ ORDER = " (order)"
 
 def spec_changes(before: MapTree, after: MapTree) -> tuple[SpecChange, ...]:
     """The differences of two trees, in the order of the first; what is new stands at the end."""
-    return tuple(_changes("", without(before, *OF_ITSELF), without(after, *OF_ITSELF)))
+    return tuple(_changes("", without(before, *DESCRIPTIVE_KEYS), without(after, *DESCRIPTIVE_KEYS)))
 
 
 def _changes(path: str, before: MapTree, after: MapTree) -> Iterator[SpecChange]:
@@ -319,7 +319,7 @@ def _changes(path: str, before: MapTree, after: MapTree) -> Iterator[SpecChange]
             yield from _changes(here, one, other)
             if key in _ORDERED:
                 yield from _order(here, one, other)
-        elif canonical(old) != canonical(new):
+        elif canonical_text(old) != canonical_text(new):
             yield SpecChange(here, old, new)
 
 
@@ -339,7 +339,7 @@ def _call(name: Scalar) -> MapTree:
 def _order(path: str, before: MapTree, after: MapTree) -> Iterator[SpecChange]:
     old = _common(before, after.entries)
     new = _common(after, before.entries)
-    if canonical(old) != canonical(new):
+    if canonical_text(old) != canonical_text(new):
         yield SpecChange(path + ORDER, old, new)
 
 

@@ -31,7 +31,7 @@ from typing import Any
 
 from resnetgen.compiler.diagnostics.model import visible
 from resnetgen.compiler.frontend.yaml_reader import Tree, python_value
-from resnetgen.compiler.frontend.yaml_writer import flow
+from resnetgen.compiler.frontend.yaml_writer import to_flow
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost
 from resnetgen.reports.numbers import count, rounded
@@ -107,7 +107,7 @@ def _spec_rows(found: Difference) -> Iterator[tuple[str, ...]]:
 
 
 def _said(tree: Tree | None) -> str:
-    return "" if tree is None else flow(tree)
+    return "" if tree is None else to_flow(tree)
 
 
 def _stage_rows(found: Difference) -> Iterator[tuple[str, ...]]:
@@ -327,8 +327,8 @@ def _spec_said(changes: Sequence[SpecChange]) -> Iterator[str]:
 def _change_said(change: SpecChange) -> str:
     if change.after is None:
         return f"without {change.path}"
-    old = f"{short(flow(change.before))} -> " if change.before else ""
-    return f"{change.path} {old}{short(flow(change.after))}"
+    old = f"{short(to_flow(change.before))} -> " if change.before else ""
+    return f"{change.path} {old}{short(to_flow(change.after))}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -48,10 +48,10 @@ from textwrap import wrap
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, SpecError
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.inheritance import merge, override, without
-from resnetgen.compiler.frontend.library import Document, canonical
+from resnetgen.compiler.frontend.inheritance import merge, apply_override, without
+from resnetgen.compiler.frontend.library import Document, canonical_text
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree, parse
-from resnetgen.compiler.frontend.yaml_writer import WIDTH, as_spec
+from resnetgen.compiler.frontend.yaml_writer import WIDTH, to_yaml
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.pipeline import Compiled, compile_document
 from resnetgen.reports.numbers import align, count, summary
@@ -80,10 +80,10 @@ def draft(
     document = family.base.document
     tree = document.tree
     for stage, blocks in family.changes(choice.repeats).items():
-        tree = override(tree, f"stages.{stage}.blocks", blocks)
+        tree = apply_override(tree, f"stages.{stage}.blocks", blocks)
     changed = changes(library.load(base).tree, tree)
     doc = f"{base.stem} with {choice.depth} layers"
-    text = as_spec(extending(base.stem, changed, network=name, doc=doc))
+    text = to_yaml(extending(base.stem, changed, network=name, doc=doc))
     text = "\n".join([*_comments(family, choice, said, place), text])
     compiled = compiled_at(place, text, Document(tree, document.folders, document.sources))
     if depth(compiled.root) != choice.depth:
@@ -114,11 +114,11 @@ def modeline(folder: Path) -> str:
 
 def compiled_at(place: Path, text: str, wanted: Document) -> Compiled:
     """The network of a text; beside its place there may be others of the names that it uses."""
-    tree = parse(Source(library.shown(place), text))
+    tree = parse(Source(library.display_path(place), text))
     document = library.complete(tree, (place.parent,), {})
     if _digest(document, tree) == _digest(wanted, tree):
         return compile_document(document)
-    message = f"`{library.shown(place)}` would mean another network than was asked for"
+    message = f"`{library.display_path(place)}` would mean another network than was asked for"
     help = "place it where no other specs and blocks have the names that it uses"
     raise SpecError([Diagnostic("other-meaning", message, help=help)])
 
@@ -157,7 +157,7 @@ def draft_inferred(
     base = library.load(design.base)
     changed = changes(base.tree, design.tree)
     doc = f"inferred from {Path(held.file).name}"
-    spec = as_spec(extending(design.base, changed, network=name, doc=doc))
+    spec = to_yaml(extending(design.base, changed, network=name, doc=doc))
     comments = [modeline(place.parent), *_told(chosen, others, held)]
     text = "\n".join([*(f"# {line}" for line in comments), spec])
     return Draft(text, compiled_at(place, text, design.document))
@@ -181,7 +181,7 @@ def changes(base: MapTree, later: MapTree) -> MapTree:
     entries: dict[str, Tree] = {}
     for key, value in later.entries.items():
         before = base.entries.get(key)
-        if before and canonical(before) == canonical(value):
+        if before and canonical_text(before) == canonical_text(value):
             continue
         entries[key] = value
         if isinstance(before, MapTree) and isinstance(value, MapTree):
@@ -194,7 +194,7 @@ def changes(base: MapTree, later: MapTree) -> MapTree:
 def _calls_alike(before: MapTree, value: MapTree) -> bool:
     """Whether neither map calls another block than the other."""
     one, other = before.entries.get("op"), value.entries.get("op")
-    return (one and canonical(one)) == (other and canonical(other))
+    return (one and canonical_text(one)) == (other and canonical_text(other))
 
 
 Column = tuple[str, Choice]

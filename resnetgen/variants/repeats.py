@@ -49,7 +49,7 @@ from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Const
 from resnetgen.compiler.frontend.inheritance import without
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.tree import entries, repeats
+from resnetgen.compiler.frontend.tree import entries, stage_repeats
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Tree
 from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
@@ -57,11 +57,9 @@ from resnetgen.compiler.ir.nodes import (
     Instance,
     InstanceNode,
     Network,
-    OpCall,
     PassThrough,
     RepeatedBlock,
 )
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.infer_types import Cost, measure
 from resnetgen.compiler.passes.instantiate import instantiate
@@ -301,7 +299,7 @@ class _Depths:
         """The depth of each value of an instance that follows from some of its inputs."""
         values = dict(start)
         for index in instance.schedule:
-            placed = instance.placed[index]
+            placed = instance.nodes[index]
             found = self.behind(placed, [values.get(name) for name in placed.inputs])
             if found is not None:
                 is_stem = "stem" in (placed.group, placed.key)
@@ -310,12 +308,12 @@ class _Depths:
 
     def behind(self, placed: InstanceNode, sources: Sequence[int | None]) -> int | None:
         """The depth of a node's result, from those of its inputs; None where none of them has one."""
-        if isinstance(placed.callee, OpCall):
-            ways = sources[:1] if placed.callee.op == _GATED else sources
-            return _longest(ways, OPS[placed.callee.op].is_weighted)
-        if isinstance(placed.callee, PassThrough) or placed.node.target == SHORTCUT:
+        if placed.op:
+            ways = sources[:1] if placed.op.name == _GATED else sources
+            return _longest(ways, placed.op.definition.is_weighted)
+        if isinstance(placed.callee, PassThrough) or placed.block_node.target == SHORTCUT:
             return sources[0]
-        for run in placed.callee:
+        for run in placed.runs:
             sources = (self.repeated(run, sources), *sources[1:])
         return sources[0]
 
@@ -342,7 +340,7 @@ def _sum(first: int | None, second: int | None) -> int | None:
     return None if first is None or second is None else first + second
 
 
-_BESIDE = (*library.OF_ITSELF, "class", "input", "head", "init")
+_BESIDE = (*library.DESCRIPTIVE_KEYS, "class", "input", "head", "init")
 
 
 def published(document: Document, network: Network) -> dict[str, Mapping[str, int]]:
@@ -350,12 +348,12 @@ def published(document: Document, network: Network) -> dict[str, Mapping[str, in
     if not _means_the_same_in_the_library(document, network):
         return {}
     wanted, found = _trunk(document.tree), dict[str, Mapping[str, int]]()
-    for path in library.networks():
+    for path in library.network_files():
         try:
             tree = library.load(path).tree
         except SpecError:  # a library that someone is editing
             continue
-        numbers = repeats(tree)
+        numbers = stage_repeats(tree)
         whole = numbers and numbers.keys() == entries(tree, "stages").keys()
         if whole and _trunk(tree) == wanted:
             found[path.stem] = numbers
@@ -378,7 +376,7 @@ def _trunk(tree: MapTree) -> list[tuple[str, str]]:
         f"stages.{key}": _without_repeats(each) for key, each in entries(tree, "stages").items()
     }
     parts = [*sorted(bare.items()), *stages.items()]  # stages have an order, keys have none
-    return [(key, library.canonical(each)) for key, each in parts]
+    return [(key, library.canonical_text(each)) for key, each in parts]
 
 
 def _without_repeats(stage: Tree) -> Tree:

@@ -122,7 +122,7 @@ class Dialect:
 @cache
 def dialects() -> tuple[Dialect, ...]:
     """Those that are shipped, by name."""
-    return tuple(_read(path) for path in library.networks(FOLDER))
+    return tuple(_read(path) for path in library.network_files(FOLDER))
 
 
 def dialect(name: str) -> Dialect:
@@ -138,7 +138,7 @@ def dialect(name: str) -> Dialect:
 
 def _read(path: Path) -> Dialect:
     """Raises SpecError, and OSError where there is no such file."""
-    return of_tree(library.read_shipped(path))
+    return of_tree(library.read_spec(path))
 
 
 def of_tree(tree: MapTree) -> Dialect:

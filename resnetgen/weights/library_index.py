@@ -21,8 +21,7 @@ from pathlib import Path
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.ir.nodes import Graph, Instance, Network, OpCall
-from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.nodes import Graph, Instance, Network
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.flatten import flatten, infer_shapes, state_dict
 from resnetgen.compiler.passes.instantiate import instantiate
@@ -35,7 +34,7 @@ class Networks:
     """Some specs, under overrides that hold for all of them; the library's, if none is named."""
 
     def __init__(self, spec: str | None = None, overrides: Mapping[str, object] | None = None):
-        self.specs = [path.stem for path in library.networks()] if spec is None else [spec]
+        self.specs = [path.stem for path in library.network_files()] if spec is None else [spec]
         self.named = spec is not None
         self.overrides = dict(overrides or {})
         self._bodies: dict[tuple[str, Settings], tuple[Network, Instance]] = {}
@@ -91,15 +90,15 @@ def _matrices(instance: Instance, axes: int, known: dict[int, int]) -> int:
     if id(instance) in known:
         return known[id(instance)]
     count = 0
-    flows = {**instance.inputs, **{placed.key: placed.flow for placed in instance.placed}}
-    for placed in instance.placed:
-        if isinstance(placed.callee, OpCall):
+    flows = {**instance.inputs, **{placed.key: placed.flow for placed in instance.nodes}}
+    for placed in instance.nodes:
+        if placed.op:
             source = flows[placed.inputs[0]]
             channels = source.channels if source else 0
-            held = OPS[placed.callee.op].weights(placed.callee.attributes, channels, axes)
+            held = placed.op.definition.weights(placed.op.attributes, channels, axes)
             count += sum(len(weight.shape) > 1 for weight in held)
-        elif isinstance(placed.callee, tuple):
-            count += sum(run.count * _matrices(run.instance, axes, known) for run in placed.callee)
+        elif placed.runs:
+            count += sum(run.count * _matrices(run.instance, axes, known) for run in placed.runs)
     known[id(instance)] = count
     return count
 

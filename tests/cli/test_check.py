@@ -125,7 +125,7 @@ def test_names_of_a_block_are_found_in_the_folders_beside_its_own(call, folder: 
 def test_every_block_of_the_library_is_sound(call) -> None:
     from resnetgen.compiler.frontend import library
 
-    files = [str(path) for kind in library.KINDS for path in library.block_files(kind)]
+    files = [str(path) for kind in library.BLOCK_KINDS for path in library.block_files(kind)]
     done = call("check", *files, "--strict")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.count(": a sound block of ") == len(files)

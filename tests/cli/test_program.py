@@ -214,7 +214,7 @@ def test_check_github_annotates_the_place(call, folder: Path) -> None:
 
 def test_list_has_every_network_with_its_cost(call) -> None:
     lines = call("list").stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [each.stem for each in library.networks()]
+    assert [line.split()[0] for line in lines[1:]] == [each.stem for each in library.network_files()]
     expected = ["resnet152", "resnet", "60,192,808", "11.51", "G"]
     assert any(line.split()[:5] == expected for line in lines)
 
@@ -227,7 +227,7 @@ def test_a_network_that_does_not_compile_is_still_listed(call, folder, monkeypat
     assert "the document needs a key `input`" in done.stdout
 
 
-@pytest.mark.parametrize("kind", library.KINDS)
+@pytest.mark.parametrize("kind", library.BLOCK_KINDS)
 def test_list_has_every_block_with_its_parameters(call, kind: str) -> None:
     done = call("list", kind)
     assert done.exit_code == 0, done.stderr

@@ -166,7 +166,7 @@ FREE = {
 }
 
 SPECS = sorted(map(str, Path(__file__).parents[1].joinpath("specs").glob("*.yaml")))
-LIBRARY = [path.stem for path in library.networks()]
+LIBRARY = [path.stem for path in library.network_files()]
 
 
 @cache

@@ -23,9 +23,9 @@ def test_every_stage_is_named_with_its_cost(name: str) -> None:
     measured = compiled(name).measured
     stages = {group.tip.partition("\n")[0]: group.texts for group in drawing(name).of("stage")}
     bare = {
-        step.placed.key
-        for step in measured.steps
-        if isinstance(step.placed.callee, OpCall) and not step.placed.group
+        step.node.key
+        for step in measured.nodes
+        if step.node.op and not step.node.group
     }
     for row in rows_by_stage(measured):
         if row.name not in bare and (row.cost.params or row.cost.macs):
@@ -37,8 +37,8 @@ def test_every_stage_is_named_with_its_cost(name: str) -> None:
 def test_every_op_of_the_network_itself_has_a_cell(name: str) -> None:
     measured = compiled(name).measured
     tips = {group.tip.partition("\n")[0] for group in drawing(name).of("cell")}
-    for step, paths in zip(measured.steps, numbered_paths(measured.instance.placed), strict=True):
-        if isinstance(step.placed.callee, OpCall):
+    for step, paths in zip(measured.nodes, numbered_paths(measured.instance.nodes), strict=True):
+        if step.node.op:
             assert paths[0] in tips
 
 
@@ -47,9 +47,9 @@ def test_blocks_in_a_row_are_folded_and_each_has_a_panel(name: str) -> None:
     found = drawing(name)
     panels = [group.tip for group in found.of("panel")]
     assert sorted(group.tip for group in found.of("block")) == sorted(panels)
-    for step in compiled(name).measured.steps:
+    for step in compiled(name).measured.nodes:
         in_place = [group.tip for group in found.of("cell")]
-        for path in step.placed.paths[:1] if step.blocks else ():
+        for path in step.node.paths[:1] if step.blocks else ():
             assert any(tip.startswith(path) for tip in [*panels, *in_place]), path
 
 
@@ -65,8 +65,8 @@ def test_every_distinct_convolution_is_in_a_cell(name: str) -> None:
     cells = [group.texts[0] for group in drawing(name).of("cell") if group.texts]
     convolutions = {
         (call.attributes["kernel"], call.attributes["out"], len(step.source.size))
-        for step, _ in op_counts((step, 1) for step in compiled(name).measured.steps)
-        if isinstance(call := step.placed.callee, OpCall) and call.op == "convolution"
+        for step, _ in op_counts((step, 1) for step in compiled(name).measured.nodes)
+        if isinstance(call := step.node.callee, OpCall) and call.name == "convolution"
     }
     assert convolutions
     for kernel, out, axes in convolutions:
@@ -88,8 +88,8 @@ def test_every_shortcut_is_an_arc_outside_and_inside(name: str) -> None:
         assert residual(panel) == ("skip" in panel.lines), tip
         assert residual(panel) == ("skip" in repeats[tip].lines), tip
     adds = any(
-        isinstance(step.placed.callee, OpCall) and step.placed.callee.op == "add"
-        for step, _ in op_counts((step, 1) for step in compiled(name).measured.steps)
+        step.node.op and step.node.op.name == "add"
+        for step, _ in op_counts((step, 1) for step in compiled(name).measured.nodes)
     )
     assert adds == any(map(residual, panels.values()))
 

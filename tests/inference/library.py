@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from resnetgen import optimize
 from resnetgen.compiler.diagnostics.model import SpecError
-from resnetgen.compiler.frontend.library import networks
+from resnetgen.compiler.frontend.library import network_files
 from resnetgen.pipeline import Compiled, compile_spec
 from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.load import build
@@ -137,7 +137,7 @@ HEADS = ("network", "input", *BOUNDS, "eager float32", "eager bfloat16", "second
 def main(arguments: Sequence[str]) -> int:
     """Measures the networks that are named, or all, and prints a line each as it is known."""
     options = _options(arguments)
-    names = options.networks or [path.stem for path in (*networks(), *networks(SPECS))]
+    names = options.networks or [path.stem for path in (*network_files(), *network_files(SPECS))]
     rows = []
     if options.format == "table":
         print(_line(HEADS), flush=True)

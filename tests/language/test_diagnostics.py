@@ -17,7 +17,7 @@ from resnetgen.compiler.diagnostics.model import (
     as_json,
     did_you_mean,
     render,
-    suggest,
+    closest_match,
 )
 
 TEXT = "network: mine\n" * 13 + "  layer3: {blocks: 6, width: 256, stride: 2}\n"
@@ -207,6 +207,6 @@ def test_a_github_command_needs_no_place() -> None:
 )
 def test_a_close_word_is_suggested(word: str, meant: str | None) -> None:
     candidates = ["identity", "projection", "zero_pad", "ReLU"]
-    assert suggest(word, candidates) == meant
-    assert suggest(word, reversed(candidates)) == meant
+    assert closest_match(word, candidates) == meant
+    assert closest_match(word, reversed(candidates)) == meant
     assert did_you_mean(word, candidates) == (meant and f"did you mean `{meant}`?")

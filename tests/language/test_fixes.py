@@ -10,7 +10,7 @@ import pytest
 from resnetgen import SpecError
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.autofix import fixed, is_slip
+from resnetgen.compiler.frontend.autofix import apply_fixes, is_slip
 from resnetgen.compiler.frontend.yaml_reader import parse
 from resnetgen.pipeline import compile_document
 
@@ -31,7 +31,7 @@ def find(text: str) -> Sequence[Diagnostic]:
 
 
 def fix(text: str) -> str:
-    return fixed(text, "mine.yaml", find)
+    return apply_fixes(text, "mine.yaml", find)
 
 
 @pytest.mark.parametrize(
@@ -202,4 +202,4 @@ def test_a_mend_lessens_what_is_found_and_is_made_once(path: Path) -> None:
 
 def test_a_fault_of_another_file_is_left() -> None:
     text = HEAD + "nodes: {conv: {op: conv, out: 8, kernal: 3}}\n"
-    assert fixed(text, "other.yaml", find) == text
+    assert apply_fixes(text, "other.yaml", find) == text

@@ -6,10 +6,10 @@ import pytest
 
 from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
-    wrong_component,
-    wrong_file_name,
-    wrong_identifier,
-    wrong_key,
+    path_component_error,
+    file_name_error,
+    identifier_error,
+    node_key_error,
 )
 
 
@@ -22,7 +22,7 @@ def test_the_attributes_of_modules_are_those_of_torch() -> None:
 
 def test_every_attribute_of_a_module_is_refused_as_a_key() -> None:
     nn = pytest.importorskip("torch").nn
-    assert [name for name in dir(nn.Module()) if wrong_component(name) is None] == []
+    assert [name for name in dir(nn.Module()) if path_component_error(name) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def test_every_attribute_of_a_module_is_refused_as_a_key() -> None:
      "None", "torch", "nn", "self", "super", "a" * 41, "a\u200bb", "a\0"],
 )  # fmt: skip
 def test_these_are_no_identifiers(name: str) -> None:
-    assert wrong_identifier(name)
+    assert identifier_error(name)
 
 
 @pytest.mark.parametrize("name", ["a", "_a", "A1", "conv2d", "a" * 40, "x_", "printed"])
 def test_these_are(name: str) -> None:
-    assert wrong_identifier(name) is None
+    assert identifier_error(name) is None
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_these_are(name: str) -> None:
     ["", ".", "a.", ".a", "a..b", "a.forward", "training.a", "a.01", "a.100000", "a.-1", "a.*", "a/b", "a.b\n", "a" * 101],
 )  # fmt: skip
 def test_these_are_no_paths_of_modules(key: str) -> None:
-    assert wrong_key(key)
+    assert node_key_error(key)
 
 
 @pytest.mark.parametrize("key", ["conv1", "conv1.0", "layer1.0.99999", "a.b.c"])
 def test_these_are_paths(key: str) -> None:
-    assert wrong_key(key) is None
+    assert node_key_error(key) is None
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_these_are_paths(key: str) -> None:
      "a" * 81, "torch", "é"],
 )  # fmt: skip
 def test_no_file_has_such_a_name(name: str) -> None:
-    assert wrong_file_name(name)
+    assert file_name_error(name)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnext50_32x4d", "a-b.c", "50"])
 def test_files_have_such_names(name: str) -> None:
-    assert wrong_file_name(name) is None
+    assert file_name_error(name) is None

@@ -106,7 +106,7 @@ def test_a_slip_in_a_table_is_found(counts: dict[str, Any], message: str) -> Non
 # --- counting
 
 
-@pytest.mark.parametrize("path", library.networks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", library.network_files(), ids=lambda path: path.stem)
 def test_our_own_conventions_are_the_costs(path: Path) -> None:
     net = compiled(path.stem)
     assert counted_in(conventions()["macs"], net.measured) == net.cost.macs
@@ -162,7 +162,7 @@ _NO_AUX = {"nodes.aux1": "null", "nodes.aux2": "null"}
 
 def test_a_deep_network_costs_what_a_shallow_one_does() -> None:
     steps = {
-        name: len(list(op_counts((step, 1) for step in compiled(name).measured.steps)))
+        name: len(list(op_counts((step, 1) for step in compiled(name).measured.nodes)))
         for name in ("resnet1202", "resnet20")
     }
     assert steps["resnet1202"] == steps["resnet20"]
@@ -178,7 +178,7 @@ def test_a_count_does_not_depend_on_how_blocks_are_grouped() -> None:
 
 def test_an_adaptive_pool_that_does_not_divide_is_cut_off_as_thop_does() -> None:
     spec = "network: n\ninput: {channels: 3, size: [13, 13]}\nnodes: {p: {op: adaptive_avg_pool, size: 6}}"
-    [(step, _)] = op_counts((each, 1) for each in compile_text(spec).measured.steps)
+    [(step, _)] = op_counts((each, 1) for each in compile_text(spec).measured.nodes)
     ratio = (13 / 6) * (13 / 6)
     assert counted(conventions()["thop"], [(step, 1)]) == int(3 * 36 * (ratio + 1))
 

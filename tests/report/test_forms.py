@@ -47,7 +47,7 @@ def report(name: str, given: Conditions = EVERYTHING, figures: tuple[str, ...] =
 COUNTS = ("params", "macs", "activations")
 
 
-@pytest.mark.parametrize("path", library.networks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", library.network_files(), ids=lambda path: path.stem)
 def test_every_network_of_the_library_has_every_figure(path) -> None:
     """Additive figures of nodes, blocks and stages sum to the network's, which are the flat graph's."""
     found = report(path.stem)

@@ -43,7 +43,7 @@ head: none
 
 def bound(spec: str, batch: int = 1, dtype: str = "int8"):
     measured = compile_text(spec).measured
-    steps = [(step, 1) for step in measured.steps]
+    steps = [(step, 1) for step in measured.nodes]
     return Roofline(measured).bound(steps, SLOW, batch, dtype)
 
 
@@ -53,7 +53,7 @@ ARITHMETIC, MOVED = 2 * 4 * 9 * VALUES, 4 * 64 + VALUES + WEIGHTS  # of the conv
 
 def traffic(spec: str) -> Traffic:
     measured = compile_text(spec).measured
-    return Roofline(measured).of((step, 1) for step in measured.steps)
+    return Roofline(measured).of((step, 1) for step in measured.nodes)
 
 
 def test_a_chain_by_hand() -> None:
@@ -103,7 +103,7 @@ def test_devices(name: str) -> None:
 
 def test_resnet50_on_a_large_device_is_bound_by_memory() -> None:
     measured = compile_spec("resnet50").measured
-    steps = [(step, 1) for step in measured.steps]
+    steps = [(step, 1) for step in measured.nodes]
     found = Roofline(measured).bound(steps, devices()["h200"], 256, "bfloat16")
     assert found.by == "memory"
     assert 256 * 8178368512 / 989.5e12 < found.time < found.eager

@@ -100,7 +100,7 @@ def test_show_escapes_what_a_terminal_would_obey() -> None:
     assert "\u202e" not in text
 
 
-@pytest.mark.parametrize("path", library.networks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", library.network_files(), ids=lambda path: path.stem)
 def test_every_network_of_the_library_is_shown(path) -> None:
     compiled = compile_spec(path)
     text = show(compiled.network, compiled.measured)

@@ -256,7 +256,7 @@ def less(
     table = read_table("conventions")
     entry = {"doc": "", "tool": "", "unit": "", "counts": counts}
     [rules] = read_conventions({**table, "conventions": {"less": entry}}).values()
-    return -counted(rules, steps if steps is not None else [(step, 1) for step in net.steps])
+    return -counted(rules, steps if steps is not None else [(step, 1) for step in net.nodes])
 
 
 def _same(net: TypedInstance) -> Mapping[str, int]:
@@ -277,7 +277,7 @@ def _subclass_of_conv(net: TypedInstance) -> Mapping[str, int]:
 
 def _squeeze_by_mean(net: TypedInstance) -> Mapping[str, int]:
     """The pool of SE or ECA in the blocks is a mean over the axes, which no tool counts."""
-    blocks = [(step, 1) for step in net.steps if step.blocks]
+    blocks = [(step, 1) for step in net.nodes if step.blocks]
     pool = {
         name: {"pooling": {"global_avg_pool": conventions()[name].rules["global_avg_pool"][0].text}}
         for name in ("fvcore", "ptflops", "ptflops-modules", "thop")
@@ -357,7 +357,7 @@ def test_the_differences_are_there() -> None:
 
 def test_torchvision_publishes_what_its_table_says() -> None:
     models = import_torchvision().models
-    published = set(models.list_models()) & {path.stem for path in library.networks()}
+    published = set(models.list_models()) & {path.stem for path in library.network_files()}
     assert {"resnet50", "vgg19", "googlenet", "r3d_18"} <= published
     for name in sorted(published):
         weights = next(iter(models.get_model_weights(name)))

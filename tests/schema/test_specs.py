@@ -12,12 +12,12 @@ from generated.choices import Drawn
 from generated.strategy import spec_of
 from jsonschema import Draft202012Validator
 
-from resnetgen.compiler.editor.json_schema import as_json, block_schema, network_schema
+from resnetgen.compiler.editor.json_schema import schema_text, block_schema, network_schema
 from resnetgen.compiler.frontend import library
 
 ROOT = Path(__file__).resolve().parents[2]
-NETWORKS = library.networks()
-BLOCKS = [path for kind in library.KINDS for path in library.block_files(kind)]
+NETWORKS = library.network_files()
+BLOCKS = [path for kind in library.BLOCK_KINDS for path in library.block_files(kind)]
 SCHEMAS = {"network": network_schema, "block": block_schema}
 
 _FENCE = re.compile(r"(?:<!-- (\w+): ([^>]*) -->\n)?```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -44,7 +44,7 @@ def test_a_schema_is_one(kind: str) -> None:
 def test_the_schema_of_the_library_is_current(
     kind: str, expect: Callable[[Path, str], None]
 ) -> None:
-    expect(library.LIBRARY / f"schema/{kind}.json", as_json(SCHEMAS[kind]()))
+    expect(library.LIBRARY / f"schema/{kind}.json", schema_text(SCHEMAS[kind]()))
 
 
 def test_every_network_of_the_library_is_right(network) -> None:

@@ -40,7 +40,7 @@ def test_every_argument_is_described(schema: dict[str, Any]) -> None:
 @both
 def test_every_op_and_block_is_offered_with_its_arguments(schema: dict[str, Any]) -> None:
     names = offered(schema["$defs"]["Node"]["properties"]["op"])
-    blocks = {path.stem for kind in library.KINDS for path in library.block_files(kind)}
+    blocks = {path.stem for kind in library.BLOCK_KINDS for path in library.block_files(kind)}
     assert set(names) == {*OPS, *AMBIENT, *blocks, "identity", "none"}
     assert all(names.values())
     for name, op in OPS.items():

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from resnetgen.cli.app import app
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.inheritance import merge, override
-from resnetgen.compiler.frontend.library import canonical
+from resnetgen.compiler.frontend.inheritance import merge, apply_override
+from resnetgen.compiler.frontend.library import canonical_text
 from resnetgen.compiler.frontend.yaml_reader import MapTree, parse_value
 from resnetgen.pipeline import compile_spec
 from resnetgen.variants.new_spec import changes
@@ -118,10 +118,10 @@ def test_what_is_set_goes_into_the_file(new: Call) -> None:
     by_hand = compile_spec("resnet50", **settings, **{"layer3.blocks": 2, "layer2.blocks": 2})
     found = compile_spec("tiny.yaml")
     assert depth(found.root) == 29
-    assert canonical(found.document.tree.entries["head"]) == "{'classes':10}"
+    assert canonical_text(found.document.tree.entries["head"]) == "{'classes':10}"
     for key in ("norm", "block", "input", "class"):
         trees = (each.document.tree.entries[key] for each in (found, by_hand))
-        assert len(set(map(canonical, trees))) == 1, key
+        assert len(set(map(canonical_text, trees))) == 1, key
     assert "paper" not in Path("tiny.yaml").read_text(encoding="utf-8")
 
 
@@ -309,8 +309,8 @@ def test_changes_over_the_base_give_the_other(settings: dict[str, str]) -> None:
     base = library.load("resnet50").tree
     later = base
     for key, value in settings.items():
-        later = override(later, key, value)
-    assert canonical(merge(base, changes(base, later))) == canonical(later)
+        later = apply_override(later, key, value)
+    assert canonical_text(merge(base, changes(base, later))) == canonical_text(later)
     assert not changes(base, base).entries
 
 
@@ -321,7 +321,7 @@ def test_changes_name_only_what_differs() -> None:
     )
     assert isinstance(base, MapTree)
     assert isinstance(later, MapTree)
-    assert canonical(changes(base, later)) == "{'a':{'c':{'d':4}},'f':None}"
+    assert canonical_text(changes(base, later)) == "{'a':{'c':{'d':4}},'f':None}"
 
 
 # --- against torch

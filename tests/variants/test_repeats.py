@@ -48,7 +48,7 @@ OTHERWISE = {
 }
 STATED = re.compile(r"(?:(?<=[a-z])|(?<=v2_)|(?<=3d_))\d{2,4}")
 NAMED = {
-    path.stem: int(found[0]) for path in library.networks() if (found := STATED.search(path.stem))
+    path.stem: int(found[0]) for path in library.network_files() if (found := STATED.search(path.stem))
 }
 
 

@@ -77,7 +77,7 @@ def test_what_cannot_be_turned_around_is_refused(ours: str, theirs: str) -> None
 
 
 def test_a_dialect_is_the_file_of_its_name() -> None:
-    assert [path.stem for path in library.networks(FOLDER)] == DIALECTS
+    assert [path.stem for path in library.network_files(FOLDER)] == DIALECTS
     assert all(each.doc and each.link for each in dialects())
 
 

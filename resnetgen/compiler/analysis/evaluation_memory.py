@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from resnetgen.compiler.analysis.inplace import overwritable
 from resnetgen.compiler.analysis.rows import folded_name
 from resnetgen.compiler.analysis.statements import calls, planned
-from resnetgen.compiler.ir.nodes import OpCall
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import last_reads
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
@@ -34,13 +32,13 @@ class Link:
 
 def links_of(measured: TypedInstance) -> list[list[Link]]:
     """What each step of a body runs, one after the other; none where it passes its input on."""
-    paths = numbered_paths(measured.instance.placed)
+    paths = numbered_paths(measured.instance.nodes)
     shared, inplace = shared_paths(paths), overwritable(measured.instance)
     found: list[list[Link]] = []
-    for step, own in zip(measured.steps, paths, strict=True):
-        key = step.placed.key
+    for step, own in zip(measured.nodes, paths, strict=True):
+        key = step.node.key
         names = [key if path in shared else path for path in own]
-        if isinstance(step.placed.callee, OpCall):
+        if step.node.op:
             found.append([Link(names[0], step, key in inplace)])
             continue
         links, at = list[Link](), 0
@@ -167,8 +165,8 @@ class EvaluationMemory:
             trace = tuple((f".{name}", live) for name, live in frame.trace)
             return CallMemory(trace, frame.size, frame.alias)
         step = link.what
-        assert isinstance(step.placed.callee, OpCall)
-        definition = OPS[step.placed.callee.op]
+        assert step.node.op
+        definition = step.node.op.definition
         if definition.aliases:
             return CallMemory(alias=0)
         extra = extra_of(step, self.batch, self.width)
@@ -178,7 +176,7 @@ class EvaluationMemory:
 
 def extra_of(step: TypedNode, batch: int, width: int) -> int:
     """Bytes of what an op computes beside its result."""
-    assert isinstance(step.placed.callee, OpCall)
+    assert step.node.op
     types = [source for source in step.sources if source]
-    extra = OPS[step.placed.callee.op].extra(step.placed.callee.attributes, types, step.result)
+    extra = step.node.op.definition.extra(step.node.op.attributes, types, step.result)
     return extra.size(batch, width)

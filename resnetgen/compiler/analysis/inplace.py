@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall
-from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.nodes import Instance, InstanceNode
 
 
 def overwritable(instance: Instance) -> frozenset[str]:
@@ -19,9 +18,9 @@ def overwritable(instance: Instance) -> frozenset[str]:
     producer must neither save it nor hand on memory that is not its own. A module that several
     nodes share works in place only if each of them may.
     """
-    by_key = {placed.key: placed for placed in instance.placed}
-    able = [placed for placed in instance.placed if _can_overwrite(placed)]
-    readers = Counter(name for placed in instance.placed for name in placed.inputs)
+    by_key = {placed.key: placed for placed in instance.nodes}
+    able = [placed for placed in instance.nodes if _can_overwrite(placed)]
+    readers = Counter(name for placed in instance.nodes for name in placed.inputs)
     safe = {
         placed.key
         for placed in able
@@ -32,7 +31,7 @@ def overwritable(instance: Instance) -> frozenset[str]:
 
 
 def _can_overwrite(placed: InstanceNode) -> bool:
-    return isinstance(placed.callee, OpCall) and OPS[placed.callee.op].inplace
+    return placed.op is not None and placed.op.definition.inplace
 
 
 def _is_safe(source: str, instance: Instance, by_key: dict[str, InstanceNode]) -> bool:
@@ -43,11 +42,11 @@ def _is_safe(source: str, instance: Instance, by_key: dict[str, InstanceNode]) -
 
 def _makes_fresh(producer: InstanceNode) -> bool:
     """Whether a node's result is memory of its own, which its backward pass does not read."""
-    if isinstance(producer.callee, OpCall):
-        definition = OPS[producer.callee.op]
+    if producer.op:
+        definition = producer.op.definition
         return not ("result" in definition.saves or definition.aliases)
-    if not isinstance(producer.callee, tuple):
+    if not producer.runs:
         return False
-    instance = producer.callee[-1].instance
-    last = [placed for placed in instance.placed if placed.key == instance.outputs[0]]
+    instance = producer.runs[-1].instance
+    last = [placed for placed in instance.nodes if placed.key == instance.outputs[0]]
     return bool(last) and _makes_fresh(last[0])

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.op_def import ONE_TAP
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 
@@ -70,7 +69,7 @@ def op_reach(
     call: OpCall, reaches: Sequence[ReceptiveField], types: Sequence[TensorType], result: TensorType
 ) -> ReceptiveField:
     """The reach of an op's result, from those of its inputs and their types."""
-    definition = OPS[call.op]
+    definition = call.definition
     reach = joined(reaches, types, result) if len(reaches) > 1 else reaches[0]
     if definition.is_weighted:
         reach = replace(reach, depth=reach.depth + 1)
@@ -135,20 +134,20 @@ class ReceptiveFields:
         """
         values = dict(zip(measured.instance.inputs, inputs, strict=True))
         for index in measured.instance.schedule:
-            step = measured.steps[index]
-            sources = tuple(values.get(name) for name in step.placed.inputs)
-            values[step.placed.key] = self.step(step, sources) if any(sources) else None
-            yield index, sources, values[step.placed.key]
+            step = measured.nodes[index]
+            sources = tuple(values.get(name) for name in step.node.inputs)
+            values[step.node.key] = self.step(step, sources) if any(sources) else None
+            yield index, sources, values[step.node.key]
 
     def step(
         self, step: TypedNode, sources: Sequence[ReceptiveField | None]
     ) -> ReceptiveField | None:
         """The reach of a step's result."""
-        if isinstance(step.placed.callee, OpCall):
+        if step.node.op:
             pairs = zip(sources, step.sources, strict=True)
             given = [(reach, of) for reach, of in pairs if reach and of]
             reaches, types = [reach for reach, _ in given], [of for _, of in given]
-            return op_reach(step.placed.callee, reaches, types, step.result)
+            return op_reach(step.node.op, reaches, types, step.result)
         for block, times in step.blocks:
             sources = (self.blocks(block, times, sources), *sources[1:])
         return sources[0]
@@ -185,7 +184,7 @@ class ReceptiveFields:
             return self.start
         alone = [self.start if each == name else None for each in names]
         reaches = {
-            block.instance.placed[index].key: result
+            block.instance.nodes[index].key: result
             for index, _, result in self.steps(block, alone)
         }
         return reaches.get(output)

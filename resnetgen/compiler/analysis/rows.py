@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from resnetgen.compiler.analysis.receptive_field import ReceptiveField, ReceptiveFields
-from resnetgen.compiler.ir.nodes import Instance, Network, OpCall
+from resnetgen.compiler.ir.nodes import Instance, Network
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
@@ -53,16 +53,16 @@ def _nodes(
     times: int,
     folded: bool,
 ) -> Iterator[Row]:
-    paths = numbered_paths(measured.instance.placed)
+    paths = numbered_paths(measured.instance.nodes)
     shared = shared_paths(paths)
     for index, sources, reach in reaches.steps(measured, inputs):
-        step, own = measured.steps[index], paths[index]
+        step, own = measured.nodes[index], paths[index]
         assert reach is not None
-        inner = group or step.placed.group or step.placed.key
-        told = [step.placed.key if path in shared else path for path in own]
-        if isinstance(step.placed.callee, OpCall):
+        inner = group or step.node.group or step.node.key
+        told = [step.node.key if path in shared else path for path in own]
+        if step.node.op:
             cost, steps = step.cost * times, ((step, times),)
-            op, name = step.placed.callee.op, prefix + told[0]
+            op, name = step.node.op.name, prefix + told[0]
             yield Row(name, op, step.source, step.result, cost, inner, steps, reach, times)
         for run in _runs(step, told, reaches, sources, folded):
             before = (reaches.blocks(run.block, run.count - 1, run.sources), *run.sources[1:])
@@ -73,18 +73,18 @@ def _nodes(
 def rows_by_block(measured: TypedInstance, folded: bool = False) -> Iterator[Row]:
     """Every block of every stage, and every other node of the network's own body."""
     reaches, start = _reaches(measured)
-    paths = numbered_paths(measured.instance.placed)
+    paths = numbered_paths(measured.instance.nodes)
     for index, sources, reach in reaches.steps(measured, start):
-        step, own = measured.steps[index], paths[index]
+        step, own = measured.nodes[index], paths[index]
         assert reach is not None
-        group = step.placed.group or step.placed.key
-        if isinstance(step.placed.callee, OpCall):
-            op, once = step.placed.callee.op, ((step, 1),)
+        group = step.node.group or step.node.key
+        if step.node.op:
+            op, once = step.node.op.name, ((step, 1),)
             yield Row(own[0], op, step.source, step.result, step.cost, group, once, reach)
         source = step.source
         for run in _runs(step, own, reaches, sources, folded):
             block, result = run.block, run.block.outputs[0]
-            op, steps = block.instance.block.name, tuple((each, run.count) for each in block.steps)
+            op, steps = block.instance.block.name, tuple((each, run.count) for each in block.nodes)
             cost, last = block.cost * run.count, reaches.blocks(block, run.count, run.sources)
             assert last is not None
             yield Row(run.name, op, source, result, cost, group, steps, last, run.count)
@@ -127,8 +127,8 @@ def stages(measured: TypedInstance) -> dict[str, list[TypedNode]]:
     """The steps of the stem, each stage, each other node and the head, in the order of execution."""
     found: dict[str, list[TypedNode]] = {}
     for index in measured.instance.schedule:
-        step = measured.steps[index]
-        found.setdefault(step.placed.group or step.placed.key, []).append(step)
+        step = measured.nodes[index]
+        found.setdefault(step.node.group or step.node.key, []).append(step)
     return found
 
 
@@ -137,9 +137,9 @@ def rows_by_stage(measured: TypedInstance) -> list[Row]:
     reaches, start = _reaches(measured)
     rows: dict[str, Row] = {}
     for index, _, reach in reaches.steps(measured, start):
-        step = measured.steps[index]
+        step = measured.nodes[index]
         assert reach is not None
-        group = step.placed.group or step.placed.key
+        group = step.node.group or step.node.key
         before = rows.get(group)
         cost = before.cost + step.cost if before else step.cost
         source = before.source if before else step.source
@@ -152,9 +152,9 @@ def whole(measured: TypedInstance, name: str) -> Row:
     """The network as one row; what it sees is that of its first output."""
     reaches, start = _reaches(measured)
     first = measured.instance.outputs[0]
-    ends = {measured.steps[at].placed.key: reach for at, _, reach in reaches.steps(measured, start)}
+    ends = {measured.nodes[at].node.key: reach for at, _, reach in reaches.steps(measured, start)}
     reach = ends[first] or reaches.start
-    steps = tuple((step, 1) for step in measured.steps)
+    steps = tuple((step, 1) for step in measured.nodes)
     result, cost = measured.outputs[0], measured.cost
     return Row(name, "", measured.source, result, cost, "", steps, reach)
 
@@ -166,11 +166,11 @@ def _reaches(measured: TypedInstance) -> tuple[ReceptiveFields, Sources]:
 
 
 def _kind(step: TypedNode) -> str:
-    if step.placed.group:
-        return step.placed.group
+    if step.node.group:
+        return step.node.group
     if step.blocks:
         return step.blocks[-1][0].instance.block.name
-    return step.placed.callee.op if isinstance(step.placed.callee, OpCall) else ""
+    return step.node.op.name if step.node.op else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,9 @@ def features(network: Network, root: Instance) -> tuple[Feature, ...]:
     """The outputs in evaluation, in order."""
     strides: dict[str, float] = dict.fromkeys(root.inputs, 1)
     for index in root.schedule:
-        placed = root.placed[index]
+        placed = root.nodes[index]
         strides[placed.key] = reduction(placed, strides)
-    channels = {placed.key: placed.flow.channels for placed in root.placed}
+    channels = {placed.key: placed.flow.channels for placed in root.nodes}
     found = []
     for output, key in zip(network.outputs, root.outputs, strict=False):
         stride = Fraction(strides[key]).limit_denominator(1024)

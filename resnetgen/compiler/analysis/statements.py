@@ -16,9 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from resnetgen.compiler.ir.nodes import SHORTCUT, OpCall
+from resnetgen.compiler.ir.nodes import SHORTCUT
 from resnetgen.compiler.ir.op_def import TorchFunction
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import last_reads, reads_among, stable_order
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
@@ -43,10 +42,10 @@ def calls(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]:
     order = execution_order(measured, is_network)
     readers = Counter(measured.instance.outputs)
     for index in order:
-        readers.update(measured.steps[index].placed.inputs)
+        readers.update(measured.nodes[index].node.inputs)
     groups = _statements(measured, order, readers)
-    steps = [(measured.steps[group[0]], measured.steps[group[-1]]) for group in groups]
-    values = [last.placed.key for _, last in steps]
+    steps = [(measured.nodes[group[0]], measured.nodes[group[-1]]) for group in groups]
+    values = [last.node.key for _, last in steps]
     named = _named(measured, steps)
     inlined = {
         value
@@ -61,14 +60,14 @@ def calls(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]:
         until = here + 1 if values[at] in inlined else next(again, len(run))
         until = len(run) if values[at] in named else until
         found.append(
-            ForwardStatement(tuple(groups[at]), steps[at][0].placed.inputs, values[at], until)
+            ForwardStatement(tuple(groups[at]), steps[at][0].node.inputs, values[at], until)
         )
     return found
 
 
 def live_outputs(measured: TypedInstance) -> list[str]:
     """The outputs of a body in evaluation."""
-    skipped = {step.placed.key for step in measured.steps if step.training}
+    skipped = {step.node.key for step in measured.nodes if step.training}
     return [name for name in measured.instance.outputs if name not in skipped]
 
 
@@ -77,12 +76,12 @@ def execution_order(measured: TypedInstance, is_network: bool) -> list[int]:
 
     So is the shortcut of a block, whose module is handed in.
     """
-    placed = measured.instance.placed
+    placed = measured.instance.nodes
     reads = reads_among((each.key for each in placed), (each.inputs for each in placed))
     ranks = [2 * index for index in range(len(placed))]
     for index, each in enumerate(placed):
-        is_shortcut = each.node.target == SHORTCUT and not (is_network or each.scope)
-        if is_shortcut or measured.steps[index].training:
+        is_shortcut = each.block_node.target == SHORTCUT and not (is_network or each.scope)
+        if is_shortcut or measured.nodes[index].training:
             ranks[index] = max((ranks[read] + 1 for read in reads[index]), default=-1)
     order = stable_order(reads, ranks)
     assert order is not None, "a body has no cycle"
@@ -92,11 +91,11 @@ def execution_order(measured: TypedInstance, is_network: bool) -> list[int]:
 def planned(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]:
     """The same steps one by one, each value let go of after its last reader."""
     every = execution_order(measured, is_network)
-    order = [index for index in every if not measured.steps[index].training]
-    until = {measured.steps[index].placed.key: at for at, index in enumerate(order)}
-    until |= last_reads([measured.steps[index].placed.inputs for index in order])
+    order = [index for index in every if not measured.nodes[index].training]
+    until = {measured.nodes[index].node.key: at for at, index in enumerate(order)}
+    until |= last_reads([measured.nodes[index].node.inputs for index in order])
     until |= dict.fromkeys(live_outputs(measured), len(order))
-    placed = [measured.steps[index].placed for index in order]
+    placed = [measured.nodes[index].node for index in order]
     return [
         ForwardStatement((index,), each.inputs, each.key, until[each.key])
         for index, each in zip(order, placed, strict=True)
@@ -106,13 +105,13 @@ def planned(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]
 def _named(measured: TypedInstance, steps: Sequence[tuple[TypedNode, TypedNode]]) -> set[str]:
     """The values with names of their own."""
     inputs, outputs = list(measured.instance.inputs), live_outputs(measured)
-    last = last_reads([first.placed.inputs for first, _ in steps])
+    last = last_reads([first.node.inputs for first, _ in steps])
     named = set(outputs if len(outputs) > 1 else ())
     for first, final in steps:
-        named |= set(first.placed.inputs if _names_operands(first) else ())
-        named |= {final.placed.key} if final.training else set()
+        named |= set(first.node.inputs if _names_operands(first) else ())
+        named |= {final.node.key} if final.training else set()
     last |= dict.fromkeys(measured.instance.outputs, len(steps))
-    births = [inputs[0], *(final.placed.key for _, final in steps)]
+    births = [inputs[0], *(final.node.key for _, final in steps)]
     return long_lived(births, last, named - set(inputs))
 
 
@@ -135,7 +134,7 @@ def long_lived(births: Sequence[str], last: Mapping[str, int], named: set[str]) 
 
 
 def _function(step: TypedNode) -> TorchFunction | None:
-    form = OPS[step.placed.callee.op].torch if isinstance(step.placed.callee, OpCall) else None
+    form = step.node.op.definition.torch if step.node.op else None
     return form if isinstance(form, TorchFunction) else None
 
 
@@ -147,24 +146,24 @@ def _names_operands(step: TypedNode) -> bool:
 def _is_short(step: TypedNode) -> bool:
     """Whether the expression of a step may stand inside the call that reads it."""
     form = _function(step)
-    if form is None or not isinstance(step.placed.callee, OpCall):
+    if form is None or not step.node.op:
         return False
-    texts = {name: str(value) for name, value in step.placed.callee.attributes.items()}
-    return len(form.write(step.placed.inputs, texts, len(step.source.size))) <= LONGEST_INLINE
+    texts = {name: str(value) for name, value in step.node.op.attributes.items()}
+    return len(form.write(step.node.inputs, texts, len(step.source.size))) <= LONGEST_INLINE
 
 
 def _takes(step: TypedNode, before: TypedNode) -> bool:
     """Whether a step is the plain call of a module on the value of the one before."""
-    alone = step.placed.inputs == (before.placed.key,) and step.training == before.training
+    alone = step.node.inputs == (before.node.key,) and step.training == before.training
     return alone and _is_module(step)
 
 
 def _is_module(step: TypedNode) -> bool:
-    if not isinstance(step.placed.callee, OpCall):
+    if not step.node.op:
         return True
-    definition = OPS[step.placed.callee.op]
+    definition = step.node.op.definition
     if isinstance(definition.torch, TorchFunction):
-        return definition.in_container is not None and "." in step.placed.paths[0]
+        return definition.in_container is not None and "." in step.node.paths[0]
     return definition.torch.call is None
 
 
@@ -175,7 +174,7 @@ def _statements(
     measured: TypedInstance, order: Sequence[int], readers: Mapping[str, int]
 ) -> list[list[int]]:
     """The steps in order, those of an `nn.Sequential` together."""
-    paths = [own[0].split(".") for own in numbered_paths(measured.instance.placed)]
+    paths = [own[0].split(".") for own in numbered_paths(measured.instance.nodes)]
     starts = {chain[0]: chain for chain in _chains(measured, order, readers, paths, 1)}
     inside = {index for chain in starts.values() for index in chain[1:]}
     return [starts.get(index, [index]) for index in order if index not in inside]
@@ -191,12 +190,12 @@ def _chains(
     """The longest chains that fill a numbered container; `depth` components of a path name it."""
     containers: dict[tuple[str, ...], list[int]] = {}
     for index in order:
-        step = measured.steps[index]
+        step = measured.nodes[index]
         if len(paths[index]) > depth and (_is_module(step) or not _function(step)):
             containers.setdefault(tuple(paths[index][:depth]), []).append(index)
     for members in containers.values():
         numbered = all(paths[index][depth].isdigit() for index in members)
-        if numbered and _is_chain([measured.steps[i] for i in members], readers):
+        if numbered and _is_chain([measured.nodes[i] for i in members], readers):
             yield members
         else:
             yield from _chains(measured, members, readers, paths, depth + 1)
@@ -204,11 +203,11 @@ def _chains(
 
 def _is_chain(steps: Sequence[TypedNode], readers: Mapping[str, int]) -> bool:
     for before, step in pairwise(steps):
-        value = before.placed.key
+        value = before.node.key
         if (
-            step.placed.inputs != (value,)
+            step.node.inputs != (value,)
             or readers[value] != 1
             or step.training != before.training
         ):
             return False
-    return all(_is_module(step) and len(step.placed.inputs) == 1 for step in steps)
+    return all(_is_module(step) and len(step.node.inputs) == 1 for step in steps)

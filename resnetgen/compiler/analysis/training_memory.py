@@ -35,8 +35,6 @@ from resnetgen.compiler.analysis.evaluation_memory import (
     links_of,
 )
 from resnetgen.compiler.analysis.statements import execution_order
-from resnetgen.compiler.ir.nodes import OpCall
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import WIDTHS, TensorType
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 
@@ -140,10 +138,10 @@ def training(
 def _weights(measured: TypedInstance, width: int) -> tuple[int, int]:
     """Bytes of the parameters and of the other tensors of the state_dict."""
     bytes_of = {True: 0, False: 0}  # by whether it is trained
-    for step, times in op_counts((step, 1) for step in measured.steps):
-        assert isinstance(step.placed.callee, OpCall)
-        attributes, source = step.placed.callee.attributes, step.source
-        weights = OPS[step.placed.callee.op].weights(attributes, source.channels, len(source.size))
+    for step, times in op_counts((step, 1) for step in measured.nodes):
+        assert step.node.op
+        attributes, source = step.node.op.attributes, step.source
+        weights = step.node.op.definition.weights(attributes, source.channels, len(source.size))
         for weight in weights:
             each = COUNTER if weight.counter else width
             bytes_of[weight.trained] += times * weight.elements * each
@@ -230,7 +228,7 @@ class AutogradMemory:
         values = dict(zip(measured.instance.inputs, inputs, strict=True))
         links, done = links_of(measured), list[_Done]()
         for index in execution_order(measured, measured is self.network):
-            placed = measured.steps[index].placed
+            placed = measured.nodes[index].node
             main, *more = [values.get(name, _ABSENT) for name in placed.inputs]
             for link in links[index]:
                 done.append(self.call(link, (main, *more)))
@@ -268,8 +266,8 @@ class AutogradMemory:
 
     def op(self, step: TypedNode, inplace: bool, sources: tuple[_Value, ...]) -> _Done:
         """One op; it saves nothing where no gradient flows back through it."""
-        assert isinstance(step.placed.callee, OpCall)
-        definition, attributes = OPS[step.placed.callee.op], step.placed.callee.attributes
+        assert step.node.op
+        definition, attributes = step.node.op.definition, step.node.op.attributes
         passes = definition.training_only and definition.neutral(attributes)
         views = passes or (definition.aliases and not definition.training_only)
         size = self.size(step.result)

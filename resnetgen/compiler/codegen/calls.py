@@ -27,7 +27,6 @@ from resnetgen.compiler.frontend.expressions import (
 from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.op_def import ModuleArgument as OpArgument
 from resnetgen.compiler.ir.op_def import TorchModule
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.stages import depends_on_index, stage_values
 
 INDEX = Name("index")
@@ -126,7 +125,7 @@ class Calls:
         env: Mapping[str, Value],
     ) -> Doc:
         """The module that a class is handed: the shortcut, or the content of a slot."""
-        placed = [next(each for each in row.placed if each.key == key) for row in rows]
+        placed = [next(each for each in row.nodes if each.key == key) for row in rows]
         what = placed[0].callee
         if isinstance(what, PassThrough):
             return IDENTITY
@@ -147,7 +146,7 @@ class Calls:
         guesses: Mapping[str, Expr],
     ) -> Doc:
         """An op that a slot holds, as the module that is handed in."""
-        form = OPS[what.op].in_container or OPS[what.op].torch
+        form = what.definition.in_container or what.definition.torch
         assert isinstance(form, TorchModule), "an op without a module form is not handed in"
         settled: dict[str | int, Expr] = {}
         for argument in form.arguments:
@@ -181,7 +180,7 @@ class Calls:
 
     def plain_calls(self, placed: InstanceNode, count: int) -> list[Doc]:
         """The call of each block; equal blocks have the same unless `index` and its like are read."""
-        if depends_on_index(placed.node):
+        if depends_on_index(placed.block_node):
             return [self.stage_block(placed, number, symbolic=False) for number in range(count)]
         made: dict[tuple[int, ...], Doc] = {}
         calls = []
@@ -194,7 +193,7 @@ class Calls:
 
     def indexed_run(self, placed: InstanceNode, at: int, count: int) -> int:
         """How many calls from `at` on are the same text once `index` is left in it."""
-        if not depends_on_index(placed.node):
+        if not depends_on_index(placed.block_node):
             return 0
         first = self.stage_block(placed, at, symbolic=True)
         if INDEX.id not in names(first):
@@ -228,7 +227,7 @@ def module_call(form: TorchModule, values: Mapping[str | int, Expr], axes: int) 
 
 def values_at(instance: Instance, placed: InstanceNode, number: int) -> dict[str, Any]:
     """What the expressions of one block of a stage may read."""
-    counts = {each.key: len(each.paths) for each in instance.placed if each.node.stage}
+    counts = {each.key: len(each.paths) for each in instance.nodes if each.block_node.stage}
     if placed.key not in counts:
         counts = {placed.key: len(placed.paths)}
     before = sum(counts[key] for key in list(counts)[: list(counts).index(placed.key)])
@@ -237,8 +236,7 @@ def values_at(instance: Instance, placed: InstanceNode, number: int) -> dict[str
 
 def instance_at(placed: InstanceNode, number: int) -> Instance:
     """The instance of one block of a node."""
-    assert isinstance(placed.callee, tuple)
-    for run in placed.callee:
+    for run in placed.runs:
         if number < run.count:
             return run.instance
         number -= run.count
@@ -273,13 +271,13 @@ def _channels(row: Mapping[str, InstanceNode], name: str, instance: Instance) ->
 
 
 def _op_argument(placed: InstanceNode, name: str | int, instance: Instance) -> Value:
-    assert isinstance(placed.callee, OpCall)
+    assert placed.op
     if isinstance(name, int):
         return name
     if name == "in":
-        row = {each.key: each for each in instance.placed}
+        row = {each.key: each for each in instance.nodes}
         return _channels(row, placed.inputs[0], instance)
-    value: Value = False if name == "inplace" else placed.callee.attributes[name]
+    value: Value = False if name == "inplace" else placed.op.attributes[name]
     return value
 
 

@@ -192,7 +192,7 @@ class ClassBody:
     def span_of(self, child: Container) -> Span:
         """Where the first module of a container was written."""
         key = next(child.leaves()).value.partition("#")[0]
-        return self.scope.placed[key].node.span
+        return self.scope.placed[key].block_node.span
 
     # --- the class
 

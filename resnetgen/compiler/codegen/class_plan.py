@@ -22,9 +22,9 @@ from resnetgen.compiler.frontend.expressions import (
     Name,
     Value,
     free_names,
-    occurrences,
-    python,
-    replaced,
+    count_occurrences,
+    to_python,
+    replace_parts,
 )
 from resnetgen.compiler.ir.nodes import Instance, Network
 
@@ -102,7 +102,7 @@ class Constructor:
         lines = []
         for expr, name in self.locals.items():
             others = {each: own for each, own in self.locals.items() if own != name}
-            lines.append(f"{MARGIN}{name.id} = {python(replaced(expr, others))}")
+            lines.append(f"{MARGIN}{name.id} = {to_python(replace_parts(expr, others))}")
         return lines
 
     def shortened(self, doc: Doc) -> Doc:
@@ -141,9 +141,9 @@ def _locals(scope: Scope, docs: Sequence[Doc]) -> dict[Expr, Name]:
     found: dict[Expr, Name] = {}
     for name in (*scope.block.params, *scope.block.let):
         expr = scope.expand(name)
-        if not isinstance(expr, Apply) or expr in found or not python(expr):
+        if not isinstance(expr, Apply) or expr in found or not to_python(expr):
             continue
-        if sum(occurrences(each, expr) for each in printed) > 1:
+        if sum(count_occurrences(each, expr) for each in printed) > 1:
             found[expr] = Name(name)
     return found
 

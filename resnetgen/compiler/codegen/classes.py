@@ -18,7 +18,6 @@ from resnetgen.compiler.ir.nodes import (
     Block,
     Instance,
     InstanceNode,
-    OpCall,
     PassThrough,
     Slot,
 )
@@ -56,7 +55,7 @@ def structures(root: Instance, root_name: str, reserved: Collection[str]) -> Cla
     for instance in instances:
         key = _decisions(instance, hoisted, kinds)
         keys[id(instance)] = key
-        handed = [each for each in instance.placed if (id(instance.block), each.key) in hoisted]
+        handed = [each for each in instance.nodes if (id(instance.block), each.key) in hoisted]
         number = numbers.setdefault(key, len(numbers))
         kinds[id(instance)] = (number, *(_kind(each, kinds) for each in handed))
     groups: dict[Key, list[Instance]] = {}
@@ -80,7 +79,7 @@ def capitalised(root: Instance) -> Iterator[str]:
 
 
 def _hoisted_in(instance: Instance, hoisted: set[tuple[int, str]]) -> frozenset[str]:
-    return frozenset(p.key for p in instance.placed if (id(instance.block), p.key) in hoisted)
+    return frozenset(p.key for p in instance.nodes if (id(instance.block), p.key) in hoisted)
 
 
 def _hoisted(instances: Sequence[Instance]) -> set[tuple[int, str]]:
@@ -90,21 +89,21 @@ def _hoisted(instances: Sequence[Instance]) -> set[tuple[int, str]]:
     shapes: dict[int, Key] = {}
     for instance in instances:
         shapes[id(instance)] = _decisions(instance, set(), shapes)
-        for placed in instance.placed:
-            if not isinstance(placed.node.target, Slot) or placed.scope or placed.node.repeat:
+        for placed in instance.nodes:
+            if not isinstance(placed.block_node.target, Slot) or placed.scope or placed.block_node.repeat:
                 continue
             key = (id(instance.block), placed.key)
-            if isinstance(placed.callee, PassThrough) or placed.node.target == SHORTCUT:
+            if isinstance(placed.callee, PassThrough) or placed.block_node.target == SHORTCUT:
                 found.add(key)
             kinds.setdefault(key, set()).add(_kind(placed, shapes))
     return found | {key for key, each in kinds.items() if len(each) > 1}
 
 
 def _kind(placed: InstanceNode, shapes: Mapping[int, Any]) -> Key:
-    if isinstance(placed.callee, OpCall):
-        return ("op", placed.callee.op)
-    if isinstance(placed.callee, tuple):
-        return tuple((shapes[id(run.instance)], run.count) for run in placed.callee)
+    if placed.op:
+        return ("op", placed.op.name)
+    if placed.runs:
+        return tuple((shapes[id(run.instance)], run.count) for run in placed.runs)
     return ("passes",)
 
 
@@ -116,12 +115,12 @@ def _decisions(
     `numbers` gives each callee its class, and the kinds of module that are handed to it.
     """
     rows = []
-    for placed in instance.placed:
+    for placed in instance.nodes:
         if (id(instance.block), placed.key) in hoisted:
             kind: Key = ("handed in",)
         else:
             kind = _kind(placed, numbers)
-        bias = placed.callee.attributes.get("bias") if isinstance(placed.callee, OpCall) else None
+        bias = placed.op.attributes.get("bias") if placed.op else None
         rows.append((placed.key, placed.paths, placed.inputs, kind, bias))
     present = tuple(name for name, flow in instance.inputs.items() if flow)
     return (id(instance.block), present, tuple(rows), instance.outputs)
@@ -131,8 +130,8 @@ def _uses(root: Instance) -> dict[int, int]:
     """How often each instance occurs in the whole network."""
     counts: dict[int, int] = {id(root): 1}
     for instance in reversed(instances_below(root)):
-        for placed in instance.placed:
-            for run in placed.callee if isinstance(placed.callee, tuple) else ():
+        for placed in instance.nodes:
+            for run in placed.runs:
                 here = counts.get(id(run.instance), 0)
                 counts[id(run.instance)] = here + run.count * counts[id(instance)]
     return counts
@@ -162,7 +161,7 @@ def _names(
 
 
 def _difference(instance: Instance, common: Instance, base: str) -> str:
-    own, usual = {p.key: p for p in instance.placed}, {p.key: p for p in common.placed}
+    own, usual = {p.key: p for p in instance.nodes}, {p.key: p for p in common.nodes}
     added = [placed for key, placed in own.items() if key not in usual]
     if added:
         return _short(added[0]) + base
@@ -179,11 +178,11 @@ def _short(placed: InstanceNode) -> str:
 
 
 def _called(placed: InstanceNode) -> str:
-    if isinstance(placed.callee, OpCall):
-        return camel_case(placed.callee.op)
+    if placed.op:
+        return camel_case(placed.op.name)
     return (
-        camel_case(placed.callee[0].instance.block.name)
-        if isinstance(placed.callee, tuple)
+        camel_case(placed.runs[0].instance.block.name)
+        if placed.runs
         else "Plain"
     )
 

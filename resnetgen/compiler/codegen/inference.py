@@ -32,7 +32,7 @@ from resnetgen.compiler.codegen.pretty import MARGIN, Doc
 from resnetgen.compiler.frontend.expressions import Const, Expr
 from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
-    PRINTED_CLASSES,
+    RESERVED_CLASSES,
     PRINTED_NAMES,
     camel_case,
 )
@@ -85,7 +85,7 @@ def inference_plan(network: Network, measured: TypedInstance, folded: FoldedGrap
     for attribute, doc in modules.docs.items():
         init += pretty.lay(doc, len(MARGIN), f"self.{attribute} = ")
     name = unique(
-        network.root.class_name or camel_case(network.name), {*support_classes(), *PRINTED_CLASSES}
+        network.root.class_name or camel_case(network.name), {*support_classes(), *RESERVED_CLASSES}
     )
     plan = ClassPlan(
         name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.classes import ClassGroup, ClassGroups
 from resnetgen.compiler.codegen.pretty import call
-from resnetgen.compiler.ir.nodes import InitRule, Network, OpCall
+from resnetgen.compiler.ir.nodes import InitRule, Network
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS, TorchModule
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.module_paths import numbered_paths
@@ -55,14 +55,14 @@ def _loop(variables: str, rules: Iterable[tuple[str, list[str]]]) -> list[str]:
 def _by_role_of_root(network: Network, root: ClassGroup) -> Iterator[tuple[str, list[str]]]:
     """Rules for roles of the network's own nodes, in place of those of their ops."""
     instance = root.instances[0]
-    for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
+    for placed, own in zip(instance.nodes, numbered_paths(instance.nodes), strict=True):
         rule = network.init.get(placed.role or "")
-        if rule is None or not isinstance(placed.callee, OpCall) or placed.role in OPS:
+        if rule is None or not placed.op or placed.role in OPS:
             continue
-        base = network.init.get(placed.callee.op)
+        base = network.init.get(placed.op.name)
         whole = InitRule({**(base.rules if base else {}), **rule.rules}, rule.span)
-        callee = _callee(placed.callee.op, network)
-        biased = bool(placed.callee.attributes.get("bias", True)) and _has_bias(callee)
+        callee = _callee(placed.op.name, network)
+        biased = bool(placed.op.attributes.get("bias", True)) and _has_bias(callee)
         body = list(_assignments(whole, "module", biased))
         if body:
             yield f'name == "{own[0]}" and isinstance(module, {callee})', body
@@ -91,14 +91,14 @@ def _biased(network: Network, structures: ClassGroups) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = {}
     for structure in structures.all:
         for instance in structure.instances:
-            for placed in instance.placed:
+            for placed in instance.nodes:
                 if (
-                    isinstance(placed.callee, OpCall)
-                    and OPS[placed.callee.op].weights is not NO_WEIGHTS
+                    placed.op
+                    and placed.op.definition.weights is not NO_WEIGHTS
                 ):
-                    bias = bool(placed.callee.attributes.get("bias", True))
-                    found.setdefault(placed.callee.op, []).append(bias)
-                    found.setdefault(_callee(placed.callee.op, network), []).append(bias)
+                    bias = bool(placed.op.attributes.get("bias", True))
+                    found.setdefault(placed.op.name, []).append(bias)
+                    found.setdefault(_callee(placed.op.name, network), []).append(bias)
     return found
 
 
@@ -118,12 +118,12 @@ def _by_role(network: Network, structures: ClassGroups) -> Iterator[tuple[str, l
 
 def _role_assignments(network: Network, structure: ClassGroup) -> Iterator[str]:
     instance = structure.instances[0]
-    for placed, own in zip(instance.placed, numbered_paths(instance.placed), strict=True):
+    for placed, own in zip(instance.nodes, numbered_paths(instance.nodes), strict=True):
         rule = network.init.get(placed.role or "")
-        if rule is None or not isinstance(placed.callee, OpCall) or placed.role in OPS:
+        if rule is None or not placed.op or placed.role in OPS:
             continue
         for weight, (kind, number) in rule.rules.items():
-            if weight == "bias" and not placed.callee.attributes.get("bias", True):
+            if weight == "bias" and not placed.op.attributes.get("bias", True):
                 continue
             target = f"module.{own[0]}.{weight}"
             if "." in own[0] or weight == "bias":

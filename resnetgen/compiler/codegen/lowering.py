@@ -18,7 +18,6 @@ from resnetgen.compiler.codegen.pretty import Doc
 from resnetgen.compiler.frontend.expressions import Const, Expr
 from resnetgen.compiler.ir.nodes import SHORTCUT, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.op_def import TorchFunction
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.passes.module_paths import numbered_paths
 
@@ -72,10 +71,10 @@ class Lowering:
 
     def units(self) -> Iterator[Statement]:
         """The units in the order of their declaration."""
-        paths = numbered_paths(self.instance.placed)
+        paths = numbered_paths(self.instance.nodes)
         taken = {path for own in paths for path in own}
         training = self.training_only()
-        for placed, own in zip(self.instance.placed, paths, strict=True):
+        for placed, own in zip(self.instance.nodes, paths, strict=True):
             for unit in self.units_of(placed, own, taken):
                 unit.home = unit.path or own[0]
                 unit.inputs = tuple(name for name in unit.inputs if name != "none")
@@ -88,22 +87,22 @@ class Lowering:
         key = placed.key
         if key in self.structure.hoisted or isinstance(placed.callee, PassThrough):
             yield self.handed_unit(placed, paths[0])
-        elif isinstance(placed.callee, OpCall):
-            yield self.op_unit(placed, placed.callee, paths[0])
-        elif placed.node.repeat is None and len(paths) == 1:
+        elif placed.op:
+            yield self.op_unit(placed, placed.op, paths[0])
+        elif placed.block_node.repeat is None and len(paths) == 1:
             yield Statement(key, placed.inputs, paths[0], self.calls.child(placed, 0, {}), name=key)
         else:
             yield from self.stage_units(placed, paths, taken)
 
     def handed_unit(self, placed: InstanceNode, path: str) -> Statement:
         """A module that the class is handed; where every instance passes, an identity."""
-        shortcut = placed.node.target == SHORTCUT
+        shortcut = placed.block_node.target == SHORTCUT
         name = SHORTCUT.name if shortcut else placed.key
         doc = self.handed.get(placed.key, IDENTITY)
         return Statement(placed.key, placed.inputs, path, doc, name=name, first=shortcut)
 
     def op_unit(self, placed: InstanceNode, what: OpCall, path: str) -> Statement:
-        definition = OPS[what.op]
+        definition = what.definition
         form = definition.torch
         if isinstance(form, TorchFunction) and definition.in_container and "." in path:
             form = definition.in_container
@@ -160,7 +159,7 @@ class Lowering:
 
     def training_only(self) -> set[str]:
         """The nodes that only the training outputs need."""
-        network, placed = self.registry.network, self.instance.placed
+        network, placed = self.registry.network, self.instance.nodes
         if self.instance.block is not network.root or not network.train_outputs:
             return set()
         outputs = self.instance.outputs[: len(network.outputs)]

@@ -33,8 +33,8 @@ from resnetgen.compiler.codegen.classes import ClassGroups, capitalised, structu
 from resnetgen.compiler.codegen.pretty import Brackets
 from resnetgen.compiler.codegen.scope import Scope
 from resnetgen.compiler.frontend.expressions import free_names, substitute
-from resnetgen.compiler.frontend.identifiers import PRINTED_CLASSES, camel_case
-from resnetgen.compiler.ir.nodes import Instance, InstanceNode, Network, OpCall, PassThrough
+from resnetgen.compiler.frontend.identifiers import RESERVED_CLASSES, camel_case
+from resnetgen.compiler.ir.nodes import Instance, InstanceNode, Network, PassThrough
 from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.infer_types import Cost, TypedInstance
@@ -57,7 +57,7 @@ class ModulePlan:
 
 def plan(network: Network, root: Instance, measured: TypedInstance) -> ModulePlan:
     """The plan of a whole module. Raises SpecError where a container cannot be printed."""
-    taken = {*support_classes(), *PRINTED_CLASSES, *capitalised(root)}
+    taken = {*support_classes(), *RESERVED_CLASSES, *capitalised(root)}
     name = unique(root.block.class_name or camel_case(network.name), taken)
     found = structures(root, name, taken)
     taken |= {structure.name for structure in found.all}
@@ -119,15 +119,15 @@ def _keep(instance: Instance, names: frozenset[str], found: ClassGroups, kept: K
     """Keeps names of a class, and those of its callees to which they are passed."""
     structure = found.of[id(instance)]
     kept[id(structure)] = kept.get(id(structure), frozenset()) | names
-    for placed in instance.placed:
-        if not isinstance(placed.callee, tuple):
+    for placed in instance.nodes:
+        if not placed.runs:
             continue
         passed = frozenset(
             name
-            for name, term in placed.node.arguments.items()
+            for name, term in placed.block_node.arguments.items()
             if names.intersection(free_names(substitute(term.expr, placed.scope or {})))
         )
-        for run in placed.callee if passed else ():
+        for run in placed.runs if passed else ():
             _keep(run.instance, passed, found, kept)
 
 
@@ -143,18 +143,18 @@ def _takes_any_channels(instance: Instance, found: ClassGroups, kept: Kept) -> b
         return False
     if block.inputs[0] in instance.outputs:
         return False
-    readers = [placed for placed in instance.placed if block.inputs[0] in placed.inputs]
+    readers = [placed for placed in instance.nodes if block.inputs[0] in placed.inputs]
     return all(_reads_any_channels(placed, found, kept) for placed in readers)
 
 
 def _reads_any_channels(placed: InstanceNode, found: ClassGroups, kept: Kept) -> bool:
-    if isinstance(placed.callee, OpCall):
-        return placed.callee.op == "convolution" and placed.callee.attributes["groups"] == 1
+    if placed.op:
+        return placed.op.name == "convolution" and placed.op.attributes["groups"] == 1
     if isinstance(placed.callee, PassThrough) or len(placed.inputs) > 1:
         return False
-    if len(placed.callee) > 1 or placed.callee[0].count > 1:
+    if len(placed.runs) > 1 or placed.runs[0].count > 1:
         return False
-    instance = placed.callee[0].instance
+    instance = placed.runs[0].instance
     kept[id(found.of[id(instance)])] = IN_CHANNELS
     return _takes_any_channels(instance, found, kept)
 

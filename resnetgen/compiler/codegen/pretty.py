@@ -14,7 +14,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from resnetgen.compiler.frontend.expressions import Expr, Name, free_names, python, replaced
+from resnetgen.compiler.frontend.expressions import Expr, Name, free_names, to_python, replace_parts
 
 WIDTH = 88
 INDENT = 4
@@ -76,7 +76,7 @@ def flat(doc: Doc) -> str:
         case Chain(operator, operands):
             return f" {operator} ".join(operands)
         case ExprDoc(expr):
-            text = python(expr)
+            text = to_python(expr)
             assert text is not None, "the scope settles on expressions that can be printed"
             return text
     return doc
@@ -193,7 +193,7 @@ def shortened(doc: Doc, local: Mapping[Expr, Name]) -> Doc:
     """The document with the names of locals in place of their expressions."""
     match doc:
         case ExprDoc(expr):
-            return ExprDoc(replaced(expr, local))
+            return ExprDoc(replace_parts(expr, local))
         case Brackets(open, items, close):
             return Brackets(open, tuple(shortened(item, local) for item in items), close)
         case Prefixed(prefix, inner):

@@ -23,11 +23,10 @@ from resnetgen.compiler.frontend.expressions import (
     evaluate,
     free_names,
     lift,
-    python,
+    to_python,
     substitute,
 )
 from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall, PassThrough
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, ShapeError
 
 LONGEST_PRINTED = 56  # characters of one expression
@@ -43,12 +42,12 @@ class Scope:
         self.axes = axes
         self.kept = kept  # names that stay arguments though they never vary: of the network's class
         self.promoted: dict[str, tuple[Value, ...]] = {}
-        self.placed = {each.key: each for each in structure.instances[0].placed}
+        self.placed = {each.key: each for each in structure.instances[0].nodes}
         self._expanded: dict[str, Expr | None] = {}
         self._channels: dict[str, Expr | None] = {}
         self.row_of = {id(each): row for row, each in enumerate(structure.instances)}
         self.rows = [
-            {each.key: each for each in instance.placed} for instance in structure.instances
+            {each.key: each for each in instance.nodes} for instance in structure.instances
         ]
 
     def pairs(self) -> Iterator[tuple[Mapping[str, InstanceNode], Instance]]:
@@ -121,7 +120,7 @@ class Scope:
 
     def is_exact(self, guess: Expr, values: Sequence[Value], env: Mapping[str, Value]) -> bool:
         """Whether an expression can be printed and gives the value of each instance."""
-        text = python(guess)
+        text = to_python(guess)
         if text is None or len(text) > LONGEST_PRINTED:
             return False
         for row, (instance, value) in enumerate(zip(self.instances, values, strict=True)):
@@ -158,7 +157,7 @@ class Scope:
             if isinstance(concrete, str) or concrete is None:
                 settled[name] = Const(str(concrete))
                 continue
-            values = [row[key].callee.attributes[name] for row in self.rows]  # type: ignore[union-attr]
+            values = [row[key].op.attributes[name] for row in self.rows]  # type: ignore[union-attr]
             hint = name if name not in self.promoted else f"{key}_{name}"
             settled[name] = self.choose(
                 hint, self.attribute_guess(self.placed[key], name, settled), values
@@ -169,13 +168,13 @@ class Scope:
         self, placed: InstanceNode, name: str, settled: Mapping[str, Expr]
     ) -> Expr | None:
         """What the block's text, or else the op's default, says of an attribute."""
-        assert isinstance(placed.callee, OpCall)
-        term = placed.node.arguments.get(name)
+        assert placed.op
+        term = placed.block_node.arguments.get(name)
         if term:
             return self.inline(term.expr, placed.scope)
-        default = OPS[placed.callee.op].attributes[name].default
+        default = placed.op.definition.attributes[name].default
         if not callable(default):
-            return Const(placed.callee.attributes[name])
+            return Const(placed.op.attributes[name])
         try:
             return lift(default(_plain(settled)))
         except (TypeError, ShapeError):
@@ -183,9 +182,9 @@ class Scope:
 
     def attribute_guesses(self, placed: InstanceNode) -> dict[str, Expr]:
         """The guesses for all attributes of an op."""
-        assert isinstance(placed.callee, OpCall)
+        assert placed.op
         guesses: dict[str, Expr] = {}
-        for name in placed.callee.attributes:
+        for name in placed.op.attributes:
             guess = self.attribute_guess(placed, name, guesses)
             if guess is not None:
                 guesses[name] = guess
@@ -220,10 +219,10 @@ class Scope:
     def _propagated(self, placed: InstanceNode) -> Expr | None:
         if isinstance(placed.callee, PassThrough):
             return self.channels(placed.inputs[0])
-        if not isinstance(placed.callee, OpCall):
-            out = placed.node.arguments.get("out")
+        if not placed.op:
+            out = placed.block_node.arguments.get("out")
             return self.inline(out.expr, placed.scope) if out else self._last_channels(placed)
-        definition = OPS[placed.callee.op]
+        definition = placed.op.definition
         sources = [self.channels(name) for name in placed.inputs]
         flows = [
             ChannelInfo(source, self._flow(name).positions)
@@ -232,19 +231,18 @@ class Scope:
         ]
         if len(flows) != len(sources):
             return None
-        attributes = {**placed.callee.attributes, **self.attribute_guesses(placed)}
+        attributes = {**placed.op.attributes, **self.attribute_guesses(placed)}
         return lift(definition.flow(_plain(attributes), flows, self.axes).channels)
 
     def _last_channels(self, placed: InstanceNode) -> Expr | None:
         """The output of a block in terms of our names, where its own channels say so."""
-        assert isinstance(placed.callee, tuple)
-        if len(placed.callee) > 1 or placed.callee[0].count > 1:
+        if len(placed.runs) > 1 or placed.runs[0].count > 1:
             return None
-        instance = placed.callee[0].instance
-        by_key = {each.key: each for each in instance.placed}
+        instance = placed.runs[0].instance
+        by_key = {each.key: each for each in instance.nodes}
         name = instance.outputs[0]
-        while name in by_key and isinstance(by_key[name].callee, OpCall):
-            term = by_key[name].node.arguments.get("out")
+        while name in by_key and by_key[name].op:
+            term = by_key[name].block_node.arguments.get("out")
             if term:
                 return substitute(term.expr, self.callee_names(placed, instance))
             name = by_key[name].inputs[0]
@@ -270,7 +268,7 @@ class Scope:
             if found is not None:
                 names["in_channels" if index == 0 else f"{inner}_channels"] = found
         for name, param in block.params.items():
-            term = placed.node.arguments.get(name)
+            term = placed.block_node.arguments.get(name)
             if term and name in instance.given:
                 names[name] = self.inline(term.expr, {**(placed.scope or {}), **(stage or {})})
             elif param.default and name not in instance.given:

@@ -51,7 +51,7 @@ class CodeEntry:
     markdown: str  # all that stands below the title
 
     @property
-    def about(self) -> str:
+    def explanation(self) -> str:
         """The explanation without the examples."""
         return _FENCE.sub("", self.markdown).strip()
 
@@ -60,7 +60,7 @@ class CodeEntry:
         """The examples, in the order of the file."""
         return [Example(**found.groupdict()) for found in _FENCE.finditer(self.markdown)]  # type: ignore[arg-type]
 
-    def text(self) -> str:
+    def as_text(self) -> str:
         """The explanation as a terminal shows it: examples under a heading, indented."""
         return _FENCE.sub(_indented, self.markdown).strip()
 

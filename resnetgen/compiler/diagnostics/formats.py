@@ -42,8 +42,8 @@ def _rule(entry: catalog.CodeEntry) -> Json:
     return {
         "id": entry.code,
         "shortDescription": {"text": entry.title},
-        "fullDescription": {"text": entry.about},
-        "help": {"text": entry.text(), "markdown": entry.markdown},
+        "fullDescription": {"text": entry.explanation},
+        "help": {"text": entry.as_text(), "markdown": entry.markdown},
         "defaultConfiguration": {"level": entry.severity},
     }
 

@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Literal, NoReturn
 
-MOST_FAULTS = 20  # that are told at once: more than a person mends before the next run
+MAX_REPORTED = 20  # that are told at once: more than a person mends before the next run
 COLUMNS = 160
 TAB = 4
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -105,7 +105,7 @@ class SpecError(Exception):
     diagnostics: tuple[Diagnostic, ...]
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = at_once(sorted(diagnostics, key=_order))
+        self.diagnostics = truncated(sorted(diagnostics, key=_order))
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:
@@ -113,11 +113,11 @@ class SpecError(Exception):
         return render(self.diagnostics)
 
 
-def at_once(faults: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+def truncated(faults: list[Diagnostic]) -> tuple[Diagnostic, ...]:
     """As many faults as are told; the last says that there are more."""
-    told = faults[:MOST_FAULTS]
-    if len(faults) > MOST_FAULTS:
-        more = Note(f"there are more; {MOST_FAULTS} are told at once")
+    told = faults[:MAX_REPORTED]
+    if len(faults) > MAX_REPORTED:
+        more = Note(f"there are more; {MAX_REPORTED} are told at once")
         told[-1] = replace(told[-1], notes=(*told[-1].notes, more))
     return tuple(told)
 
@@ -276,7 +276,7 @@ def _github_property(text: str) -> str:
     return _github_text(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def suggest(word: str, candidates: Iterable[str]) -> str | None:
+def closest_match(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that was probably meant, if one is close: equal but for case comes first."""
     folded = {each.casefold(): each for each in sorted(candidates, reverse=True)}
     wanted = word.casefold()
@@ -293,7 +293,7 @@ def suggest(word: str, candidates: Iterable[str]) -> str | None:
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """The same as a sentence for `help`."""
-    found = suggest(word, candidates)
+    found = closest_match(word, candidates)
     return None if found is None else f"did you mean `{found}`?"
 
 
@@ -307,8 +307,8 @@ def listed(names: Iterable[str]) -> str:
 class DiagnosticCollector:
     """The faults so far. Raises SpecError once there are more than `most`; None: as many as come."""
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most = most
+    def __init__(self, max_errors: int | None = None) -> None:
+        self.most = max_errors
         self._found: dict[tuple[str, str, int, int], Diagnostic] = {}
 
     def __len__(self) -> int:
@@ -317,7 +317,7 @@ class DiagnosticCollector:
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self._found.values())
 
-    def record(
+    def report(
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
     ) -> None:
         """Records a fault, unless its code was found at this place before."""
@@ -330,9 +330,9 @@ class DiagnosticCollector:
         """Records faults that another pass found."""
         for each in faults:
             assert each.span
-            self.record(each.code, each.message, each.span, each.help, *each.notes)
+            self.report(each.code, each.message, each.span, each.help, *each.notes)
 
-    def limit(self, message: str, span: Span) -> NoReturn:
+    def raise_limit(self, message: str, span: Span) -> NoReturn:
         """A limit is exceeded: raises SpecError, for reading on would take long or never end."""
         raise SpecError([*self, Diagnostic("limit", message, span)])
 

@@ -82,7 +82,7 @@ def block_schema(folders: tuple[Path, ...] = ()) -> Schema:
     }
 
 
-def as_json(schema: Schema) -> str:
+def schema_text(schema: Schema) -> str:
     """A schema as text, the same bytes for the same names."""
     return json.dumps(schema, indent=1) + "\n"
 

@@ -30,8 +30,8 @@ from typing import Any
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.expressions import Const, source
-from resnetgen.compiler.frontend.tree import entries, text_of
+from resnetgen.compiler.frontend.expressions import Const, to_text
+from resnetgen.compiler.frontend.tree import entries, text_at
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
 from resnetgen.compiler.ir.nodes import Binding, Block, Param, PassThrough
 from resnetgen.compiler.ir.op_def import Attribute, shown
@@ -80,15 +80,15 @@ class Vocabulary:
 
 def vocabulary(folders: tuple[Path, ...]) -> Vocabulary:
     """The names of some folders, then of the library."""
-    known_ops = ops()
-    kinds = {kind: blocks(kind, folders) for kind in library.KINDS}
+    known_ops = op_callees()
+    kinds = {kind: block_callees(kind, folders) for kind in library.BLOCK_KINDS}
     known = {*known_ops, *PASSES, *(name for kind in kinds.values() for name in kind)}
     documents = _documents(folders)
     return Vocabulary(
         known_ops,
-        ambient(),
+        ambient_callees(),
         kinds,
-        {name: Callee(text_of(tree, "doc") or "", {}) for name, tree in documents.items()},
+        {name: Callee(text_at(tree, "doc") or "", {}) for name, tree in documents.items()},
         {name: _bound(tree) for name, tree in documents.items() if _is_plain(tree, known)},
     )
 
@@ -97,7 +97,7 @@ def _documents(folders: tuple[Path, ...]) -> dict[str, MapTree]:
     """The networks that can be extended, after inheritance; those at fault are left out."""
     found: dict[str, MapTree] = {}
     for folder in (*folders, library.LIBRARY):
-        for path in library.networks(folder):
+        for path in library.network_files(folder):
             with suppress(SpecError, OSError):
                 found.setdefault(path.stem, library.load(path).tree)
     return {name: tree for name, tree in sorted(found.items()) if "network" in tree.entries}
@@ -153,7 +153,7 @@ class Callee:
 PASSES = {"identity": Callee("the value passes", {}), "none": Callee("there is no value", {})}
 
 
-def ops() -> dict[str, Callee]:
+def op_callees() -> dict[str, Callee]:
     """The ops by name."""
     return {
         name: Callee(
@@ -165,7 +165,7 @@ def ops() -> dict[str, Callee]:
     }
 
 
-def ambient() -> dict[str, Callee]:
+def ambient_callees() -> dict[str, Callee]:
     """The slots that every network fills, with what a call may offer to any of their contents."""
     return {slot: _ambient(slot, default) for slot, default in AMBIENT.items()}
 
@@ -176,11 +176,11 @@ def _ambient(slot: str, default: str | None) -> Callee:
     if default is None:
         offer = {"description": f"offered to what the network calls `{slot}`", "type": _ANY}
         return Callee(f"{doc}; there is no default", dict.fromkeys(offers(slot), offer))
-    op = ops()[default]
+    op = op_callees()[default]
     return Callee(f"{doc}, by default `{default}`: {op.doc}", op.arguments)
 
 
-def blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee]:
+def block_callees(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee]:
     """The blocks of one kind, as `known_blocks` has them."""
     return {name: _block(name, block) for name, block in known_blocks(kind, folders).items()}
 
@@ -204,7 +204,7 @@ def default_text(param: Param) -> str | None:
     if param.default is None:
         return None
     expression = param.default.expr
-    return shown(expression.value) if isinstance(expression, Const) else source(expression)
+    return shown(expression.value) if isinstance(expression, Const) else to_text(expression)
 
 
 def _block(name: str, block: Block) -> Callee:
@@ -217,7 +217,7 @@ def _block(name: str, block: Block) -> Callee:
 def _binding_text(binding: Binding) -> str:
     target = binding.target
     name = getattr(target, "name", "identity" if isinstance(target, PassThrough) else "none")
-    given = [f"{key}: {source(term.expr)}" for key, term in binding.arguments.items()]
+    given = [f"{key}: {to_text(term.expr)}" for key, term in binding.arguments.items()]
     return f"{{{', '.join([f'op: {name}', *given])}}}" if given else name
 
 

@@ -18,7 +18,7 @@ from itertools import accumulate, takewhile
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Tree, parse
 
-Find = Callable[[str], Sequence[Diagnostic]]
+Check = Callable[[str], Sequence[Diagnostic]]
 
 _RENAMED = (
     "expression",
@@ -52,7 +52,7 @@ class Edit:
     text: str
 
 
-def fixed(text: str, name: str, find: Find) -> str:
+def apply_fixes(text: str, name: str, find: Check) -> str:
     """The text after every mend that lessens what `find` finds in it; `name` is that of its source.
 
     A second call changes nothing more, unless `find` does.
@@ -72,7 +72,7 @@ def fixed(text: str, name: str, find: Find) -> str:
 
 
 def _lessened(
-    text: str, name: str, find: Find, found: Sequence[Diagnostic], edits: Sequence[Edit]
+    text: str, name: str, find: Check, found: Sequence[Diagnostic], edits: Sequence[Edit]
 ) -> tuple[str, Sequence[Diagnostic]] | None:
     """The edited text and what is found in it, if that is less.
 

@@ -19,10 +19,10 @@ from resnetgen.compiler.diagnostics.model import did_you_mean
 
 Value = bool | int | float | str | tuple["Value", ...]
 
-LARGEST = 10**15  # beyond any size of a network; keeps products of sizes small numbers
-LONGEST = 1000  # characters of one expression
-DEEPEST = 64  # operations inside of operations
-MOST_OPERATIONS = 256  # after names were replaced by what they stand for
+MAX_VALUE = 10**15  # beyond any size of a network; keeps products of sizes small numbers
+MAX_LENGTH = 1000  # characters of one expression
+MAX_DEPTH = 64  # operations inside of operations
+MAX_OPERATIONS = 256  # after names were replaced by what they stand for
 
 
 class ExpressionError(ValueError):
@@ -42,22 +42,22 @@ class Expr:
 
     __slots__ = ()
 
-    def __add__(self, other: Operand) -> Expr:
+    def __add__(self, other: ExprLike) -> Expr:
         return simplify(Apply("+", (self, lift(other))))
 
-    def __radd__(self, other: Operand) -> Expr:
+    def __radd__(self, other: ExprLike) -> Expr:
         return simplify(Apply("+", (lift(other), self)))
 
-    def __sub__(self, other: Operand) -> Expr:
+    def __sub__(self, other: ExprLike) -> Expr:
         return simplify(Apply("-", (self, lift(other))))
 
-    def __mul__(self, other: Operand) -> Expr:
+    def __mul__(self, other: ExprLike) -> Expr:
         return simplify(Apply("*", (self, lift(other))))
 
-    def __rmul__(self, other: Operand) -> Expr:
+    def __rmul__(self, other: ExprLike) -> Expr:
         return simplify(Apply("*", (lift(other), self)))
 
-    def __floordiv__(self, other: Operand) -> Expr:
+    def __floordiv__(self, other: ExprLike) -> Expr:
         return simplify(Apply("//", (self, lift(other))))
 
 
@@ -83,10 +83,10 @@ class Apply(Expr):
     operands: tuple[Expr, ...]
 
 
-Operand = Expr | int | float
+ExprLike = Expr | int | float
 
 
-def lift(operand: Operand) -> Expr:
+def lift(operand: ExprLike) -> Expr:
     """A number as an expression."""
     return operand if isinstance(operand, Expr) else Const(operand)
 
@@ -136,7 +136,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "sqrt": math.sqrt,
     "divisible": divisible,
 }
-CALLABLE = tuple(
+FUNCTION_NAMES = tuple(
     name for name in FUNCTIONS if name.isidentifier() and name not in ("neg", "not", "tuple")
 )
 
@@ -161,11 +161,11 @@ _BINARY = {
 @lru_cache(maxsize=4096)  # the same few hundred texts stand in the blocks of all networks
 def parse(text: str) -> Expr:
     """`"width * 4"` -> `Apply("*", (Name("width"), Const(4)))`; ExpressionError if it is not one."""
-    if len(text) > LONGEST:
-        raise ExpressionError(f"the expression is longer than {LONGEST} characters")
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"the expression is longer than {MAX_LENGTH} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval")
-        if len(text) > DEEPEST and _depth(tree.body) > DEEPEST:
+        if len(text) > MAX_DEPTH and _depth(tree.body) > MAX_DEPTH:
             raise ExpressionError("it is nested too deeply")
         return _convert(tree.body)
     except SyntaxError as error:
@@ -205,10 +205,10 @@ def _convert(node: ast.expr) -> Expr:
         case ast.IfExp():
             parts = (_convert(node.test), _convert(node.body), _convert(node.orelse))
             return Apply("if", parts)
-        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in CALLABLE:
+        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTION_NAMES:
             return Apply(name, tuple(_convert(argument) for argument in node.args))
         case ast.Call(func=ast.Name(id=name)):
-            hint = did_you_mean(name, CALLABLE) or f"there are {', '.join(CALLABLE)}"
+            hint = did_you_mean(name, FUNCTION_NAMES) or f"there are {', '.join(FUNCTION_NAMES)}"
             raise ExpressionError(f"there is no function `{name}`; {hint}")
         case ast.BinOp(op=ast.Pow()):
             raise ExpressionError("there is no `**`; write the product out")
@@ -225,7 +225,7 @@ def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:
         return env[expr.id]
     assert isinstance(expr, Apply)
     if expr.function == _VAST:
-        raise ExpressionError(f"more than {MOST_OPERATIONS} operations, with those of its names")
+        raise ExpressionError(f"more than {MAX_OPERATIONS} operations, with those of its names")
     if expr.function == "if":
         test, then, otherwise = expr.operands
         return evaluate(then if evaluate(test, env) else otherwise, env)
@@ -235,10 +235,10 @@ def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:
     try:
         value = FUNCTIONS[expr.function](*values)
     except ZeroDivisionError:
-        raise ExpressionError(f"`{source(expr)}` divides by zero") from None
+        raise ExpressionError(f"`{to_text(expr)}` divides by zero") from None
     except (TypeError, ValueError, OverflowError):
         shown = ", ".join(str(value) for value in values)
-        raise ExpressionError(f"`{source(expr)}` has no value for {shown}") from None
+        raise ExpressionError(f"`{to_text(expr)}` has no value for {shown}") from None
     return _bounded(value)
 
 
@@ -253,8 +253,8 @@ def _evaluate_boolean(expr: Apply, env: Mapping[str, Value]) -> Value:
 
 
 def _bounded(value: Value) -> Value:
-    if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
-        raise ExpressionError(f"a value beyond {LARGEST:.0e}; no network has such sizes")
+    if isinstance(value, int | float) and not -MAX_VALUE <= value <= MAX_VALUE:
+        raise ExpressionError(f"a value beyond {MAX_VALUE:.0e}; no network has such sizes")
     return value
 
 
@@ -277,7 +277,7 @@ def _short(expr: Expr) -> Expr:
 
     Sums of sums double in size with each step, so each step has to be kept short.
     """
-    if _operations(expr, MOST_OPERATIONS) > MOST_OPERATIONS:
+    if _operations(expr, MAX_OPERATIONS) > MAX_OPERATIONS:
         return Apply(_VAST, tuple(map(Name, dict.fromkeys(free_names(expr)))))
     return expr
 
@@ -303,20 +303,20 @@ def _operations(expr: Expr, most: int) -> int:
     return count
 
 
-def replaced(expr: Expr, shorter: Mapping[Expr, Name]) -> Expr:
+def replace_parts(expr: Expr, shorter: Mapping[Expr, Name]) -> Expr:
     """The expression with whole subexpressions replaced by names."""
     if expr in shorter:
         return shorter[expr]
     if isinstance(expr, Apply):
-        return Apply(expr.function, tuple(replaced(each, shorter) for each in expr.operands))
+        return Apply(expr.function, tuple(replace_parts(each, shorter) for each in expr.operands))
     return expr
 
 
-def occurrences(expr: Expr, part: Expr) -> int:
+def count_occurrences(expr: Expr, part: Expr) -> int:
     """How often a subexpression stands in an expression."""
     if expr == part:
         return 1
-    return sum(occurrences(each, part) for each in expr.operands) if isinstance(expr, Apply) else 0
+    return sum(count_occurrences(each, part) for each in expr.operands) if isinstance(expr, Apply) else 0
 
 
 def simplify(expr: Apply) -> Expr:
@@ -419,12 +419,12 @@ _VAST = "vast"
 _UNPRINTABLE = ("log2", "sqrt", _VAST)  # the first two would need an import
 
 
-def source(expr: Expr) -> str:
+def to_text(expr: Expr) -> str:
     """The expression as its author would write it."""
     return _source(expr, python=False)[0]
 
 
-def python(expr: Expr) -> str | None:
+def to_python(expr: Expr) -> str | None:
     """The expression as Python that needs no import, or None where there is none."""
     needs_import = any(name in _UNPRINTABLE for name in _functions(expr))
     return None if needs_import else _source(expr, python=True)[0]
@@ -473,11 +473,11 @@ def _call_source(expr: Apply, python: bool) -> str:
     if python and expr.function in _SPELLED_OUT:
         return _SPELLED_OUT[expr.function](texts[0])
     if python and expr.function == "divisible":
-        return _source(spell_divisible(*expr.operands), python)[0]
+        return _source(expand_divisible(*expr.operands), python)[0]
     return f"{expr.function}({', '.join(texts)})"
 
 
-def spell_divisible(value: Expr, by: Expr) -> Expr:
+def expand_divisible(value: Expr, by: Expr) -> Expr:
     """`divisible(v, 8)` in terms of `max` and `int`, as the printed file computes it."""
     half = simplify(Apply("/", (by, Const(2))))
     whole = Apply("int", (Apply("+", (value, half)),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 
-LONGEST = 40
+MAX_LENGTH = 40
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z|_[A-Za-z0-9_]*[A-Za-z0-9]\Z")
 _INDEX = re.compile(r"0\Z|[1-9][0-9]{0,4}\Z")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
@@ -82,16 +82,16 @@ PRINTED_NAMES = frozenset(
     ["torch", "nn", "Tensor", "OrderedDict", "self", "super", "range", "isinstance", "max", "min",
      "round", "abs", "int", "float", "bool", "str", "tuple", "dict"]
 )  # fmt: skip
-PRINTED_CLASSES = ("Tensor", "OrderedDict", "None", "True", "False")  # which `camel` may give
-IMPORTED = ("torch", "collections")  # a file of such a name beside others would hide them
+RESERVED_CLASSES = ("Tensor", "OrderedDict", "None", "True", "False")  # which `camel` may give
+IMPORTED_MODULES = ("torch", "collections")  # a file of such a name beside others would hide them
 
 
-def wrong_identifier(name: str) -> str | None:
+def identifier_error(name: str) -> str | None:
     """Why a name cannot become an identifier of the printed file; None if it can."""
     if not _IDENTIFIER.match(name):
         return "is not a name: letters, digits and `_`, not starting with a digit"
-    if len(name) > LONGEST:
-        return f"is longer than {LONGEST} characters"
+    if len(name) > MAX_LENGTH:
+        return f"is longer than {MAX_LENGTH} characters"
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         return "is a word of Python"
     if name in PRINTED_NAMES or name.startswith("__"):
@@ -99,40 +99,40 @@ def wrong_identifier(name: str) -> str | None:
     return None
 
 
-def wrong_class(name: str) -> str | None:
+def class_name_error(name: str) -> str | None:
     """Why a printed class cannot have this name; None if it can."""
-    if wrong_identifier(name) is None and not name.lstrip("_")[:1].isupper():
+    if identifier_error(name) is None and not name.lstrip("_")[:1].isupper():
         return "does not start with a capital letter, as classes do"
-    return wrong_identifier(name)
+    return identifier_error(name)
 
 
-def wrong_component(name: str) -> str | None:
+def path_component_error(name: str) -> str | None:
     """Why a name cannot be one component of a module path; None if it can."""
     if _INDEX.match(name):
         return None
     if name in MODULE_NAMES or name.startswith("_"):
         return "is an attribute of torch.nn.Module"
-    return wrong_identifier(name)
+    return identifier_error(name)
 
 
-def wrong_key(key: str) -> str | None:
+def node_key_error(key: str) -> str | None:
     """Why a node cannot have this key; None if it can. Dots nest: `conv1.0`."""
     if len(key) > 100:
         return "is longer than 100 characters"
     for component in key.split("."):
-        reason = wrong_component(component)
+        reason = path_component_error(component)
         if reason:
             return reason if component == key else f"holds `{component}`, which {reason}"
     return None
 
 
-def wrong_file_name(name: str) -> str | None:
+def file_name_error(name: str) -> str | None:
     """Why a name cannot be the name of a network or block and of its file; None if it can."""
     if not _NETWORK.match(name) or ".." in name:
         return "is not a name: letters, digits, `_`, `-` and `.`, starting with a letter or digit"
-    if name in IMPORTED:
+    if name in IMPORTED_MODULES:
         return "is a module that the printed file imports"
-    return f"is longer than {2 * LONGEST} characters" if len(name) > 2 * LONGEST else None
+    return f"is longer than {2 * MAX_LENGTH} characters" if len(name) > 2 * MAX_LENGTH else None
 
 
 def camel_case(name: str) -> str:

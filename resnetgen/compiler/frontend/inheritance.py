@@ -30,7 +30,7 @@ from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree, parse
 _WRITTEN = {"nodes", "extends", "params"}  # keys of a block that is written out, not called
 
 
-def merged(specs: Sequence[MapTree]) -> MapTree:
+def merge_specs(specs: Sequence[MapTree]) -> MapTree:
     """Networks each over the one before; `doc` of an earlier one described the other network."""
     first, *rest = (without(each, "extends") for each in specs)
     for later in rest:
@@ -127,7 +127,7 @@ def without(tree: MapTree, *dropped: str) -> MapTree:
     return MapTree(kept, tree.keys, tree.span)
 
 
-def override(tree: MapTree, key: str, value: object) -> MapTree:
+def apply_override(tree: MapTree, key: str, value: object) -> MapTree:
     """The spec with one value set: the longest keys that match, stages first. Raises SpecError."""
     leaf = parse_value(value if isinstance(value, str) else as_yaml(value), f"--set {key}")
     path = _path(tree, key)
@@ -197,7 +197,7 @@ def as_yaml(value: object) -> str:
     )
 
 
-def linear(orders: Sequence[Sequence[str]]) -> list[str] | None:
+def c3_linearize(orders: Sequence[Sequence[str]]) -> list[str] | None:
     """An order that holds all of several; None where they contradict each other.
 
         [a, b], [a, c], [b, c]  ->  [a, b, c]

@@ -26,32 +26,32 @@ from resnetgen.compiler.diagnostics.model import (
     SpecError,
     did_you_mean,
 )
-from resnetgen.compiler.frontend.identifiers import wrong_file_name
-from resnetgen.compiler.frontend.inheritance import linear, merged, override
+from resnetgen.compiler.frontend.identifiers import file_name_error
+from resnetgen.compiler.frontend.inheritance import c3_linearize, merge_specs, apply_override
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree, parse, read
-from resnetgen.compiler.frontend.yaml_scalars import decode, first_bytes
+from resnetgen.compiler.frontend.yaml_scalars import decode_utf8, read_bytes
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _CHECKOUT = _PACKAGE.parent
 
 
-def shipped(folder: str) -> Path:
+def shipped_folder(folder: str) -> Path:
     """The folder beside the package in a checkout, else the copy inside an installed package."""
     beside = _CHECKOUT / folder
     is_checkout = (_CHECKOUT / "pyproject.toml").is_file() and beside.is_dir()
     return beside if is_checkout else _PACKAGE / folder
 
 
-TEMPLATES = shipped("templates")
+TEMPLATES = shipped_folder("templates")
 
 
 # What a spec says of itself, and the version of the language: nothing of it is compiled.
-OF_ITSELF = ("network", "doc", "paper", "family", "allow", "language")
-KINDS = ("blocks", "shortcuts", "stems", "heads")
-DEEPEST = 16  # files in one chain of `extends`
+DESCRIPTIVE_KEYS = ("network", "doc", "paper", "family", "allow", "language")
+BLOCK_KINDS = ("blocks", "shortcuts", "stems", "heads")
+MAX_CHAIN = 16  # files in one chain of `extends`
 
 
-LIBRARY = shipped("specs")
+LIBRARY = shipped_folder("specs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Document:
     sources: tuple[Source, ...]
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as people and diagnostics name it: relative to the working directory where it lies below."""
     if path.is_relative_to(LIBRARY):
         inside = Path("specs") / path.relative_to(LIBRARY)
@@ -75,7 +75,7 @@ def shown(path: Path) -> str:
 def load(spec: str | Path, overrides: Mapping[str, object] | None = None) -> Document:
     """The document of a path or of a library network. Raises SpecError, and OSError for a bad path."""
     path = locate_network(spec)
-    return complete(read_shipped(path), (path.parent,), overrides or {})
+    return complete(read_spec(path), (path.parent,), overrides or {})
 
 
 def load_text(
@@ -93,9 +93,9 @@ def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, o
     if is_block(tree):
         return Document(tree, folders, (tree.span.source,))
     specs = _Specs(tree, folders).in_order()
-    whole = merged(specs)
+    whole = merge_specs(specs)
     for key, value in overrides.items():
-        whole = override(whole, key, value)
+        whole = apply_override(whole, key, value)
     if LIBRARY not in folders and any(each.span.source.shipped for each in specs):
         folders = (*folders, LIBRARY)
     sources = tuple(each.span.source for each in reversed(specs))
@@ -138,7 +138,7 @@ class _Specs:
         if len(known) < len(orders):
             return None
         bases = [order[-1] for order in known]
-        before = linear([bases, *known])
+        before = c3_linearize([bases, *known])
         if before is None:
             raise SpecError([_contradiction(names, bases, known)])
         return [*before, file]
@@ -161,8 +161,8 @@ class _Specs:
         """The file of a name, read: the nearest that does not lie on the way to it."""
         behind = [file for file, _ in way]
         places = ((folder, folder / f"{name.text}.yaml") for folder in self.folders)
-        found = [path for folder, path in places if path.is_file() and inside(path, folder)]
-        fresh = [path for path in found if shown(path) not in behind]
+        found = [path for folder, path in places if path.is_file() and is_inside(path, folder)]
+        fresh = [path for path in found if display_path(path) not in behind]
         if fresh:
             return self.read(fresh[0], name)
         if found:
@@ -172,11 +172,11 @@ class _Specs:
         raise SpecError([_unknown_base(name, self.folders)])
 
     def read(self, path: Path, name: Scalar) -> str:
-        file = shown(path)
+        file = display_path(path)
         if file not in self.trees:
-            if len(self.trees) >= DEEPEST:
+            if len(self.trees) >= MAX_CHAIN:
                 raise SpecError([_too_many(name)])
-            self.trees[file] = read_shipped(path)
+            self.trees[file] = read_spec(path)
         if is_block(self.trees[file]):
             raise SpecError([_not_a_network(path.stem, name.span)])
         return file
@@ -214,25 +214,25 @@ def _extended(tree: MapTree) -> tuple[Scalar, ...]:
         spans = [each.span for each in wrong] or [value.span]
         raise SpecError(Diagnostic("wrong-value", message, span) for span in spans)
     known = tuple(each for each in names if isinstance(each, Scalar))
-    if len(known) >= DEEPEST:
-        raise SpecError([_too_many(known[DEEPEST - 1])])
+    if len(known) >= MAX_CHAIN:
+        raise SpecError([_too_many(known[MAX_CHAIN - 1])])
     return known
 
 
 def _is_name(tree: Tree) -> bool:
-    return isinstance(tree, Scalar) and tree.value is not None and not wrong_file_name(tree.text)
+    return isinstance(tree, Scalar) and tree.value is not None and not file_name_error(tree.text)
 
 
 def _too_many(name: Scalar) -> Diagnostic:
-    return Diagnostic("limit", f"a chain of more than {DEEPEST} specs", name.span)
+    return Diagnostic("limit", f"a chain of more than {MAX_CHAIN} specs", name.span)
 
 
 def _unknown_base(name: Scalar, folders: tuple[Path, ...]) -> Diagnostic:
     if find_block(name.text, folders):
         return _not_a_network(name.text, name.span)
-    known = [path.stem for folder in folders for path in networks(folder)]
+    known = [path.stem for folder in folders for path in network_files(folder)]
     message = f"there is no spec `{name.text}` beside this one or in the library"
-    notes, help = leaving(name.text, folders), did_you_mean(name.text, known)
+    notes, help = link_notes(name.text, folders), did_you_mean(name.text, known)
     return Diagnostic("unknown-spec", message, name.span, notes, help)
 
 
@@ -241,23 +241,23 @@ def _not_a_network(name: str, span: Span) -> Diagnostic:
     return Diagnostic("not-a-network", message, span, help=f"say `block: {name}`")
 
 
-def inside(path: Path, folder: Path) -> bool:
+def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path, symbolic links followed, stays below its folder."""
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def leaving(name: str, folders: tuple[Path, ...]) -> tuple[Note, ...]:
+def link_notes(name: str, folders: tuple[Path, ...]) -> tuple[Note, ...]:
     """Why a file of a name is not read although it is there: it is a link out of its folder."""
-    if wrong_file_name(name):
+    if file_name_error(name):
         return ()
     links = (
         path
         for folder in folders
-        for path in (folder / below / f"{name}.yaml" for below in ("", *KINDS))
-        if path.is_file() and not inside(path, folder)
+        for path in (folder / below / f"{name}.yaml" for below in ("", *BLOCK_KINDS))
+        if path.is_file() and not is_inside(path, folder)
     )
     return tuple(
-        Note(f"`{shown(link)}` is a symbolic link that leaves its folder") for link in links
+        Note(f"`{display_path(link)}` is a symbolic link that leaves its folder") for link in links
     )
 
 
@@ -272,14 +272,14 @@ def is_dialect(tree: MapTree) -> bool:
     return "dialect" in tree.entries and "network" not in tree.entries
 
 
-def read_shipped(path: Path) -> MapTree:
+def read_spec(path: Path) -> MapTree:
     """The tree of a file; those of the library are read once a process."""
-    return _read_once(path) if path.is_relative_to(LIBRARY) else read(path, shown(path))
+    return _read_once(path) if path.is_relative_to(LIBRARY) else read(path, display_path(path))
 
 
 @cache
 def _read_once(path: Path) -> MapTree:
-    return parse(replace(decode(first_bytes(path), shown(path)), shipped=True))
+    return parse(replace(decode_utf8(read_bytes(path), display_path(path)), shipped=True))
 
 
 def locate_network(spec: str | Path) -> Path:
@@ -288,14 +288,14 @@ def locate_network(spec: str | Path) -> Path:
     if path.suffix in (".yaml", ".yml") or path.is_file() or len(path.parts) > 1:
         return path.absolute()
     named = LIBRARY / f"{spec}.yaml"
-    if wrong_file_name(str(spec)) is None and named.is_file():
+    if file_name_error(str(spec)) is None and named.is_file():
         return named
-    hint = did_you_mean(str(spec), (each.stem for each in networks(LIBRARY)))
+    hint = did_you_mean(str(spec), (each.stem for each in network_files(LIBRARY)))
     message = f"there is no file and no library network `{spec}`"
     raise FileNotFoundError(f"{message}; {hint}" if hint else message)
 
 
-def networks(folder: Path = LIBRARY) -> list[Path]:
+def network_files(folder: Path = LIBRARY) -> list[Path]:
     """The network specs of a folder, by name."""
     return sorted(folder.glob("*.yaml"))
 
@@ -312,45 +312,45 @@ def find_block(name: str, folders: tuple[Path, ...]) -> Path | None:
 
 def find_blocks(name: str, folders: tuple[Path, ...]) -> Iterator[Path]:
     """All files of a block's name, the nearest first."""
-    if wrong_file_name(name):
+    if file_name_error(name):
         return
     for folder in dict.fromkeys((*folders, LIBRARY)):
         yield from _shipped_blocks().get(name, ()) if folder == LIBRARY else _below(folder, name)
 
 
 def _below(folder: Path, name: str) -> Iterator[Path]:
-    for kind in KINDS:
+    for kind in BLOCK_KINDS:
         path = folder / kind / f"{name}.yaml"
-        if path.is_file() and inside(path, folder):
+        if path.is_file() and is_inside(path, folder):
             yield path
 
 
 @cache
 def _shipped_blocks() -> dict[str, tuple[Path, ...]]:
     """The block files of the library by name, looked for once a process."""
-    names = {path.stem for kind in KINDS for path in block_files(kind)}
+    names = {path.stem for kind in BLOCK_KINDS for path in block_files(kind)}
     return {name: tuple(_below(LIBRARY, name)) for name in names}
 
 
 def block_names(folders: tuple[Path, ...]) -> Iterator[str]:
     """The names that `find_block` finds."""
     for folder in (*folders, LIBRARY):
-        for kind in KINDS:
+        for kind in BLOCK_KINDS:
             yield from (path.stem for path in block_files(kind, folder))
 
 
-def canonical(tree: Tree) -> str:
+def canonical_text(tree: Tree) -> str:
     """The content of a tree as text, without places, comments or style: what a digest is taken of."""
     if isinstance(tree, MapTree):
         return (
-            "{" + ",".join(f"{key!r}:{canonical(each)}" for key, each in tree.entries.items()) + "}"
+            "{" + ",".join(f"{key!r}:{canonical_text(each)}" for key, each in tree.entries.items()) + "}"
         )
     if isinstance(tree, ListTree):
-        return "[" + ",".join(canonical(each) for each in tree.items) + "]"
+        return "[" + ",".join(canonical_text(each) for each in tree.items) + "]"
     return repr(tree.value)
 
 
 def digest(trees: Mapping[str, Tree]) -> str:
     """16 hex digits that name the meaning of a network: its document and every block it uses."""
-    text = "\n".join(f"{name} {canonical(trees[name])}" for name in sorted(trees))
+    text = "\n".join(f"{name} {canonical_text(trees[name])}" for name in sorted(trees))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
-from resnetgen.compiler.diagnostics.model import MOST_FAULTS, Diagnostic, did_you_mean, suggest
+from resnetgen.compiler.diagnostics.model import MAX_REPORTED, Diagnostic, did_you_mean, closest_match
 from resnetgen.compiler.frontend.yaml_reader import (
     ListTree,
     MapTree,
@@ -195,7 +195,7 @@ class NetworkForm(StrictForm):
     )
 
 
-_MOST_PLACES = MOST_FAULTS + 1 + len(NetworkForm.model_fields)  # some faults are silent
+_MOST_PLACES = MAX_REPORTED + 1 + len(NetworkForm.model_fields)  # some faults are silent
 InlineForm.model_rebuild()
 _FORMS: dict[str, TypeAdapter[Any]] = {}
 
@@ -225,7 +225,7 @@ def _diagnostics(tree: MapTree, form: type[BaseModel], errors: list[Any]) -> lis
     misspelt = {
         (
             tuple(_path_in(tree, e["loc"][:-1])),
-            suggest(str(e["loc"][-1]), _keys_at(form, e["loc"][:-1])),
+            closest_match(str(e["loc"][-1]), _keys_at(form, e["loc"][:-1])),
         )
         for (e, *_) in places.values()
         if e["type"] == "extra_forbidden"

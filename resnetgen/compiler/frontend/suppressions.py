@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, did_you_mean
-from resnetgen.compiler.frontend.tree import items
+from resnetgen.compiler.frontend.tree import scalars
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar
 
 
-def allowed(tree: MapTree) -> Sequence[Scalar]:
+def allowed_codes(tree: MapTree) -> Sequence[Scalar]:
     """The codes that a network allows, each where it is written."""
-    return items(tree.entries.get("allow"))
+    return scalars(tree.entries.get("allow"))
 
 
-def wrong_codes(tree: MapTree) -> list[Diagnostic]:
+def check_allow(tree: MapTree) -> list[Diagnostic]:
     """The codes there are that no warning has."""
-    if not allowed(tree):
+    if not allowed_codes(tree):
         return []
     from resnetgen.compiler.diagnostics import (
         catalog,  # only a spec that allows something pays for it
@@ -30,9 +30,9 @@ def wrong_codes(tree: MapTree) -> list[Diagnostic]:
     known = catalog.codes()
     severities = {
         each.text: catalog.entry(each.text).severity if each.text in known else None
-        for each in allowed(tree)
+        for each in allowed_codes(tree)
     }
-    wrong = [each for each in allowed(tree) if severities[each.text] != "warning"]
+    wrong = [each for each in allowed_codes(tree) if severities[each.text] != "warning"]
     return [_wrong_code(each, is_error=each.text in known) for each in wrong]
 
 

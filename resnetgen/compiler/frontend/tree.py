@@ -34,20 +34,20 @@ def key_of(tree: MapTree, key: str, name: str) -> Span:
     return key_spans(tree, key)[name]
 
 
-def items(tree: Tree | None) -> tuple[Scalar, ...]:
+def scalars(tree: Tree | None) -> tuple[Scalar, ...]:
     """One name or a list of names."""
     if isinstance(tree, ListTree):
         return tuple(item for item in tree.items if isinstance(item, Scalar))
     return (tree,) if isinstance(tree, Scalar) else ()
 
 
-def text_of(tree: MapTree, key: str) -> str | None:
+def text_at(tree: MapTree, key: str) -> str | None:
     """The text of the scalar at a key; None where there is none, or `null`."""
     value = tree.entries.get(key)
     return value.text if isinstance(value, Scalar) and value.value is not None else None
 
 
-def repeats(tree: MapTree) -> dict[str, int]:
+def stage_repeats(tree: MapTree) -> dict[str, int]:
     """How many blocks each stage of a spec has, where `blocks:` is a number."""
     found: dict[str, int] = {}
     for key, stage in entries(tree, "stages").items():

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import yaml
 
 from resnetgen.compiler.diagnostics.model import (
-    MOST_FAULTS,
+    MAX_REPORTED,
     Diagnostic,
     Note,
     Source,
@@ -37,11 +37,11 @@ from resnetgen.compiler.diagnostics.model import (
     SpecError,
 )
 from resnetgen.compiler.frontend.yaml_scalars import (
-    MAX_FAULTS_PER_CAUSE,
-    BadScalar,
-    checked,
-    decode,
-    first_bytes,
+    MAX_ERRORS_PER_CAUSE,
+    ScalarError,
+    check_characters,
+    decode_utf8,
+    read_bytes,
     resolve,
     scalar_text,
 )
@@ -92,7 +92,7 @@ class ParserMessage(NamedTuple):
 
 
 # The first match counts. The two parsers word their problems differently.
-REASONS = (
+SYNTAX_MESSAGES = (
     ParserMessage(
         "alphabetic",
         "`*` and `&` start an alias or an anchor, which specs do not have",
@@ -136,7 +136,7 @@ REASONS = (
 _NO_TEXT = re.compile(r":\s|:$|^\s*[-#?&*!|>'\"%@`\[{]")
 
 
-def syntax_fault(marks: Marks, error: Any) -> Diagnostic:
+def syntax_error(marks: Marks, error: Any) -> Diagnostic:
     """The diagnostic for a `MarkedYAMLError`."""
     text = f"{error.context}: {error.problem}"
     span = marks.point(error.problem_mark)
@@ -145,7 +145,7 @@ def syntax_fault(marks: Marks, error: Any) -> Diagnostic:
         return _bad_start(marks.char(span), span)
     if "mapping values" in text and (line := _line_without_colon(marks, span)):
         return Diagnostic("yaml-syntax", _NO_PAIR, line, help=_NO_COLON)
-    rows = (*REASONS, ParserMessage("", str(error.problem)))
+    rows = (*SYNTAX_MESSAGES, ParserMessage("", str(error.problem)))
     reason = next(row for row in rows if re.search(row.pattern, text))
     opened = start != span and ("flow" in text or "quoted scalar: found" in text)
     notes = (Note("opened here", start),) if opened else ()
@@ -180,7 +180,7 @@ def _bad_start(char: str, span: Span) -> Diagnostic:
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000
-LONGEST_QUOTE = 100  # of what was written, inside a message
+MAX_QUOTED = 100  # of what was written, inside a message
 
 # libyaml's parser is 16 times as fast; the wheel of a rare platform lacks it.
 LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -218,12 +218,12 @@ Tree: TypeAlias = Scalar | ListTree | MapTree
 
 def read(path: Path, name: str | None = None) -> MapTree:
     """File -> tree; `SpecError` for its content, `OSError` for what is not a readable file."""
-    return parse(decode(first_bytes(path), str(path) if name is None else name))
+    return parse(decode_utf8(read_bytes(path), str(path) if name is None else name))
 
 
 def parse(source: Source) -> MapTree:
     """Text of one document whose top level is a map -> tree."""
-    source = checked(source)
+    source = check_characters(source)
     root = _Builder(source).build()
     if isinstance(root, MapTree):
         return root
@@ -236,7 +236,7 @@ def parse(source: Source) -> MapTree:
 
 def parse_value(text: str, source_name: str) -> Tree:
     """The value of `--set KEY=VALUE` -> tree: a scalar, `[...]` or `{...}`; empty is null."""
-    source = checked(Source(source_name, text))
+    source = check_characters(Source(source_name, text))
     builder = _Builder(source)
     root = builder.build()
     if root is None:
@@ -348,7 +348,7 @@ class _Builder:
                     self.take(event)
             except yaml.MarkedYAMLError as error:
                 if not any(frame.open_parens for frame in self.stack):  # it was told already
-                    self.fault(syntax_fault(self.marks, error))
+                    self.fault(syntax_error(self.marks, error))
         if self.faults:
             raise SpecError(self.faults)
         return self.root
@@ -409,7 +409,7 @@ class _Builder:
         as_text = quoted or (frame is not None and frame.wants_key)
         try:
             value = scalar_text(text) if as_text else resolve(scalar_text(text))
-        except BadScalar as error:
+        except ScalarError as error:
             self.fault(Diagnostic(error.code, str(error), span))
             value = None
         self.put(Scalar(value, text, span, quoted))
@@ -481,10 +481,10 @@ class _Builder:
     def fault(self, fault: Diagnostic, cause: Hashable = None) -> None:
         """Keep a fault; at most two per cause, and no more than a person reads."""
         self.causes[cause] += 1
-        if cause is not None and self.causes[cause] > MAX_FAULTS_PER_CAUSE:
+        if cause is not None and self.causes[cause] > MAX_ERRORS_PER_CAUSE:
             return
         self.faults.append(fault)
-        if len(self.faults) > MOST_FAULTS:
+        if len(self.faults) > MAX_REPORTED:
             raise _Stop
 
     def stop(self, code: str, message: str, span: Span, help: str | None = None) -> NoReturn:
@@ -498,7 +498,7 @@ def _as_key(tree: Tree) -> Scalar:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
 
 
 def _is_merge(key: Scalar) -> bool:

@@ -20,7 +20,7 @@ from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecE
 MAX_BYTES = 1 << 20
 MAX_SCALAR = 10_000
 MAX_DIGITS = 18
-MAX_FAULTS_PER_CAUSE = 2
+MAX_ERRORS_PER_CAUSE = 2
 
 # What a terminal or an editor may act on: controls, surrogates, line separators, a byte order
 # mark inside the text, and the marks that reverse the direction of text.
@@ -32,7 +32,7 @@ _UNSAFE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def first_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """At most one byte more than is allowed; a pipe or a device is refused, not waited for."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -54,7 +54,7 @@ def _too_large(name: str) -> Diagnostic:
     return Diagnostic("limit", "a spec has at most 1 MiB", Span(Source(name, ""), 1, 1, 2))
 
 
-def decode(data: bytes, name: str) -> Source:
+def decode_utf8(data: bytes, name: str) -> Source:
     """Bytes in UTF-8 -> their text."""
     if data.startswith(_UTF16):
         raise SpecError([_not_utf8("the file is in UTF-16", Span(Source(name, ""), 1, 1, 2))])
@@ -73,13 +73,13 @@ def _not_utf8(message: str, span: Span) -> Diagnostic:
     return Diagnostic("yaml-encoding", message, span, help="save the file as UTF-8")
 
 
-def checked(source: Source) -> Source:
+def check_characters(source: Source) -> Source:
     """The source without a byte order mark; every character and its size are harmless."""
     if len(source.text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise SpecError([_too_large(source.name)])
     if source.text.startswith("\ufeff"):
         source = Source(source.name, source.text[1:])
-    unsafe = list(islice(_unsafe_in(source.text), MAX_FAULTS_PER_CAUSE))
+    unsafe = list(islice(_unsafe_in(source.text), MAX_ERRORS_PER_CAUSE))
     if unsafe:
         raise SpecError(
             Diagnostic(
@@ -120,7 +120,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
-class BadScalar(Exception):
+class ScalarError(Exception):
     """A scalar that stands for nothing: why, and under which code."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -131,9 +131,9 @@ class BadScalar(Exception):
 def scalar_text(text: str) -> str:
     """The text of a scalar, if it is short and harmless: escapes can spell any character."""
     if len(text) > MAX_SCALAR:
-        raise BadScalar("limit", f"a value has at most {MAX_SCALAR:,} characters")
+        raise ScalarError("limit", f"a value has at most {MAX_SCALAR:,} characters")
     if unsafe := next(_unsafe_in(text.replace("\r", "\0")), None):
-        raise BadScalar("yaml-encoding", f"{_described(unsafe[0])} is not allowed")
+        raise ScalarError("yaml-encoding", f"{_described(unsafe[0])} is not allowed")
     return text
 
 
@@ -144,11 +144,11 @@ def resolve(text: str) -> str | int | float | bool | None:
     if _INT.fullmatch(text) or _BASED_INT.fullmatch(text):
         return _integer(text)
     if _NOT_FINITE.fullmatch(text):
-        raise BadScalar("yaml-number", "no value of a network is infinite or undefined")
+        raise ScalarError("yaml-number", "no value of a network is infinite or undefined")
     if not _FLOAT.fullmatch(text):
         return text
     if abs(number := float(text)) == float("inf"):
-        raise BadScalar("yaml-number", "this number is too large for a float")
+        raise ScalarError("yaml-number", "this number is too large for a float")
     return number
 
 
@@ -158,4 +158,4 @@ def _integer(text: str) -> int:
     digits = len(text.lstrip("+-")) - (2 if base != 10 else 0)
     if digits <= MAX_DIGITS and abs(number := int(text, base)) < 10**MAX_DIGITS:
         return number
-    raise BadScalar("yaml-number", f"an integer has at most {MAX_DIGITS} digits")
+    raise ScalarError("yaml-number", f"an integer has at most {MAX_DIGITS} digits")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
-from resnetgen.compiler.frontend.yaml_scalars import BadScalar, resolve
+from resnetgen.compiler.frontend.yaml_scalars import ScalarError, resolve
 
 WIDTH = 100
 _ORDER = (
@@ -29,18 +29,18 @@ _FLOW = frozenset(",[]{}:")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
-def as_spec(tree: MapTree) -> str:
+def to_yaml(tree: MapTree) -> str:
     """The text of a network or a block; reading it gives a tree of the same content."""
     return "\n".join(_block(tree, "")) + "\n"
 
 
-def flow(tree: Tree) -> str:
+def to_flow(tree: Tree) -> str:
     """A tree in one line."""
     if isinstance(tree, MapTree):
-        pairs = (f"{_key(key, inside=True)}: {flow(each)}" for key, each in tree.entries.items())
+        pairs = (f"{_key(key, inside=True)}: {to_flow(each)}" for key, each in tree.entries.items())
         return f"{{{', '.join(pairs)}}}"
     if isinstance(tree, ListTree):
-        return f"[{', '.join(map(flow, tree.items))}]"
+        return f"[{', '.join(map(to_flow, tree.items))}]"
     return _scalar(tree, inside=True)
 
 
@@ -90,7 +90,7 @@ def _pair(key: str, value: Tree, indent: str) -> Iterator[str]:
     if isinstance(value, Scalar):
         yield f"{start} {_scalar(value)}"
         return
-    line = f"{start} {flow(value)}"
+    line = f"{start} {to_flow(value)}"
     if _is_empty(value) or (len(line) <= WIDTH and not _is_written_block(value)):
         yield line
         return
@@ -100,7 +100,7 @@ def _pair(key: str, value: Tree, indent: str) -> Iterator[str]:
 
 def _opened(value: Tree, indent: str) -> Iterator[str]:
     if isinstance(value, ListTree):
-        yield from (f"{indent}- {flow(each)}" for each in value.items)
+        yield from (f"{indent}- {to_flow(each)}" for each in value.items)
     elif _is_written_block(value) and isinstance(value, MapTree):
         yield from _block(value, indent)
     elif isinstance(value, MapTree):
@@ -150,7 +150,7 @@ def _stays_text(text: str) -> bool:
     """Whether it is read as text, and not as a number or a word such as `true`."""
     try:
         return isinstance(resolve(text), str)
-    except BadScalar:
+    except ScalarError:
         return False
 
 

@@ -22,6 +22,8 @@ from typing import Any
 
 from resnetgen.compiler.diagnostics.model import Span
 from resnetgen.compiler.frontend.expressions import Expr, Value
+from resnetgen.compiler.ir.op_def import OpDef
+from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 
 # What a stage's expressions may read beside the network's own names.
@@ -149,9 +151,14 @@ class BoundSlot:
 class OpCall:
     """An op with the values of all its attributes."""
 
-    op: str
+    name: str
     attributes: Mapping[str, Any]
     terms: Mapping[str, SourcedExpr] = field(default_factory=dict)  # where they were written
+
+    @property
+    def definition(self) -> OpDef:
+        """Its entry in the op table."""
+        return OPS[self.name]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,32 +170,50 @@ class RepeatedBlock:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BlockCalls:
+    """The blocks that a node runs one after the other: several in a stage, else one."""
+
+    runs: tuple[RepeatedBlock, ...]
+
+
+# PassThrough: a call through a slot that does nothing in this instance, but does something in
+# another instance of the same block.
+Callee = OpCall | BlockCalls | PassThrough
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class InstanceNode:
-    """A node that is present in an instance.
+    """A node that is present in an instance, and what it calls there."""
 
-    `what` is an op, the blocks that run one after the other, or Passes: a call through a slot that
-    does nothing here but does something in another instance of the block.
-    """
-
-    node: BlockNode
+    block_node: BlockNode
     key: str
     paths: tuple[str, ...]  # one a block of a repeated stage; `*` not yet numbered
     inputs: tuple[str, ...]  # keys of placed nodes, or names of the block's inputs
-    callee: OpCall | tuple[RepeatedBlock, ...] | PassThrough
+    callee: Callee
     flow: ChannelInfo
     scope: Mapping[str, Expr] | None = None  # of a spliced node: the names of its block, in ours
     group: str | None = None  # of a spliced node: the call that brought it, `stem` or `head`
 
     @property
+    def op(self) -> OpCall | None:
+        """The op that it calls; None where it calls blocks, or nothing."""
+        return self.callee if isinstance(self.callee, OpCall) else None
+
+    @property
+    def runs(self) -> tuple[RepeatedBlock, ...]:
+        """The blocks that it calls; empty where it calls an op, or nothing."""
+        return self.callee.runs if isinstance(self.callee, BlockCalls) else ()
+
+    @property
     def role(self) -> str | None:
         """The role by which `init` names it."""
-        return self.node.role
+        return self.block_node.role
 
     @property
     def size(self) -> int:
         """Its ops, expanded."""
-        if isinstance(self.callee, tuple):
-            return sum(run.instance.size * run.count for run in self.callee)
+        if self.runs:
+            return sum(run.instance.size * run.count for run in self.runs)
         return 1
 
 
@@ -200,7 +225,7 @@ class Instance:
     values: Mapping[str, Value]  # params, let, in_channels, ...
     given: frozenset[str]  # the params that the caller wrote
     inputs: Mapping[str, ChannelInfo | None]
-    placed: tuple[InstanceNode, ...]  # in declaration order
+    nodes: tuple[InstanceNode, ...]  # in declaration order
     schedule: tuple[int, ...]  # indices into `placed`, in order of execution
     outputs: tuple[str, ...]
     flow: ChannelInfo  # of the first output

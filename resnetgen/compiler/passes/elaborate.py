@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError, did_you_mean, listed
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Name, free_names, substitute
-from resnetgen.compiler.frontend.identifiers import wrong_file_name
+from resnetgen.compiler.frontend.identifiers import file_name_error
 from resnetgen.compiler.frontend.inheritance import merge_value
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.schema import NetworkForm, check_form
-from resnetgen.compiler.frontend.suppressions import wrong_codes
-from resnetgen.compiler.frontend.tree import entries, items, key_of, keys, text_of
+from resnetgen.compiler.frontend.suppressions import check_allow
+from resnetgen.compiler.frontend.tree import entries, scalars, key_of, keys, text_at
 from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
@@ -59,7 +59,7 @@ from resnetgen.compiler.passes.elaborate_checks import (
 def check_block(document: Document) -> Block:
     """The symbolic block of a file that declares one. Raises SpecError with every fault found."""
     names = Blocks(document)
-    name = text_of(document.tree, "block") or ""
+    name = text_at(document.tree, "block") or ""
     names.open.append(name)
     block = names.block_of(name, document.tree)
     if block:
@@ -75,7 +75,7 @@ def check_names(names: Blocks, block: Block) -> None:
         for name in dict.fromkeys(free_names(term.expr)):
             if name not in known:
                 hint = did_you_mean(name, known) or f"there are {listed(known)}"
-                names.faults.record("expression", f"there is no `{name}` here", term.span, hint)
+                names.faults.report("expression", f"there is no `{name}` here", term.span, hint)
 
 
 def _terms(block: Block) -> Iterator[tuple[SourcedExpr, list[str]]]:
@@ -140,7 +140,7 @@ def elaborate(document: Document) -> Network:
     if faults:
         raise SpecError(faults)
     names = Blocks(document)
-    names.faults.extend(wrong_codes(document.tree))
+    names.faults.extend(check_allow(document.tree))
     network = _network(names)
     if network is None or names.faults:
         raise SpecError(names.faults)
@@ -148,7 +148,7 @@ def elaborate(document: Document) -> Network:
 
 
 def _is_a_block(tree: MapTree) -> Diagnostic:
-    name = text_of(tree, "block")
+    name = text_at(tree, "block")
     hint = f"name it in a network, `block: {name}`; a network starts with `network: NAME`"
     return Diagnostic(
         "not-a-network", "this is a block, not a network", tree.keys["block"], (), hint
@@ -157,8 +157,8 @@ def _is_a_block(tree: MapTree) -> Diagnostic:
 
 def _network(names: Blocks) -> Network | None:
     tree = names.tree
-    name = text_of(tree, "network") or ""
-    check_name(names.faults, name, tree.entries["network"].span, wrong_file_name)
+    name = text_at(tree, "network") or ""
+    check_name(names.faults, name, tree.entries["network"].span, file_name_error)
     for each, span in keys(tree, "define"):
         check_name(names.faults, each, span)
         check_shadow(names.faults, each, span)
@@ -177,9 +177,9 @@ def _network(names: Blocks) -> Network | None:
     limit = tree.entries.get("output_stride")
     return Network(
         name=name,
-        doc=text_of(tree, "doc") or "",
-        paper=text_of(tree, "paper"),
-        family=text_of(tree, "family"),
+        doc=text_at(tree, "doc") or "",
+        paper=text_at(tree, "paper"),
+        family=text_at(tree, "family"),
         input=_input(tree),
         input_span=entries(tree, "input")["size"].span,
         root=root,
@@ -197,7 +197,7 @@ def _network(names: Blocks) -> Network | None:
 
 def _input(tree: MapTree) -> TensorType:
     channels, size = entries(tree, "input")["channels"], entries(tree, "input")["size"]
-    return TensorType(_integer(channels), tuple(_integer(axis) for axis in items(size)))
+    return TensorType(_integer(channels), tuple(_integer(axis) for axis in scalars(size)))
 
 
 def _integer(tree: Tree) -> int:
@@ -237,7 +237,7 @@ def _root(names: Blocks, name: str) -> Block:
     params = params_of(names.faults, tree)
     for param, span in keys(tree, "params"):
         if params[param].default is None:
-            names.faults.record(
+            names.faults.report(
                 "wrong-value", f"the network's parameter `{param}` needs a value", span
             )
     head, classes = _with_classes(_slot_value(names, "head", DEFAULT_HEAD), let)
@@ -298,7 +298,7 @@ def _stage(names: Blocks, key: str, tree: Tree, before: list[BlockNode]) -> Bloc
     assert isinstance(tree, MapTree)
     if "op" not in tree.entries:
         if base is None and "nodes" not in tree.entries:
-            names.faults.record(
+            names.faults.report(
                 "missing-key", f"`{key}` has no `op`, and the network no `block`", span
             )
             base = Scalar("identity", "identity", span, False)
@@ -316,7 +316,7 @@ def _outputs(names: Blocks, root: Block) -> tuple[Output, ...]:
         last = root.nodes[-1]
         return (Output(last.key, last.key, last.span),)
     if not names.faults:
-        names.faults.record("missing-key", "the network has no nodes", root.span)
+        names.faults.report("missing-key", "the network has no nodes", root.span)
     return ()
 
 
@@ -325,15 +325,15 @@ def _output_list(names: Blocks, root: Block, key: str) -> tuple[Output, ...]:
     if isinstance(tree, MapTree):
         pairs = [(name, each) for name, each in tree.entries.items() if isinstance(each, Scalar)]
         for name, _ in pairs:  # it is printed between quotes
-            if reason := wrong_file_name(name):
-                names.faults.record("wrong-name", f"`{name}` {reason}", tree.keys[name])
+            if reason := file_name_error(name):
+                names.faults.report("wrong-name", f"`{name}` {reason}", tree.keys[name])
     else:
-        pairs = [(each.text, each) for each in items(tree)]
+        pairs = [(each.text, each) for each in scalars(tree)]
     known = keys_in(root.nodes)
     for _, each in pairs:
         if each.text not in known:
             hint = did_you_mean(each.text, known)
-            names.faults.record("unknown-value", f"nothing computes `{each.text}`", each.span, hint)
+            names.faults.report("unknown-value", f"nothing computes `{each.text}`", each.span, hint)
     return tuple(Output(name, each.text, each.span) for name, each in pairs)
 
 
@@ -345,7 +345,7 @@ def _init(names: Blocks, root: Block) -> Mapping[str, InitRule]:
         span = key_of(names.tree, "init", key)
         if key not in OPS and key not in roles:
             hint = did_you_mean(key, [*OPS, *roles])
-            names.faults.record(
+            names.faults.report(
                 "unknown-name", f"there is no op and no role `{key}` in this network", span, hint
             )
         assert isinstance(tree, MapTree)
@@ -376,5 +376,5 @@ def _init_rule(names: Blocks, tree: Tree) -> tuple[str, float | None] | None:
         hint = did_you_mean(tree.text, INIT_RULES) if isinstance(tree, Scalar) else None
     known = ", ".join([*INIT_RULES, *(f"{{{rule}: NUMBER}}" for rule in INIT_RULES_OF_A_NUMBER)])
     message = "this is no rule of initialisation"
-    names.faults.record("wrong-value", message, tree.span, hint or f"there are a number, {known}")
+    names.faults.report("wrong-value", message, tree.span, hint or f"there are a number, {known}")
     return None

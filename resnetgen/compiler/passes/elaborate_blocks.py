@@ -16,17 +16,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resnetgen.compiler.diagnostics.model import (
-    MOST_FAULTS,
+    MAX_REPORTED,
     DiagnosticCollector,
     Span,
     did_you_mean,
 )
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.identifiers import wrong_key
+from resnetgen.compiler.frontend.identifiers import node_key_error
 from resnetgen.compiler.frontend.inheritance import merge, without
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.schema import RESERVED, BlockForm, check_form
-from resnetgen.compiler.frontend.tree import entries, items, key_of, text_of
+from resnetgen.compiler.frontend.tree import entries, scalars, key_of, text_at
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
@@ -84,15 +84,15 @@ class Lookup:
         if name in self.define:
             yield self.define[name]
         for path in library.find_blocks(name, self.folders):
-            yield library.read_shipped(path)
+            yield library.read_spec(path)
 
     def extended(self, tree: MapTree, chain: list[MapTree]) -> MapTree | None:
         """A block over the block that it extends; None after a fault."""
         base_name = tree.entries.get("extends")
         if not isinstance(base_name, Scalar):
             return tree
-        if len(chain) >= library.DEEPEST:
-            self.faults.limit(f"a chain of more than {library.DEEPEST} blocks", base_name.span)
+        if len(chain) >= library.MAX_CHAIN:
+            self.faults.raise_limit(f"a chain of more than {library.MAX_CHAIN} blocks", base_name.span)
         base = self.base(base_name, chain)
         inherited = self.extended(base, [*chain, base]) if base else None
         if base is None or inherited is None:
@@ -113,12 +113,12 @@ class Lookup:
             start = next(at for at, tree in enumerate(chain) if tree in found)
             spans = [tree.entries["extends"].span for tree in chain[start:]]
             first = min(spans, key=lambda span: (span.file, span.line))  # one circle, one fault
-            self.faults.record("extends-cycle", f"the block `{name.text}` extends itself", first)
+            self.faults.report("extends-cycle", f"the block `{name.text}` extends itself", first)
         else:
             hint = did_you_mean(name.text, self.names())
-            notes = library.leaving(name.text, self.folders)
+            notes = library.link_notes(name.text, self.folders)
             message = f"there is no block `{name.text}`"
-            self.faults.record("unknown-name", message, name.span, hint, *notes)
+            self.faults.report("unknown-name", message, name.span, hint, *notes)
         return None
 
 
@@ -143,7 +143,7 @@ class Blocks:
 
     def __init__(self, document: Document) -> None:
         self.tree = document.tree
-        self.faults = DiagnosticCollector(most=MOST_FAULTS)
+        self.faults = DiagnosticCollector(max_errors=MAX_REPORTED)
         self.lookup = Lookup(document, self.faults)
         self.blocks: dict[str, Block | None] = {}
         self.inlines: dict[int, Block | None] = {}
@@ -181,7 +181,7 @@ class Blocks:
             for slot, each in entries(tree, "slots").items()
         }
         check_own_names(self.faults, tree, "block")
-        inputs = items(tree.entries.get("inputs"))
+        inputs = scalars(tree.entries.get("inputs"))
         for each in inputs:
             check_name(self.faults, each.text, each.span)
         first = inputs[0].text if inputs else "x"
@@ -205,7 +205,7 @@ class Blocks:
         self.limit_nodes(nodes)
         if not entries(tree, "nodes"):
             hint = "`identity` passes its input on, and `none` leaves out what reads it"
-            self.faults.record("no-value", f"`{name}` has no nodes", nodes.span, hint)
+            self.faults.report("no-value", f"`{name}` has no nodes", nodes.span, hint)
             return None
         return tree
 
@@ -214,7 +214,7 @@ class Blocks:
         if isinstance(written, MapTree) and len(written.entries) > MOST_NODES:
             first_beyond = list(written.keys.values())[MOST_NODES]
             message = f"{len(written.entries)} nodes; a block has at most {MOST_NODES}"
-            self.faults.limit(message, first_beyond)
+            self.faults.raise_limit(message, first_beyond)
 
     def block(
         self,
@@ -228,12 +228,12 @@ class Blocks:
     ) -> Block:
         """The block, or the network's own, of its parts: what its nodes read is checked."""
         when = optional_term(self.faults, tree, "when")
-        inputs = tuple(each.text for each in items(tree.entries.get("inputs"))) or ("x",)
+        inputs = tuple(each.text for each in scalars(tree.entries.get("inputs"))) or ("x",)
         check_reads(self.faults, nodes, inputs)
         return Block(
             name=name,
             class_name=class_name(self.faults, tree),
-            doc=text_of(tree, "doc") or "",
+            doc=text_at(tree, "doc") or "",
             inputs=inputs,
             params=params,
             slots=slots,
@@ -251,14 +251,14 @@ class Blocks:
         """The node that is the result of a block, the last by default; None where there are several."""
         if "outputs" in tree.entries:
             return None
-        output = text_of(tree, "output")
+        output = text_at(tree, "output")
         if not output:
             return nodes[-1].key if nodes else inputs[0]
         known = {*inputs, *keys_in(nodes)}
         if output not in known:
             hint = did_you_mean(output, known)
             span = tree.entries["output"].span
-            self.faults.record("unknown-value", f"nothing computes `{output}`", span, hint)
+            self.faults.report("unknown-value", f"nothing computes `{output}`", span, hint)
         return output
 
     # --- nodes
@@ -276,7 +276,7 @@ class Blocks:
     ) -> BlockNode:
         """One node of a block; `before` gives what it reads unless it says otherwise."""
         assert isinstance(tree, MapTree)
-        check_name(self.faults, key, span, wrong_key)
+        check_name(self.faults, key, span, node_key_error)
         binding = self.binding(tree, CallContext(key, span, slots, is_node=True))
         inputs, otherwise, path = map(tree.entries.get, ("inputs", "else", "as"))
         repeat = optional_term(self.faults, tree, "blocks")
@@ -284,21 +284,21 @@ class Blocks:
         return BlockNode(
             key=key,
             target=binding.target,
-            inputs=tuple(each.text for each in items(inputs))
+            inputs=tuple(each.text for each in scalars(inputs))
             or (before[-1].key if before else first,),
             arguments=binding.arguments,
             slots=binding.slots,
             when=optional_term(self.faults, tree, "when"),
             otherwise=otherwise.text if isinstance(otherwise, Scalar) else None,
             path=module_path(self.faults, path, key, repeat is not None),
-            role=text_of(tree, "role"),
+            role=text_at(tree, "role"),
             repeat=repeat,
             stage=stage,
             span=span,
             op_span=binding.span,
             path_span=path.span if path else span,
             inputs_span=inputs.span if inputs else span,
-            read_spans={each.text: each.span for each in [*items(inputs), *items(otherwise)]},
+            read_spans={each.text: each.span for each in [*scalars(inputs), *scalars(otherwise)]},
         )
 
     def check_after(self, tree: MapTree, key: str) -> None:
@@ -306,14 +306,14 @@ class Blocks:
         if "after" in tree.entries:
             message = f"`after` has no effect on `{key}`: nothing is extended here"
             hint = "write the node where it belongs; `after` is for nodes added under `extends`"
-            self.faults.record("no-effect", message, tree.keys["after"], hint)
+            self.faults.report("no-effect", message, tree.keys["after"], hint)
 
     # --- calls
 
     def binding(self, tree: Tree, place: CallContext) -> Binding:
         """A slot's value, or the call of a node: a target with arguments."""
         if self.depth >= DEEPEST:
-            self.faults.limit(f"what blocks call nests at most {DEEPEST} deep", place.span)
+            self.faults.raise_limit(f"what blocks call nests at most {DEEPEST} deep", place.span)
         self.depth += 1
         found = self.bound(tree, place)
         self.depth -= 1
@@ -324,7 +324,7 @@ class Blocks:
             return Binding(self.target(tree.text, place.slots, tree.span), {}, {}, tree.span)
         if isinstance(tree, ListTree):
             message = f"`{place.key}` must be a name or a map, not a list"
-            self.faults.record("wrong-value", message, tree.span)
+            self.faults.report("wrong-value", message, tree.span)
             return Binding(NONE, {}, {}, tree.span)
         op = tree.entries.get("op")
         if "nodes" in tree.entries:
@@ -335,7 +335,7 @@ class Blocks:
             target = self.target(place.default, place.slots, place.span)
             return self.call(target, tree, place, place.span)
         message = f"`{place.key}` needs an `op`: the op, block or slot that it calls"
-        self.faults.record("missing-key", message, place.span)
+        self.faults.report("missing-key", message, place.span)
         return self.call(NONE, tree, place, place.span)
 
     def inline(self, tree: MapTree, place: CallContext) -> Block | None:
@@ -346,7 +346,7 @@ class Blocks:
         written_at = id(tree.entries["nodes"])
         if written_at not in self.inlines:
             written = {name: each for name, each in tree.entries.items() if name in _INLINE_KEYS}
-            reads = items(tree.entries.get("inputs"))
+            reads = scalars(tree.entries.get("inputs"))
             if place.is_node:
                 written.pop("inputs", None)
             if place.is_node and len(reads) > 1:
@@ -390,7 +390,7 @@ class Blocks:
             return Op(name)
         if name in self.open:
             path = " -> ".join([*self.open[self.open.index(name) :], name])
-            self.faults.record(
+            self.faults.report(
                 "recursive-block", f"the block `{name}` contains itself: {path}", span
             )
             return NONE
@@ -406,9 +406,9 @@ class Blocks:
             did_you_mean(name, known)
             or "`resnetgen list blocks` and `resnetgen list ops` show what there is"
         )
-        notes = library.leaving(name, self.lookup.folders)
+        notes = library.link_notes(name, self.lookup.folders)
         message = f"there is no op, block or slot `{name}`"
-        self.faults.record("unknown-name", message, span, hint, *notes)
+        self.faults.report("unknown-name", message, span, hint, *notes)
 
 
 def _default_op(binding: Binding) -> str | None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from resnetgen.compiler.diagnostics.model import DiagnosticCollector, Note, Span, did_you_mean
 from resnetgen.compiler.frontend.expressions import Apply, Const, Expr, ExpressionError, parse
-from resnetgen.compiler.frontend.identifiers import wrong_class, wrong_identifier, wrong_key
+from resnetgen.compiler.frontend.identifiers import class_name_error, identifier_error, node_key_error
 from resnetgen.compiler.frontend.schema import RESERVED
 from resnetgen.compiler.frontend.tree import entries, key_of, keys
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
@@ -62,16 +62,16 @@ def _expression(faults: DiagnosticCollector, tree: Tree) -> Expr:
     if isinstance(tree, ListTree):
         return Apply("tuple", tuple(_expression(faults, item) for item in tree.items))
     if isinstance(tree, MapTree):
-        faults.record("wrong-value", "a map cannot be a value here", tree.span)
+        faults.report("wrong-value", "a map cannot be a value here", tree.span)
         return Const(0)
     if isinstance(tree.value, str):
         try:
             return parse(tree.value)
         except ExpressionError as error:
-            faults.record("expression", str(error), tree.span)
+            faults.report("expression", str(error), tree.span)
             return Const(0)
     if tree.value is None:
-        faults.record("wrong-value", "a value is missing here", tree.span)
+        faults.report("wrong-value", "a value is missing here", tree.span)
         return Const(0)
     return Const(tree.value)
 
@@ -97,7 +97,7 @@ def params_of(faults: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
 def _check_kind(faults: DiagnosticCollector, word: str, span: Span) -> None:
     """A default that is one unknown word, and nearly `int`: the other reasons are misleading."""
     if not word.endswith("_channels") and (hint := did_you_mean(word, KINDS)):
-        faults.record("expression", f"there is no `{word}` here", span, hint)
+        faults.report("expression", f"there is no `{word}` here", span, hint)
 
 
 def class_name(faults: DiagnosticCollector, tree: MapTree) -> str | None:
@@ -105,7 +105,7 @@ def class_name(faults: DiagnosticCollector, tree: MapTree) -> str | None:
     name = tree.entries.get("class")
     if not isinstance(name, Scalar):
         return None
-    check_name(faults, name.text, name.span, wrong_class)
+    check_name(faults, name.text, name.span, class_name_error)
     return name.text
 
 
@@ -116,8 +116,8 @@ def module_path(faults: DiagnosticCollector, tree: Tree | None, key: str, repeat
     if tree.text != ".":
         plain = re.sub(r"<[^<>]*>", "a", tree.text)  # `stages.<index>`: the rest can be checked
         parts = ("a" if part in ("*", "0*") else part for part in plain.split("."))
-        if reason := wrong_key(".".join(parts)):
-            faults.record("wrong-name", f"the path `{tree.text}` {reason}", tree.span)
+        if reason := node_key_error(".".join(parts)):
+            faults.report("wrong-name", f"the path `{tree.text}` {reason}", tree.span)
     return tree.text
 
 
@@ -125,11 +125,11 @@ def check_name(
     faults: DiagnosticCollector,
     name: str,
     span: Span,
-    rule: Callable[[str], str | None] = wrong_identifier,
+    rule: Callable[[str], str | None] = identifier_error,
 ) -> None:
     """A name that a rule of `compiler/frontend/identifiers.py` refuses is a fault."""
     if reason := rule(name):
-        faults.record("wrong-name", f"`{name}` {reason}", span)
+        faults.report("wrong-name", f"`{name}` {reason}", span)
 
 
 def check_own_names(faults: DiagnosticCollector, tree: MapTree, what: str) -> None:
@@ -139,19 +139,19 @@ def check_own_names(faults: DiagnosticCollector, tree: MapTree, what: str) -> No
         check_name(faults, each, span)
         if each in RESERVED or each.endswith("in_channels"):
             message = f"`{each}` has a meaning of its own in the language"
-            faults.record("wrong-name", message, span)
+            faults.report("wrong-name", message, span)
     for each, span in keys(tree, "slots"):
         check_shadow(faults, each, span)
     for each, span in [*keys(tree, "slots"), *keys(tree, "let")]:
         if sum(each in part for part in parts) > 1:
-            faults.record("duplicate-key", f"the {what} has two names `{each}`", span)
+            faults.report("duplicate-key", f"the {what} has two names `{each}`", span)
 
 
 def check_shadow(faults: DiagnosticCollector, name: str, span: Span) -> None:
     """Names of what can be called are looked up in one order, and none may hide another."""
     if name in OPS or name in AMBIENT or name in PASSING:
         message = f"`{name}` is the name of an op or an ambient slot"
-        faults.record("shadowed-name", message, span)
+        faults.report("shadowed-name", message, span)
 
 
 def parameters(target: Target) -> Sequence[str]:
@@ -190,7 +190,7 @@ def check_argument(
     if name not in known:
         near = known if name in RESERVED else [*known, *RESERVED]
         hint = did_you_mean(name, near) or (f"it has {', '.join(known)}" if known else None)
-        faults.record("unknown-argument", f"{what} `{name}`", span, hint)
+        faults.report("unknown-argument", f"{what} `{name}`", span, hint)
 
 
 def keys_of(node: BlockNode) -> list[str]:
@@ -217,7 +217,7 @@ def check_reads(
                 _tell_unknown(faults, node, name, nodes, known)
         for key in keys_of(node):
             if key in seen:
-                faults.record("duplicate-key", f"there are two nodes `{key}`", node.span)
+                faults.report("duplicate-key", f"there are two nodes `{key}`", node.span)
             seen.add(key)
 
 
@@ -233,10 +233,10 @@ def _tell_unknown(
     stage = next((n.key for n in nodes if n.repeat and name.startswith(f"{n.key}.")), None)
     if stage:
         message = f"`{name}` is inside the repeated `{stage}`; only its output can be read"
-        faults.record("unknown-value", message, span, f"read `{stage}`")
+        faults.report("unknown-value", message, span, f"read `{stage}`")
         return
     message = f"`{node.key}` reads `{name}`, which nothing computes"
-    faults.record("unknown-value", message, span, did_you_mean(name, known))
+    faults.report("unknown-value", message, span, did_you_mean(name, known))
 
 
 def schedule(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
@@ -262,7 +262,7 @@ def _tell_cycle(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> None
         for node, read in zip(nodes, after, strict=True)
     ]
     if len(nodes) == 1:
-        faults.record("cycle", f"`{first.key}` reads itself", spans[0])
+        faults.report("cycle", f"`{first.key}` reads itself", spans[0])
         return
     path = " -> ".join(node.key for node in [*nodes, first])
     notes = [
@@ -270,4 +270,4 @@ def _tell_cycle(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> None
         for node, read, span in zip(nodes[1:], after[1:], spans[1:], strict=True)
     ]
     message = f"the nodes read each other in a circle: {path}"
-    faults.record("cycle", message, spans[0], None, *notes)
+    faults.report("cycle", message, spans[0], None, *notes)

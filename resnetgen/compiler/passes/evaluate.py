@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from resnetgen.compiler.diagnostics.model import (
-    MOST_FAULTS,
+    MAX_REPORTED,
     DiagnosticCollector,
     Note,
     Span,
@@ -73,12 +73,12 @@ class EvalContext:
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
     ) -> ErrorReported:
         """Records a fault, to be raised where nothing can go on; one place has one of a code."""
-        self.faults.record(code, message, span, help, *notes)
+        self.faults.report(code, message, span, help, *notes)
         return ErrorReported()
 
     def near(self, word: str, candidates: Iterable[str]) -> str | None:
         """`did you mean ...?`; not looked for once there are more faults than are told."""
-        return None if len(self.faults) > MOST_FAULTS else did_you_mean(word, candidates)
+        return None if len(self.faults) > MAX_REPORTED else did_you_mean(word, candidates)
 
     def own(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """The network's parameters and `let`, which may read some names that are given. Raises Broken."""

@@ -70,19 +70,19 @@ class _Walk:
         self, instance: Instance, names: dict[str, str], place: FlattenedAt
     ) -> dict[str, str]:
         """Emits the ops of an instance; gives the name of each of its values."""
-        paths = numbered_paths(instance.placed)
+        paths = numbered_paths(instance.nodes)
         shared = shared_paths(paths)
         for index in instance.schedule:
-            placed, own = instance.placed[index], paths[index]
+            placed, own = instance.nodes[index], paths[index]
             told = [placed.key if path in shared else path for path in own]
             places = [
                 FlattenedAt(place.name + name, place.module + path)
                 for name, path in zip(told, own, strict=True)
             ]
-            if isinstance(placed.callee, OpCall):
-                names[placed.key] = self.op(placed, placed.callee, names, places[0])
-            elif isinstance(placed.callee, tuple):
-                names[placed.key] = self.blocks(placed, placed.callee, names, places)
+            if placed.op:
+                names[placed.key] = self.op(placed, placed.op, names, places[0])
+            elif placed.runs:
+                names[placed.key] = self.blocks(placed, placed.runs, names, places)
             else:
                 names[placed.key] = names[placed.inputs[0]]
         return names
@@ -91,8 +91,8 @@ class _Walk:
         self, placed: InstanceNode, call: OpCall, names: dict[str, str], place: FlattenedAt
     ) -> str:
         inputs = tuple(names[key] for key in placed.inputs)
-        rank, span = self.ranks[place.module], placed.node.span
-        node = Node(place.name, place.module, call.op, inputs, call.attributes, 0, rank, span)
+        rank, span = self.ranks[place.module], placed.block_node.span
+        node = Node(place.name, place.module, call.name, inputs, call.attributes, 0, rank, span)
         self.nodes.append(node)
         return place.name
 
@@ -116,14 +116,14 @@ class _Walk:
 
 def registration_order(instance: Instance, prefix: str = "") -> list[str]:
     """The module paths of all ops, as torch registers them."""
-    paths = numbered_paths(instance.placed)
+    paths = numbered_paths(instance.nodes)
     order: list[str] = []
-    for index, number in trie(instance.placed, paths).leaves():
-        placed, path = instance.placed[index], prefix + paths[index][number]
-        if isinstance(placed.callee, OpCall):
+    for index, number in trie(instance.nodes, paths).leaves():
+        placed, path = instance.nodes[index], prefix + paths[index][number]
+        if placed.op:
             order.append(path)
-        elif isinstance(placed.callee, tuple):
-            each = [run.instance for run in placed.callee for _ in range(run.count)]
+        elif placed.runs:
+            each = [run.instance for run in placed.runs for _ in range(run.count)]
             order += registration_order(each[number], f"{path}.")
     return order
 

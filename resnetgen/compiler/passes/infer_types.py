@@ -19,7 +19,6 @@ from resnetgen.compiler.ir.nodes import (
     OpCall,
     PassThrough,
 )
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 from resnetgen.compiler.passes.provenance import CallSite
@@ -62,7 +61,7 @@ class Cost:
 class TypedNode:
     """One placed node with types: its inputs, its result, its cost, what its blocks measure."""
 
-    placed: InstanceNode
+    node: InstanceNode
     sources: tuple[TensorType | None, ...]  # None: an input of a block that is `none`
     result: TensorType
     cost: Cost
@@ -83,7 +82,7 @@ class TypedInstance:
 
     instance: Instance
     inputs: tuple[TensorType | None, ...]  # None: an input that is `none`
-    steps: tuple[TypedNode, ...]  # in the order of `instance.placed`
+    nodes: tuple[TypedNode, ...]  # in the order of `instance.placed`
     outputs: tuple[TensorType, ...]
     cost: Cost
 
@@ -109,10 +108,10 @@ def measure(network: Network, root: Instance) -> TypedInstance:
 
 def _too_large(measured: TypedInstance) -> Diagnostic:
     """More parameters than any machine holds: the node that has most of them is told."""
-    largest = max(measured.steps, key=lambda step: step.cost.params)
-    found = f"{measured.cost.params:.1e} parameters, most of them in `{largest.placed.key}`"
+    largest = max(measured.nodes, key=lambda step: step.cost.params)
+    found = f"{measured.cost.params:.1e} parameters, most of them in `{largest.node.key}`"
     message = f"{found}; a network has at most {MOST_PARAMS:.0e}"
-    return Diagnostic("limit", message, largest.placed.node.span)
+    return Diagnostic("limit", message, largest.node.block_node.span)
 
 
 class TypeInference:
@@ -160,9 +159,9 @@ class TypeInference:
         frames: tuple[CallSite, ...],
     ) -> list[TypedNode | None]:
         """The steps of an instance, None behind a fault; `types`, its values so far, is completed."""
-        steps: list[TypedNode | None] = [None] * len(instance.placed)
+        steps: list[TypedNode | None] = [None] * len(instance.nodes)
         for index in instance.schedule:
-            placed = instance.placed[index]
+            placed = instance.nodes[index]
             sources = [types.get(name) for name in placed.inputs]
             known = [source for source in sources if source is not None]
             missing = any(
@@ -185,15 +184,15 @@ class TypeInference:
     ) -> TypedNode | None:
         if isinstance(placed.callee, PassThrough):
             return TypedNode(placed, tuple(sources), known[0], Cost())
-        if isinstance(placed.callee, OpCall):
+        if placed.op:
             try:
-                return op_step(placed, placed.callee, known)
+                return op_step(placed, placed.op, known)
             except ShapeError as error:
                 self.refuse(instance, placed, types, frames, error)
-                if OPS[placed.callee.op].arity is not None:
+                if placed.op.definition.arity is not None:
                     return None
                 meant = (
-                    swap_operands(placed.callee, known) or known[0]
+                    swap_operands(placed.op, known) or known[0]
                 )  # what follows is checked too
                 return TypedNode(placed, tuple(sources), meant, Cost())
         return self.stage(instance, placed, sources, types, frames)
@@ -210,7 +209,7 @@ class TypeInference:
 
         After a fault the sizes that follow are a guess: none is told to be too small.
         """
-        node = placed.node
+        node = placed.block_node
         if node in self.refused or (self.faults and error.too_small):
             return
         self.refused.add(node)
@@ -224,10 +223,9 @@ class TypeInference:
         types: Mapping[str, TensorType | None],
         frames: tuple[CallSite, ...],
     ) -> TypedNode | None:
-        assert isinstance(placed.callee, tuple)
         here, cost, blocks, at = sources[0], Cost(), list[tuple[TypedInstance, int]](), 0
         assert here is not None
-        for run in placed.callee:
+        for run in placed.runs:
             done = 0
             while done < run.count:
                 inputs = dict(zip(run.instance.block.inputs, (here, *sources[1:]), strict=True))
@@ -245,7 +243,7 @@ class TypeInference:
 
 def op_step(placed: InstanceNode, call: OpCall, sources: list[TensorType]) -> TypedNode:
     """One op: its result and its cost. Raises ShapeError."""
-    definition = OPS[call.op]
+    definition = call.definition
     result = definition.shape(call.attributes, sources)
     weights = definition.weights(call.attributes, sources[0].channels, len(sources[0].size))
     cost = Cost(
@@ -259,8 +257,8 @@ def op_step(placed: InstanceNode, call: OpCall, sources: list[TensorType]) -> Ty
 
 def _without_training(steps: list[TypedNode], outputs: tuple[str, ...]) -> list[TypedNode]:
     """What only the training outputs need is held in memory, but not computed in evaluation."""
-    needed = needed_for(outputs, {step.placed.key: step.placed.inputs for step in steps})
-    return [step if step.placed.key in needed else _held(step) for step in steps]
+    needed = needed_for(outputs, {step.node.key: step.node.inputs for step in steps})
+    return [step if step.node.key in needed else _held(step) for step in steps]
 
 
 def _held(step: TypedNode) -> TypedNode:
@@ -270,8 +268,8 @@ def _held(step: TypedNode) -> TypedNode:
 
 
 def _held_block(block: TypedInstance) -> TypedInstance:
-    steps = tuple(_held(step) for step in block.steps)
-    return replace(block, steps=steps, cost=replace(block.cost, macs=0, activations=0))
+    steps = tuple(_held(step) for step in block.nodes)
+    return replace(block, nodes=steps, cost=replace(block.cost, macs=0, activations=0))
 
 
 def op_counts(
@@ -279,7 +277,7 @@ def op_counts(
 ) -> Iterator[tuple[TypedNode, int]]:
     """The distinct ops below some steps, and how often each runs: what additive figures sum over."""
     for step, count in steps:
-        if isinstance(step.placed.callee, OpCall):
+        if step.node.op:
             yield step, times * count
         for block, repeats in step.blocks:
-            yield from op_counts(((each, 1) for each in block.steps), times * count * repeats)
+            yield from op_counts(((each, 1) for each in block.nodes), times * count * repeats)

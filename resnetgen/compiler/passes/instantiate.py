@@ -57,9 +57,9 @@ def instances_below(root: Instance) -> list[Instance]:
     def visit(instance: Instance) -> None:
         if id(instance) in found:
             return
-        for placed in instance.placed:
-            if isinstance(placed.callee, tuple):
-                for run in placed.callee:
+        for placed in instance.nodes:
+            if placed.runs:
+                for run in placed.runs:
                     visit(run.instance)
         found[id(instance)] = instance
 
@@ -195,9 +195,9 @@ class Instantiator:
         """Every value is read, every module has a path of its own. Raises SpecError."""
         for instance in instances:
             for placed, other, reason in conflicts(instance):
-                notes = [Note(f"`{other.key}` stands here", other.node.span)]
+                notes = [Note(f"`{other.key}` stands here", other.block_node.span)]
                 hint = "give each a path of its own; only equal nodes without weights share one"
-                self.facts.fault("module-path", reason, placed.node.path_span, hint, *notes)
+                self.facts.fault("module-path", reason, placed.block_node.path_span, hint, *notes)
         for instance, placed in _unread(instances):
             self.unread(instance, placed)
         if self.facts.faults:
@@ -214,10 +214,10 @@ class Instantiator:
                 span = outputs[0].span
             self.facts.fault("unread", message, span, hint, Note("written here", own[0].op_span))
             return
-        what = "stage" if placed.node.stage else "node"
+        what = "stage" if placed.block_node.stage else "node"
         hint = "name it in `inputs:`, `output:` or `outputs:`, or take it out"
         self.facts.fault(
-            "unread", f"nothing reads the {what} `{placed.key}`", placed.node.span, hint
+            "unread", f"nothing reads the {what} `{placed.key}`", placed.block_node.span, hint
         )
 
 
@@ -226,8 +226,8 @@ def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, InstanceNode]
     unread: dict[tuple[int, str], tuple[Instance, InstanceNode]] = {}
     read: set[tuple[int, str]] = set()
     for instance in instances:
-        names = {name for placed in instance.placed for name in placed.inputs}
-        for placed in instance.placed:
+        names = {name for placed in instance.nodes for name in placed.inputs}
+        for placed in instance.nodes:
             key = (id(instance.block), placed.key)
             if placed.key in names or placed.key in instance.outputs:
                 read.add(key)

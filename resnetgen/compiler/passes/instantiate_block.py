@@ -24,6 +24,7 @@ from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
     Absent,
     Block,
+    BlockCalls,
     BlockNode,
     BoundSlot,
     Instance,
@@ -105,7 +106,7 @@ class BlockInstantiator:
         if size > stages.MOST_NODES:
             largest = max(placed, key=lambda each: each.size)
             stages.too_many(
-                self.facts, largest.node, f"{size} ops, most of them in `{largest.key}`"
+                self.facts, largest.block_node, f"{size} ops, most of them in `{largest.key}`"
             )
         if len(self.facts.faults) > before or self.broken:
             return None
@@ -114,7 +115,7 @@ class BlockInstantiator:
             values=self.values,
             given=given,
             inputs=self.inputs,
-            placed=tuple(placed),
+            nodes=tuple(placed),
             schedule=schedule_of(placed),
             outputs=outputs,
             flow=self.flows[outputs[0]],
@@ -237,10 +238,10 @@ class BlockInstantiator:
             message = f"`as: .` splices the nodes of a block, and `{node.key}` calls an op"
             raise self.facts.fault("not-a-block", message, node.path_span, "leave `as` out")
         else:
-            runs = (RepeatedBlock(what, 1),) if isinstance(what, Instance) else what
+            callee = BlockCalls((RepeatedBlock(what, 1),)) if isinstance(what, Instance) else what
             names = tuple(name or "none" for name in inputs)
             flow = self.result(node, what, inputs)
-            placed = InstanceNode(node, node.key, (self.path(node, {}),), names, runs, flow)
+            placed = InstanceNode(node, node.key, (self.path(node, {}),), names, callee, flow)
             if does_nothing(placed) and self.idleness.leaves_out(self.block, node):
                 self.stand_in(node, passes)
             else:
@@ -249,7 +250,7 @@ class BlockInstantiator:
     def add(self, index: int, placed: InstanceNode) -> None:
         """Records a placed node, which is the value of its key from now on."""
         if placed.scope is None and not does_nothing(placed):
-            self.idleness.works(self.block, placed.node)
+            self.idleness.works(self.block, placed.block_node)
         self.placed[index].append(placed)
         self.flows[placed.key] = placed.flow
         self.where[placed.key] = placed.key
@@ -262,7 +263,7 @@ class BlockInstantiator:
             return what.flow
         flows = [self.flows[name] for name in inputs if name]
         try:
-            return OPS[what.op].flow(what.attributes, flows, self.facts.network.axes)
+            return what.definition.flow(what.attributes, flows, self.facts.network.axes)
         except ShapeError as error:
             message = f"{node.key}: {error}"
             raise self.refused(node, message, error, inputs) from None
@@ -311,7 +312,7 @@ class BlockInstantiator:
             return
         names = tuple(name or "none" for name in inputs)
         paths = tuple(self.path(node, stage.values(at)) for at in range(stage.count))
-        self.add(index, InstanceNode(node, node.key, paths, names, tuple(runs), flow))
+        self.add(index, InstanceNode(node, node.key, paths, names, BlockCalls(tuple(runs)), flow))
 
     def stage(self, node: BlockNode, source: str) -> stages.Stage:
         """The stage of a node, with its stride and dilation."""
@@ -342,7 +343,7 @@ class BlockInstantiator:
         if isinstance(what, PassThrough):
             raise self.facts.fault("no-value", f"the blocks of `{node.key}` do nothing", node.span)
         if isinstance(what, OpCall):
-            message = f"a stage repeats a block, and `{what.op}` is an op"
+            message = f"a stage repeats a block, and `{what.name}` is an op"
             raise self.facts.fault("not-a-block", message, node.op_span)
         return what
 
@@ -503,6 +504,6 @@ def does_nothing(placed: InstanceNode) -> bool:
     if isinstance(placed.callee, PassThrough):
         return True
     numbered = placed.paths[0].rpartition(".")[2].isdigit()
-    if isinstance(placed.callee, OpCall) and not numbered:
-        return OPS[placed.callee.op].neutral(placed.callee.attributes)
+    if placed.op and not numbered:
+        return placed.op.definition.neutral(placed.op.attributes)
     return False

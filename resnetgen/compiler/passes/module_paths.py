@@ -22,10 +22,9 @@ from resnetgen.compiler.frontend.expressions import (
     evaluate,
     parse,
 )
-from resnetgen.compiler.frontend.identifiers import wrong_key
-from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode, OpCall
+from resnetgen.compiler.frontend.identifiers import node_key_error
+from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.evaluate import EvalContext
 
 
@@ -63,7 +62,7 @@ def evaluated_path(facts: EvalContext, node: BlockNode, env: Mapping[str, Value]
             raise facts.fault("expression", message, node.path_span, hint) from None
 
     path = re.sub(r"<([^<>]*)>", written, node.path)
-    reason = wrong_key(path.replace(".*", ""))
+    reason = node_key_error(path.replace(".*", ""))
     if reason:
         message = f"the path `{node.path}` gives `{path}`: it {reason}"
         raise facts.fault("wrong-name", message, node.path_span)
@@ -106,9 +105,9 @@ def conflicts(instance: Instance) -> Iterator[tuple[InstanceNode, InstanceNode, 
 
     Equal nodes without weights may share a path: they are one module (`as: relu`).
     """
-    paths = numbered_paths(instance.placed)
+    paths = numbered_paths(instance.nodes)
     owners: dict[str, InstanceNode] = {}
-    for placed, own in zip(instance.placed, paths, strict=True):
+    for placed, own in zip(instance.nodes, paths, strict=True):
         for number, path in enumerate(own):
             other = owners.setdefault(path, placed)
             twice = path in own[:number]
@@ -130,20 +129,20 @@ def shared_paths(paths: Sequence[Sequence[str]]) -> frozenset[str]:
 
 
 def _shareable(one: InstanceNode, other: InstanceNode) -> bool:
-    if isinstance(one.callee, OpCall) and isinstance(other.callee, OpCall):
-        same = one.callee.op == other.callee.op and one.callee.attributes == other.callee.attributes
-        return same and OPS[one.callee.op].weights is NO_WEIGHTS
-    if isinstance(one.callee, tuple) and isinstance(other.callee, tuple):
-        blocks = {id(run.instance): run.instance for run in (*one.callee, *other.callee)}
+    if one.op and other.op:
+        same = one.op.name == other.op.name and one.op.attributes == other.op.attributes
+        return same and one.op.definition.weights is NO_WEIGHTS
+    if one.runs and other.runs:
+        blocks = {id(run.instance): run.instance for run in (*one.runs, *other.runs)}
         return len(blocks) == 1 and all(_is_stateless(each) for each in blocks.values())
     return False
 
 
 def _is_stateless(instance: Instance) -> bool:
-    for placed in instance.placed:
-        if isinstance(placed.callee, OpCall) and OPS[placed.callee.op].weights is not NO_WEIGHTS:
+    for placed in instance.nodes:
+        if placed.op and placed.op.definition.weights is not NO_WEIGHTS:
             return False
-        runs = placed.callee if isinstance(placed.callee, tuple) else ()
+        runs = placed.runs
         if not all(_is_stateless(run.instance) for run in runs):
             return False
     return True

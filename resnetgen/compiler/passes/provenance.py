@@ -30,7 +30,6 @@ from resnetgen.compiler.ir.nodes import (
     OpCall,
     SourcedExpr,
 )
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 
 Names = Mapping[str, SourcedExpr]  # what the names of a block stand for in one call of it
@@ -161,7 +160,7 @@ def names_of_call(placed: InstanceNode, called: Instance, names: Names) -> Names
     """What the names of a block stand for in a call of it by a node, whose own names are given."""
     if placed.scope is not None:  # its node was written in a block that is spliced
         return called.origins
-    arguments = placed.node.arguments
+    arguments = placed.block_node.arguments
     given = {
         name: follow(arguments[name], names) if name in arguments else called.origins[name]
         for name in called.given
@@ -187,23 +186,23 @@ def history(
 
 def way(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[TraceStep], str]:
     """The legs of a value within an instance, and the input of the block to which they lead."""
-    by_key = {placed.key: placed for placed in instance.placed}
+    by_key = {placed.key: placed for placed in instance.nodes}
     legs: list[TraceStep] = []
     while key in by_key:
         placed = by_key[key]
         source, index = types.get(placed.inputs[0]), 0
-        if isinstance(placed.callee, tuple):
-            called = placed.callee[-1].instance
+        if placed.runs:
+            called = placed.runs[-1].instance
             inner, index = through(placed, types, names, called, called.block.inputs[0], None)
-            policy = placed.node.target == SHORTCUT
+            policy = placed.block_node.target == SHORTCUT
             for leg in inner:
                 inside = f"{placed.key}.{leg.key}"
                 legs.append(replace(leg, key=inside, policy=leg.policy or policy))
         elif source is not None:
-            call = placed.callee if isinstance(placed.callee, OpCall) else None
-            terms, policy = terms_of(placed, names), placed.node.target == SHORTCUT
+            call = placed.op
+            terms, policy = terms_of(placed, names), placed.block_node.target == SHORTCUT
             result = types.get(key) or source
-            legs.append(TraceStep(placed.key, placed.node, call, source, result, terms, policy))
+            legs.append(TraceStep(placed.key, placed.block_node, call, source, result, terms, policy))
         legs += left_out(instance, placed, placed.inputs[index], types, names)
         key = placed.inputs[index]
     return legs, key
@@ -211,11 +210,11 @@ def way(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[
 
 def terms_of(placed: InstanceNode, names: Names) -> Mapping[str, SourcedExpr]:
     """What was written for the attributes of an op, or for a node that passes its input."""
-    call = placed.callee if isinstance(placed.callee, OpCall) else None
+    call = placed.op
     terms = dict(call.terms) if call else {}
     if placed.scope is None:
-        known = OPS[call.op].attributes if call else placed.node.arguments
-        own = placed.node.arguments.items()
+        known = call.definition.attributes if call else placed.block_node.arguments
+        own = placed.block_node.arguments.items()
         terms |= {name: follow(term, names) for name, term in own if name in known}
     return terms
 
@@ -228,8 +227,8 @@ def left_out(
     if reader.scope is not None or source is None:
         return []
     nodes = {node.key: node for node in instance.block.nodes}
-    present = {placed.key for placed in instance.placed}
-    for name in reader.node.inputs:
+    present = {placed.key for placed in instance.nodes}
+    for name in reader.block_node.inputs:
         found: list[TraceStep] = []
         while name in nodes and name not in present:
             node = nodes[name]
@@ -264,11 +263,10 @@ def through(
 
 def _blocks(placed: InstanceNode, types: Types, upto: int | None) -> list[tuple[Instance, Types]]:
     """The blocks that a node calls one after the other, with their types; equal ones once."""
-    assert isinstance(placed.callee, tuple)
     here, *others = (types.get(name) for name in placed.inputs)
     blocks: list[tuple[Instance, Types]] = []
-    left = sum(run.count for run in placed.callee) if upto is None else upto
-    for run in placed.callee:
+    left = sum(run.count for run in placed.runs) if upto is None else upto
+    for run in placed.runs:
         count, left = min(run.count, left), left - run.count
         for _ in range(count):
             if here is None:
@@ -286,16 +284,16 @@ def types_of(instance: Instance, inputs: Types) -> Types:
     """The types of the values of an instance; a join that does not fit passes its first."""
     types = dict(inputs)
     for index in instance.schedule:
-        placed = instance.placed[index]
+        placed = instance.nodes[index]
         known = [kind for name in placed.inputs if (kind := types.get(name))]
         if not known:
             continue
-        if isinstance(placed.callee, OpCall):
+        if placed.op:
             try:
-                types[placed.key] = OPS[placed.callee.op].shape(placed.callee.attributes, known)
+                types[placed.key] = placed.op.definition.shape(placed.op.attributes, known)
             except ShapeError:
                 types[placed.key] = known[0]
-        elif isinstance(placed.callee, tuple):
+        elif placed.runs:
             blocks = _blocks(placed, types, None)
             last, inner = blocks[-1]
             types[placed.key] = inner.get(last.outputs[0])

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from resnetgen.compiler.diagnostics.model import Note, Span
 from resnetgen.compiler.frontend.expressions import Name
-from resnetgen.compiler.ir.nodes import InstanceNode, Network, OpCall, SourcedExpr
+from resnetgen.compiler.ir.nodes import InstanceNode, Network, SourcedExpr
 from resnetgen.compiler.ir.op_def import STRIDE, shown
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType, per_axis
@@ -134,7 +134,7 @@ def _could_stride(leg: TraceStep) -> bool:
     """Whether a stride of 1 was written for an op, or follows from the kernel of a pool."""
     if "stride" in leg.terms:
         return leg.call is None or "stride" in leg.call.attributes
-    by_kernel = leg.call and callable(OPS[leg.call.op].attributes.get("stride", STRIDE).default)
+    by_kernel = leg.call and callable(OPS[leg.call.name].attributes.get("stride", STRIDE).default)
     return bool(by_kernel) and "kernel" in leg.terms
 
 
@@ -234,17 +234,17 @@ def size_dependent_op(
 
 
 def _opens(placed: InstanceNode, names: Names) -> Cause | None:
-    if isinstance(placed.callee, tuple):
-        called = placed.callee[-1].instance
+    if placed.runs:
+        called = placed.runs[-1].instance
         below = names_of_call(placed, called, names)
-        return size_dependent_op(called.placed, called.inputs, called.outputs[0], below)
+        return size_dependent_op(called.nodes, called.inputs, called.outputs[0], below)
     text = f"`{placed.key}` makes the number of values depend on the input size"
     changes = {"kernel": 1, "stride": 1, "padding": 0}
-    attributes = placed.callee.attributes if isinstance(placed.callee, OpCall) else {}
+    attributes = placed.op.attributes if placed.op else {}
     terms = terms_of(placed, names)
     guilty = [name for name, kept in changes.items() if attributes.get(name, kept) != kept]
     blamed = tuple(terms[name] for name in guilty if name in terms)
-    return Cause(text, blamed, placed.node.span)
+    return Cause(text, blamed, placed.block_node.span)
 
 
 def _cause(text: str, leg: TraceStep, *names: str) -> Cause:

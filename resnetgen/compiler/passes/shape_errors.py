@@ -32,7 +32,6 @@ from resnetgen.compiler.ir.nodes import (
     PassThrough,
     SourcedExpr,
 )
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 from resnetgen.compiler.passes.provenance import (
     CallSite,
@@ -70,17 +69,17 @@ def shape_fault(
     error: ShapeError,
 ) -> Diagnostic:
     """The diagnostic for an op that cannot take its inputs."""
-    assert isinstance(placed.callee, OpCall)
+    assert placed.op
     path = ".".join([*(frame.path for frame in frames), placed.key])
     message = f"{path}: {error}"
     known = [kind for name in placed.inputs if (kind := types.get(name))]
-    if OPS[placed.callee.op].arity is not None:
+    if placed.op.definition.arity is not None:
         causes = _causes_of_one(network, instance, placed, types, frames, error)
         return _told(network, placed, frames, message, causes, error.help)
-    if swap_operands(placed.callee, known):
-        hint = f"write `inputs: [{', '.join(reversed(placed.node.inputs))}]`"
+    if swap_operands(placed.op, known):
+        hint = f"write `inputs: [{', '.join(reversed(placed.block_node.inputs))}]`"
         notes = [_origin(instance, name, types) for name in placed.inputs] + _calls(frames)
-        return Diagnostic(CODE, message, placed.node.span, tuple(notes), hint)
+        return Diagnostic(CODE, message, placed.block_node.span, tuple(notes), hint)
     causes = _causes_of_join(network, instance, placed, types, frames)
     if is_at_fault(instance, placed, types):
         if passes(instance, placed):
@@ -90,8 +89,8 @@ def shape_fault(
         if policy and not _own_policy(causes, network):
             hint = "a call of `shortcut` offers `out` and `stride`: a policy declares and uses both"
             return _at(policy, network, placed, message, causes, hint)
-    if is_missing(instance, placed) and is_own(placed.node.span, network):
-        span = placed.node.span
+    if is_missing(instance, placed) and is_own(placed.block_node.span, network):
+        span = placed.block_node.span
         return _told(network, placed, frames, message, causes, WITHOUT_SHORTCUT, span)
     return _told(network, placed, frames, message, causes, error.help)
 
@@ -99,7 +98,7 @@ def shape_fault(
 def swap_operands(join: OpCall, sources: Sequence[TensorType]) -> TensorType | None:
     """The result of a join with its operands the other way round, where they fit so."""
     try:
-        return OPS[join.op].shape(join.attributes, list(reversed(sources)))
+        return join.definition.shape(join.attributes, list(reversed(sources)))
     except ShapeError:
         return None
 
@@ -118,7 +117,7 @@ def _causes_of_one(
     """Why an op cannot take its input: its own attributes, then what made the input so."""
     terms = terms_of(placed, names_at(frames, instance))
     causes = [
-        Cause(f"`{name}` of `{placed.key}`", (terms[name],), placed.node.span)
+        Cause(f"`{name}` of `{placed.key}`", (terms[name],), placed.block_node.span)
         for name in error.at
         if name in terms
     ]
@@ -140,8 +139,8 @@ def _causes_of_join(
     frames: tuple[CallSite, ...],
 ) -> list[Cause]:
     """Why two operands of a join differ: sizes first, then channels."""
-    assert isinstance(placed.callee, OpCall)
-    first, second = _unequal(placed.callee, placed.inputs, types)
+    assert placed.op
+    first, second = _unequal(placed.op, placed.inputs, types)
     legs = [
         [
             *left_out(instance, placed, name, types, names_at(frames, instance)),
@@ -156,7 +155,7 @@ def _causes_of_join(
     if ways[0].type.size != ways[1].type.size:
         causes += size_causes(ways, shared, network.input_span)
     alike = replace(ways[1].type, size=ways[0].type.size)
-    if not _fits(placed.callee, [ways[0].type, alike]):
+    if not _fits(placed.op, [ways[0].type, alike]):
         causes += channel_causes(ways, shared)
     return causes
 
@@ -172,7 +171,7 @@ def _unequal(join: OpCall, inputs: Sequence[str], types: Types) -> tuple[str, st
 
 def _fits(join: OpCall, sources: Sequence[TensorType]) -> bool:
     try:
-        OPS[join.op].shape(join.attributes, sources)
+        join.definition.shape(join.attributes, sources)
     except ShapeError:
         return False
     return True
@@ -194,10 +193,10 @@ def _told(
 
     Where nothing of the person's own makes the difference, at the nearest call that is theirs.
     """
-    outside = [term.span for frame in frames for term in frame.placed.node.arguments.values()]
-    node, blames = placed.node.span, blamed(causes, network, outside)
+    outside = [term.span for frame in frames for term in frame.placed.block_node.arguments.values()]
+    node, blames = placed.block_node.span, blamed(causes, network, outside)
     spans = [span] if span else [blame.span for blame in blames if blame.own]
-    calls = [frame.placed.node.span for frame in reversed(frames)]
+    calls = [frame.placed.block_node.span for frame in reversed(frames)]
     spans += [each for each in (node, *calls) if is_own(each, network)]
     at = next(iter(spans), node)
     notes = [blame.note for blame in blames][: MOST_NOTES - 1]
@@ -213,14 +212,14 @@ def _on_line(note: Note, span: Span) -> bool:
 
 
 def _here(placed: InstanceNode) -> Note:
-    joins = isinstance(placed.callee, OpCall) and OPS[placed.callee.op].arity is None
+    joins = placed.op and placed.op.definition.arity is None
     text = f"joined here, by `{placed.key}`" if joins else f"`{placed.key}` is this node"
-    return Note(text, placed.node.span)
+    return Note(text, placed.block_node.span)
 
 
 def _calls(frames: Sequence[CallSite]) -> list[Note]:
     return [
-        Note(f"in the block at `{frame.path}`", frame.placed.node.span) for frame in frames[-1:]
+        Note(f"in the block at `{frame.path}`", frame.placed.block_node.span) for frame in frames[-1:]
     ]
 
 
@@ -275,24 +274,24 @@ def _shortcut_fault(
 
 def _origin(instance: Instance, name: str, types: Types) -> Note:
     """Where the shape of an operand was decided: norms and activations only pass it on."""
-    by_key = {each.key: each for each in instance.placed}
+    by_key = {each.key: each for each in instance.nodes}
     start, shown = name, types.get(name)
     while name in by_key and _keeps_shape(by_key[name], types):
         name = by_key[name].inputs[0]
     if name not in by_key:
         return Note(f"`{start}` is {shown}: the input of the block `{instance.block.name}`")
     origin = by_key[name]
-    term = origin.node.arguments.get("out")
+    term = origin.block_node.arguments.get("out")
     via = "" if name == start else f", made by `{name}`"
-    return Note(f"`{start}` is {shown}{via}", term.span if term else origin.node.span)
+    return Note(f"`{start}` is {shown}{via}", term.span if term else origin.block_node.span)
 
 
 def _keeps_shape(placed: InstanceNode, types: Types) -> bool:
     if isinstance(placed.callee, PassThrough):
         return True
     return (
-        isinstance(placed.callee, OpCall)
-        and "out" not in placed.callee.attributes
+        placed.op is not None
+        and "out" not in placed.op.attributes
         and len(placed.inputs) == 1
         and types.get(placed.key) == types.get(placed.inputs[0])
     )
@@ -313,7 +312,7 @@ def _asked(
 ) -> tuple[str, int, tuple[int, ...]] | None:
     """The operand that is a shortcut, and the channels and size that its call asks for."""
     node = next((each for each in instance.block.nodes if each.target == SHORTCUT), None)
-    present = {each.key: each for each in instance.placed}
+    present = {each.key: each for each in instance.nodes}
     if node is None:
         return None
     if node.key in present:
@@ -345,8 +344,8 @@ def is_missing(instance: Instance, join: InstanceNode) -> bool:
 
 def passes(instance: Instance, join: InstanceNode) -> bool:
     """Whether an operand of a join is the block's own input, by a shortcut that does nothing."""
-    passes = {each.key for each in instance.placed if isinstance(each.callee, PassThrough)}
-    through = {each.key for each in instance.placed if each.node.target == SHORTCUT}
+    passes = {each.key for each in instance.nodes if isinstance(each.callee, PassThrough)}
+    through = {each.key for each in instance.nodes if each.block_node.target == SHORTCUT}
     names = set(join.inputs)
     declared = any(node.target == SHORTCUT for node in instance.block.nodes)
     return declared and bool(
@@ -358,8 +357,8 @@ def ignores_argument(
     network: Network, instance: Instance, placed: InstanceNode, types: Types
 ) -> Note | None:
     """A shortcut policy that does not do what its call asks for, and where to mend it."""
-    operands = [each for each in instance.placed if each.key in placed.inputs]
-    shortcut = next((each for each in operands if each.node.target == SHORTCUT), None)
+    operands = [each for each in instance.nodes if each.key in placed.inputs]
+    shortcut = next((each for each in operands if each.block_node.target == SHORTCUT), None)
     others = [kind for each in operands if each is not shortcut and (kind := types.get(each.key))]
     if shortcut is None or not others:
         return None
@@ -377,12 +376,11 @@ def _unheeded(shortcut: InstanceNode, types: Types, wanted: TensorType) -> str |
     source, result = types.get(shortcut.inputs[0]), types.get(shortcut.key)
     assert source
     assert result
-    if isinstance(shortcut.callee, OpCall):
-        values = shortcut.callee.attributes
+    if shortcut.op:
+        values = shortcut.op.attributes
     else:
-        assert isinstance(shortcut.callee, tuple)
-        values = shortcut.callee[0].instance.values
-    offered = shortcut.node.arguments
+        values = shortcut.runs[0].instance.values
+    offered = shortcut.block_node.arguments
     if "out" in offered and result.channels not in (wanted.channels, values.get("out")):
         return "out"
     strided = values.get("stride", 1) != 1 and result.size != source.size
@@ -392,4 +390,4 @@ def _unheeded(shortcut: InstanceNode, types: Types, wanted: TensorType) -> str |
 
 
 def _called(placed: InstanceNode) -> Block | None:
-    return placed.callee[0].instance.block if isinstance(placed.callee, tuple) else None
+    return placed.runs[0].instance.block if placed.runs else None

@@ -24,15 +24,14 @@ from resnetgen.compiler.ir.nodes import (
     Block,
     BlockNode,
     BoundSlot,
+    Callee,
     Instance,
     InstanceNode,
     OpCall,
     PassThrough,
-    RepeatedBlock,
     Slot,
 )
 from resnetgen.compiler.ir.op_def import shown
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.evaluate import ErrorReported, EvalContext
 
 MOST_NODES = 200_000  # ops of one network, expanded
@@ -184,10 +183,10 @@ def spliced(
 
     `names` says what the inputs of the block are called there.
     """
-    rename = {**names, **{each.key: f"{prefix}{each.key}" for each in instance.placed}}
+    rename = {**names, **{each.key: f"{prefix}{each.key}" for each in instance.nodes}}
     scope = _spliced_scope(node, instance, stage)
     placed: list[InstanceNode] = []
-    for each in instance.placed:
+    for each in instance.nodes:
         below = {name: substitute(expr, scope) for name, expr in (each.scope or {}).items()}
         inputs = tuple(rename[name] for name in each.inputs)
         placed.append(
@@ -237,29 +236,27 @@ def with_bias(placed: list[InstanceNode]) -> list[InstanceNode]:
         )
 
     for index, each in enumerate(placed):
-        if isinstance(each.callee, OpCall) and each.callee.attributes.get("bias", True) is None:
-            attributes = {**each.callee.attributes, "bias": not norms(each.key)}
-            call = replace(each.callee, attributes=attributes)
+        if each.op and each.op.attributes.get("bias", True) is None:
+            attributes = {**each.op.attributes, "bias": not norms(each.key)}
+            call = replace(each.op, attributes=attributes)
             placed[index] = replace(each, callee=call)
     return placed
 
 
-def undecided(
-    what: OpCall | tuple[RepeatedBlock, ...] | PassThrough,
-) -> OpCall | tuple[RepeatedBlock, ...] | PassThrough:
+def undecided(what: Callee) -> Callee:
     """A convolution whose bias was not written, before its readers are known: where it is spliced."""
     if not isinstance(what, OpCall) or "bias" in what.terms:
         return what
-    attribute = OPS[what.op].attributes.get("bias")
+    attribute = what.definition.attributes.get("bias")
     if attribute is None or attribute.default is not None:
         return what
     return replace(what, attributes={**what.attributes, "bias": None})
 
 
 def _is_norm(placed: InstanceNode) -> bool:
-    if isinstance(placed.callee, OpCall):
-        return OPS[placed.callee.op].is_norm
-    return placed.node.target == Slot("norm")
+    if placed.op:
+        return placed.op.definition.is_norm
+    return placed.block_node.target == Slot("norm")
 
 
 def reduction(placed: InstanceNode, before: Mapping[str, float]) -> float:
@@ -272,7 +269,7 @@ def reduction(placed: InstanceNode, before: Mapping[str, float]) -> float:
 
 
 def _stride(placed: InstanceNode) -> float:
-    if isinstance(placed.callee, OpCall):
-        return OPS[placed.callee.op].stride(placed.callee.attributes)
-    runs = placed.callee if isinstance(placed.callee, tuple) else ()
+    if placed.op:
+        return placed.op.definition.stride(placed.op.attributes)
+    runs = placed.runs
     return math.prod(run.instance.stride**run.count for run in runs)

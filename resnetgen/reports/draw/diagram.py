@@ -26,7 +26,6 @@ from typing import Any
 
 from resnetgen.compiler.analysis.rows import folded_name
 from resnetgen.compiler.ir.nodes import Network, OpCall, PassThrough
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
@@ -165,17 +164,17 @@ class _Builder:
     ) -> list[int]:
         """Adds the nodes of a block; the indices of its outputs."""
         known = dict(environment)
-        paths = numbered_paths(measured.instance.placed)
+        paths = numbered_paths(measured.instance.nodes)
         for index in measured.instance.schedule:
-            step = measured.steps[index]
-            placed = step.placed
+            step = measured.nodes[index]
+            placed = step.node
             stage = placed.key if self.at_root and step.blocks else ""
             inner = group or placed.group or stage
             sources = tuple(known.get(name) for name in placed.inputs)
             present = tuple(source for source in sources if source is not None)
             if isinstance(placed.callee, PassThrough):
                 known[placed.key] = present[0]
-            elif isinstance(placed.callee, OpCall):
+            elif placed.op:
                 block = measured.instance.block.name
                 known[placed.key] = self.op(step, prefix + paths[index][0], block, present, inner)
             else:
@@ -186,8 +185,8 @@ class _Builder:
     def op(
         self, step: TypedNode, path: str, block: str, sources: tuple[int, ...], group: str
     ) -> int:
-        assert isinstance(step.placed.callee, OpCall)
-        definition = OPS[step.placed.callee.op]
+        assert step.node.op
+        definition = step.node.op.definition
         shape = shape_label(step.result)
         changed = shape if step.result.shape != step.source.shape else None
         cell = Cell(op_label(step), definition.kind, op_tip(path, step), block, changed)
@@ -197,7 +196,7 @@ class _Builder:
             shape,
             (cell,),
             group=group,
-            keys=(step.placed.key,),
+            keys=(step.node.key,),
             cost=step.cost,
             training=self.at_root and step.training,
         )
@@ -249,7 +248,7 @@ def _in_place(step: TypedNode, at_root: bool) -> bool:
 
 def _is_line(block: TypedInstance) -> bool:
     """Whether the ops of a block stand one after the other."""
-    placed = block.instance.placed
+    placed = block.instance.nodes
     reads = [*(name for each in placed for name in each.inputs), *block.instance.outputs]
     return (
         len(block.instance.inputs) == 1
@@ -264,7 +263,7 @@ def _repeating(block: TypedInstance) -> bool:
     return any(
         sum(times for _, times in step.blocks) > 1
         or any(_repeating(each) for each, _ in step.blocks)
-        for step in block.steps
+        for step in block.nodes
     )
 
 
@@ -418,10 +417,10 @@ def shape_label(type: TensorType) -> Label:
 
 def op_label(step: TypedNode) -> Label:
     """`conv 3×3, 64, /2`: the op and the attributes that are not what they would be anyway."""
-    call = step.placed.callee
+    call = step.node.callee
     assert isinstance(call, OpCall)
-    definition, axes = OPS[call.op], len(step.source.size)
-    parts: list[str | Range] = [definition.short or call.op.replace("_", " ")]
+    definition, axes = call.definition, len(step.source.size)
+    parts: list[str | Range] = [definition.short or call.name.replace("_", " ")]
     for key in _ORDER:
         if key not in call.attributes or is_default(key, definition.attributes[key], call):
             continue
@@ -445,9 +444,9 @@ def _extent(value: Any, axes: int, key: str) -> str:
 
 def op_tip(path: str, step: TypedNode) -> str:
     """All that is known of an op, for the pointer that rests on it."""
-    call = step.placed.callee
+    call = step.node.callee
     assert isinstance(call, OpCall)
-    said = ", ".join([call.op, *shown_attributes(call)])
+    said = ", ".join([call.name, *shown_attributes(call)])
     sources = ", ".join(str(each) for each in step.sources if each)
     lines = [path, said, f"{sources} -> {step.result}"]
     return "\n".join(lines + ([summary(step.cost)] if step.cost.params else []))

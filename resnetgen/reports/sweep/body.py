@@ -13,7 +13,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from resnetgen.compiler.ir.nodes import InstanceNode, Network, OpCall, PassThrough
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.passes.module_paths import numbered_paths
 from resnetgen.compiler.passes.stages import with_bias
@@ -87,13 +86,13 @@ def _is_open(placed: InstanceNode) -> bool:
 
 
 def _has_bias(placed: InstanceNode) -> bool:
-    return isinstance(placed.callee, OpCall) and bool(placed.callee.attributes["bias"])
+    return placed.op is not None and bool(placed.op.attributes["bias"])
 
 
 def _joint(placed: InstanceNode, alone: bool) -> Hashable:
     """All of a placed node that matters to other nodes of the body."""
     what = placed.callee
-    is_norm = isinstance(what, OpCall) and OPS[what.op].is_norm
+    is_norm = isinstance(what, OpCall) and what.definition.is_norm
     passes = isinstance(what, PassThrough)
     joint = (placed.key, placed.inputs, passes, is_norm, _is_open(placed))
     return joint if alone else (joint, placed.paths, _module(placed))
@@ -105,9 +104,9 @@ def _module(placed: InstanceNode) -> Hashable:
     if "*" in placed.paths[0]:
         return None
     if isinstance(what, OpCall):
-        return what.op, tuple(what.attributes.items())
+        return what.name, tuple(what.attributes.items())
     # The wiring keeps the instances alive, so that their `id` names them.
-    return tuple(id(run.instance) for run in what) if isinstance(what, tuple) else None
+    return tuple(id(run.instance) for run in placed.runs) if placed.runs else None
 
 
 def _shares_a_number(placed: Sequence[InstanceNode]) -> bool:

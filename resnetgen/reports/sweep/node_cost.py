@@ -210,10 +210,10 @@ class MemoizingInstantiator(Instantiator):
         return kept.traits
 
     def _own_traits(self, instance: Instance) -> Traits:
-        read = {name for placed in instance.placed for name in placed.inputs}
+        read = {name for placed in instance.nodes for name in placed.inputs}
         read |= set(instance.outputs)
         traits = Traits(conflict=has_conflict(instance))
-        for placed in instance.placed:
+        for placed in instance.nodes:
             bit = self.bits.of(instance.block, placed.key)
             traits |= Traits(read=bit) if placed.key in read else Traits(unread=bit)
             traits |= self.traits_of(instance.block, placed)
@@ -223,9 +223,9 @@ class MemoizingInstantiator(Instantiator):
         """Whether a placed node of a block works, and the traits of the instances that it runs."""
         traits = Traits()
         if placed.scope is None:
-            bit = self.bits.of(block, placed.node.key)
+            bit = self.bits.of(block, placed.block_node.key)
             traits = Traits(idle=bit) if does_nothing(placed) else Traits(busy=bit)
-        for run in placed.callee if isinstance(placed.callee, tuple) else ():
+        for run in placed.runs:
             traits |= self.traits(run.instance)
         return traits
 
@@ -377,7 +377,7 @@ def body_of(root: Block, placed: Sequence[InstanceNode]) -> Instance:
         values={},
         given=frozenset(),
         inputs={},
-        placed=tuple(placed),
+        nodes=tuple(placed),
         schedule=schedule_of(placed),
         outputs=(),
         flow=ChannelInfo(0),

@@ -173,8 +173,8 @@ def description(
 def digest(base: Base) -> str:
     """16 hex digits that name the spec with all that it extends, and every block that it may call."""
     document = library.complete(base.tree, base.folders, {})
-    texts = [library.canonical(document.tree).encode()]
+    texts = [library.canonical_text(document.tree).encode()]
     for folder in (*document.folders, library.LIBRARY):
-        for kind in library.KINDS:
+        for kind in library.BLOCK_KINDS:
             texts += (path.read_bytes() for path in library.block_files(kind, folder))
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]

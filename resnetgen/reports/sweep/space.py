@@ -28,7 +28,7 @@ _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class FactorValue:
     """A value as it is written, and what it says."""
 
     text: str
@@ -45,7 +45,7 @@ class Factor:
     """A path into the spec, as for `--set`, and the values that it takes in turn."""
 
     path: str
-    settings: tuple[Setting, ...]
+    settings: tuple[FactorValue, ...]
 
     @property
     def is_numeric(self) -> bool:
@@ -72,7 +72,7 @@ class Space:
             indices.append(index)
         return tuple(reversed(indices))
 
-    def settings(self, choice: Sequence[int]) -> Iterator[tuple[str, Setting]]:
+    def settings(self, choice: Sequence[int]) -> Iterator[tuple[str, FactorValue]]:
         """The path and the value of each factor."""
         for factor, index in zip(self.factors, choice, strict=True):
             yield factor.path, factor.settings[index]
@@ -112,7 +112,7 @@ def parse_factor(text: str) -> Factor:
     if not equals or not path.strip(". "):
         help = "say `--vary layer3.blocks=1..40`"
         raise _fault(text, text, f"`{text}` is not PATH=VALUES", help)
-    settings: dict[tuple[type, str], Setting] = {}
+    settings: dict[tuple[type, str], FactorValue] = {}
     for part in _parts(values):
         if not part:
             raise _fault(text, values, f"`{path}` has an empty value")
@@ -144,7 +144,7 @@ def _parts(values: str) -> Iterator[str]:
     yield values[start:].strip()
 
 
-def _settings(text: str, path: str, part: str) -> Iterator[Setting]:
+def _settings(text: str, path: str, part: str) -> Iterator[FactorValue]:
     """The values of one part: those of a range, or one."""
     if found := _RANGE.match(part):
         yield from _range(text, part, *found.groups())
@@ -153,10 +153,10 @@ def _settings(text: str, path: str, part: str) -> Iterator[Setting]:
         help = "a range is `1..40`, or `64..512..64` with a step; both ends belong to it"
         raise _fault(text, part, f"`{part}` is not a range of numbers", help)
     value = python_value(parse_value(part, f"--vary {path}"))
-    yield Setting(part, value)
+    yield FactorValue(part, value)
 
 
-def _range(text: str, part: str, first: str, last: str, step: str | None) -> Iterator[Setting]:
+def _range(text: str, part: str, first: str, last: str, step: str | None) -> Iterator[FactorValue]:
     start, end, by = Decimal(first), Decimal(last), Decimal(step or 1)
     if not by:
         raise _fault(text, part, f"the step of `{part}` is 0")
@@ -166,7 +166,7 @@ def _range(text: str, part: str, first: str, last: str, step: str | None) -> Ite
     whole = all("." not in each for each in (first, last, step or ""))
     for index in range(int((end - start) // by) + 1):
         number = start + index * by
-        yield Setting(str(number), int(number) if whole else float(number))
+        yield FactorValue(str(number), int(number) if whole else float(number))
 
 
 def _fault(text: str, part: str, message: str, help: str | None = None) -> SpecError:

@@ -44,7 +44,7 @@ class Base:
 def base_of(spec: str | Path, settings: Mapping[str, object]) -> Base:
     """The base of a path or of a library network. Raises SpecError and OSError."""
     path = library.locate_network(spec)
-    return Base(library.read_shipped(path), (path.parent,), settings)
+    return Base(library.read_spec(path), (path.parent,), settings)
 
 
 def variant_document(base: Base, space: Space, choice: Sequence[int]) -> Document:

@@ -11,9 +11,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from resnetgen.compiler.diagnostics.model import SpecError
-from resnetgen.compiler.ir.nodes import Instance, OpCall
+from resnetgen.compiler.ir.nodes import Instance
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.module_paths import numbered_paths
 from resnetgen.weights.infer.checkpoint import CheckpointShapes
 from resnetgen.weights.infer.design import Design, Trials
@@ -37,9 +36,9 @@ def with_depths(design: Design, held: CheckpointShapes, trials: Trials) -> Desig
 def stage_paths(root: Instance, stage: str) -> list[str]:
     """The module paths of a stage: of its blocks, or of what has weights in them (`as: .`)."""
     found: list[str] = []
-    for placed, paths in zip(root.placed, numbered_paths(root.placed), strict=True):
-        if stage not in (placed.node.key, placed.group):
+    for placed, paths in zip(root.nodes, numbered_paths(root.nodes), strict=True):
+        if stage not in (placed.block_node.key, placed.group):
             continue
-        if not isinstance(placed.callee, OpCall) or OPS[placed.callee.op].weights is not NO_WEIGHTS:
+        if not placed.op or placed.op.definition.weights is not NO_WEIGHTS:
             found += paths
     return found

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.tree import repeats
+from resnetgen.compiler.frontend.tree import stage_repeats
 from resnetgen.compiler.frontend.yaml_reader import MapTree
 from resnetgen.compiler.ir.nodes import Graph, Instance, Network
 from resnetgen.compiler.ir.op_def import NO_WEIGHTS
@@ -61,7 +61,7 @@ class Design:
     @property
     def blocks(self) -> dict[str, int]:
         """How many blocks each stage has, where that is a number. Raises SpecError."""
-        return repeats(self.tree)
+        return stage_repeats(self.tree)
 
     def repeating(self, blocks: Mapping[str, int]) -> Design:
         """The design with other numbers of blocks; a stage of none is deleted."""
@@ -128,7 +128,7 @@ class Trials:
 def library_designs() -> tuple[Design, ...]:
     """Every network of the library that can be read, unchanged."""
     found = []
-    for path in library.networks():
+    for path in library.network_files():
         design = Design(path.stem)
         with suppress(SpecError):
             if design.tree:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend.inheritance import without
-from resnetgen.compiler.frontend.library import OF_ITSELF
+from resnetgen.compiler.frontend.library import DESCRIPTIVE_KEYS
 from resnetgen.compiler.frontend.yaml_reader import ListTree, Scalar, Tree
 from resnetgen.weights.infer.checkpoint import CheckpointShapes, Kind, kinds_of
 from resnetgen.weights.infer.depth import stage_paths
@@ -22,7 +22,7 @@ from resnetgen.weights.infer.design import DELETED, Design, Path, Trials, librar
 from resnetgen.weights.infer.numbers import Number, numbers_of
 from resnetgen.weights.keys import is_under
 
-_DESCRIBING = (*OF_ITSELF, "class", "init")
+_DESCRIBING = (*DESCRIPTIVE_KEYS, "class", "init")
 _PREVIEWED = 2  # stages: the first, and one that strides
 
 

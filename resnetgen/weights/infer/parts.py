@@ -18,7 +18,7 @@ from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend.expressions import Const
 from resnetgen.compiler.frontend.tree import entries
 from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
-from resnetgen.compiler.frontend.yaml_writer import flow
+from resnetgen.compiler.frontend.yaml_writer import to_flow
 from resnetgen.compiler.ir.nodes import Block, Network
 from resnetgen.compiler.passes.elaborate import DEFAULT_HEAD
 from resnetgen.weights.infer.checkpoint import CheckpointShapes, Kind, masked
@@ -63,7 +63,7 @@ def _called_alike(op: str, block: Block, place: Path, design: Design, trials: Tr
     """A call of another block with the arguments of the one before that it knows, and its numbers."""
     here = _at(design.tree, place)
     given = here.entries.items() if isinstance(here, MapTree) else ()
-    known = {key: flow(each) for key, each in given if key in {*block.params, *block.slots}}
+    known = {key: to_flow(each) for key, each in given if key in {*block.params, *block.slots}}
     for path, number in numbers_of(design.tree, trials.body(design)[0]).items():
         param = block.params.get(path[-1]) if path[:-1] == place else None
         default = param.default.expr if param and param.default else None
@@ -128,12 +128,12 @@ def _called(tree: Tree | None) -> str:
 def _said(path: Path, tree: Tree | None) -> str:
     """What a spec says in a place, without its numbers."""
     if tree is None or isinstance(tree, ListTree):
-        return flow(tree) if tree else ""
+        return to_flow(tree) if tree else ""
     if isinstance(tree, MapTree) and "nodes" in tree.entries:
-        return flow(tree)
+        return to_flow(tree)
     if path == ("head",):
         return _called(tree) or DEFAULT_HEAD
-    words = [f"{key}: {flow(each)}" for key, each in _words(tree).items()]
+    words = [f"{key}: {to_flow(each)}" for key, each in _words(tree).items()]
     alone = len(words) < 2 or path in (("stem",), ("block",))
     return _called(tree) if alone else f"{{{', '.join(words)}}}"
 

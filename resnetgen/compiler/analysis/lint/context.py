@@ -42,10 +42,10 @@ class LintContext:
         if id(measured) in found:
             return
         found[id(measured)] = prefix, measured
-        for step in measured.steps:
+        for step in measured.nodes:
             at = 0
             for block, times in step.blocks:
-                self._gather(f"{prefix}{block_name(step.placed, at)}.", block, found)
+                self._gather(f"{prefix}{block_name(step.node, at)}.", block, found)
                 at += times
 
     def is_own(self, span: Span) -> bool:
@@ -59,4 +59,4 @@ class LintContext:
 
 def block_name(placed: InstanceNode, at: int) -> str:
     """What block number `at` of a placed node is called: `layer2.0`; `neck` where there is one."""
-    return f"{placed.key}.{at}" if placed.node.repeat else placed.key
+    return f"{placed.key}.{at}" if placed.block_node.repeat else placed.key

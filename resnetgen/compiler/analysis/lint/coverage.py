@@ -35,7 +35,7 @@ def lost_input(facts: LintContext) -> Iterator[Diagnostic]:
     """Positions of a value that nothing reads: one warning for each node that leaves them out."""
     told = set[Span]()
     for loss in _losses(facts):
-        node = loss.reader.placed.node.span
+        node = loss.reader.node.block_node.span
         if node not in told:
             told.add(node)
             yield _truncated(facts, loss) if loss.is_at_the_end else _skipped(facts, loss)
@@ -54,9 +54,9 @@ class Loss:
     @property
     def taps(self) -> tuple[Window, ...]:
         """What a position of the reader's result reads."""
-        assert isinstance(self.reader.placed.callee, OpCall)
-        return OPS[self.reader.placed.callee.op].taps(
-            self.reader.placed.callee.attributes, self.type
+        assert self.reader.node.op
+        return self.reader.node.op.definition.taps(
+            self.reader.node.op.attributes, self.type
         )
 
     @property
@@ -74,7 +74,7 @@ def _truncated(facts: LintContext, loss: Loss) -> Diagnostic:
     left = dict.fromkeys((size - rows.bit_count(), size) for size, rows in sizes)
     ends = " and ".join(f"the last {rest} of {size}" for rest, size in left if rest)
     message = f"nothing reads {ends} positions along an axis of {loss.value}, {loss.type}"
-    node = loss.reader.placed.node.span
+    node = loss.reader.node.block_node.span
     span = facts.nearest([facts.network.input_span, node])
     hint = "take a size that divides, or pad or round up there (`padding: 1`, `ceil: true`)"
     notes = (Note(f"the windows of `{loss.path}` end before it", node),)
@@ -82,7 +82,7 @@ def _truncated(facts: LintContext, loss: Loss) -> Diagnostic:
 
 
 def _skipped(facts: LintContext, loss: Loss) -> Diagnostic:
-    call, node = loss.reader.placed.callee, loss.reader.placed.node.span
+    call, node = loss.reader.node.callee, loss.reader.node.block_node.span
     assert isinstance(call, OpCall)
     kept = math.prod(rows.bit_count() for rows in loss.rows) / math.prod(loss.type.size)
     message = f"`{loss.path}` skips {1 - kept:.0%} of {loss.value}, and nothing else reads it"
@@ -98,7 +98,7 @@ def _losses(facts: LintContext) -> Iterator[Loss]:
     readings = Readings()
     for prefix, measured in facts.blocks:
         names = measured.instance.block.inputs
-        types = {step.placed.key: step.result for step in measured.steps}
+        types = {step.node.key: step.result for step in measured.nodes}
         if not prefix:  # the input of a block is judged where the block is called
             types[names[0]] = measured.source
         for name, rows in readings.of_values(measured).items():
@@ -106,7 +106,7 @@ def _losses(facts: LintContext) -> Iterator[Loss]:
                 value = "the input" if name in names else f"`{prefix}{name}`"
                 path, reader = next(readings.readers(measured, name, prefix))
                 yield Loss(value, types[name], rows, path, reader)
-        for step in measured.steps:
+        for step in measured.nodes:
             yield from _lost_between(readings, prefix, step)
 
 
@@ -115,8 +115,8 @@ def _lost_between(readings: Readings, prefix: str, step: TypedNode) -> Iterator[
     for at, block, following in _neighbours(step):
         rows = readings.of_inputs(following)[0]
         if rows is not None:
-            value = f"`{prefix}{block_name(step.placed, at)}`"
-            below = f"{prefix}{block_name(step.placed, at + 1)}."
+            value = f"`{prefix}{block_name(step.node, at)}`"
+            below = f"{prefix}{block_name(step.node, at + 1)}."
             source = following.instance.block.inputs[0]
             path, reader = next(readings.readers(following, source, below))
             yield Loss(value, block.outputs[0], rows, path, reader)
@@ -153,8 +153,8 @@ class Readings:
 
     def of_operands(self, step: TypedNode) -> Sequence[Read]:
         """What a step reads of each of its inputs."""
-        if isinstance(step.placed.callee, OpCall):
-            view = seen(step.placed.callee, step.source, step.result)
+        if step.node.op:
+            view = seen(step.node.op, step.source, step.result)
             return [view.rows if view else None] * len(step.sources)
         (first, _), *rest = step.blocks
         reads = list(self.of_inputs(first))
@@ -174,10 +174,10 @@ class Readings:
         for step, names in _operands(measured, _aliases(measured)):
             for operand, name in enumerate(names):
                 if name == value and not step.blocks:
-                    yield f"{prefix}{step.placed.key}", step
+                    yield f"{prefix}{step.node.key}", step
                 elif name == value:
                     block = step.blocks[0][0]
-                    below = f"{prefix}{block_name(step.placed, 0)}."
+                    below = f"{prefix}{block_name(step.node, 0)}."
                     yield from self.readers(block, block.instance.block.inputs[operand], below)
 
 
@@ -185,16 +185,16 @@ def _operands(
     measured: TypedInstance, aliases: Mapping[str, str]
 ) -> Iterator[tuple[TypedNode, list[str]]]:
     """The steps that compute, each with what it reads, whatever passes that on."""
-    for step in measured.steps:
-        if not isinstance(step.placed.callee, PassThrough):
-            yield step, [aliases.get(name, name) for name in step.placed.inputs]
+    for step in measured.nodes:
+        if not isinstance(step.node.callee, PassThrough):
+            yield step, [aliases.get(name, name) for name in step.node.inputs]
 
 
 def _aliases(measured: TypedInstance) -> Mapping[str, str]:
     """For each call that does nothing, the value that it passes."""
     aliases: dict[str, str] = {}
     for index in measured.instance.schedule:
-        placed = measured.instance.placed[index]
+        placed = measured.instance.nodes[index]
         if isinstance(placed.callee, PassThrough):
             aliases[placed.key] = aliases.get(placed.inputs[0], placed.inputs[0])
     return aliases
@@ -220,9 +220,9 @@ class InputCoverage:
 
 def seen(call: OpCall, source: TensorType, result: TensorType) -> InputCoverage | None:
     """What the windows of an op see of its input; None for one that reads each position."""
-    if OPS[call.op].taps is ONE_TAP or not result.size:
+    if call.definition.taps is ONE_TAP or not result.size:
         return None
-    return _view(call.op, tuple(call.attributes.items()), source, result)
+    return _view(call.name, tuple(call.attributes.items()), source, result)
 
 
 @cache
@@ -276,14 +276,14 @@ def blind_taps(facts: LintContext) -> Iterator[Diagnostic]:
     """Kernels of which some taps lie in the padding wherever they slide: one warning a cause."""
     told = set[Span]()
     for prefix, measured in facts.blocks:
-        for step in measured.steps:
-            call = step.placed.callee
-            if not isinstance(call, OpCall) or not OPS[call.op].is_weighted:
+        for step in measured.nodes:
+            call = step.node.callee
+            if not isinstance(call, OpCall) or not call.definition.is_weighted:
                 continue
             view = seen(call, step.source, step.result)
             if view is None or view.seeing == view.taps:
                 continue
-            path, node = f"{prefix}{step.placed.key}", step.placed.node.span
+            path, node = f"{prefix}{step.node.key}", step.node.block_node.span
             dilation = call.terms.get("dilation")
             span = facts.nearest([*([dilation.span] if dilation else []), facts.network.input_span])
             if span in told:

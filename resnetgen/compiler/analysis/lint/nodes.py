@@ -20,7 +20,6 @@ from resnetgen.compiler.ir.nodes import (
     Slot,
     SourcedExpr,
 )
-from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.elaborate_checks import parameters
 
 
@@ -32,7 +31,7 @@ def cancelled_bias(facts: LintContext) -> Iterator[Diagnostic]:
     """
     told = set[Span]()
     for instance in facts.instances:
-        for placed in instance.placed:
+        for placed in instance.nodes:
             call = placed.callee
             if not isinstance(call, OpCall) or not call.attributes.get("bias"):
                 continue
@@ -44,14 +43,14 @@ def cancelled_bias(facts: LintContext) -> Iterator[Diagnostic]:
                 continue
             told.add(term.span)
             message = f"the bias of `{placed.key}` is taken away again: only norms read it"
-            notes = (Note("the norm", norms[0].node.span),)
+            notes = (Note("the norm", norms[0].block_node.span),)
             hint = "leave `bias` out"
             yield Diagnostic("bias-before-norm", message, term.key_span, notes, hint, "warning")
 
 
 def _subtracts_each_mean(placed: InstanceNode, channels: int) -> bool:
     call = placed.callee
-    if not isinstance(call, OpCall) or not OPS[call.op].is_norm:
+    if not isinstance(call, OpCall) or not call.definition.is_norm:
         return False
     return bool(call.attributes.get("groups", channels) == channels)
 
@@ -61,7 +60,7 @@ def _readers(instance: Instance, key: str) -> list[InstanceNode]:
     if key in instance.outputs:
         return []
     found: list[InstanceNode] = []
-    for each in instance.placed:
+    for each in instance.nodes:
         if key in each.inputs:
             if isinstance(each.callee, PassThrough):
                 below = _readers(instance, each.key)
@@ -77,9 +76,9 @@ def dropped_all(facts: LintContext) -> Iterator[Diagnostic]:
     """A rate of 1: whatever reaches it is dropped in every step of training."""
     told = set[Span]()
     for instance in facts.instances:
-        for placed in instance.placed:
+        for placed in instance.nodes:
             call = placed.callee
-            if not isinstance(call, OpCall) or not OPS[call.op].training_only:
+            if not isinstance(call, OpCall) or not call.definition.training_only:
                 continue
             term = call.terms.get("rate")
             if call.attributes["rate"] != 1 or term is None or term.span in told:
@@ -87,8 +86,8 @@ def dropped_all(facts: LintContext) -> Iterator[Diagnostic]:
             told.add(term.span)
             message = f"`{placed.key}` drops all that it reads: its rate is 1"
             hint = "a rate is the share that is dropped; 1 - rate is kept"
-            elsewhere = placed.node.span.file != term.span.file
-            notes = (Note("this node", placed.node.span),) if elsewhere else ()
+            elsewhere = placed.block_node.span.file != term.span.file
+            notes = (Note("this node", placed.block_node.span),) if elsewhere else ()
             yield Diagnostic("drops-everything", message, term.span, notes, hint, "warning")
 
 
@@ -96,34 +95,34 @@ def repeated_ops(facts: LintContext) -> Iterator[Diagnostic]:
     """An activation behind the same activation, or a norm behind a norm."""
     told = set[Span]()
     for instance in facts.instances:
-        by_key = {placed.key: placed for placed in instance.placed}
-        for placed in instance.placed:
+        by_key = {placed.key: placed for placed in instance.nodes}
+        for placed in instance.nodes:
             before = _computed(by_key, placed.inputs[0])
-            if before is None or not _repeats(before, placed) or placed.node.span in told:
+            if before is None or not _repeats(before, placed) or placed.block_node.span in told:
                 continue
-            told.add(placed.node.span)
+            told.add(placed.block_node.span)
             message = f"`{placed.key}` does again what `{before.key}` has just done"
-            notes = (Note(f"`{before.key}`", before.node.span),)
-            span, hint = placed.node.span, "take one of them out"
+            notes = (Note(f"`{before.key}`", before.block_node.span),)
+            span, hint = placed.block_node.span, "take one of them out"
             yield Diagnostic("repeated-op", message, span, notes, hint, "warning")
 
 
 def _computed(by_key: Mapping[str, InstanceNode], key: str) -> InstanceNode | None:
     """The node that computes a value, past calls that do nothing, and inside the last of blocks."""
     placed = by_key.get(key)
-    if placed is None or isinstance(placed.callee, OpCall):
+    if placed is None or placed.op:
         return placed
     if isinstance(placed.callee, PassThrough):
         return _computed(by_key, placed.inputs[0])
-    last = placed.callee[-1].instance
-    return _computed({each.key: each for each in last.placed}, last.outputs[0])
+    last = placed.runs[-1].instance
+    return _computed({each.key: each for each in last.nodes}, last.outputs[0])
 
 
 def _repeats(before: InstanceNode, placed: InstanceNode) -> bool:
-    if not isinstance(before.callee, OpCall) or not isinstance(placed.callee, OpCall):
+    if not before.op or not placed.op:
         return False
-    one, other = OPS[before.callee.op], OPS[placed.callee.op]
-    same_activation = other.kind == "activation" and before.callee.op == placed.callee.op
+    one, other = before.op.definition, placed.op.definition
+    same_activation = other.kind == "activation" and before.op.name == placed.op.name
     return same_activation or (one.is_norm and other.is_norm)
 
 
@@ -139,12 +138,12 @@ def unused_arguments(facts: LintContext) -> Iterator[Diagnostic]:
     takes: dict[SourcedExpr, set[str]] = {}
     slots: dict[SourcedExpr, tuple[str, str]] = {}  # the argument and the slot of an offer
     for instance in facts.instances:
-        for placed in instance.placed:
+        for placed in instance.nodes:
             content, slot = _content(placed), _own_slot(instance.block, placed)
             if content is None or slot is None:
                 continue
             default = parameters(instance.block.slots[slot].target)
-            for name, term in placed.node.arguments.items():
+            for name, term in placed.block_node.arguments.items():
                 takes.setdefault(term, set()).update(content, default)
                 slots[term] = name, slot
     for term, (name, slot) in slots.items():
@@ -156,12 +155,12 @@ def unused_arguments(facts: LintContext) -> Iterator[Diagnostic]:
 
 def _own_slot(block: Block, placed: InstanceNode) -> str | None:
     """The block's own slot through which a node calls."""
-    target = placed.node.target
+    target = placed.block_node.target
     return target.name if isinstance(target, Slot) and target.name in block.slots else None
 
 
 def _content(placed: InstanceNode) -> Collection[str] | None:
     """The parameters of what a node calls; None where it does nothing."""
-    if isinstance(placed.callee, OpCall):
-        return OPS[placed.callee.op].attributes
-    return placed.callee[0].instance.block.params if isinstance(placed.callee, tuple) else None
+    if placed.op:
+        return placed.op.definition.attributes
+    return placed.runs[0].instance.block.params if placed.runs else None

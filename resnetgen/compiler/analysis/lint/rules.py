@@ -20,9 +20,9 @@ from resnetgen.compiler.analysis.lint.nodes import (
     unused_arguments,
 )
 from resnetgen.compiler.analysis.lint.text import is_overridden, written_in_vain
-from resnetgen.compiler.diagnostics.model import Diagnostic, at_once
+from resnetgen.compiler.diagnostics.model import Diagnostic, truncated
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.suppressions import allowed
+from resnetgen.compiler.frontend.suppressions import allowed_codes
 from resnetgen.compiler.frontend.yaml_reader import Scalar
 
 RULES: tuple[Callable[[LintContext], Iterator[Diagnostic]], ...] = (
@@ -39,14 +39,14 @@ def lint(facts: LintContext) -> list[Diagnostic]:
     """The warnings about a network, each at its place, less those that it allows."""
     found = [warning for rule in RULES for warning in rule(facts)]
     found += written_in_vain(facts.document)
-    permitted = allowed(facts.document.tree)
+    permitted = allowed_codes(facts.document.tree)
     silent = {each.text for each in permitted}
     told = [warning for warning in found if warning.code not in silent]
     if not is_overridden(facts.document):
         codes = {warning.code for warning in found}
         idle = (each for each in permitted if each.text not in codes)
         told += [_allowed_in_vain(each) for each in idle if facts.is_own(each.span)]
-    return list(at_once(sorted(told, key=_place)))
+    return list(truncated(sorted(told, key=_place)))
 
 
 def lint_block(document: Document) -> list[Diagnostic]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, DiagnosticCollector, Note, Source, Span
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.inheritance import merged
+from resnetgen.compiler.frontend.inheritance import merge_specs
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.schema import RESERVED
 from resnetgen.compiler.frontend.tree import entries, keys
@@ -130,13 +130,13 @@ def _redundant_overrides(document: Document) -> Iterator[Diagnostic]:
 
 def _inherited(document: Document) -> MapTree:
     """What a network is without its own text: all that it extends, each over the one before."""
-    return merged([_read_again(source) for source in reversed(document.sources[1:])])
+    return merge_specs([_read_again(source) for source in reversed(document.sources[1:])])
 
 
 def _read_again(source: Source) -> MapTree:
     """The tree of a source; of one of the library it is at hand."""
     shipped = library.LIBRARY / Path(source.name).name
-    return library.read_shipped(shipped) if library.shown(shipped) == source.name else parse(source)
+    return library.read_spec(shipped) if library.display_path(shipped) == source.name else parse(source)
 
 
 def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnostic]:
@@ -163,7 +163,7 @@ def _equal(
         value, before = merged.entries[key], base.entries[key]
         if key in apart or not _own(document, merged.keys[key]):
             continue
-        if not moved and library.canonical(value) == library.canonical(before):
+        if not moved and library.canonical_text(value) == library.canonical_text(before):
             message = f"`{key}` is {_said(value)} without this"
             notes = (Note("inherited from here", base.keys[key]),)
             yield Diagnostic(
@@ -191,7 +191,7 @@ def _repeated_arguments(document: Document) -> Iterator[Diagnostic]:
         for key, value in stage.entries.items():
             if key in RESERVED or key not in given or not _own(document, stage.keys[key]):
                 continue
-            if library.canonical(value) == library.canonical(given[key]):
+            if library.canonical_text(value) == library.canonical_text(given[key]):
                 message = f"`{key}` is {_said(value)} without this"
                 notes = (Note("given to all stages here", base.keys[key]),)
                 yield Diagnostic(
