@@ -15,8 +15,8 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from benchmarks.processes import measured, seconds
-from benchmarks.results import Say
+from benchmarks.processes import run_module, seconds
+from benchmarks.results import OnProgress
 
 SIZES = 512, 1024, 2048
 DTYPES = "float32", "bfloat16"
@@ -25,10 +25,10 @@ WARMING = 3  # products before those that are timed
 Figures = Mapping[str, Mapping[str, Sequence[float]]]  # seconds, by type and size
 
 
-def measure(rounds: int, say: Say) -> Any:
+def measure(rounds: int, say: OnProgress) -> Any:
     """The seconds of each product, in a fresh process."""
     say("matrix products")
-    return measured("benchmarks.arithmetic", str(rounds))
+    return run_module("benchmarks.arithmetic", str(rounds))
 
 
 def rate(figures: Figures, dtype: str) -> float:

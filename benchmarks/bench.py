@@ -19,12 +19,12 @@ from benchmarks.processes import environment, resnetgen
 from benchmarks.results import Result
 from resnetgen.runtime.bench import results as bench
 from resnetgen.runtime.bench.plot import svg
-from resnetgen.runtime.bench.results import BASE, Case
+from resnetgen.runtime.bench.results import BASELINE, Case
 
-OURS = BASE
+OURS = BASELINE
 
 
-def benched(network: str, *options: str) -> Any:
+def run_bench(network: str, *options: str) -> Any:
     """What `resnetgen bench NETWORK OPTIONS` measures, also where a side of it gave nothing.
 
     Raises CalledProcessError where nothing was written.
@@ -52,19 +52,19 @@ def cases(results: Sequence[Result]) -> Iterator[tuple[str, Case]]:
             yield found.network, case
 
 
-def named(network: str, case: Case) -> str:
+def case_label(network: str, case: Case) -> str:
     """A case as the first cell of a row."""
     return f"`{network}`, {case.batch}, {case.dtype}"
 
 
-def reasons(results: Sequence[Result]) -> list[str]:
+def unavailable_sides(results: Sequence[Result]) -> list[str]:
     """Why sides gave nothing, a line each, under a blank one."""
     found: dict[str, list[str]] = {}
     for network, case in cases(results):
         for side, outcome in case.sides.items():
             if outcome.reason:
                 said = f"`{side}`: {outcome.reason}"
-                found.setdefault(said, []).append(named(network, case))
+                found.setdefault(said, []).append(case_label(network, case))
     lines = [f"- {said} ({'; '.join(where)})" for said, where in found.items()]
     return ["", *lines] if lines else []
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from benchmarks.bench import OURS, benched, cases, plots, reasons
-from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.bench import OURS, run_bench, cases, plots, unavailable_sides
+from benchmarks.results import Measurement, Result, OnProgress, Section
 from benchmarks.tables import ratio, spread, table
 from resnetgen.runtime.bench.results import SideResult
 
@@ -20,10 +20,10 @@ PEER = "torchvision-compile"
 OPTIONS = "--cold", "--rounds", "0", "--no-memory", "--batch", "1", "--dtype", "float32"
 
 
-def measure(network: str, rounds: int, say: Say) -> Any:
+def measure(network: str, rounds: int, say: OnProgress) -> Any:
     """What bench writes."""
     say("bench")
-    return benched(network, *OPTIONS, "--side", f"{OURS},{PEER}", "--runs", str(rounds))
+    return run_bench(network, *OPTIONS, "--side", f"{OURS},{PEER}", "--runs", str(rounds))
 
 
 def sooner(result: Result, toolchain: bool = True) -> float | None:
@@ -33,7 +33,7 @@ def sooner(result: Result, toolchain: bool = True) -> float | None:
     return ratio(other, ours) if other and ours else None
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """A row a network."""
     heads = [
         "network",
@@ -43,7 +43,7 @@ def tell(results: Sequence[Result]) -> list[str]:
         "after the toolchain's start-up",
         "ratio",
     ]
-    return [*table(heads, [_row(each) for each in results]), *reasons(results)]
+    return [*table(heads, [_row(each) for each in results]), *unavailable_sides(results)]
 
 
 def _row(result: Result) -> list[str]:
@@ -72,7 +72,7 @@ SECTION = Section(
         )
         for network in NETWORKS
     ),
-    tell,
+    render,
     ("torchvision",),
     plots,
 )

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.processes import ROOT, environment, in_turn, resnetgen
-from benchmarks.results import Measurement, Result, Say, Section, within
+from benchmarks.results import Measurement, Result, OnProgress, Section, prefixed
 from benchmarks.tables import ratio, spread, table
 
 PEER = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); from peers import import_torchvision\n"
@@ -99,7 +99,7 @@ PAIRS: dict[str, tuple[Commands, Commands]] = {
     },
     "depth": (passes("resnet20"), passes("resnet1202")),
 }
-SAID = {
+DESCRIPTIONS = {
     "build": "`build resnet152`, against importing torch and torchvision and building `resnet152()`",
     "report/torch": "`report resnet152`, against torch's `FlopCounterMode`, on the meta device",
     "report/thop": "`report resnet152`, against thop, on the meta device",
@@ -120,14 +120,14 @@ def taken(commands: Commands, folder: str) -> tuple[float, float]:
     return wall, sum(used) - before.children_user - before.children_system
 
 
-def measure(names: Sequence[str], rounds: int, say: Say) -> Any:
+def measure(names: Sequence[str], rounds: int, say: OnProgress) -> Any:
     """`{pair: {side: [[wall, processor], ...]}}`, and the runs of `check` on all networks."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             ours, other = (partial(taken, side, folder) for side in PAIRS[name])
             ours(), other()  # the files that both sides read are in memory from now on
-            found[name] = in_turn({"ours": ours, "other": other}, rounds, within(say, name))
+            found[name] = in_turn({"ours": ours, "other": other}, rounds, prefixed(say, name))
         networks = [resnetgen("check", *map(str, sorted((ROOT / "specs").glob("*.yaml"))))]
         checked = in_turn({"check": partial(taken, networks, folder)}, rounds, say)
     return {"pairs": found, **checked}
@@ -144,7 +144,7 @@ def compared(result: Result, pair: str) -> float:
     return ratio(walls(runs["other"]), walls(runs["ours"]))
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """A row a pair; the whole library below."""
     [result] = results
     rows = []
@@ -152,7 +152,7 @@ def tell(results: Sequence[Result]) -> list[str]:
         ours, other = walls(runs["ours"]), walls(runs["other"])
         used = ratio([each[1] for each in runs["other"]], [each[1] for each in runs["ours"]])
         rows.append(
-            [SAID[name], spread(ours), spread(other), f"{ratio(other, ours):.1f}", f"{used:.1f}"]
+            [DESCRIPTIONS[name], spread(ours), spread(other), f"{ratio(other, ours):.1f}", f"{used:.1f}"]
         )
     heads = ["pair", "ours", "the other side", "other / ours", "in processor time"]
     checked = spread(walls(result.figures["check"]))
@@ -170,6 +170,6 @@ SECTION = Section(
             partial(measure, tuple(PAIRS)),
         ),
     ),
-    tell,
+    render,
     peers=("torchvision", *(tool for tool in COUNTERS if tool != "torch")),
 )

@@ -25,23 +25,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_prepared import Prepared, prepare
-from benchmarks.processes import measured
-from benchmarks.results import FOLDER, Measurement, Say, run, write
+from benchmarks.processes import run_module
+from benchmarks.results import FOLDER, Measurement, OnProgress, run, write
 
 SIDES = "eager", "B0", "B1", "regional", "optimized", "captured", "autotuned"
 BATCHES = 1, 256
 
 
-def convolutions(given: argparse.Namespace, rounds: int, say: Say) -> Any:
+def convolutions(given: argparse.Namespace, rounds: int, say: OnProgress) -> Any:
     """Of the largest batch."""
     batch = max(given.batch)
     place = str(given.folder), given.device, str(batch)
     say(f"batch {batch}")
-    problems = measured("benchmarks.gpu_convolutions", *place, str(rounds))
+    problems = run_module("benchmarks.gpu_convolutions", *place, str(rounds))
     return {"batch": batch, "problems": problems}
 
 
-def cold(given: argparse.Namespace, rounds: int, say: Say) -> Any:
+def cold(given: argparse.Namespace, rounds: int, say: OnProgress) -> Any:
     """Of the smallest batch; sides in turn."""
     batch, facts = min(given.batch), Prepared(given.folder).facts
     found: dict[str, list[Any]] = {side: [] for side in given.side}
@@ -55,7 +55,7 @@ def cold(given: argparse.Namespace, rounds: int, say: Say) -> Any:
     return {"batch": batch, "compiled": facts["compiled"], "sides": found}
 
 
-def steady(given: argparse.Namespace, rounds: int, say: Say) -> Any:
+def steady(given: argparse.Namespace, rounds: int, say: OnProgress) -> Any:
     """Of each batch."""
     found = {}
     for batch in given.batch:
@@ -67,7 +67,7 @@ def steady(given: argparse.Namespace, rounds: int, say: Say) -> Any:
 def in_networks(given: argparse.Namespace, what: str, batch: int, *rest: str) -> Any:
     """What a process of `gpu_networks` finds."""
     place = str(given.folder), given.device, str(batch)
-    return measured("benchmarks.gpu_networks", what, *place, *rest)
+    return run_module("benchmarks.gpu_networks", what, *place, *rest)
 
 
 MEASURES = {"convolutions": (convolutions, 10), "cold": (cold, 1), "steady": (steady, 20)}

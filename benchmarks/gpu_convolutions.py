@@ -23,12 +23,12 @@ from torch import Tensor
 
 from benchmarks.gpu_prepared import Prepared, Problem
 from benchmarks.processes import seconds
-from resnetgen.runtime.errors import reason
-from resnetgen.runtime.trace import own_frame
+from resnetgen.runtime.errors import error_summary
+from resnetgen.runtime.trace import with_own_code
 
 REPEATS = 20  # calls in a CUDA graph, so that launches do not count
 
-Way = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+Implementation = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def measure(prepared: Prepared, device: str, batch: int, rounds: int) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def compared(problem: Problem, device: str, batch: int, rounds: int) -> dict[str
         try:
             found[name] = timed(partial(way, *values), exact, rounds)
         except Exception as fault:  # an operator that is not there, or not for these sizes
-            found[name] = {"reason": reason(fault)}
+            found[name] = {"reason": error_summary(fault)}
     return found
 
 
@@ -75,7 +75,7 @@ def operands(
     return x, weight, bias, drawn(batch, *shape) if problem.adds else None
 
 
-def ways(problem: Problem, device: str) -> dict[str, Way]:
+def ways(problem: Problem, device: str) -> dict[str, Implementation]:
     """What could compute it."""
     found = {"fused": fused(problem), "epilogue": compiled(plain(problem))}
     if problem.is_product:
@@ -92,12 +92,12 @@ def absent(reason: str) -> Tensor:
     raise NotImplementedError(reason)
 
 
-def compiled(way: Way) -> Way:
+def compiled(way: Implementation) -> Implementation:
     """Compiled by torch.compile, apart from all others."""
-    return torch.compile(own_frame(way), fullgraph=True, dynamic=False)
+    return torch.compile(with_own_code(way), fullgraph=True, dynamic=False)
 
 
-def plain(problem: Problem) -> Way:
+def plain(problem: Problem) -> Implementation:
     """A convolution, then what follows."""
     place = problem.stride, problem.padding, problem.dilation, problem.groups
 
@@ -107,7 +107,7 @@ def plain(problem: Problem) -> Way:
     return way
 
 
-def product(problem: Problem) -> Way:
+def product(problem: Problem) -> Implementation:
     """A matrix product over positions, then what follows."""
     step = problem.stride
 
@@ -118,7 +118,7 @@ def product(problem: Problem) -> Way:
     return way
 
 
-def fused(problem: Problem) -> Way:
+def fused(problem: Problem) -> Implementation:
     """One call of cuDNN."""
     place = [[each] * 2 for each in (problem.stride, problem.padding, problem.dilation)]
 

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from benchmarks.gpu_prepared import Prepared
 from benchmarks.processes import in_turn, seconds
-from resnetgen.runtime.cuda_graph import Recording, graphed
-from resnetgen.runtime.errors import reason
-from resnetgen.runtime.regional.compile import compile_module
-from resnetgen.runtime.trace import own_frame
+from resnetgen.runtime.cuda_graph import CapturedCall, use_cuda_graph
+from resnetgen.runtime.errors import error_summary
+from resnetgen.runtime.regional.compile import compile_by_regions
+from resnetgen.runtime.trace import with_own_code
 
 DTYPE = torch.bfloat16
 WARM_UP = 3
@@ -35,12 +35,12 @@ Call = Callable[[Tensor], Tensor]
 
 def compiled(module: nn.Module, **options: Any) -> Call:
     """Compiled whole by torch.compile."""
-    return torch.compile(own_frame(module), fullgraph=True, dynamic=False, **options)
+    return torch.compile(with_own_code(module), fullgraph=True, dynamic=False, **options)
 
 
 def recorded(call: Call, x: Tensor) -> Call:
     """In one CUDA graph, where there is a device."""
-    return Recording(call, x) if x.is_cuda else call
+    return CapturedCall(call, x) if x.is_cuda else call
 
 
 def frozen(module: nn.Module, x: Tensor) -> Call:
@@ -56,11 +56,11 @@ PLAIN: dict[str, Callable[[nn.Module, Tensor], Call]] = {
     "eager": lambda module, x: module,
     "B0": lambda module, x: compiled(module),
     "B1": frozen,
-    "regional": lambda module, x: recorded(compile_module(module, whole=False), x),
+    "regional": lambda module, x: recorded(compile_by_regions(module, whole=False), x),
 }
 # ... and of its folded module.
 FOLDED: dict[str, Callable[[nn.Module, Tensor], Call]] = {
-    "optimized": graphed,
+    "optimized": use_cuda_graph,
     "captured": recorded,
     "autotuned": lambda module, x: recorded(compiled(module, mode="max-autotune-no-cudagraphs"), x),
 }
@@ -114,7 +114,7 @@ def steady(
             found[side] = {"error": error(call(x), exact)}
             timed[side] = partial(seconds, partial(finished, call, x))
         except Exception as fault:  # torch's compilers fail in many classes; the other sides go on
-            found[side] = {"reason": reason(fault)}
+            found[side] = {"reason": error_summary(fault)}
     for side, times in in_turn(timed, rounds).items():
         found[side]["seconds"] = times
     return found

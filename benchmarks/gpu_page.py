@@ -21,7 +21,7 @@ PHASES = {
 }
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """A table a result."""
     tables = {"convolutions": _convolutions, "cold": _cold, "steady": _steady}
     lines: list[str] = []
@@ -89,4 +89,4 @@ def _middle(found: Any) -> str:
     return f"{median(found['seconds']) * 1e6:,.0f} us"
 
 
-SECTION = Section("gpu", (), tell)  # run by hand, where there is a device
+SECTION = Section("gpu", (), render)  # run by hand, where there is a device

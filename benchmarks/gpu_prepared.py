@@ -59,7 +59,7 @@ def prepare(network: str, folder: Path) -> None:
     types = {INPUT: net.flat.input} | {each.name: each.type for each in steps}
     facts = {
         "network": network,
-        "name": net.inference.module.name,
+        "name": net.inference_plan.module.name,
         "input": net.flat.input.shape,
         "compiled": took,  # seconds of the compiler, which the other machine does not run
         "problems": [asdict(each) for each in problems(steps, types)],
@@ -67,7 +67,7 @@ def prepare(network: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
-    (folder / "steps.pickle").write_bytes(pickle.dumps(dict(net.inference.homes)))
+    (folder / "steps.pickle").write_bytes(pickle.dumps(dict(net.inference_plan.homes)))
     (folder / "network.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
@@ -83,7 +83,7 @@ def problems(steps: tuple[FusedStep, ...], types: dict[str, TensorType]) -> list
             for key in ("out", "kernel", "stride", "padding", "dilation", "groups")
         }
         source = types[step.inputs[0]]
-        rest = {"adds": step.addend is not None, "rectifies": step.rectifies}
+        rest = {"adds": step.addend is not None, "rectifies": step.relu}
         found[Problem(source.channels, size=source.size, **named, **rest)] += 1  # type: ignore[arg-type]
     return [Problem(**{**asdict(each), "calls": calls}) for each, calls in found.items()]
 

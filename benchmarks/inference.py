@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks import arithmetic
-from benchmarks.bench import OURS, benched, cases, named, plots, reasons
-from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.bench import OURS, run_bench, cases, case_label, plots, unavailable_sides
+from benchmarks.results import Measurement, Result, OnProgress, Section
 from benchmarks.tables import ratio, spread, table
 from resnetgen.runtime.bench.results import Case
 
@@ -25,10 +25,10 @@ LIMIT = "inference-arithmetic"
 CASES = "--batch", "1,16", "--dtype", "float32,bfloat16", "--no-memory"
 
 
-def measure(network: str, rounds: int, say: Say) -> Any:
+def measure(network: str, rounds: int, say: OnProgress) -> Any:
     """What bench writes."""
     say("bench")
-    return benched(network, *CASES, *NETWORKS[network], "--rounds", str(rounds))
+    return run_bench(network, *CASES, *NETWORKS[network], "--rounds", str(rounds))
 
 
 def slower(case: Case, side: str) -> float | None:
@@ -42,7 +42,7 @@ def timed(results: Sequence[Result]) -> list[Result]:
     return [each for each in results if each.name != LIMIT]
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """The sides of the targets for all networks, what only some have, and how near the limit they are."""
     found = timed(results)
     lines = _steady(found, MAIN)
@@ -51,7 +51,7 @@ def tell(results: Sequence[Result]) -> list[str]:
     for each in results:
         if each.name == LIMIT:
             lines += ["", *_shares(each.figures, found)]
-    return [*lines, *reasons(found)]
+    return [*lines, *unavailable_sides(found)]
 
 
 def _shares(limit: arithmetic.Figures, results: Sequence[Result]) -> list[str]:
@@ -61,7 +61,7 @@ def _shares(limit: arithmetic.Figures, results: Sequence[Result]) -> list[str]:
     for network, case in cases(results):
         at_once, most = _multiply_adds(network) * case.batch, arithmetic.rate(limit, case.dtype)
         shares = [_share(case, side, at_once / most) for side in sides]
-        rows.append([named(network, case), f"{most / 1e9:.0f}", *shares])
+        rows.append([case_label(network, case), f"{most / 1e9:.0f}", *shares])
     heads = "network, images, type", "matrix product, 10^9 multiply-adds a second"
     return table([*heads, *(f"{side}, of that" for side in sides)], rows)
 
@@ -91,7 +91,7 @@ def _sides(result: Result) -> list[str]:
 def _steady(results: Sequence[Result], sides: Sequence[str]) -> list[str]:
     """A row a case: ours, its error, then each side with how many times longer it takes."""
     rows = [
-        [named(network, case), *_ours(case), *(_cell(case, side) for side in sides)]
+        [case_label(network, case), *_ours(case), *(_cell(case, side) for side in sides)]
         for network, case in cases(results)
     ]
     return table(["network, images, type", "ours", "error", *sides], rows)
@@ -129,7 +129,7 @@ SECTION = Section(
             for network in NETWORKS
         ),
     ),
-    tell,
+    render,
     ("onnxruntime", "torchvision", "timm"),
     lambda results: plots([each for each in timed(results) if _others(each)]),
 )

@@ -14,14 +14,14 @@ from statistics import median
 from typing import Any
 
 from benchmarks.processes import ROOT, environment
-from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.results import Measurement, Result, OnProgress, Section
 from benchmarks.tables import table
 from resnetgen.compiler.frontend.library import network_files
 
 BOUNDS = {"float32": 1e-5, "bfloat16": 1e-2}
 
 
-def measure(names: Sequence[str], rounds: int, say: Say) -> Any:
+def measure(names: Sequence[str], rounds: int, say: OnProgress) -> Any:
     """What the command writes, an object a network. Raises CalledProcessError where some are missing."""
     command = [sys.executable, "-m", "tests.inference.library", *names, "--format", "json"]
     found = []
@@ -43,7 +43,7 @@ def errors(result: Result, dtype: str) -> Iterator[tuple[str, float]]:
         yield each["network"], each[dtype]
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """A row a type, then the networks that are over the bound of theirs."""
     [result] = results
     heads = ["type", "networks", "largest", "of", "median", "over the bound"]
@@ -85,5 +85,5 @@ SECTION = Section(
             partial(measure, [path.stem for path in network_files()]),
         ),
     ),
-    tell,
+    render,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.bench import OURS, benched, cases, named
-from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.bench import OURS, run_bench, cases, case_label
+from benchmarks.results import Measurement, Result, OnProgress, Section
 from benchmarks.tables import table
 
 NETWORK = "resnet50"
@@ -14,16 +14,16 @@ SIDES = OURS, "eager", "compile", "onnxruntime"
 OPTIONS = "--batch", "1,16", "--dtype", "float32", "--side", ",".join(SIDES)
 
 
-def measure(rounds: int, say: Say) -> Any:
+def measure(rounds: int, say: OnProgress) -> Any:
     """What bench writes."""
     say("bench")
-    return benched(NETWORK, *OPTIONS, "--rounds", str(rounds))
+    return run_bench(NETWORK, *OPTIONS, "--rounds", str(rounds))
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """A row a case, in MiB."""
     rows = [
-        [named(network, case), *(_mebibytes(case.sides[side].memory) for side in SIDES)]
+        [case_label(network, case), *(_mebibytes(case.sides[side].memory) for side in SIDES)]
         for network, case in cases(results)
     ]
     return table(["peak memory, MiB", *SIDES], rows)
@@ -36,6 +36,6 @@ def _mebibytes(memory: int | None) -> str:
 SECTION = Section(
     "memory",
     (Measurement("memory", f"peak memory of {NETWORK}, of each side", 1, measure),),
-    tell,
+    render,
     ("onnxruntime",),
 )

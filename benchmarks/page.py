@@ -46,17 +46,17 @@ SECTIONS: dict[str, Section] = {
 
 def write(page: Path, folder: Path = FOLDER) -> None:
     """Writes the page anew, and its plots beside it."""
-    page.write_text(regenerated(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
+    page.write_text(regenerate(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
     for name, svg in plots(folder).items():
         (page.parent / name).parent.mkdir(parents=True, exist_ok=True)
         (page.parent / name).write_text(svg, encoding="utf-8")
 
 
-def regenerated(page: str, folder: Path = FOLDER) -> str:
+def regenerate(page: str, folder: Path = FOLDER) -> str:
     """The page with its generated parts anew. Raises KeyError for a part that no section makes."""
     stored = _stored(folder)
     parts = {name: _told(SECTIONS[name], results) for name, results in stored.items()}
-    parts |= {"targets": targets.told(stored), "time": _time(stored)}
+    parts |= {"targets": targets.target_table(stored), "time": _time(stored)}
     return PART.sub(lambda found: found[1] + "\n".join(parts[found[2]]) + "\n" + found[3], page)
 
 
@@ -77,7 +77,7 @@ def _told(section: Section, results: Sequence[Result]) -> list[str]:
     if not results:
         return [f"Not measured: `{section.command}` does it."]
     shown = [f"![{name}](images/performance/{name}.svg)" for name in section.plots(results)]
-    lines = [*section.tell(results), "", provenance(section, results)]
+    lines = [*section.render(results), "", provenance(section, results)]
     return [*lines, *(["", *shown] if shown else [])]
 
 

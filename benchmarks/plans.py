@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import in_turn, measured, seconds
-from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.processes import in_turn, run_module, seconds
+from benchmarks.results import Measurement, Result, OnProgress, Section
 from benchmarks.tables import ratio, spread, table
 
 NETWORKS = "resnet50", "resnet152"
@@ -84,18 +84,18 @@ def _without_gradients(call: Callable[[], object]) -> float:
 # --- the section
 
 
-def measure(network: str, rounds: int, say: Say) -> Any:
+def measure(network: str, rounds: int, say: OnProgress) -> Any:
     """`{side: [seconds, ...]}`."""
     with tempfile.TemporaryDirectory() as folder:
         say("store")
-        measured("benchmarks.plans", "store", network, folder)
+        run_module("benchmarks.plans", "store", network, folder)
         sides = {
-            side: partial(measured, "benchmarks.plans", side, network, folder) for side in SIDES
+            side: partial(run_module, "benchmarks.plans", side, network, folder) for side in SIDES
         }
         return in_turn(sides, rounds, say)
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """A row a network."""
     rows = [
         [
@@ -119,7 +119,7 @@ SECTION = Section(
         )
         for network in NETWORKS
     ),
-    tell,
+    render,
 )
 
 if __name__ == "__main__":

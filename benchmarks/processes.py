@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.results import Say
+from benchmarks.results import OnProgress
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTUP = ROOT / "benchmarks" / "startup"
@@ -42,7 +42,7 @@ def resnetgen(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "resnetgen", *arguments]
 
 
-def measured(module: str, *arguments: str) -> Any:
+def run_module(module: str, *arguments: str) -> Any:
     """The JSON in the last line of what `python -m MODULE ARGUMENTS` writes, its caches empty.
 
     Raises CalledProcessError, with what the child wrote on stderr.
@@ -59,7 +59,7 @@ def measured(module: str, *arguments: str) -> Any:
 
 
 def in_turn(
-    sides: Mapping[str, Callable[[], Found]], rounds: int, say: Say = lambda _: None
+    sides: Mapping[str, Callable[[], Found]], rounds: int, say: OnProgress = lambda _: None
 ) -> dict[str, list[Found]]:
     """What each side gives in each round; in a round, one side runs after the other."""
     found: dict[str, list[Found]] = {side: [] for side in sides}

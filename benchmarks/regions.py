@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.processes import in_turn, measured, seconds
-from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.processes import in_turn, run_module, seconds
+from benchmarks.results import Measurement, Result, OnProgress, Section
 from benchmarks.tables import ratio, spread, table
 
 BATCH, STEPS = 8, 15
@@ -72,7 +72,7 @@ def step_of(network: str, mode: str, side: str) -> Callable[[], None]:
     x = torch.randn(BATCH, *image(network))
     call: Callable[[Any], Any]
     if side == "regions":
-        call = resnetgen.compile_module(model, whole=False)
+        call = resnetgen.compile_by_regions(model, whole=False)
     else:
         call = torch.compile(model, fullgraph=True)
 
@@ -106,16 +106,16 @@ def steady(network: str, mode: str) -> dict[str, list[float]]:
 # --- the section
 
 
-def measure(case: Case, rounds: int, say: Say) -> Any:
+def measure(case: Case, rounds: int, say: OnProgress) -> Any:
     """`{"image": shape, "cold": {side: [{"toolchain", "cold"}, ...]}, "steady": {side: [seconds, ...]} or null}`."""
     sides = {
-        side: partial(measured, "benchmarks.regions", "cold", case.network, case.mode, side)
+        side: partial(run_module, "benchmarks.regions", "cold", case.network, case.mode, side)
         for side in SIDES
     }
     found = {"image": image(case.network), "cold": in_turn(sides, rounds, say), "steady": None}
     if case.steady:
         say("steady")
-        found["steady"] = measured("benchmarks.regions", "steady", case.network, case.mode)
+        found["steady"] = run_module("benchmarks.regions", "steady", case.network, case.mode)
     return found
 
 
@@ -136,7 +136,7 @@ def kept(result: Result) -> float | None:
     return ratio(*(found[side] for side in SIDES)) if found else None
 
 
-def tell(results: Sequence[Result]) -> list[str]:
+def render(results: Sequence[Result]) -> list[str]:
     """A row a case, in their order."""
     found = {result.name: result for result in results}
     rows = [_row(case, found[case.name]) for case in CASES if case.name in found]
@@ -183,7 +183,7 @@ SECTION = Section(
         )
         for case in CASES
     ),
-    tell,
+    render,
 )
 
 if __name__ == "__main__":

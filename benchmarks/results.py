@@ -29,7 +29,7 @@ PACKAGES = (
     "torchinfo",
 )
 
-Say = Callable[[str], None]  # shows what goes on
+OnProgress = Callable[[str], None]  # shows what goes on
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Measurement:
     name: str
     about: str
     rounds: int
-    measure: Callable[[int, Say], Any]
+    measure: Callable[[int, OnProgress], Any]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Section:
 
     name: str
     measurements: tuple[Measurement, ...]
-    tell: Callable[[Sequence[Result]], list[str]]
+    render: Callable[[Sequence[Result]], list[str]]
     peers: tuple[str, ...] = ()
     plots: Callable[[Sequence[Result]], dict[str, str]] = lambda _: {}
 
@@ -72,17 +72,17 @@ class Section:
         return f"python -m benchmarks{' ' if self.measurements else '.'}{self.name}"
 
 
-def within(say: Say, what: str) -> Say:
+def prefixed(say: OnProgress, what: str) -> OnProgress:
     """Shows what goes on as a part of something."""
     return lambda part: say(f"{what}: {part}")
 
 
-def run(measurement: Measurement, rounds: int | None, say: Say) -> Result:
+def run(measurement: Measurement, rounds: int | None, say: OnProgress) -> Result:
     """Measures now. `rounds` stands for the measurement's own number."""
-    from resnetgen.runtime.bench.machine import facts
+    from resnetgen.runtime.bench.machine import machine_info
 
-    machine, began = facts(PACKAGES), time.perf_counter()
-    figures = measurement.measure(rounds or measurement.rounds, within(say, measurement.name))
+    machine, began = machine_info(PACKAGES), time.perf_counter()
+    figures = measurement.measure(rounds or measurement.rounds, prefixed(say, measurement.name))
     return Result(measurement.name, round(time.perf_counter() - began, 1), machine, figures)
 
 

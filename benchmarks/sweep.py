@@ -1,16 +1,16 @@
-"""How fast `resnetgen sweep` is, and how much memory it takes at 10,000 and at 100,000 variants.
+"""How fast `resnetgen sweep` is, and how much memory it needs for 10,000 and for 100,000 variants.
 
-easy       depths of ResNet-50: every node of the network is one that was seen before
+easy       depths of ResNet-50: nearly every node of a variant was seen before
 adverse    widths of three adjacent stages: each pair of widths is new once
 cifar      depths of a CIFAR ResNet, up to 60 blocks a stage
 rates      depths of a network whose drop path rates depend on the position of each block
 dilation   depths and strides under output_stride
 u-net      widths that reach a decoder by concatenation
-refused    97 of 100 widths are refused
+refused    97 of 100 widths are errors
 new        every variant is new in every stage
 
-Whole processes, start-up and Pareto front included. The rate is variants a second of processor time
-on one core.
+Whole processes, including start-up and the Pareto front. The rate is variants per second of
+processor time on one core.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks.processes import ROOT, environment, in_turn, resnetgen
-from benchmarks.results import Measurement, Result, Say, Section
+from benchmarks.results import Measurement, Result, OnProgress, Section
 from benchmarks.tables import table
 
 SPECS = ROOT / "tests" / "specs"
 
-# Name: the spec, what varies in 100,000 variants or so, and what of that in a tenth of them.
+# Name: the spec, what varies in about 100,000 variants, and what replaces one of that for a tenth.
 SWEEPS: dict[str, tuple[str, list[str], str]] = {
     "easy": (
         "resnet50",
@@ -74,7 +74,7 @@ SWEEPS: dict[str, tuple[str, list[str], str]] = {
         "block.groups=1",
     ),
 }
-SAID = {
+LABELS = {
     "easy": "ResNet-50, four depths",
     "adverse": "adverse: widths of three adjacent stages",
     "cifar": "CIFAR, three depths",
@@ -86,8 +86,8 @@ SAID = {
 }
 
 
-def swept(spec: str, vary: Sequence[str], folder: Path) -> dict[str, float]:
-    """Variants, processor and wall seconds, and peak MiB of one sweep."""
+def run_sweep(spec: str, vary: Sequence[str], folder: Path) -> dict[str, float]:
+    """Variants, processor and wall seconds, and peak MiB of one sweep, as a process."""
     path = folder / "rows.csv"
     options = [part for each in vary for part in ("--vary", each)]
     command = resnetgen("sweep", spec, *options, "-o", str(path), "--force")
@@ -104,39 +104,39 @@ def swept(spec: str, vary: Sequence[str], folder: Path) -> dict[str, float]:
     return {"variants": rows, "processor": processor, "wall": wall, "peak": used.ru_maxrss / 1024}
 
 
-def measure(names: Sequence[str], rounds: int, say: Say) -> Any:
+def measure(names: Sequence[str], rounds: int, say: OnProgress) -> Any:
     """`{sweep: {"tenth": a run, "all": [a run, ...]}}`."""
-    found = {}
+    runs = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             spec, vary, tenth = SWEEPS[name]
             path = tenth.partition("=")[0]
             few = [tenth if each.startswith(f"{path}=") else each for each in vary]
             say(f"{name}, a tenth")
-            least = swept(spec, few, Path(folder))
-            sides = {name: partial(swept, spec, vary, Path(folder))}
-            found[name] = {"tenth": least, "all": in_turn(sides, rounds, say)[name]}
-    return found
+            least = run_sweep(spec, few, Path(folder))
+            sides = {name: partial(run_sweep, spec, vary, Path(folder))}
+            runs[name] = {"tenth": least, "all": in_turn(sides, rounds, say)[name]}
+    return runs
 
 
 def rate(runs: Sequence[dict[str, float]]) -> float:
-    """Variants a second of processor time, the median of some runs."""
+    """Variants per second of processor time, the median of some runs."""
     return median(run["variants"] / run["processor"] for run in runs)
 
 
-def tell(results: Sequence[Result]) -> list[str]:
-    """A row a sweep."""
+def render(results: Sequence[Result]) -> list[str]:
+    """One row per sweep."""
     [result] = results
     rows = []
-    for name, found in result.figures.items():
-        runs = found["all"]
-        peaks = found["tenth"]["peak"], median(run["peak"] for run in runs)
+    for name, figures in result.figures.items():
+        runs = figures["all"]
+        peaks = figures["tenth"]["peak"], median(run["peak"] for run in runs)
         cells = (
             f"{runs[0]['variants']:,}",
             f"{rate(runs):,.0f}",
             " / ".join(f"{each:.0f}" for each in peaks),
         )
-        rows.append([SAID[name], *cells])
+        rows.append([LABELS[name], *cells])
     return table(["sweep", "variants", "a second", "peak MiB at a tenth / at all"], rows)
 
 
@@ -150,5 +150,5 @@ SECTION = Section(
             partial(measure, tuple(SWEEPS)),
         ),
     ),
-    tell,
+    render,
 )

@@ -29,7 +29,7 @@ class Target:
 
     what: str
     bound: float
-    found: Callable[[Stored], Iterator[Found]]
+    figures: Callable[[Stored], Iterator[Found]]
     part: str
     goal: float | None = None
     at_most: bool = False
@@ -39,9 +39,9 @@ class Target:
         return figure <= bound if self.at_most else figure >= bound
 
 
-def told(stored: Stored) -> list[str]:
+def target_table(stored: Stored) -> list[str]:
     """The table: a row a target."""
-    rows = [_row(each, list(each.found(stored))) for each in TARGETS]
+    rows = [_row(each, list(each.figures(stored))) for each in TARGETS]
     return table(["target", "bound", "reached", "", "part"], rows, texts=5)
 
 

@@ -18,17 +18,16 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from resnetgen.api import load, load_plan, optimize
+    from resnetgen.api import compile_module, load, load_plan, optimize
     from resnetgen.compiler.diagnostics.model import SpecError
     from resnetgen.pipeline import Compiled, compile_spec
-    from resnetgen.runtime.regional.compile import compile_module
     from resnetgen.weights.errors import WeightsError
 
 _HOMES = {
     "Compiled": "resnetgen.pipeline",
     "SpecError": "resnetgen.compiler.diagnostics.model",
     "WeightsError": "resnetgen.weights.errors",
-    "compile_module": "resnetgen.runtime.regional.compile",
+    "compile_module": "resnetgen.api",
     "compile_spec": "resnetgen.pipeline",
     "load": "resnetgen.api",
     "load_plan": "resnetgen.api",

@@ -1,16 +1,18 @@
-"""Specs as torch modules: load(spec), optimize(spec, state_dict, x), load_plan(path).
+"""The public functions, which `resnetgen` itself exports: networks as torch modules.
 
-    load("resnet50", weights="resnet50.pth")    the network, to train or to run
-    load_plan("resnet50.plan.json")             what `optimize` or `build` made of it for inference
+    load("resnet50", weights="resnet50.pth")        a network, to train or to run
+    optimize("resnet50", model.state_dict(), x)     a module that runs it faster, for inference
+    load_plan("resnet50.plan.json")                 such a module, from files that were stored before
+    compile_module(model)                           torch.compile, with equal blocks compiled once
 
-These are names of `resnetgen` itself. What a function needs it imports when it is called, so that
-a plan is loaded without the compiler.
+`resnetgen.compile_spec`, which needs no torch, is in `pipeline.py`. Every function here imports what
+it needs when it is called, so a plan is loaded without the compiler.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from resnetgen.pipeline import Compiled
 
+Model = TypeVar("Model", bound="torch.nn.Module")
+
 
 def load(
     spec: str | Path,
@@ -29,17 +33,30 @@ def load(
     leave: str | Iterable[str] = (),
     **overrides: object,
 ) -> torch.nn.Module:
-    """The network of a spec as a torch module, with fresh weights or with those of a checkpoint.
+    """Builds the network of a spec, with initial weights or with those of a checkpoint.
 
-    `spec` is a path or the name of a library network; overrides are as for `compile_spec`.
-    `weights` is a file of safetensors or of torch.save. All its tensors have to be those of the
-    network, but for the modules in `leave`, which keep their initial weights:
-
+        load("resnet50")
         load("resnet50", weights="resnet50.pth", leave="fc", **{"head.classes": 10})
 
-    What was left or converted is logged by `resnetgen`, by default on stderr. Raises SpecError if
-    the spec is wrong, OSError if it cannot be read, WeightsError if the weights cannot be read or
-    do not fit.
+    Args:
+        spec: the path of a YAML file, or the name of a library network.
+        weights: a file of safetensors or of torch.save with the tensors of the network. Prefixes of
+            wrappers (`module.`, `_orig_mod.`) are removed, and keys of other torch libraries are
+            converted.
+        leave: paths of modules that keep their initial weights, such as "fc".
+        overrides: values for paths of the spec, as for `compile_spec`.
+
+    Returns:
+        A module in training mode, in float32, on the CPU. It maps a batch (N, channels, *size) to
+        what the spec gives as outputs: a tensor, or a tuple or dict of tensors.
+
+    What was left or converted is logged by the logger `resnetgen`, by default on stderr.
+
+    Raises:
+        SpecError: the spec is wrong.
+        OSError: the spec cannot be read.
+        WeightsError: the checkpoint cannot be read, or does not fit the network.
+        ValueError: `leave` without `weights`.
     """
     from functools import partial
 
@@ -47,18 +64,18 @@ def load(
     from resnetgen.runtime.load import build
 
     if leave and weights is None:
-        raise ValueError("`leave` says what of `weights` is not loaded, and there are none")
+        raise ValueError("`leave` has no effect without `weights`")
     compiled = compile_spec(spec, **overrides)
     make = partial(build, compiled.source, compiled.network.name)
     if weights is None:
         return make()
-    from resnetgen.weights.load import filled
+    from resnetgen.weights.load import load_weights
     from resnetgen.weights.read import read
 
     left = [leave] if isinstance(leave, str) else list(leave)
-    done = filled(make, read(weights), compiled.graph, compiled.classes, left)
-    _log(done.told)
-    return done.module
+    loaded = load_weights(make, read(weights), compiled.graph, compiled.num_classes, left)
+    _log(loaded.remarks)
+    return loaded.module
 
 
 def optimize(
@@ -69,62 +86,155 @@ def optimize(
     plan: str | PathLike[str] | None = None,
     **overrides: object,
 ) -> torch.nn.Module:
-    """A module that computes what a network computes in evaluation, in fewer calls.
+    """Builds a module that computes what a network computes in evaluation, in fewer calls.
 
-    Norms are folded into weights; on a CPU a convolution, its addition and its ReLU are one call of
-    oneDNN, and nothing is compiled. On a CUDA device the first call compiles the module whole and
-    captures it in one CUDA graph for inputs of the type of `example_input`; others run it as it is
-    (never run on a device yet: `runtime/cuda_graph.py`). `state_dict` is that of the network,
-    `example_input` a batch such as the module will get: it is made for its dtype (float32 or
-    bfloat16; float16 and float64 run unfused) and device. In bfloat16 and float16 its first images
-    run once in float32, and weights are rounded so that values keep their means for such images
-    (`runtime/rounding.py`). Overrides are as for `compile_spec`.
+        optimize("resnet50", model.state_dict(), images)
+        optimize("resnet50", model.state_dict(), images, plan="resnet50.plan.json")
 
-    `plan` names a NAME.plan.json. Where it was made for this spec, these weights, type, device and
-    versions, its module is loaded; else the module is made and stored there, with NAME.py and
-    NAME.safetensors beside it, and the reason is logged by `resnetgen`. See `load_plan`.
+    Norms are folded into weights. On a CPU a convolution, the addition after it and its ReLU are one
+    call of oneDNN, and nothing is compiled. On a CUDA device the first call compiles the module as
+    one graph and captures it in a CUDA graph, which calls with the shape and dtype of
+    `example_input` replay; other calls run the module as it is. The CUDA path has never been run on
+    a device (`runtime/cuda_graph.py`).
 
-    Raises SpecError if the spec is wrong, OSError if it cannot be read, WeightsError where the
-    weights do not fit, WriteError (`resnetgen.compiler.codegen.files`) where the plan cannot be stored, and
-    TypeError or ValueError where the example is no batch of the network's, or a weight is not
-    finite (`runtime/load.py`); in bfloat16 and float16 also what torch raises where the network
-    cannot run on such images.
+    Args:
+        spec: the path of a YAML file, or the name of a library network.
+        state_dict: that of the network, on any device, in any floating-point type. It is copied.
+        example_input: a batch (N, channels, *size) like those that the module will get. The module
+            is made for its device and dtype: float32 and bfloat16 are fused, float16 and float64
+            run unfused. In bfloat16 and float16, its first images run once in float32, and weights
+            are rounded so that values keep their means for such images (`runtime/rounding.py`).
+        plan: a path NAME.plan.json. If it holds a plan for this spec, these weights, this dtype and
+            device, and these versions of resnetgen and torch, its module is loaded. Otherwise the
+            module is made and stored there, with NAME.py and NAME.safetensors beside it, and the
+            logger `resnetgen` says why. See `load_plan`.
+        overrides: values for paths of the spec, as for `compile_spec`.
+
+    Returns:
+        A module in evaluation mode, without gradients, on the device and in the dtype of
+        `example_input`; it accepts the batches that the network accepts.
+
+    Raises:
+        SpecError: the spec is wrong.
+        OSError: the spec cannot be read.
+        WeightsError: the weights do not fit the network.
+        TypeError: `state_dict` is not a mapping of tensors, or `example_input` is not a tensor.
+        ValueError: `example_input` has another shape or dtype than a batch of the network, or is on
+            the meta device; or a weight is not finite.
+        WriteError: the plan cannot be stored (`resnetgen.compiler.codegen.files`).
+        Exception: in bfloat16 and float16, whatever torch raises if the network cannot run on the
+            example.
     """
-    with _uncollected():
+    with _gc_paused():
         from resnetgen.pipeline import compile_spec
-        from resnetgen.runtime.load import check
+        from resnetgen.runtime.load import check_optimize_inputs
 
         compiled = compile_spec(spec, **overrides)
-        check(state_dict, example_input, compiled.network)
+        check_optimize_inputs(state_dict, example_input, compiled.network)
         if plan is None:
-            module = _optimized(compiled, state_dict, example_input)
+            module = _optimize(compiled, state_dict, example_input)
         else:
-            module = _planned(plan, compiled, state_dict, example_input)
+            module = _load_or_store_plan(plan, compiled, state_dict, example_input)
     if not example_input.is_cuda:
         return module
-    from resnetgen.runtime.cuda_graph import graphed
+    from resnetgen.runtime.cuda_graph import use_cuda_graph
 
-    return graphed(module, example_input)
+    return use_cuda_graph(module, example_input)
 
 
 def load_plan(path: str | PathLike[str]) -> torch.nn.Module:
-    """The module of a NAME.plan.json, in evaluation, without gradients, on the device of the plan.
+    """Loads an optimized module from its three files; nothing is compiled or folded.
+
+        load_plan("resnet50.plan.json")      with resnet50.py and resnet50.safetensors beside it
 
     Plans are written by `optimize(..., plan=PATH)`, and by `resnetgen build` with `--target
-    inference --weights FILE`. Nothing is compiled or folded, and the weights stay mapped from their
-    file: replace that by renaming, never write into it. Raises WeightsError `unfit-plan` where the
-    plan or one of its files is missing, damaged or edited, or was made for another resnetgen, torch
-    or device; nothing of them is executed then.
-    """
-    with _uncollected():
-        from resnetgen.runtime.plans import load
+    inference --weights FILE`.
 
-        return load(path)
+    Returns:
+        The module in evaluation mode, without gradients, on the device of the plan. Its weights stay
+        mapped from their file: to replace the file, rename another one to it; never write into it.
+
+    Raises:
+        WeightsError: `unfit-plan`, if one of the files is missing, damaged or edited, or was made
+            for another device or version of resnetgen or torch. Nothing of them is executed then.
+    """
+    with _gc_paused():
+        from resnetgen.runtime.plans import load_plan
+
+        return load_plan(path)
+
+
+def compile_module(model: Model, *, whole: bool | None = None) -> Model:
+    """Compiles a model as `torch.compile` does, but equal blocks only once, for any mode.
+
+        model = compile_module(load("resnet152"))
+        model(x)    # compiles: one function for the 35 equal blocks of layer3
+
+    Works on any torch.nn.Module whose `forward` accepts one tensor; the same model is returned, and
+    the first call compiles. Weights, keys of the `state_dict`, modes, gradients and updates of
+    statistics stay the model's own; copies and pickles are of the uncompiled model. Shapes are
+    static: code is made for each type of input, each mode and each choice of frozen weights, when it
+    is first used. Weights and submodules may be replaced later; hooks registered later, and numbers
+    such as `eps` changed later, have no effect.
+
+    Args:
+        model: the model to compile, in training or in evaluation.
+        whole: True compiles one graph, as torch.compile(fullgraph=True); False compiles by blocks
+            wherever that is possible. By default blocks are used on a CPU, if the model has enough
+            equal ones for it to pay. The logger `resnetgen` says at level INFO which it was, and why.
+
+    Errors of torch.compile are raised by the call that compiles.
+    """
+    from resnetgen.runtime.regional.compile import compile_by_regions
+
+    return compile_by_regions(model, whole=whole)
+
+
+# --- steps of `optimize`
+
+
+def _optimize(
+    compiled: Compiled, state_dict: Mapping[str, torch.Tensor], example_input: torch.Tensor
+) -> torch.nn.Module:
+    """The module of the inference target with folded weights."""
+    from resnetgen.runtime.inference import inference_module
+    from resnetgen.runtime.load import check_finite_weights
+    from resnetgen.weights.load import match_checkpoint, with_network_keys
+    from resnetgen.weights.read import Checkpoint
+
+    checkpoint = with_network_keys(Checkpoint("state_dict", state_dict), compiled.flat)
+    match = match_checkpoint(checkpoint, compiled.flat, compiled.num_classes)
+    state = {key: checkpoint.tensors[source] for key, source in match.sources.items()}
+    check_finite_weights(state)
+    plan, source = compiled.inference_plan, compiled.inference_source
+    module = inference_module(plan, source, state, example_input.dtype, example_input)
+    return module.to(example_input.device)
+
+
+def _load_or_store_plan(
+    path: str | PathLike[str],
+    compiled: Compiled,
+    state_dict: Mapping[str, torch.Tensor],
+    example_input: torch.Tensor,
+) -> torch.nn.Module:
+    """The module of a stored plan if it fits; otherwise a new one, which is stored there."""
+    from resnetgen.runtime.plans import load_plan, plan_key, save_plan
+    from resnetgen.weights.plan_file import PlanError
+
+    key = plan_key(compiled.network, state_dict, example_input)
+    try:
+        return load_plan(path, key)
+    except PlanError as error:
+        reason = error.diagnostic.message
+    module = _optimize(compiled, state_dict, example_input)
+    save_plan(path, key, module, compiled.inference_source, compiled.inference_plan)
+    _log([f"{reason}; made again"])
+    return module
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the garbage collector, which here would look through all of torch (80 ms) for nothing."""
+def _gc_paused() -> Iterator[None]:
+    """Without the garbage collector, which would search all of torch (80 ms) and find nothing."""
     import gc
 
     enabled = gc.isenabled()
@@ -134,44 +244,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _planned(
-    path: str | PathLike[str],
-    compiled: Compiled,
-    state_dict: Mapping[str, torch.Tensor],
-    example_input: torch.Tensor,
-) -> torch.nn.Module:
-    """The module of a plan where it fits; else one that is made, and stored there."""
-    from resnetgen.runtime.plans import key, load, save
-    from resnetgen.weights.plan_file import PlanError
-
-    wanted = key(compiled.network, state_dict, example_input)
-    try:
-        return load(path, wanted)
-    except PlanError as error:
-        reason = error.diagnostic.message
-    module = _optimized(compiled, state_dict, example_input)
-    save(path, wanted, module, compiled.inference_source, compiled.inference)
-    _log([f"{reason}; made anew"])
-    return module
-
-
-def _optimized(
-    compiled: Compiled, state_dict: Mapping[str, torch.Tensor], example_input: torch.Tensor
-) -> torch.nn.Module:
-    from resnetgen.runtime.inference import inference_module
-    from resnetgen.runtime.load import check_finite
-    from resnetgen.weights.load import in_own_names, match
-    from resnetgen.weights.read import Checkpoint
-
-    given = in_own_names(Checkpoint("state_dict", state_dict), compiled.flat)
-    fit = match(given, compiled.flat, compiled.classes)
-    state = {key: given.tensors[source] for key, source in fit.sources.items()}
-    check_finite(state)
-    plan, source = compiled.inference, compiled.inference_source
-    module = inference_module(plan, source, state, example_input.dtype, example_input)
-    return module.to(example_input.device)
 
 
 def _log(lines: Iterable[str]) -> None:

@@ -1,9 +1,23 @@
-"""The pipeline, one line a pass. Everything that a command or a caller wants of a spec is here.
+"""From a spec to everything that is known about it: the passes, in order.
 
-text -> document -> Network -> Instance -> Measured            cost, reports
-                                  |-----> Graph                checked, predictions
-                                  |          `-> Folded -> source   the inference target
-                                  `-----> Plan -> source       the printed module
+    pass                        result                           reads
+    ----------------------------------------------------------------------------------------
+    library.load                document: Document               a path, or a name of the library
+    elaborate                   network: Network                 document
+    instantiate                 root: Instance                   network
+    infer_types                 typed: TypedInstance             network, root
+
+    lint                        warnings: list[Diagnostic]       document, network, typed
+    flatten, infer_flat_types   flat: Graph                      network, root
+    check_graph                 graph: Graph                     flat
+    plan                        plan: ModulePlan                 network, root, typed
+    render                      source: str                      plan
+    fold, inference_plan        inference_plan: InferencePlan    network, typed, flat
+    render                      inference_source: str            inference_plan
+
+The first four run at once, in `compile_document`, and find the errors of the spec; after them only
+`plan` and `render` can refuse a network, which they cannot print. The others run when their result
+is first read, and import what they need only then: a report imports neither Jinja nor networkx.
 """
 
 from __future__ import annotations
@@ -17,8 +31,8 @@ from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.ir.nodes import Graph, Instance, Network
 from resnetgen.compiler.passes.elaborate import elaborate
-from resnetgen.compiler.passes.flatten import check, flatten, infer_shapes
-from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, measure
+from resnetgen.compiler.passes.flatten import check_graph, flatten, infer_flat_types
+from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, infer_types
 from resnetgen.compiler.passes.instantiate import instantiate
 
 if TYPE_CHECKING:
@@ -27,50 +41,84 @@ if TYPE_CHECKING:
     from resnetgen.compiler.diagnostics.model import Diagnostic
 
 
+def compile_spec(spec: str | Path, **overrides: object) -> Compiled:
+    """Compiles a spec: the path of a YAML file, or the name of a library network.
+
+    Overrides are paths into the spec with their values, as for `--set`:
+
+        compile_spec("resnet50")
+        compile_spec("resnet50", **{"layer3.blocks": 11, "head.classes": 10})
+
+    Raises SpecError with every diagnostic if the spec is wrong, OSError if it cannot be read.
+    """
+    return compile_document(library.load(spec, overrides))
+
+
+def compile_text(text: str, name: str = "<string>", **overrides: object) -> Compiled:
+    """Compiles the YAML text of a spec; diagnostics show `name` as its path.
+
+    Raises SpecError if the spec is wrong.
+    """
+    return compile_document(library.load_text(text, name, overrides))
+
+
+def compile_document(document: Document) -> Compiled:
+    """Runs the passes that find errors. Raises SpecError with every diagnostic of the first that does."""
+    network = elaborate(document)
+    root = instantiate(network)
+    typed = infer_types(network, root)
+    return Compiled(document, network, root, typed)
+
+
 @dataclass(frozen=True)
 class Compiled:
-    """A sound network and what follows from it; graph and source are computed when asked for."""
+    """A sound network, and the results of the passes; the head of this file lists them in order.
+
+    `document` is the spec after inheritance; `network` has names resolved and expressions parsed;
+    `root` is the instance of the whole network, in which every block has its numbers; `typed` has a
+    shape and a cost for every node.
+    """
 
     document: Document
     network: Network
     root: Instance
-    measured: TypedInstance
+    typed: TypedInstance
 
     @property
     def cost(self) -> Cost:
-        """Parameters, multiply-adds, FLOPs and activations of one image."""
-        return self.measured.cost
+        """Parameters; multiply-adds, FLOPs and activations (elements) for one image."""
+        return self.typed.cost
 
     @property
-    def classes(self) -> object:
-        """What `head.classes` says; None where the network has none."""
+    def num_classes(self) -> object:
+        """The value of `head.classes`; None if the network has no such parameter."""
         return self.root.values.get("num_classes")
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
-        """What is sound and yet hardly meant."""
+        """What is valid, and probably not what was meant."""
         from resnetgen.compiler.analysis.lint.context import LintContext
         from resnetgen.compiler.analysis.lint.rules import lint
 
-        return lint(LintContext(self.document, self.network, self.measured))
+        return lint(LintContext(self.document, self.network, self.typed))
 
     @cached_property
     def flat(self) -> Graph:
-        """Every op with its type."""
-        return infer_shapes(flatten(self.network, self.root))
+        """Every op of the network as a node of its own, with its type."""
+        return infer_flat_types(flatten(self.network, self.root))
 
     @cached_property
     def graph(self) -> Graph:
-        """The flat graph, checked with networkx, which takes 0.1 s to import."""
-        check(self.flat)
+        """`flat`, checked with networkx, which takes 0.1 s to import."""
+        check_graph(self.flat)
         return self.flat
 
     @cached_property
     def plan(self) -> ModulePlan:
-        """What the printed module looks like. Raises SpecError where no class can be printed."""
+        """The classes of the printed module. Raises SpecError if they cannot be printed."""
         from resnetgen.compiler.codegen.plan import plan
 
-        return plan(self.network, self.root, self.measured)
+        return plan(self.network, self.root, self.typed)
 
     @cached_property
     def source(self) -> str:
@@ -80,37 +128,16 @@ class Compiled:
         return render(self.plan)
 
     @cached_property
-    def inference(self) -> InferencePlan:
-        """What the module of the inference target looks like."""
+    def inference_plan(self) -> InferencePlan:
+        """The one class of the inference target: norms folded into weights, calls fused."""
         from resnetgen.compiler.codegen.inference import inference_plan
         from resnetgen.compiler.passes.fold import fold
 
-        return inference_plan(self.network, self.measured, fold(self.flat))
+        return inference_plan(self.network, self.typed, fold(self.flat))
 
     @cached_property
     def inference_source(self) -> str:
         """The PyTorch module of the inference target, as text."""
         from resnetgen.compiler.codegen.render import render
 
-        return render(self.inference.module)
-
-
-def compile_spec(spec: str | Path, **overrides: object) -> Compiled:
-    """Compiles a spec: a path, or the name of a library network.
-
-    Overrides are paths into the spec, as for `--set`: `compile_spec("resnet50", **{"layer3.blocks": 11})`.
-    Raises SpecError with every diagnostic if the spec is wrong, OSError if it cannot be read.
-    """
-    return compile_document(library.load(spec, overrides))
-
-
-def compile_text(text: str, name: str = "<string>", **overrides: object) -> Compiled:
-    """Compiles a spec that is in memory."""
-    return compile_document(library.load_text(text, name, overrides))
-
-
-def compile_document(document: Document) -> Compiled:
-    """Runs the passes that every use of a spec needs."""
-    network = elaborate(document)
-    root = instantiate(network)
-    return Compiled(document, network, root, measure(network, root))
+        return render(self.inference_plan.module)

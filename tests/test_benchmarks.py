@@ -12,10 +12,10 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import cold, front_end, inference, library, memory, plans, regions, targets
-from benchmarks.bench import benched
-from benchmarks.page import SECTIONS, regenerated
-from benchmarks.processes import environment, in_turn, measured
-from benchmarks.results import Measurement, Result, Say, Section, read, run, write
+from benchmarks.bench import run_bench
+from benchmarks.page import SECTIONS, regenerate
+from benchmarks.processes import environment, in_turn, run_module
+from benchmarks.results import Measurement, Result, OnProgress, Section, read, run, write
 from benchmarks.tables import duration, provenance, spread
 from benchmarks.targets import Target
 
@@ -43,7 +43,7 @@ def section(*measurements: Measurement) -> Section:
     )
 
 
-def broken(rounds: int, say: Say) -> None:
+def broken(rounds: int, say: OnProgress) -> None:
     """A measurement whose child fails."""
     raise subprocess.CalledProcessError(3, ["child"], stderr="why\n")
 
@@ -102,7 +102,7 @@ def test_a_machine_that_was_not_quiet_is_told() -> None:
 
 
 def verdict(found: list[tuple[str, float]], **bounds: Any) -> list[str]:
-    target = Target("speed", found=lambda _: iter(found), part="A part, cold", **bounds)
+    target = Target("speed", figures=lambda _: iter(found), part="A part, cold", **bounds)
     return targets._row(target, found)
 
 
@@ -129,7 +129,7 @@ def test_a_goal_beyond_the_bound_is_told_apart() -> None:
 
 
 def test_what_was_not_measured_is_not_reached() -> None:
-    rows = targets.told(NOTHING)[2:]
+    rows = targets.target_table(NOTHING)[2:]
     assert len(rows) == len(targets.TARGETS)
     assert all("| not measured |  |" in row for row in rows)
 
@@ -144,8 +144,15 @@ def test_a_figure_is_not_rounded_to_its_bound() -> None:
 def test_cold_starts_are_told_on_both_clocks() -> None:
     sides = {"optimized": {"cold": [[None, 0.5]]}, "torchvision-compile": {"cold": [[10.0, 20.0]]}}
     found = bench("cold-resnet50", case(1, "float32", **sides))
-    assert cells(cold.tell([found]), 2) == ["`resnet50`", "0.50 s", "30.0 s", "60", "20.0 s", "40"]
-    rows = targets.told({**NOTHING, "cold": [found]})
+    assert cells(cold.render([found]), 2) == [
+        "`resnet50`",
+        "0.50 s",
+        "30.0 s",
+        "60",
+        "20.0 s",
+        "40",
+    ]
+    rows = targets.target_table({**NOTHING, "cold": [found]})
     assert sum("| at least 30 | 60 | reached |" in row for row in rows) == 1
 
 
@@ -167,7 +174,7 @@ def test_a_side_that_gave_nothing_has_its_reason() -> None:
     ours = {"steady": [0.01, 0.03, 0.02], "error": {"max": 2e-6, "norm": 1e-6}}
     sides = {"optimized": ours, "compile": {"steady": [0.03]}, "freezing": {"reason": "broken"}}
     found = bench("inference-resnet18", case(16, "float32", **sides))
-    lines = inference.tell([found])
+    lines = inference.render([found])
     assert cells(lines, 2) == [
         "`resnet18`, 16, float32",
         "20.0 ms (10.0-30.0)",
@@ -178,7 +185,7 @@ def test_a_side_that_gave_nothing_has_its_reason() -> None:
         "-",
     ]
     assert lines[-1] == "- `freezing`: broken (`resnet18`, 16, float32)"
-    rows = targets.told({**NOTHING, "inference": [found]})
+    rows = targets.target_table({**NOTHING, "inference": [found]})
     assert sum("| at least 1.2 | 1.5 | reached |" in row for row in rows) == 1
     assert not any("1.3 | 1.5" in row for row in rows)
 
@@ -190,7 +197,7 @@ def test_sides_that_one_network_has_are_told_apart() -> None:
         bench("inference-resnet18", case(1, "float32", **few)),
         bench("inference-resnet50", case(1, "float32", **more)),
     ]
-    lines = inference.tell(results)
+    lines = inference.render(results)
     [row] = [line for line in lines if "(5.00)" in line]
     assert row.startswith("| `resnet50`, 1, float32 | 10.0 ms | - | 50.0 ms (5.00) |")
 
@@ -201,15 +208,15 @@ def test_sides_are_held_against_what_a_matrix_product_reaches() -> None:
     limit = result(inference.LIMIT, {"float32": products})
     sides = {"optimized": {"steady": [0.02]}, "compile": {"steady": [0.04]}}
     found = bench("inference-resnet18", case(1, "float32", **sides))
-    lines = inference.tell([limit, found])
+    lines = inference.render([limit, found])
     assert "| `resnet18`, 1, float32 | 100 | 0.91 | - | 0.45 | - | - |" in lines
-    rows = targets.told({**NOTHING, "inference": [limit, found]})
+    rows = targets.target_table({**NOTHING, "inference": [limit, found]})
     assert sum("| at least 1.3 | 2 | reached |" in row for row in rows) == 1
 
 
 def test_memory_is_told_in_mebibytes() -> None:
     sides = {"optimized": {"memory": 3 << 20}, "eager": {"memory": 5 << 20}, "compile": {}}
-    lines = memory.tell([bench("memory-resnet50", case(1, "float32", **sides, onnxruntime={}))])
+    lines = memory.render([bench("memory-resnet50", case(1, "float32", **sides, onnxruntime={}))])
     assert "| `resnet50`, 1, float32 | 3 | 5 | - | - |" in lines
 
 
@@ -224,11 +231,11 @@ def test_regions_are_told_on_both_clocks_and_by_the_speed_they_keep() -> None:
         result("regions-resnet152-training", figures),
         result("regions-resnet56", {**figures, "steady": None}),
     ]
-    lines = regions.tell(results)
+    lines = regions.render(results)
     assert cells(lines, 2)[0] == "`resnet152`, 32 x 32, training step"
     assert cells(lines, 2)[4:] == ["3.00", "2.00", "0.90 s", "1.00 s", "0.900"]
     assert cells(lines, 3)[0] == "`resnet56`, 32 x 32, inference"
-    rows = targets.told({**NOTHING, "regions": results})
+    rows = targets.target_table({**NOTHING, "regions": results})
     told = "2 (resnet152-training, the toolchain's start-up included) | reached, and the goal"
     assert any(told in row for row in rows)
     assert any("| 0.9 | reached |" in row for row in rows)
@@ -236,7 +243,7 @@ def test_regions_are_told_on_both_clocks_and_by_the_speed_they_keep() -> None:
 
 def test_a_loaded_plan_is_held_against_planning() -> None:
     found = result("plans-resnet50", {"optimize": [0.4, 0.5, 0.6], "load": [0.1]})
-    assert cells(plans.tell([found]), 2) == ["`resnet50`", "0.50 s (0.40-0.60)", "0.10 s", "5.0"]
+    assert cells(plans.render([found]), 2) == ["`resnet50`", "0.50 s (0.40-0.60)", "0.10 s", "5.0"]
 
 
 def test_networks_over_a_bound_are_named() -> None:
@@ -245,7 +252,7 @@ def test_networks_over_a_bound_are_named() -> None:
         return {"network": name, **off, "eager_float32": 1e-7, "eager_bfloat16": 1e-3}
 
     figures = [network("good", 2e-7, 5e-3), network("bad", 1e-7, 2e-2)]
-    lines = library.tell([result("library", figures)])
+    lines = library.render([result("library", figures)])
     assert cells(lines, 2)[:4] == ["float32", "2", "2.0e-07", "`good`"]
     assert cells(lines, 3)[-3:] == ["1 over 1e-02", "1.0e-03", "0 over 1e-02"]
     assert [line for line in lines if line.startswith("| `bad`")]
@@ -268,13 +275,13 @@ def test_sides_run_in_turn() -> None:
 
 def test_a_child_that_fails_has_what_it_wrote() -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        measured("benchmarks.nothing")
+        run_module("benchmarks.nothing")
     assert "No module named benchmarks.nothing" in caught.value.stderr
 
 
 def test_a_bench_that_writes_nothing_says_why() -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        benched("resnet18", "--side", "hope")
+        run_bench("resnet18", "--side", "hope")
     assert "hope" in caught.value.stderr
 
 
@@ -294,7 +301,7 @@ def test_a_measurement_is_run_stored_and_told(tmp_path: Path) -> None:
     write(run(depth, None, silent), tmp_path)
     [found] = read("front_end", tmp_path)
     assert found.took > sum(front_end.walls(found.figures["pairs"]["depth"]["other"]))
-    page = regenerated("a\n<!-- results: front_end -->\nold\n<!-- end -->\nb\n", tmp_path)
+    page = regenerate("a\n<!-- results: front_end -->\nold\n<!-- end -->\nb\n", tmp_path)
     assert page.startswith("a\n<!-- results: front_end -->\n| pair |")
     assert f"{front_end.compared(found, 'depth'):.1f} |" in page
     assert page.endswith("*\n<!-- end -->\nb\n")

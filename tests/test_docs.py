@@ -38,7 +38,7 @@ from resnetgen.compiler.passes.elaborate_blocks import DEEPEST
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled
 from resnetgen.reports.metrics import METRICS, Conditions
-from resnetgen.reports.numbers import summary
+from resnetgen.reports.numbers import cost_summary
 from resnetgen.reports.report import Report
 from resnetgen.reports.table_layout import grid, plain
 
@@ -106,8 +106,8 @@ def _total(net: Compiled, call: str) -> str:
     if call:
         spec, *settings = call.split()
         net = pipeline.compile_spec(spec, **dict(setting.split("=") for setting in settings))
-    results = ", ".join(str(each) for each in net.measured.outputs)
-    return f"{net.network.input} -> {results}; {summary(net.cost)}"
+    results = ", ".join(str(each) for each in net.typed.outputs)
+    return f"{net.network.input} -> {results}; {cost_summary(net.cost)}"
 
 
 def _modules(net: Compiled, pattern: str) -> str:
@@ -134,9 +134,9 @@ def _limits() -> str:
         (yaml_scalars.MAX_DIGITS, "digits of an integer"),
         (library.MAX_CHAIN, "files or blocks in a chain of extends"),
         (DEEPEST, "calls in one another"),
-        (instantiate.DEEPEST, "blocks in one another"),
-        (stages.MOST_NODES, "ops of a network, all repetitions counted"),
-        (infer_types.MOST_PARAMS, "parameters of a network"),
+        (instantiate.MAX_DEPTH, "blocks in one another"),
+        (stages.MAX_OPS, "ops of a network, all repetitions counted"),
+        (infer_types.MAX_PARAMS, "parameters of a network"),
         (render.MOST_BYTES, "bytes of a printed file"),
         (model.MAX_REPORTED, "faults told at once"),
     )
@@ -212,7 +212,7 @@ def regenerated(page: str) -> str:
 def _table(net: Compiled) -> list[str]:
     """What `report` prints of a network."""
     figures = tuple(METRICS[name] for name in ("params", "macs", "activations"))
-    table = grid(Report(net.network, net.measured, Conditions(), figures), "stage")
+    table = grid(Report(net.network, net.typed, Conditions(), figures), "stage")
     return [table.title, *plain(table)]
 
 
@@ -301,7 +301,7 @@ FACTS = [  # what the page says, a spec, the shape that comes out or the code of
 def test_what_the_page_says_is_so(claim: str, spec: str, expected: str) -> None:
     assert claim in (ROOT / "docs/language.md").read_text(encoding="utf-8")
     try:
-        found = str(pipeline.compile_text(spec).measured.outputs[0])
+        found = str(pipeline.compile_text(spec).typed.outputs[0])
     except SpecError as error:
         found = error.diagnostics[0].code
     assert found == expected

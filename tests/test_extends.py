@@ -162,16 +162,16 @@ def test_a_fault_in_a_member_points_into_it(spec) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "words", "place"),
     [
-        ("[]", "wrong-value", "takes the name of a spec, or a list of names", "[]"),
-        ("null", "wrong-value", "takes the name of a spec, or a list of names", "null"),
-        ("{a: 1}", "wrong-value", "takes the name of a spec, or a list of names", "{a: 1}"),
-        ("[resnet50, [grey]]", "wrong-value", "takes the name of a spec", "[grey]"),
-        ("[resnet50, ../grey]", "wrong-value", "takes the name of a spec", "../grey"),
+        ("[]", "wrong-value", "must be the name of a spec, or a list of names", "[]"),
+        ("null", "wrong-value", "must be the name of a spec, or a list of names", "null"),
+        ("{a: 1}", "wrong-value", "must be the name of a spec, or a list of names", "{a: 1}"),
+        ("[resnet50, [grey]]", "wrong-value", "must be the name of a spec", "[grey]"),
+        ("[resnet50, ../grey]", "wrong-value", "must be the name of a spec", "../grey"),
         ("[resnet50, gray]", "unknown-spec", "there is no spec `gray`", "gray"),
         ("[resnet50, bottleneck]", "not-a-network", "`bottleneck` is a block", "bottleneck"),
         ("[grey, resnet50, grey]", "wrong-value", "`grey` is named twice", "grey"),
         ("[resnet50d, resnet50]", "wrong-value", "cannot refine `resnet50d`", "resnet50"),
-        ("[ab, ba]", "wrong-value", "the same ones in another order", "ab"),
+        ("[ab, ba]", "wrong-value", "same specs in different orders", "ab"),
         ("[resnet50, mine]", "extends-cycle", "mine -> mine", "mine"),
         ("[resnet50, back]", "extends-cycle", "mine -> back -> mine", "back"),
     ],
@@ -288,7 +288,7 @@ def node_facts(node) -> tuple[object, ...]:
         (None, {"mid": "{blocks: 2, width: 8}"}, "no stage and no key `mid`", "`stages.mid`"),
         (None, {"define.bottleneck.nodes.conv2.kernel": 5}, "defines no block `bottleneck`",
          "`define.bottleneck.extends=bottleneck`"),
-        (None, {"extends": "resnet18"}, "`extends` has been followed", "a file that extends"),
+        (None, {"extends": "resnet18"}, "`extends` is followed before", "a file that extends"),
     ],
 )  # fmt: skip
 def test_the_messages_of_wrong_ones_teach(spec, text, settings, words, help) -> None:

@@ -10,16 +10,10 @@ from hypothesis import strategies as st
 
 from resnetgen.compiler.diagnostics.model import Source, Span
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.yaml_reader import (
-    ListTree,
-    MapTree,
-    Scalar,
-    Tree,
-    parse,
-    parse_value,
-)
+from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.yaml_reader import parse, parse_value
 from resnetgen.compiler.frontend.yaml_scalars import ScalarError, resolve, scalar_text
-from resnetgen.compiler.frontend.yaml_writer import WIDTH, to_yaml, to_flow
+from resnetgen.compiler.frontend.yaml_writer import WIDTH, to_flow, to_yaml
 from resnetgen.compiler.passes.expand import expand
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
@@ -178,7 +172,9 @@ def test_any_tree_is_read_as_it_was(tree: MapTree) -> None:
 @given(TREES)
 def test_any_tree_in_one_line_is_read_as_it_was(tree: Tree) -> None:
     if not isinstance(tree, Scalar):
-        assert library.canonical_text(parse_value(to_flow(tree), "--set x")) == library.canonical_text(tree)
+        assert library.canonical_text(
+            parse_value(to_flow(tree), "--set x")
+        ) == library.canonical_text(tree)
 
 
 def without_order(tree: MapTree) -> list[tuple[str, str]]:

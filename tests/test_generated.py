@@ -34,7 +34,7 @@ from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.instantiate import instances_below
 from resnetgen.pipeline import compile_text
 from resnetgen.runtime.load import build
-from resnetgen.runtime.trace import returned_tensors
+from resnetgen.runtime.trace import output_tensors
 
 SEEDS = range(200)
 BATCHES = [range(start, start + 20) for start in SEEDS[::20]]
@@ -174,7 +174,7 @@ def step(module: nn.Module, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     torch.manual_seed(1)
     x = x.clone().requires_grad_()
     with torch.backends.mkldnn.flags(enabled=False):
-        outputs = returned_tensors(module.train()(x))
+        outputs = output_tensors(module.train()(x))
         weights = [torch.linspace(-1, 1, each.numel()).view_as(each) for each in outputs]
         sum((each * weight).sum() for each, weight in zip(outputs, weights, strict=True)).backward()
     gradients = [each.grad for each in (x, *module.parameters()) if each.grad is not None]
@@ -201,7 +201,7 @@ def test_evaluation_computes_values_of_the_predicted_shapes(seeds: Sequence[int]
         x = torch.randn(3, *graph.input.shape, generator=torch.Generator().manual_seed(each.seed))
         kept = x.clone()
         with torch.no_grad():
-            outputs = returned_tensors(module(x))
+            outputs = output_tensors(module(x))
         types = {node.name: node.type for node in graph.nodes}
         assert [tuple(out.shape[1:]) for out in outputs] == [
             types[name].shape for name in graph.outputs
@@ -247,7 +247,9 @@ def test_the_sample_covers_the_language() -> None:
     assert set(model.OPS) == set(OPS), "the model of the tests knows every op"
     texts = " ".join(each.text for each in samples)
     used = set().union(*map(blocks_of, samples))
-    files = {kind: {path.stem for path in library.block_files(kind)} for kind in library.BLOCK_KINDS}
+    files = {
+        kind: {path.stem for path in library.block_files(kind)} for kind in library.BLOCK_KINDS
+    }
     assert not (files["blocks"] | files["shortcuts"]) - used
     words = set(re.findall(r"\w+", texts))  # stems and heads are spliced: they have no instances
     assert not (files["stems"] | files["heads"]) - {"classifier", "default"} - words

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_convolutions, gpu_networks
-from benchmarks.gpu_page import tell
+from benchmarks.gpu_page import render
 from benchmarks.gpu_prepared import Prepared, Problem, prepare
 from benchmarks.results import Result
 
@@ -125,7 +125,7 @@ def test_results_are_stored_and_told(
     assert [each.name for each in results] == [
         f"gpu-{name}-resnet20" for name in ("cold", "convolutions", "steady")
     ]
-    text = "\n".join(tell(results))
+    text = "\n".join(render(results))
     assert "64 to 256, 56x56, 1x1, stride 1, adds, ReLU" in text
     assert "200 us (0.50 s)" in text
     assert "out of memory" in text

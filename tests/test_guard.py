@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from resnetgen import compile_spec
-from resnetgen.cli.errors import BROKEN, diagnose
+from resnetgen.cli.errors import COMPILER_ERROR, diagnose
 from resnetgen.compiler.codegen import allowlist, render
 from resnetgen.compiler.codegen.allowlist import UnsafeOutput, check
 from resnetgen.compiler.diagnostics.model import SpecError
@@ -143,7 +143,7 @@ def test_each_file_is_held_against_the_list_before_anybody_gets_it() -> None:
     with pytest.raises(UnsafeOutput) as caught:
         render.render(plan)
     (fault,), status = diagnose(caught.value)
-    assert (fault.code, status) == ("broken-print", BROKEN)
+    assert (fault.code, status) == ("broken-print", COMPILER_ERROR)
     assert "defect" in str(fault.help)
 
 

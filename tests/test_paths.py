@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen import SpecError, compile_spec
-from resnetgen.compiler.codegen.files import destination
+from resnetgen.compiler.codegen.files import file_name, output_path
 from resnetgen.compiler.frontend import library
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,9 +112,10 @@ def test_the_name_of_a_network_is_no_path(folder: Path, name: str) -> None:
 
 
 def test_a_module_goes_to_where_it_was_sent(tmp_path: Path) -> None:
-    assert destination(None, "a-b.c") == Path("a_b_c.py")
-    assert destination(f"{tmp_path}", "net") == tmp_path / "net.py"
-    assert destination("x/y.py", "net") == Path("x/y.py")
+    assert file_name("a-b.c", ".py") == "a_b_c.py"
+    assert output_path(None, "net.py") == Path("net.py")
+    assert output_path(f"{tmp_path}", "net.py") == tmp_path / "net.py"
+    assert output_path("x/y.py", "net.py") == Path("x/y.py")
 
 
 def test_the_name_of_a_file_is_shown_without_its_control_characters(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from benchmarks.page import PAGE, PART, SECTIONS, plots, regenerated
+from benchmarks.page import PAGE, PART, SECTIONS, plots, regenerate
 from benchmarks.results import FOLDER, read
 
 UNITS = "s|ms|us|µs|seconds?|min|minutes?|h|hours?|times|x|×|%|per cent|MiB|GiB|MB|GB"
@@ -29,7 +29,7 @@ def figures(text: str) -> list[str]:
 
 
 def test_the_tables_are_those_of_the_stored_results(text: str) -> None:
-    assert regenerated(text) == text, "`python -m benchmarks --page` mends this"
+    assert regenerate(text) == text, "`python -m benchmarks --page` mends this"
 
 
 def test_every_section_has_a_place_on_the_page(text: str) -> None:

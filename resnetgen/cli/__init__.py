@@ -21,9 +21,9 @@ def main() -> NoReturn:
     _prepare_streams()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        from resnetgen.cli.errors import run_quietly
+        from resnetgen.cli.errors import run_program
 
-        status = run_quietly(_run)
+        status = run_program(_run)
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.console import Progress, write
-from resnetgen.cli.errors import WRONG_CALL, Failed, wants_color
-from resnetgen.cli.options import Set, Spec, as_path, compile_spec, one_of, output_option, overrides
+from resnetgen.cli.console import Progress, write_report
+from resnetgen.cli.errors import USAGE_ERROR, Failed, wants_color
+from resnetgen.cli.options import (
+    Set,
+    Spec,
+    compile_spec,
+    look_up,
+    output_option,
+    overrides,
+    safe_path,
+)
 from resnetgen.compiler.diagnostics.model import Diagnostic
 
 if TYPE_CHECKING:
     from resnetgen.runtime.bench.results import Results
-    from resnetgen.runtime.bench.run import Question
+    from resnetgen.runtime.bench.run import BenchmarkConfig
     from resnetgen.runtime.bench.sides import Side
 
 _DTYPES = "float32", "bfloat16"
@@ -113,11 +121,11 @@ def bench(
     if side == "help":
         return _explain()
     _check_options(spec, rounds, cold)
-    from resnetgen.runtime.bench.run import Question
+    from resnetgen.runtime.bench.run import BenchmarkConfig
 
     changes = overrides(settings)
-    question = Question(
-        compile_spec(spec, changes), as_path(spec), changes, _sides(side, mode), _batches(batch),
+    question = BenchmarkConfig(
+        compile_spec(spec, changes), safe_path(spec), changes, _sides(side, mode), _batches(batch),
         _each_of(dtype, _DTYPES, "--dtype", "type"), mode.value, rounds, runs if cold else 0,
         memory, threads, weights, limit,
     )  # fmt: skip
@@ -131,9 +139,9 @@ def bench(
 def _explain() -> None:
     """What `--side help` prints."""
     from resnetgen.runtime.bench.sides import sides
-    from resnetgen.runtime.bench.table import explained
+    from resnetgen.runtime.bench.table import help_lines
 
-    print("\n".join(explained(sides())))
+    print("\n".join(help_lines(sides())))
 
 
 def _check_options(spec: str, rounds: int, cold: bool) -> None:
@@ -172,24 +180,24 @@ def _sides(text: str | None, mode: Mode) -> list[Side]:
 def _each_of(text: str, known: Iterable[str], option: str, kind: str) -> list[str]:
     """The names in a list, all of them known. Raises typer.BadParameter."""
     names = {name: name for name in known}
-    found = [one_of(name, names, option, f"{kind} ") for name in _list(text)]
+    found = [look_up(name, names, option, f"{kind} ") for name in _list(text)]
     if not found:
         raise typer.BadParameter(f"names no {kind}", param_hint=option)
     return found
 
 
-def _measured(question: Question) -> Results:
+def _measured(question: BenchmarkConfig) -> Results:
     """The results. Raises Failed where the network itself does not run."""
-    from resnetgen.runtime.bench.process import ProcessFault
+    from resnetgen.runtime.bench.process import WorkerFailed
     from resnetgen.runtime.bench.run import measure
 
     signal.signal(signal.SIGTERM, _stop)
     with Progress() as progress:
         try:
             return measure(question, progress)
-        except ProcessFault as fault:
+        except WorkerFailed as fault:
             message = f"`{question.spec}` cannot be run: {fault.reason}"
-            raise Failed([Diagnostic("not-measured", message)], WRONG_CALL) from None
+            raise Failed([Diagnostic("not-measured", message)], USAGE_ERROR) from None
 
 
 def _stop(number: int, frame: object) -> None:
@@ -205,28 +213,29 @@ def _refuse(reasons: Iterable[tuple[str, Sequence[str]]]) -> None:
         if each
     ]
     if faults:
-        raise Failed(faults, WRONG_CALL)
+        raise Failed(faults, USAGE_ERROR)
 
 
 def _show(results: Results, format: Format, output: str | None, plot: str | None) -> None:
     """Prints or writes, and draws."""
     from resnetgen.runtime.bench.plot import svg
-    from resnetgen.runtime.bench.table import in_markdown, text
+    from resnetgen.runtime.bench.table import markdown_tables, text_tables
 
     if format is Format.text and output is None and sys.stdout and sys.stdout.isatty():
         _paint(results)
     else:
-        forms = {Format.text: text, Format.json: type(results).json, Format.markdown: in_markdown}
-        write(forms[format](results), output)
+        forms = {Format.text: text_tables, Format.json: type(results).json, Format.markdown: markdown_tables}
+        write_report(forms[format](results), output)
     if plot is not None:
-        write(svg(results), plot)
+        write_report(svg(results), plot)
 
 
 def _paint(results: Results) -> None:
     """The tables on a terminal, as wide as it is."""
-    from resnetgen.reports.terminal import paint
+    from resnetgen.reports.terminal import print_grid
     from resnetgen.runtime.bench.table import grids, remarks
 
     for full, short in zip(grids(results), grids(results, short=True), strict=True):
-        paint(full, short, [""], color=wants_color(sys.stdout))
+        print_grid(full, short, color=wants_color(sys.stdout))
+        print()
     print("\n".join(remarks(results)))

@@ -1,26 +1,26 @@
-"""`build`: the module as a file."""
+"""`build`: the module of a network as a file, with its weights if there is a checkpoint."""
 
 from __future__ import annotations
 
 import sys
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from resnetgen.cli.console import print_exactly, torch_at_work
-from resnetgen.cli.errors import BROKEN, WRONG_SPEC, Failed, show
+from resnetgen.cli.console import OutputFile, announce, output_file, torch_progress
+from resnetgen.cli.errors import COMPILER_ERROR, SPEC_ERROR, Failed, show_diagnostics
 from resnetgen.cli.options import (
     DeviceName,
     Set,
     Spec,
     compile_spec,
     force_option,
+    output_file_option,
     overrides,
-    placed_option,
 )
-from resnetgen.cli.verify import agreed, compile_on, held, verify_module
+from resnetgen.cli.verify import compile_on, compile_summary, verify_module, verify_summary
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from resnetgen.pipeline import Compiled
-    from resnetgen.weights.safetensors_file import Converted
+    from resnetgen.weights.safetensors_file import WeightsFile
 
 
 class Target(StrEnum):
@@ -39,36 +39,38 @@ class Target(StrEnum):
     inference = "inference"
 
 
-Output = Annotated[str | None, placed_option(".py")]
+Output = Annotated[str | None, output_file_option(".py")]
 Force = Annotated[
-    bool, force_option("Replace what resnetgen did not write, or what was edited since.")
+    bool, force_option("Replace a file that resnetgen did not write, or that was edited since.")
 ]
 Trace = Annotated[
     bool,
     typer.Option(
         "--trace",
-        help="Before the file is placed, capture the module with torch.compile(fullgraph=True)"
-        " and hold it against every prediction. Needs torch.",
+        help="Before writing, capture the module with torch.compile(fullgraph=True) and check every"
+        " prediction against it. Needs torch.",
     ),
 ]
 CompileOn = Annotated[
     DeviceName | None,
     typer.Option(
         "--compile",
-        help="Before the file is placed, compile and run the module there. Needs torch.",
+        help="Before writing, compile and run the module on this device. Needs torch.",
     ),
 ]
 TargetOption = Annotated[
     Target,
-    typer.Option("--target", help="What the module is for: training and all else, or inference."),
+    typer.Option(
+        "--target", help="What the module is for: any use, training included; or inference only."
+    ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
         "--weights",
         metavar="FILE",
-        help="A checkpoint (safetensors or torch.save) that has to fit the network; its tensors are"
-        " written to NAME.safetensors beside the module. Needs torch.",
+        help="A checkpoint of the network (safetensors or torch.save); its tensors are written to"
+        " NAME.safetensors beside the module. Needs torch.",
     ),
 ]
 Except = Annotated[
@@ -76,7 +78,7 @@ Except = Annotated[
     typer.Option(
         "--except",
         metavar="MODULE",
-        help="With --weights: leave this module, such as fc, at its initial weights. Repeatable.",
+        help="With --weights: keep the initial weights of this module, such as fc. Repeatable.",
     ),
 ]
 
@@ -94,19 +96,20 @@ def build(
 ) -> None:
     """Writes the PyTorch module of a network.
 
-    It is one readable file that needs only torch. It is placed whole or not at all. A file in its
-    way is replaced only if resnetgen wrote it and nobody edited it since, or with --force.
+    The module is one readable file that needs only torch. It is written whole or not at all. An
+    existing file is replaced only if resnetgen wrote it and nobody edited it since, or with --force.
 
-    With --weights, the names and shapes of all tensors of the checkpoint have to be those of the
-    network. They are written to NAME.safetensors beside NAME.py, as load_state_dict takes them,
-    both files or none. Wrappers (module., _orig_mod.) are taken off. What --except names keeps
-    initial weights, which are drawn from the seed 0.
+    With --weights, the tensors of a checkpoint are written to NAME.safetensors beside NAME.py, ready
+    for load_state_dict: both files or neither. Their names and shapes must be those of the network;
+    the prefixes of wrappers (module., _orig_mod.) are removed. Modules that --except names keep
+    their initial weights, drawn with seed 0.
 
-    --target inference writes what evaluation computes as one straight-line forward: norms are
-    folded into weights, and on a CPU a convolution, its addition and its ReLU are one call of
-    oneDNN. Its weights are made of a checkpoint of the network; before they are written, both
-    modules run on random images and have to agree in float64. NAME.plan.json is written with them,
-    all three files or none: `resnetgen.load_plan("NAME.plan.json")` is the module, at once.
+    With --target inference, the module computes what the network computes in evaluation mode, in
+    one straight-line forward: norms are folded into weights, and on a CPU a convolution, its
+    addition and its ReLU become one call of oneDNN. Its weights are computed from a checkpoint of
+    the network; before anything is written, both modules run on random images and must agree in
+    float64. NAME.plan.json is written as well, all three files or none;
+    `resnetgen.load_plan("NAME.plan.json")` loads the module from them.
 
     \b
     Examples:
@@ -117,134 +120,114 @@ def build(
       resnetgen build resnet50 --weights resnet50.pth --set head.classes=10 --except fc
       resnetgen build resnet50 --target inference --weights resnet50.pth -o fast.py
     """
+    from resnetgen.compiler.codegen.files import MODULE, file_name
+
     _check_options(output, weights, leave)
     _check_target(target, trace, device)
     compiled = compile_spec(spec, overrides(settings))
-    _ = compiled.graph  # a network that does not hold together has no file
+    _ = compiled.graph  # checks the flat graph: a network that fails gets no file
     source = compiled.inference_source if target == Target.inference else compiled.source
-    path = _destination(output, compiled, force)
-    converted = _converted(compiled, target, path, weights, leave or [], force)
-    _hold(compiled, path, trace, device)
-    show(compiled.warnings)
-    if path:
-        _place(compiled, path, source, converted, force)
-    else:
-        print_exactly(source)
-
-
-def _destination(output: str | None, compiled: Compiled, force: bool) -> Path | None:
-    """Where the module goes; None for standard output. Raises WriteError before torch works."""
-    from resnetgen.compiler.codegen.files import destination, refuse_to_overwrite
-
-    if output == "-":
-        return None
-    path = destination(output, compiled.network.name)
-    refuse_to_overwrite(path, force)
-    return path
+    file = output_file(output, file_name(compiled.network.name, ".py"), MODULE, force)
+    converted = _convert(compiled, target, file, weights, leave or [])
+    _check_in_torch(compiled, trace, device, sys.stdout if file.path else sys.stderr)
+    show_diagnostics(compiled.warnings)
+    _write(compiled, file, source, converted)
 
 
 def _check_options(output: str | None, weights: str | None, leave: list[str] | None) -> None:
     if leave and weights is None:
-        raise typer.BadParameter("says what of --weights is left out", param_hint="--except")
+        raise typer.BadParameter("has no effect without --weights", param_hint="--except")
     if weights is not None and output == "-":
         raise typer.BadParameter(
-            "is written beside the module, so name a file", param_hint="--weights"
+            "writes a second file beside the module, so -o must name a file",
+            param_hint="--weights",
         )
 
 
 def _check_target(target: Target, trace: bool, device: DeviceName | None) -> None:
     if target == Target.inference and (trace or device):
         option = "--trace" if trace else "--compile"
-        raise typer.BadParameter("is for the module of `--target torch`", param_hint=option)
+        raise typer.BadParameter("is only for `--target torch`", param_hint=option)
 
 
-def _converted(
-    compiled: Compiled,
-    target: Target,
-    module: Path | None,
-    file: str | None,
-    leave: list[str],
-    force: bool,
-) -> Converted | None:
-    """The weights of a checkpoint as the module's own, not yet placed; says what was changed."""
-    if module is None or file is None:
+def _convert(
+    compiled: Compiled, target: Target, out: OutputFile, checkpoint: str | None, leave: list[str]
+) -> WeightsFile | None:
+    """The weights of a checkpoint as those of the module; reports on stderr what was changed."""
+    if out.path is None or checkpoint is None:
         return None
+    from resnetgen.compiler.codegen.files import refuse_to_overwrite
     from resnetgen.weights import plan_file
-    from resnetgen.weights.safetensors_file import Converted, beside, refuse_foreign_plan
+    from resnetgen.weights.safetensors_file import WeightsFile, weights_path
 
-    path = beside(module, file, force)
+    path = weights_path(out.path, checkpoint, out.force)
     if target == Target.inference:
-        refuse_foreign_plan(plan_file.beside(module), force)
-    with torch_at_work() as progress:
+        refuse_to_overwrite(plan_file.plan_path(out.path), plan_file.PLAN, out.force)
+    with torch_progress() as progress:
         from resnetgen.runtime.load import build as build_module
-        from resnetgen.weights.load import filled, seeded
+        from resnetgen.weights.load import build_seeded, load_weights
         from resnetgen.weights.read import read
 
-        progress(f"reading {visible(file)}")
-        make = partial(seeded, partial(build_module, compiled.source, compiled.network.name))
-        done = filled(make, read(file), compiled.graph, compiled.classes, leave)
+        progress(f"reading {visible(checkpoint)}")
+        make = partial(build_seeded, partial(build_module, compiled.source, compiled.network.name))
+        done = load_weights(make, read(checkpoint), compiled.graph, compiled.num_classes, leave)
         if target == Target.inference:
             progress("folding norms into weights")
-            converted = _folded(compiled, done.module, module)
+            converted = _fold(compiled, done.module, out.path)
         else:
-            converted = Converted.of(done.module, compiled.network.name, path)
-    print("".join(f"{line}\n" for line in done.told), end="", file=sys.stderr)
+            converted = WeightsFile.from_module(done.module, compiled.network.name, path)
+    print("".join(f"{line}\n" for line in done.remarks), end="", file=sys.stderr)
     return converted
 
 
-def _folded(compiled: Compiled, network: nn.Module, to: Path) -> Converted:
-    """The weights and the plan of a module for inference. Raises Failed where that is not shown."""
+def _fold(compiled: Compiled, network: nn.Module, to: Path) -> WeightsFile:
+    """The weights and the plan of a module for inference. Raises Failed unless it computes the same."""
     from resnetgen.runtime.compare import trial_input
-    from resnetgen.runtime.inference import difference, explained, inference_module
-    from resnetgen.runtime.plans import files, key
+    from resnetgen.runtime.inference import explained_by_rounding, folding_error, inference_module
+    from resnetgen.runtime.plans import plan_files, plan_key
 
-    plan, source, state = compiled.inference, compiled.inference_source, network.state_dict()
-    made = inference_module(plan, source, state)
-    of = key(compiled.network, state, next(network.parameters()))
+    plan, source, state = compiled.inference_plan, compiled.inference_source, network.state_dict()
+    folded = inference_module(plan, source, state)
+    key = plan_key(compiled.network, state, next(network.parameters()))
     image = trial_input([compiled.graph])
     try:
-        found = difference(plan, source, network, image)
-        right = explained(found, network, image)
-    except ValueError as error:
-        message = f"with these weights, nothing can be shown on random images: {error}"
-        raise Failed([Diagnostic("wild-weights", message)], WRONG_SPEC) from None
-    if not right:
-        message = f"the folded module computes something else: {found:.1e} of its spread off"
-        raise Failed([Diagnostic("broken-prediction", message)], BROKEN)
-    return files(to, of, made, source, plan)
+        error = folding_error(plan, source, network, image)
+        is_rounding = explained_by_rounding(error, network, image)
+    except ValueError as reason:
+        message = f"these weights cannot be checked on random images: {reason}"
+        raise Failed([Diagnostic("wild-weights", message)], SPEC_ERROR) from None
+    if not is_rounding:
+        message = f"the folded module computes something else: off by {error:.1e} of its spread"
+        raise Failed([Diagnostic("broken-prediction", message)], COMPILER_ERROR)
+    return plan_files(to, key, folded, source, plan)
 
 
-def _hold(compiled: Compiled, path: Path | None, trace: bool, device: DeviceName | None) -> None:
-    """Holds the module against torch as far as was asked; standard output is a printed module's."""
-    told = sys.stdout if path else sys.stderr
+def _check_in_torch(compiled: Compiled, trace: bool, device: DeviceName | None, to: TextIO) -> None:
+    """Runs the checks that were asked for. Raises Failed if one fails."""
     if trace:
-        print(held(verify_module(compiled.graph, compiled.source)), file=told, flush=True)
+        report = verify_module(compiled.graph, compiled.source)
+        print(verify_summary(report), file=to, flush=True)
     if device:
-        print(agreed(compile_on(compiled.graph, compiled.source, device)), file=told, flush=True)
+        compiled_on = compile_on(compiled.graph, compiled.source, device)
+        print(compile_summary(compiled_on), file=to, flush=True)
 
 
-def _place(
-    compiled: Compiled, path: Path, source: str, converted: Converted | None, force: bool
-) -> None:
-    """Writes the module, and its weights and plan where there are any: all or none."""
-    from resnetgen.reports.numbers import summary
+def _write(compiled: Compiled, file: OutputFile, source: str, weights: WeightsFile | None) -> None:
+    """Writes the module, with its weights and its plan if there are any: all or none."""
+    from resnetgen.reports.numbers import cost_summary
 
-    if converted:
-        from resnetgen.weights.safetensors_file import place
-
-        place(converted, path, source, force=force)
+    if weights is None or file.path is None:
+        file.write(source)
     else:
-        from resnetgen.compiler.codegen.files import write_source
+        from resnetgen.weights.safetensors_file import write_with_module
 
-        write_source(path, source, force)
+        write_with_module(weights, file.path, source, force=file.force)
     lines = source.count("\n")
-    print(f"wrote {visible(str(path))} ({lines} lines; {summary(compiled.cost)})")
-    if converted:
-        said = f"{converted.tensors} tensors, {len(converted.data):,} bytes"
-        print(f"wrote {visible(str(converted.path))} ({said})")
-    if converted and converted.plan is not None:
-        from resnetgen.weights import plan_file
+    file.announce(f"{lines} lines; {cost_summary(compiled.cost)}")
+    if weights is None or file.path is None:
+        return
+    announce(weights.path, f"{weights.tensors} tensors, {len(weights.data):,} bytes")
+    if weights.plan is not None:
+        from resnetgen.weights.plan_file import plan_path
 
-        print(
-            f"wrote {visible(str(plan_file.beside(path)))} ({len(compiled.inference.folded.steps)} steps)"
-        )
+        announce(plan_path(file.path), f"{len(compiled.inference_plan.folded.steps)} steps")

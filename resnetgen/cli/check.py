@@ -1,31 +1,47 @@
-"""`check`: diagnostics only, of networks and of blocks, in four forms of the same content.
+"""`check`: the errors and warnings of specs, in four formats.
 
-`check --fix`: the mends that leave no choice, made in the files that are named, and shown.
+    check_specs(["resnet50", "my/"], {})  ->  ("resnet50: sound, ...\\n", [], 0), ("", [error], 1), ...
+
+`check --fix` first applies the fixes that leave no choice to the named files, and shows them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.errors import WRONG_SPEC, identity, point_to_explain, show
-from resnetgen.cli.options import Set, complete_spec, overrides
-from resnetgen.cli.verdicts import files_of, judged, verdicts
+from resnetgen.cli.errors import (
+    SPEC_ERROR,
+    dedup_key,
+    diagnose,
+    show_diagnostics,
+    suggest_explain,
+)
+from resnetgen.cli.options import (
+    Format,
+    Set,
+    complete_spec,
+    format_option,
+    overrides,
+    safe_path,
+)
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, SpecError, visible
 
+if TYPE_CHECKING:
+    from resnetgen.compiler.frontend.tree import MapTree
 
-class Format(StrEnum):
-    """How diagnostics are printed."""
+FORMATS = (Format.text, Format.json, Format.github, Format.sarif)
+# From how many specs on to check in parallel, and how many at a time in each process.
+MIN_PARALLEL, CHUNK_SIZE = 24, 4
 
-    text = "text"
-    json = "json"
-    github = "github"
-    sarif = "sarif"
-
+# A line if the spec is sound, diagnostics, exit status.
+CheckResult = tuple[str, Sequence[Diagnostic], int]
 
 Specs = Annotated[
     list[str],
@@ -37,19 +53,18 @@ Specs = Annotated[
 ]
 InFormat = Annotated[
     Format,
-    typer.Option(
-        "--format",
-        help="text, for people; json, a list; github, annotations of GitHub Actions; sarif, a"
-        " log of SARIF 2.1.0.",
+    format_option(
+        FORMATS,
+        "text for people, json for a list, github for annotations in GitHub Actions, sarif for a"
+        " SARIF 2.1.0 log.",
     ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Warnings are failures too.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")]
 Fix = Annotated[
     bool,
     typer.Option(
         "--fix",
-        help="First make the mends that leave no choice, in the files that are named, and show"
-        " what they change.",
+        help="First apply the fixes that leave no choice to the named files, and show the changes.",
     ),
 ]
 
@@ -61,16 +76,17 @@ def check(
     fix: Fix = False,
     settings: Set = None,
 ) -> None:
-    """Says what is wrong with specs, and on which line.
+    """Checks specs. Errors point at the line that caused them.
 
-    All files are checked, whatever is wrong with the first; of a folder every *.yaml below it. A
-    file that declares a block is checked as far as that goes without a network. In the other forms
-    than text the diagnostics go to standard output. With --set, each network is checked as it is
-    with that value; blocks are checked as they stand.
+    All specs are checked, even if the first has errors; in a folder, every *.yaml file at any depth.
+    A file that declares a block is checked as far as possible without a network. With --set, each
+    network is checked with that value, and blocks as they are. In formats other than text, the
+    diagnostics go to standard output.
 
-    With --fix, words that are misspelt beyond doubt are corrected, expressions with a comma quoted,
-    and what has no effect is taken out: a bias before a norm, an override that changes nothing. A
-    mend that does not lessen what is found is not made. Specs of the library stay as they are.
+    With --fix, obvious misspellings are corrected, expressions that contain a comma are quoted, and
+    settings without effect are removed: a bias before a norm, an override that changes nothing. A
+    fix that does not reduce the number of diagnostics is not applied. Specs of the library are never
+    changed.
 
     \b
     Examples:
@@ -82,68 +98,161 @@ def check(
     """
     changes = overrides(settings)
     if fix:
-        _fix(specs, format, changes)
-    told: dict[object, Diagnostic] = {}  # a fault of a block is told once, whoever calls it
+        _check_fix_options(format, changes)
+        fix_specs(specs)
+    reported: dict[object, Diagnostic] = {}  # an error in a block is reported once for all callers
     worst = 0
-    for line, found, status in verdicts(specs, changes):
-        fresh = [each for each in found if identity(each) not in told]
-        told |= {identity(each): each for each in fresh}
-        worst = max(worst, status, WRONG_SPEC if strict and found else 0)
+    for line, diagnostics, status in check_specs(specs, changes):
+        new = [each for each in diagnostics if dedup_key(each) not in reported]
+        reported |= {dedup_key(each): each for each in new}
+        worst = max(worst, status, SPEC_ERROR if strict and diagnostics else 0)
         if format is Format.text:
-            show(fresh)
+            show_diagnostics(new)
             print(line, end="")
-    _conclude(list(told.values()), format)
+    _report_all(list(reported.values()), format)
     if worst:
         raise typer.Exit(worst)
 
 
-def _fix(specs: Sequence[str], format: Format, changes: dict[str, object]) -> None:
-    """Mends the files that are named. Raises BadParameter where that makes no sense."""
-
-    if format is not Format.text:
-        raise typer.BadParameter("shows a difference, so the format is text", param_hint="--fix")
-    if changes:
-        raise typer.BadParameter("mends files as they stand, without --set", param_hint="--fix")
-    fix(specs)
-
-
-def _conclude(found: Sequence[Diagnostic], format: Format) -> None:
-    """What is said after all specs: in the other forms than text, everything."""
+def _report_all(diagnostics: Sequence[Diagnostic], format: Format) -> None:
+    """Prints all diagnostics, in a format other than text."""
     if format is Format.text:
-        point_to_explain(found)
-    elif format is Format.github:
-        from resnetgen.compiler.diagnostics.model import as_github
+        suggest_explain(diagnostics)
+        return
+    import json
 
-        print(as_github(found), end="\n" if found else "")
+    from resnetgen.compiler.diagnostics.formats import as_github, as_json, as_sarif
+
+    if format is Format.github:
+        print(as_github(diagnostics), end="\n" if diagnostics else "")
     else:
-        import json
-
-        print(json.dumps(_as_data(found, format), indent=2))
-
-
-def _as_data(found: Sequence[Diagnostic], format: Format) -> object:
-    if format is Format.json:
-        from resnetgen.compiler.diagnostics.model import as_json
-
-        return as_json(found)
-    from resnetgen.compiler.diagnostics.formats import as_sarif
-
-    return as_sarif(found)
+        data = as_json(diagnostics) if format is Format.json else as_sarif(diagnostics)
+        print(json.dumps(data, indent=2))
 
 
-def fix(specs: Sequence[str]) -> None:
-    """Mends files and prints the differences. Raises WriteError, or OSError of a folder."""
+# --- which specs
+
+
+def spec_files(spec: str) -> Sequence[str]:
+    """The specs below a folder, or the one spec. Raises OSError."""
+    return list(_specs_below(spec)) if os.path.isdir(spec) else [safe_path(spec)]
+
+
+def _specs_below(folder: str) -> Iterator[str]:
+    """The specs in a folder and its folders, without hidden ones, by path."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    is_empty = True
+    for here, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for file in sorted(files):
+            if file.endswith(".yaml"):
+                is_empty = False
+                yield os.path.join(here, file)
+    if is_empty:
+        raise FileNotFoundError(f"there is no spec (*.yaml) in the folder `{folder}`")
+
+
+# --- checks
+
+
+def check_specs(specs: Sequence[str], changes: Mapping[str, object]) -> Iterator[CheckResult]:
+    """The results for all specs, in order; many specs are checked on all cores."""
+    tasks = [task for spec in dict.fromkeys(specs) for task in _tasks(spec)]
+    check = partial(_check_task, changes=changes)
+    if len(tasks) < MIN_PARALLEL or not hasattr(os, "fork"):
+        yield from map(check, tasks)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    import resnetgen.compiler.analysis.lint.rules  # noqa: F401  once, before the processes fork
+
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        yield from pool.map(check, tasks, chunksize=CHUNK_SIZE)
+
+
+def _tasks(spec: str) -> Sequence[str | Exception]:
+    """The specs that an argument names, or the reason why there are none."""
+    try:
+        return spec_files(spec)
+    except Exception as error:
+        return [error]
+
+
+def _check_task(task: str | Exception, changes: Mapping[str, object]) -> CheckResult:
+    from resnetgen.compiler.frontend import library
+
+    try:
+        if isinstance(task, Exception):
+            raise task
+        path = library.locate_network(task)
+        line, warnings = check_tree(library.read_spec(path), path, changes)
+    except Exception as error:
+        return "", *diagnose(error)
+    count = len(warnings)
+    counted = f"; {count} warning{'s' * (count > 1)}" if count else ""
+    return f"{line}{counted}\n", warnings, 0
+
+
+def check_tree(
+    tree: MapTree, path: Path, changes: Mapping[str, object] | None = None
+) -> tuple[str, Sequence[Diagnostic]]:
+    """`resnet50: sound, ...`, and warnings. The tree need not be in the file yet. Raises SpecError."""
+    from resnetgen.compiler.analysis.lint.rules import lint_block
+    from resnetgen.compiler.frontend import library
+    from resnetgen.compiler.passes.elaborate import check_block
+    from resnetgen.pipeline import compile_document
+    from resnetgen.reports.numbers import cost_summary
+
+    if library.is_dialect(tree):
+        from resnetgen.weights.dialects import from_tree
+
+        dialect = from_tree(tree)
+        return f"{dialect.name}: a sound dialect of {len(dialect.renamings)} names", []
+    if library.is_block(tree):
+        document = library.Document(tree, _search_path(path), (tree.span.source,))
+        block = check_block(document)
+        return f"{block.name}: a sound block of {len(block.nodes)} nodes", lint_block(document)
+    compiled = compile_document(library.complete(tree, (path.parent,), changes or {}))
+    _ = compiled.plan  # not the flat graph: what `build` finds wrong there is a bug of the compiler
+    return f"{compiled.network.name}: sound, {cost_summary(compiled.cost)}", compiled.warnings
+
+
+def _search_path(path: Path) -> tuple[Path, ...]:
+    """Where a block's file looks up names: as a network beside the folder of blocks does."""
+    from resnetgen.compiler.frontend import library
+
+    return (path.parent.parent if path.parent.name in library.BLOCK_KINDS else path.parent,)
+
+
+# --- fixes
+
+
+def _check_fix_options(format: Format, changes: Mapping[str, object]) -> None:
+    if format is not Format.text:
+        raise typer.BadParameter("prints a diff, so it needs --format text", param_hint="--fix")
+    if changes:
+        raise typer.BadParameter(
+            "fixes the file as it is, so it does not work with --set", param_hint="--fix"
+        )
+
+
+def fix_specs(specs: Sequence[str]) -> None:
+    """Fixes files and prints the differences. Raises WriteError, or OSError for a folder."""
     changed = 0
     for spec in dict.fromkeys(specs):
-        for file in files_of(spec):
-            with suppress(OSError, SpecError):  # the check that follows tells why it cannot be read
-                changed += _fixed(file)
+        for file in spec_files(spec):
+            with suppress(OSError, SpecError):  # why it cannot be read is reported by the check
+                changed += _fix(file)
     if not changed:
         print("nothing to fix")
 
 
-def _fixed(spec: str) -> bool:
-    """Whether the file of a spec was mended; its difference is printed."""
+def _fix(spec: str) -> bool:
+    """Whether the file was changed; the difference is printed."""
     from resnetgen.compiler.codegen.files import write_atomically
     from resnetgen.compiler.frontend import library
     from resnetgen.compiler.frontend.autofix import apply_fixes
@@ -155,14 +264,14 @@ def _fixed(spec: str) -> bool:
         return False
     name = library.display_path(path)
 
-    def find(text: str) -> Sequence[Diagnostic]:
+    def check(text: str) -> Sequence[Diagnostic]:
         try:
-            return judged(parse(Source(name, text)), path)[1]
+            return check_tree(parse(Source(name, text)), path)[1]
         except SpecError as error:
             return error.diagnostics
 
     before = decode_utf8(read_bytes(path), name).text
-    after = apply_fixes(before, name, find)
+    after = apply_fixes(before, name, check)
     if after == before:
         return False
     write_atomically(path.resolve(), after.encode())  # a link stays a link

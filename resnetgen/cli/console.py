@@ -1,55 +1,103 @@
-"""Where the text that a command makes goes: to standard output, or to a file that is placed whole.
+"""Where the result of a command goes: to standard output, or to a file that is written whole.
 
-One line on stderr that says what is going on and for how long; nothing where nobody looks.
+Also the progress line on stderr: what is going on and for how long, on a terminal only.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from resnetgen.compiler.diagnostics.model import visible
 
-
-def print_exactly(text: str) -> None:
-    """The bytes that a file would have, whatever the encoding of the terminal."""
-    if hasattr(sys.stdout, "buffer"):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
-    else:
-        print(text, end="")
+if TYPE_CHECKING:
+    from resnetgen.compiler.codegen.files import Stamp
 
 
-def write(text: str, output: str | None) -> None:
-    """To a file, whole or not at all; else to standard output. Raises WriteError."""
+# --- results
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """The file that a command writes, or standard output.
+
+    A file that must not be replaced is refused before the work starts, when this is created, and
+    again before writing, because the work may have taken minutes. Both raise WriteError.
+    """
+
+    path: Path | None  # None: standard output
+    stamp: Stamp
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses what must not be replaced."""
+        from resnetgen.compiler.codegen.files import refuse_to_overwrite
+
+        if self.path is not None:
+            refuse_to_overwrite(self.path, self.stamp, self.force)
+
+    def write(self, content: str | bytes) -> None:
+        """Writes the file, or prints the text."""
+        from resnetgen.compiler.codegen.files import refuse_to_overwrite, write_atomically
+
+        data = content.encode() if isinstance(content, str) else content
+        if self.path is None:
+            print_bytes(data)
+            return
+        refuse_to_overwrite(self.path, self.stamp, self.force)
+        write_atomically(self.path, data)
+
+    def announce(self, summary: str = "") -> None:
+        """Prints `wrote FILE (summary)`, if there is a file."""
+        if self.path is not None:
+            announce(self.path, summary)
+
+
+def output_file(output: str | None, name: str, stamp: Stamp, force: bool) -> OutputFile:
+    """`-o -`, `-o FILE`, `-o FOLDER` or no `-o`; a folder gets a file called `name`."""
+    from resnetgen.compiler.codegen.files import output_path
+
+    return OutputFile(None if output == "-" else output_path(output, name), stamp, force)
+
+
+def write_report(text: str, output: str | None) -> None:
+    """Prints a report, or writes it over any older file. Raises WriteError."""
     if output is None:
         print(text, end="")
         return
     from resnetgen.compiler.codegen.files import write_atomically
 
     write_atomically(Path(output), text.encode())
-    print(f"wrote {visible(output)}")
+    announce(Path(output))
 
 
-def refuse_existing(place: Path, force: bool) -> None:
-    """A spec is somebody's work, also one that this command wrote."""
-    from resnetgen.compiler.codegen.files import WriteError, refuse_to_overwrite
-    from resnetgen.compiler.diagnostics.model import Diagnostic
+def announce(path: Path, summary: str = "") -> None:
+    """`wrote resnet50.py (176 lines)`."""
+    about = f" ({visible(summary)})" if summary else ""
+    print(f"wrote {visible(str(path))}{about}")
 
-    refuse_to_overwrite(place, force=True)
-    if os.path.lexists(place) and not force:
-        help = "use `--force` to replace it, or another name"
-        raise WriteError(Diagnostic("file-exists", f"`{place}` is there already", help=help))
+
+def print_bytes(data: bytes) -> None:
+    """Prints exactly the bytes that a file would have, whatever the terminal's encoding."""
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    else:
+        print(data.decode(), end="")
+
+
+# --- progress
 
 
 class Progress:
-    """`with Progress() as progress: progress("compiling")`; the line is wiped at the end."""
+    """`with Progress() as progress: progress("compiling")`; the line is erased at the end."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -58,11 +106,11 @@ class Progress:
         self.thread: threading.Thread | None = None
 
     def __call__(self, text: str) -> None:
-        """Says what happens from now on."""
+        """Shows what is going on from now on."""
         self.text, self.since = text, time.monotonic()
 
     def __enter__(self) -> Progress:
-        """Starts the line on a terminal."""
+        """Starts the line, on a terminal."""
         if sys.stderr is not None and sys.stderr.isatty():
             self.thread = threading.Thread(target=self._draw, daemon=True)
             self.thread.start()
@@ -74,7 +122,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wipes the line."""
+        """Erases the line."""
         self.done.set()
         if self.thread:
             self.thread.join()
@@ -89,8 +137,8 @@ class Progress:
 
 
 @contextmanager
-def torch_at_work() -> Iterator[Progress]:
-    """The line over what torch does, first that it is imported. Raises RuntimeFault `no-torch`."""
+def torch_progress() -> Iterator[Progress]:
+    """A progress line for work in torch, starting with its import. Raises RuntimeFault `no-torch`."""
     from resnetgen.runtime.errors import require_torch
 
     with Progress() as progress:

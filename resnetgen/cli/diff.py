@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.console import write
-from resnetgen.cli.options import compile_all, complete_spec, output_option, overrides
+from resnetgen.cli.console import write_report
+from resnetgen.cli.options import (
+    Format,
+    compile_all,
+    complete_spec,
+    format_option,
+    output_option,
+    overrides,
+)
 
 if TYPE_CHECKING:
     from resnetgen.pipeline import Compiled
     from resnetgen.variants.diff import Difference
-    from resnetgen.variants.diff_report import Names
+    from resnetgen.variants.diff_report import NetworkNames
 
 DIFFERENT = 1
 
 
-class Format(StrEnum):
-    """How a difference is printed."""
-
-    text = "text"
-    json = "json"
-    md = "md"
+FORMATS = (Format.text, Format.json, Format.md)
 
 
 def diff(
     before: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A spec: a file or a library network.", autocompletion=complete_spec
+            metavar="A",
+            help="A spec: a file, or the name of a library network.",
+            autocompletion=complete_spec,
         ),
     ],
     after: Annotated[
@@ -49,19 +52,19 @@ def diff(
         ),
     ] = None,
     format: Annotated[
-        Format, typer.Option(help="How it is printed; json has everything.")
+        Format, format_option(FORMATS, "How to print the differences; json has all of them.")
     ] = Format.text,
-    output: Annotated[str | None, output_option("A file instead of standard output.")] = None,
+    output: Annotated[str | None, output_option("Write to a file.")] = None,
 ) -> None:
-    """Says what differs between two networks.
+    """Shows what differs between two networks.
 
-    First in one line, then the parts that differ: values of the specs after all that they extend,
-    inputs and outputs, stages, costs, nodes, and keys of the state_dict (- of A alone, + of B alone,
-    ~ in both and different, > in another order). What is equal is left out, and lines that repeat
-    are one. Names, descriptions and allowed warnings of a spec are no difference.
+    A one-line summary, then the parts that differ: the values of the specs (with everything that
+    they extend), inputs and outputs, stages, costs, nodes, and keys of the state_dict (- only in A,
+    + only in B, ~ in both but different, > in another order). Equal parts are left out, and repeated
+    lines are merged. Names, descriptions and allowed warnings are not compared.
 
-    Exits with 0 where nothing differs, neither in the networks nor in what the specs say; else
-    with 1, also where the specs differ and the networks are equal.
+    Exits with 0 if neither the networks nor the specs differ, otherwise with 1, even if only the
+    specs differ.
 
     \b
     Examples:
@@ -72,27 +75,30 @@ def diff(
     from resnetgen.variants.diff import diff as compare
 
     old, new = compile_all([(before, {}), (after, overrides(settings))])
-    found = compare(old, new)
-    write(_text(found, _names(before, after, old, new, settings or ()), format), output)
-    if not found.equal:
+    difference = compare(old, new)
+    names = _names(before, after, old, new, settings or ())
+    write_report(_text(difference, names, format), output)
+    if not difference.equal:
         raise typer.Exit(DIFFERENT)
 
 
-def _names(before: str, after: str, old: Compiled, new: Compiled, settings: Sequence[str]) -> Names:
-    """The names of the networks, or what was asked for where these are the same."""
-    from resnetgen.variants.diff_report import Names
+def _names(
+    before: str, after: str, old: Compiled, new: Compiled, settings: Sequence[str]
+) -> NetworkNames:
+    """The names of the networks, or if these are the same, the arguments of the command."""
+    from resnetgen.variants.diff_report import NetworkNames
 
     names = (old.network.name, new.network.name)
     one, other = names if names[0] != names[1] else (before, after)
-    return Names(one, f"{other} with {', '.join(settings)}" if settings else other)
+    return NetworkNames(one, f"{other} with {', '.join(settings)}" if settings else other)
 
 
-def _text(found: Difference, names: Names, format: Format) -> str:
+def _text(difference: Difference, names: NetworkNames, format: Format) -> str:
     if format is Format.json:
         from resnetgen.reports.formats import as_json
         from resnetgen.variants.diff_report import as_data
 
-        return as_json(as_data(found)) + "\n"
+        return as_json(as_data(difference)) + "\n"
     from resnetgen.variants.diff_report import as_markdown, as_text
 
-    return as_markdown(found, names) if format is Format.md else as_text(found, names)
+    return as_markdown(difference, names) if format is Format.md else as_text(difference, names)

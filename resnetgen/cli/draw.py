@@ -1,24 +1,23 @@
-"""`draw`: the network as a picture."""
+"""`draw`: a network as an SVG."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from resnetgen.cli.console import print_exactly
+from resnetgen.cli.console import output_file
 from resnetgen.cli.options import (
     Input,
     Set,
     Spec,
     compile_spec,
     force_option,
+    output_file_option,
     overrides,
-    placed_option,
 )
-from resnetgen.compiler.diagnostics.model import visible
 
-Output = Annotated[str | None, placed_option(".svg")]
+Output = Annotated[str | None, output_file_option(".svg")]
 Force = Annotated[
-    bool, force_option("Replace what resnetgen did not draw, or what was edited since.")
+    bool, force_option("Replace a file that resnetgen did not draw, or that was edited since.")
 ]
 
 
@@ -31,9 +30,9 @@ def draw(
 ) -> None:
     """Draws a network as an SVG.
 
-    Stem, stages and head stand in rows, equal blocks are folded, every shortcut is an arc, and each
-    distinct block is shown from inside beside its stage. The file needs nothing else and suits
-    light and dark pages and paper.
+    Stem, stages and head are rows, equal blocks are folded, every shortcut is an arc, and each
+    distinct block is shown in detail beside its stage. The file is self-contained and looks right on
+    light and dark pages and on paper.
 
     \b
     Examples:
@@ -41,14 +40,10 @@ def draw(
       resnetgen draw my/net.yaml -o net.svg
       resnetgen draw resnet152 --set layer3.blocks=11 -o - | less
     """
-    from resnetgen.compiler.codegen.files import destination
-    from resnetgen.reports.draw.page import SUFFIX, draw, refuse_foreign_drawing, write_drawing
+    from resnetgen.compiler.codegen.files import file_name
+    from resnetgen.reports.draw.page import DRAWING, SUFFIX, draw
 
     compiled = compile_spec(spec, overrides(settings, input))
-    if output == "-":
-        print_exactly(draw(compiled.network, compiled.measured))
-        return
-    path = destination(output, compiled.network.name, SUFFIX)
-    refuse_foreign_drawing(path, force)
-    write_drawing(path, draw(compiled.network, compiled.measured), force)
-    print(f"wrote {visible(str(path))}")
+    file = output_file(output, file_name(compiled.network.name, SUFFIX), DRAWING, force)
+    file.write(draw(compiled.network, compiled.typed))
+    file.announce()

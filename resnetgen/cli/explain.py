@@ -1,4 +1,4 @@
-"""`explain`: what a code means, with an example that fails and one that is mended."""
+"""`explain`: what a diagnostic code means, with an example that fails and one that is fixed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnetgen.cli.errors import WRONG_CALL, Failed, wants_color
+from resnetgen.cli.errors import USAGE_ERROR, Failed, wants_color
 from resnetgen.compiler.diagnostics.model import Diagnostic, did_you_mean
 
 
@@ -22,30 +22,31 @@ def explain(
         str | None,
         typer.Argument(
             metavar="CODE",
-            help="The word in brackets of a message, such as shape-mismatch; all codes without it.",
+            help="The word in brackets in a message, such as shape-mismatch; without it, all codes are"
+            " listed.",
             autocompletion=_complete,
         ),
     ] = None,
 ) -> None:
-    """Explains the code of a diagnostic: why it is wrong, what causes it, how to mend it.
+    """Explains an error or a warning: what it means, what causes it, how to fix it.
 
     \b
     Examples:
       resnetgen explain
       resnetgen explain shape-mismatch
     """
-    print(_index() if code is None else _explained(code))
+    print(_index() if code is None else _explain(code))
 
 
 def _index() -> str:
     from resnetgen.compiler.diagnostics import catalog
-    from resnetgen.reports.numbers import align
+    from resnetgen.reports.table_layout import align
 
     rows = [(entry.code, entry.severity, entry.title) for entry in catalog.entries()]
     return "\n".join(align([("code", "", "about"), *rows], "<<<"))
 
 
-def _explained(word: str) -> str:
+def _explain(word: str) -> str:
     """The entry of a code, also of `error[CODE]`. Raises Failed `unknown-code`."""
     from resnetgen.compiler.diagnostics import catalog
 
@@ -54,8 +55,8 @@ def _explained(word: str) -> str:
         entry = catalog.entry(code)
     except KeyError:
         hint = did_you_mean(code, catalog.codes()) or "`resnetgen explain` lists all codes"
-        fault = Diagnostic("unknown-code", f"there is no code `{code}`", help=hint)
-        raise Failed([fault], WRONG_CALL) from None
+        error = Diagnostic("unknown-code", f"there is no code `{code}`", help=hint)
+        raise Failed([error], USAGE_ERROR) from None
     head = f"{entry.severity}[{entry.code}]: {entry.title}"
     bold = f"\x1b[1m{head}\x1b[0m" if wants_color(sys.stdout) else head
     return f"{bold}\n\n{entry.as_text()}"

@@ -1,4 +1,4 @@
-"""`grow`: the weights of a deeper or wider network that computes what a smaller one does."""
+"""`grow`: weights with which a deeper or wider network computes the same as a smaller one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.console import torch_at_work
-from resnetgen.cli.errors import BROKEN, Failed
+from resnetgen.cli.console import OutputFile, torch_progress
+from resnetgen.cli.errors import COMPILER_ERROR, Failed
 from resnetgen.cli.options import (
     Set,
     compile_spec,
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from resnetgen.pipeline import Compiled
     from resnetgen.weights.grow.pair import Pairing
     from resnetgen.weights.grow.transfer import Growth
-    from resnetgen.weights.safetensors_file import Converted
 
 Checkpoint = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="The weights of A: safetensors or torch.save.")
 ]
 From = Annotated[
     str,
-    typer.Option("--from", metavar="A", help="The spec it is of.", autocompletion=complete_spec),
+    typer.Option(
+        "--from", metavar="A", help="The spec of CHECKPOINT.", autocompletion=complete_spec
+    ),
 ]
 To = Annotated[
     str,
@@ -50,7 +51,7 @@ To = Annotated[
 ]
 Output = Annotated[str | None, output_option("A file, or a folder. [default: ./B.safetensors]")]
 Force = Annotated[
-    bool, force_option("Replace what resnetgen did not write, or what was edited since.")
+    bool, force_option("Replace a file that resnetgen did not write, or that was edited since.")
 ]
 
 
@@ -62,15 +63,15 @@ def grow(
     settings: Set = None,
     force: Force = False,
 ) -> None:
-    """Writes weights with which network B computes what the smaller network A does.
+    """Writes weights with which network B computes the same as a smaller network A.
 
     Deeper: blocks that only B has start as the identity, because the last weights of their branch
-    are zero. Wider: channels of B are copies of channels of A, and what reads the copies takes
-    unequal shares of each, so that they part in training. Both at once where B is both. Whatever
-    else differs ends it, with the node and the reason.
+    are zero. Wider: channels of B are copies of channels of A, and whatever reads the copies weights
+    them unequally, so that they diverge in training. B may be both deeper and wider. Any other
+    difference is an error, which names the node and the reason.
 
-    Before anything is written, both networks run in evaluation on the same random images. A network
-    that is only deeper has to be bit-equal in float32; a wider one has to agree in float64.
+    Before anything is written, both networks run in evaluation mode on the same random images. A
+    network that is only deeper must match bit for bit in float32; a wider one must agree in float64.
 
     \b
     Examples:
@@ -78,76 +79,77 @@ def grow(
       resnetgen grow resnet18.pth --from resnet18 --to resnet18 --set layer4.width=640 -o wide/
       resnetgen grow mine.pth --from my/net.yaml --to my/larger.yaml
     """
-    from resnetgen.weights.grow.pair import pair
+    from resnetgen.weights.grow.pair import pair_nodes
     from resnetgen.weights.grow.widen import channel_maps
-    from resnetgen.weights.safetensors_file import Converted
+    from resnetgen.weights.safetensors_file import WEIGHTS, WeightsFile
 
-    ends = compile_spec(small, {}), compile_spec(large, overrides(settings))
-    path = _place(output, ends[1].network.name, checkpoint, force)
-    pairing = pair(*(each.graph for each in ends))
+    networks = compile_spec(small, {}), compile_spec(large, overrides(settings))
+    name = networks[1].network.name
+    path = _weights_path(output, name, checkpoint)
+    file = OutputFile(path, WEIGHTS, force)
+    pairing = pair_nodes(*(each.graph for each in networks))
     maps = channel_maps(pairing)
-    with torch_at_work() as progress:
+    with torch_progress() as progress:
         from resnetgen.weights.grow.transfer import transfer
 
-        before, after = _modules(checkpoint, ends, progress)
+        before, after = _modules(checkpoint, networks, progress)
         progress("copying weights")
         growth = transfer(after.state_dict(), before.state_dict(), pairing, maps)
-        grown = Converted.of(after, ends[1].network.name, path)
+        grown = WeightsFile.from_module(after, name, path)
         progress("comparing outputs")
-        held = _held(pairing, growth, before, after)
-    for line in (*_account(pairing, growth), held):
-        print(line)
-    _write(grown)
+        agreement = _compare(pairing, growth, before, after)
+    print("\n".join([*_summary(pairing, growth), agreement]))
+    file.write(grown.data)
+    file.announce(f"{grown.tensors} tensors, {len(grown.data):,} bytes")
 
 
-def _place(output: str | None, network: str, checkpoint: str, force: bool) -> Path:
-    """Where the weights go. Raises WriteError where they must not."""
-    from resnetgen.compiler.codegen.files import destination
-    from resnetgen.weights.safetensors_file import SUFFIX, refuse_foreign_weights, refuse_itself
+def _weights_path(output: str | None, network: str, checkpoint: str) -> Path:
+    """Where the weights go. Raises WriteError or BadParameter if they cannot go there."""
+    from resnetgen.compiler.codegen.files import file_name, output_path
+    from resnetgen.weights.safetensors_file import SUFFIX, refuse_to_replace_checkpoint
 
-    path = destination(output, network, SUFFIX)
+    path = output_path(output, file_name(network, SUFFIX))
     if path.suffix != SUFFIX:
-        raise typer.BadParameter(f"must end in {SUFFIX}, for that is written", param_hint="-o")
-    refuse_itself(path, checkpoint)
-    refuse_foreign_weights(path, force)
+        raise typer.BadParameter(f"must end in {SUFFIX}", param_hint="-o")
+    refuse_to_replace_checkpoint(path, checkpoint)
     return path
 
 
 def _modules(
-    checkpoint: str, ends: Sequence[Compiled], progress: Progress
+    checkpoint: str, networks: Sequence[Compiled], progress: Progress
 ) -> tuple[nn.Module, nn.Module]:
     """The smaller network with the weights of the checkpoint, the larger with initial ones."""
     from resnetgen.runtime.load import build
-    from resnetgen.weights.load import filled, seeded
+    from resnetgen.weights.load import build_seeded, load_weights
     from resnetgen.weights.read import read
 
     progress(f"reading {visible(checkpoint)}")
     small, large = (
-        partial(seeded, partial(build, each.source, each.network.name)) for each in ends
+        partial(build_seeded, partial(build, each.source, each.network.name)) for each in networks
     )
-    done = filled(small, read(checkpoint), ends[0].graph, ends[0].classes)
-    print("".join(f"{line}\n" for line in done.told), end="", file=sys.stderr)
+    done = load_weights(small, read(checkpoint), networks[0].graph, networks[0].num_classes)
+    print("".join(f"{line}\n" for line in done.remarks), end="", file=sys.stderr)
     progress("building the larger network")
     return done.module, large()
 
 
-def _held(pairing: Pairing, growth: Growth, small: nn.Module, large: nn.Module) -> str:
-    """How well the outputs agree, in a line. Raises Failed where they do not."""
+def _compare(pairing: Pairing, growth: Growth, small: nn.Module, large: nn.Module) -> str:
+    """How well the outputs agree, in a line. Raises Failed if they do not."""
     from resnetgen.runtime.compare import TOLERANCE, disagreement, trial_input
     from resnetgen.weights.grow.pair import cannot_grow
 
-    image = trial_input((pairing.ends.small, pairing.ends.large))
+    image = trial_input((pairing.graphs.small, pairing.graphs.large))
     exact = not growth.widened
     try:
-        apart = disagreement(small, large, image.shape, exact=exact)
-    except ValueError as error:
-        raise cannot_grow(pairing.ends, f"nothing can be shown on random images: {error}") from None
-    if apart > (0 if exact else TOLERANCE):
-        name = pairing.ends.large.name
-        message = (
-            f"`{name}` computes something else: its outputs are {apart:.1e} of their spread off"
-        )
-        raise Failed([Diagnostic("broken-prediction", message)], BROKEN)
+        error = disagreement(small, large, image.shape, exact=exact)
+    except ValueError as reason:
+        raise cannot_grow(
+            pairing.graphs, f"the weights cannot be checked on random images: {reason}"
+        ) from None
+    if error > (0 if exact else TOLERANCE):
+        name = pairing.graphs.large.name
+        message = f"`{name}` computes something else: off by {error:.1e} of its outputs' spread"
+        raise Failed([Diagnostic("broken-prediction", message)], COMPILER_ERROR)
     how = (
         "bit-equal in float32"
         if exact
@@ -156,8 +158,8 @@ def _held(pairing: Pairing, growth: Growth, small: nn.Module, large: nn.Module) 
     return f"outputs on random images of {image}: {how}"
 
 
-def _account(pairing: Pairing, growth: Growth) -> Iterator[str]:
-    """What was added, and which tensors came from where."""
+def _summary(pairing: Pairing, growth: Growth) -> Iterator[str]:
+    """What was added, and where the tensors came from."""
     joins = pairing.joins
     if len(joins) == 1:
         yield f"1 block added: join `{joins[0]}`"
@@ -167,11 +169,3 @@ def _account(pairing: Pairing, growth: Growth) -> Iterator[str]:
         f"tensors: {growth.moved} moved, {growth.widened} widened, {growth.zeroed} set to zero,"
         f" {growth.fresh} at initial values"
     )
-
-
-def _write(grown: Converted) -> None:
-    from resnetgen.compiler.codegen.files import write_atomically
-
-    write_atomically(grown.path, grown.data)
-    said = f"{grown.tensors} tensors, {len(grown.data):,} bytes"
-    print(f"wrote {visible(str(grown.path))} ({said})")

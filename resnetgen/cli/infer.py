@@ -1,50 +1,48 @@
-"""`infer`: the spec of a checkpoint."""
+"""`infer`: the spec of a checkpoint, from its keys and shapes."""
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from resnetgen.cli import errors
-from resnetgen.cli.console import Progress, print_exactly, refuse_existing
-from resnetgen.cli.options import force_option, one_of, placed_option
+from resnetgen.cli.console import Progress, output_file
+from resnetgen.cli.options import (
+    Format,
+    force_option,
+    format_option,
+    look_up,
+    output_file_option,
+)
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, listed, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from resnetgen.weights.infer.candidates import Candidate
-    from resnetgen.weights.infer.design import Trials
+    from resnetgen.weights.infer.design import DesignCompiler
     from resnetgen.weights.infer.search import SearchResult
 
-
-class Format(StrEnum):
-    """How the result is told."""
-
-    text = "text"
-    json = "json"
-
-
+FORMATS = (Format.text, Format.json)
 Checkpoint = Annotated[
     str, typer.Argument(metavar="FILE", help="A checkpoint: safetensors or torch.save.")
 ]
 Assume = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="Where tensors fit several networks: take this one of the list."
-    ),
+    typer.Option(metavar="NAME", help="If several networks fit, use this one from the list."),
 ]
 Name = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="What the network is called. [default: as FILE]"),
+    typer.Option(metavar="NAME", help="The name of the network. [default: from FILE]"),
 ]
-Output = Annotated[str | None, placed_option(".yaml")]
-Force = Annotated[bool, force_option("Replace the file that is there.")]
-How = Annotated[Format, typer.Option("--format", help="How candidates and reasons are told.")]
+Output = Annotated[str | None, output_file_option(".yaml")]
+Force = Annotated[bool, force_option("Replace an existing file.")]
+InFormat = Annotated[
+    Format, format_option(FORMATS, "How to print the candidates and the evidence.")
+]
 
 
 def infer(
@@ -53,16 +51,16 @@ def infer(
     name: Name = None,
     output: Output = None,
     force: Force = False,
-    format: How = Format.text,
+    format: InFormat = Format.text,
 ) -> None:
     """Writes the spec of a checkpoint, from its keys and shapes alone.
 
-    The spec extends the library network of which it is a variant, and says only what differs:
+    The spec extends the library network that it is a variant of, and states only what differs:
     depths, widths, groups, stem, attention, shortcuts, norm, classes, input channels. It has been
-    compiled: its tensors are those of the file, all of them. Nothing is looked up by name or hash.
+    compiled, and its tensors are exactly those of the file. Nothing is looked up by name or hash.
 
-    A stride, a pool or an activation leaves no trace in tensors. Where that makes several networks
-    of them, all are listed with what tells them apart, nothing is written, and --assume chooses.
+    A stride, a pool or an activation leaves no trace in tensors. If several networks fit for that
+    reason, all are listed with their differences, nothing is written, and --assume chooses one.
 
     \b
     Examples:
@@ -70,46 +68,43 @@ def infer(
       resnetgen infer old.pth --assume resnet50_v1 --name old -o nets/
       resnetgen infer model.pth --name net -o - | less
     """
-    from resnetgen.compiler.codegen.files import located, write_atomically
-    from resnetgen.reports.numbers import summary
+    from resnetgen.compiler.codegen.files import SPEC
+    from resnetgen.reports.numbers import cost_summary
     from resnetgen.variants.new_spec import draft_inferred
-    from resnetgen.weights.infer.candidates import candidates_of
-    from resnetgen.weights.infer.design import Trials
+    from resnetgen.weights.infer.candidates import describe_candidates
+    from resnetgen.weights.infer.design import DesignCompiler
 
-    called = _called(name, file)
-    place = Path(f"{called}.yaml") if output in (None, "-") else located(output, f"{called}.yaml")
-    if output != "-":
-        refuse_existing(place, force)
-    trials = Trials()
-    found = _found(file, trials)
-    candidates = candidates_of(found, trials)
-    chosen = _chosen(candidates, assume, found, trials, format)
+    network = _network_name(name, file)
+    out = output_file(output, f"{network}.yaml", SPEC, force)
+    path = out.path or Path(f"{network}.yaml")
+    compiler = DesignCompiler()
+    result = _search(file, compiler)
+    candidates = describe_candidates(result, compiler)
+    chosen = _choose(candidates, assume, result, compiler, format)
     others = [each.name for each in candidates if each is not chosen]
-    made = draft_inferred(called, chosen, others, found.held, place)
-    errors.show(made.compiled.warnings)
-    if output == "-":
-        print_exactly(made.text)
+    draft = draft_inferred(network, chosen, others, result.checkpoint, path)
+    errors.show_diagnostics(draft.compiled.warnings)
+    out.write(draft.text)
+    if out.path is None:
         return
-    write_atomically(place, made.text.encode())
     if format is Format.json:
-        _print_json(found, candidates, chosen, str(place))
+        _print_json(result, candidates, chosen, str(path))
         return
-    print("\n".join(map(visible, _told(chosen))))
-    print(f"wrote {visible(str(place))} ({summary(made.compiled.cost)})")
+    print("\n".join(map(visible, _explain(chosen))))
+    out.announce(cost_summary(draft.compiled.cost))
 
 
-def _found(file: str, trials: Trials) -> SearchResult:
-    from resnetgen.weights.infer.checkpoint import held_by
+def _search(file: str, compiler: DesignCompiler) -> SearchResult:
+    from resnetgen.weights.infer.checkpoint import read_checkpoint
     from resnetgen.weights.infer.search import infer as search
 
     with Progress() as progress:
         progress("reading")
-        held = held_by(file)
-        return search(held, trials, progress)
+        return search(read_checkpoint(file), compiler, progress)
 
 
-def _called(name: str | None, file: str) -> str:
-    """The name of the network: as it was given, else one made of the file's."""
+def _network_name(name: str | None, file: str) -> str:
+    """The name that was given, else one made from that of the file."""
     from resnetgen.compiler.frontend import library
     from resnetgen.compiler.frontend.identifiers import MAX_LENGTH, file_name_error
 
@@ -117,85 +112,88 @@ def _called(name: str | None, file: str) -> str:
     if name is None:
         stem = re.sub(r"[^A-Za-z0-9]+", "_", Path(file).stem).strip("_")[:MAX_LENGTH] or "inferred"
         return f"{stem}_inferred" if stem in known or file_name_error(stem) else stem
-    reason = "is a network of the library" if name in known else file_name_error(name)
+    reason = "is the name of a library network" if name in known else file_name_error(name)
     if reason:
         raise typer.BadParameter(f"{visible(repr(name))} {reason}", param_hint="--name")
     return name
 
 
-def _chosen(
+def _choose(
     candidates: Sequence[Candidate],
     assume: str | None,
-    found: SearchResult,
-    trials: Trials,
+    result: SearchResult,
+    compiler: DesignCompiler,
     format: Format,
 ) -> Candidate:
-    """The one candidate, or the one that was named. Raises Failed where there is neither."""
+    """The only candidate, or the one that --assume names. Raises Failed if there is neither."""
     if not candidates:
-        raise errors.Failed([_unknown(found, trials)], errors.WRONG_SPEC)
+        raise errors.Failed([_unknown(result, compiler)], errors.SPEC_ERROR)
     if assume is not None:
         known = {each.name: each for each in candidates}
-        return one_of(assume, known, "--assume", "candidate ")
+        return look_up(assume, known, "--assume", "candidate ")
     if len(candidates) == 1:
         return candidates[0]
     if format is Format.json:
-        _print_json(found, candidates, None, None)
-    raise errors.Failed([_ambiguous(found, candidates)], errors.WRONG_SPEC)
+        _print_json(result, candidates, None, None)
+    raise errors.Failed([_ambiguous(result, candidates)], errors.SPEC_ERROR)
 
 
-def _ambiguous(found: SearchResult, candidates: Sequence[Candidate]) -> Diagnostic:
+def _ambiguous(result: SearchResult, candidates: Sequence[Candidate]) -> Diagnostic:
     notes = []
     for each in candidates:
-        beside = f"; beside {each.beside}:" if each.beside else ""
-        notes += [f"{each.name}: {each.changes}{beside}", *(f"  {line}" for line in each.apart)]
-    message = f"{len(candidates)} networks have exactly the tensors of `{found.held.file}`"
-    help = f"say which one it is, such as `--assume {candidates[0].name}`"
+        compared = f"; compared with {each.compared_with}:" if each.compared_with else ""
+        notes += [
+            f"{each.name}: {each.changes}{compared}",
+            *(f"  {line}" for line in each.differences),
+        ]
+    message = f"{len(candidates)} networks have exactly the tensors of `{result.checkpoint.file}`"
+    help = f"choose one, such as `--assume {candidates[0].name}`"
     return Diagnostic("ambiguous-weights", message, notes=tuple(map(Note, notes)), help=help)
 
 
-def _unknown(found: SearchResult, trials: Trials) -> Diagnostic:
-    """How far the nearest network got."""
-    from resnetgen.weights.match import TensorEntry, fit
-    from resnetgen.weights.mismatch import account
+def _unknown(result: SearchResult, compiler: DesignCompiler) -> Diagnostic:
+    """Reports the nearest network and how it differs."""
+    from resnetgen.weights.match import TensorEntry, match_tensors
+    from resnetgen.weights.mismatch import mismatch_lines
 
-    held, nearest = found.held, found.nearest
-    message = f"no network of the library has the tensors of `{held.file}`, in whatever sizes"
-    alike = trials.likeness(nearest, held) if nearest else 0
-    if nearest is None or not alike:
-        first = listed(list(held.shapes)[:3])
+    checkpoint, nearest = result.checkpoint, result.nearest
+    message = f"no library network has the tensors of `{checkpoint.file}`, in any sizes"
+    similarity = compiler.similarity(nearest, checkpoint) if nearest else 0
+    if nearest is None or not similarity:
+        first = listed(list(checkpoint.shapes)[:3])
         notes = [Note(f"no network has a tensor in common with it; it begins with {first}")]
         return Diagnostic("unknown-architecture", message, notes=tuple(notes))
-    settings = " ".join(f"--set {key}={value}" for key, value in nearest.settings)
-    near = f"the nearest has {alike:.0%} of its tensors: `{' '.join([nearest.base, settings]).strip()}`"
-    entries = {key: TensorEntry(shape) for key, shape in held.shapes.items()}
-    lines = account(fit(trials.shapes(nearest) or {}, entries))
+    call = " ".join([nearest.base, *(f"--set {key}={value}" for key, value in nearest.settings)])
+    near = f"the nearest has {similarity:.0%} of its tensors: `{call}`"
+    entries = {key: TensorEntry(shape) for key, shape in checkpoint.shapes.items()}
+    lines = mismatch_lines(match_tensors(compiler.shapes(nearest) or {}, entries))
     notes = [Note(near), *(Note(line) for line in lines)]
-    help = "start from the nearest, and say in a spec of your own what differs"
+    help = "start from the nearest, and write a spec that states the differences"
     return Diagnostic("unknown-architecture", message, notes=tuple(notes), help=help)
 
 
-def _told(chosen: Candidate) -> list[str]:
-    """What was found, and each change with its reason."""
-    width = max((len(each.setting) for each in chosen.reasons), default=0)
-    lines = [f"{each.setting:{width}}  {each.shown_by}".rstrip() for each in chosen.reasons]
+def _explain(chosen: Candidate) -> list[str]:
+    """The base, and each change with its evidence."""
+    width = max((len(each.setting) for each in chosen.evidence), default=0)
+    lines = [f"{each.setting:{width}}  {each.shown_by}".rstrip() for each in chosen.evidence]
     return [f"extends {chosen.design.base}{':' if lines else ', unchanged'}", *lines]
 
 
 def _print_json(
-    found: SearchResult,
+    result: SearchResult,
     candidates: Sequence[Candidate],
     chosen: Candidate | None,
-    wrote: str | None,
+    path: str | None,
 ) -> None:
     import json
 
     document = {
-        "file": found.held.file,
-        "tensors": len(found.held.shapes) + len(found.held.counters),
-        "remarks": list(found.held.remarks),
+        "file": result.checkpoint.file,
+        "tensors": len(result.checkpoint.shapes) + len(result.checkpoint.counters),
+        "remarks": list(result.checkpoint.remarks),
         "candidates": [_as_data(each) for each in candidates],
         "chosen": chosen.name if chosen else None,
-        "wrote": wrote,
+        "wrote": path,
     }
     print(json.dumps(document, indent=2))
 
@@ -206,8 +204,8 @@ def _as_data(candidate: Candidate) -> dict[str, Any]:
         "extends": candidate.design.base,
         "changes": [
             {"path": ".".join(each.path), "value": each.value, "shown_by": each.shown_by}
-            for each in candidate.reasons
+            for each in candidate.evidence
         ],
-        "beside": candidate.beside,
-        "differs": list(candidate.apart),
+        "beside": candidate.compared_with,
+        "differs": list(candidate.differences),
     }

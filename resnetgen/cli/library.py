@@ -1,4 +1,4 @@
-"""`list`: what the library holds."""
+"""`list`: the networks, blocks and ops of the library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rows = Iterator[tuple[str, ...]]
 
 
 class LibraryKind(StrEnum):
-    """What the library holds."""
+    """A kind of entry in the library."""
 
     networks = "networks"
     blocks = "blocks"
@@ -31,7 +31,7 @@ class LibraryKind(StrEnum):
 
 
 class Order(StrEnum):
-    """By what networks are sorted."""
+    """What networks are sorted by."""
 
     name = "name"
     family = "family"
@@ -44,19 +44,21 @@ def list_library(
         LibraryKind, typer.Argument(metavar="KIND", help="What to list.")
     ] = LibraryKind.networks,
     family: Annotated[
-        str | None, typer.Option("--family", metavar="WORD", help="Networks of this family only.")
+        str | None, typer.Option("--family", metavar="WORD", help="Only networks of this family.")
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option("--match", metavar="TEXT", help="Lines whose name or description has TEXT."),
+        typer.Option(
+            "--match", metavar="TEXT", help="Only networks whose name or description contains TEXT."
+        ),
     ] = None,
     sort: Annotated[
-        Order, typer.Option("--sort", help="The order of networks; the least first.")
+        Order, typer.Option("--sort", help="What to sort networks by, in ascending order.")
     ] = Order.name,
 ) -> None:
-    """Lists networks, blocks or ops of the library.
+    """Lists the networks, blocks or ops of the library.
 
-    Networks with their costs, blocks with their parameters, ops with their attributes.
+    Networks are listed with their costs, blocks with their parameters, ops with their attributes.
 
     \b
     Examples:
@@ -66,7 +68,7 @@ def list_library(
       resnetgen list blocks
       resnetgen list ops
     """
-    from resnetgen.reports.numbers import align
+    from resnetgen.reports.table_layout import align
 
     if kind is LibraryKind.networks:
         rows = [entry.row() for entry in _networks(family, match, sort)]
@@ -81,7 +83,7 @@ def list_library(
 
 @dataclass(frozen=True, slots=True)
 class ListedNetwork:
-    """A network of the library, as it is listed; no cost where its spec is at fault."""
+    """A row of `list networks`; without costs if the spec has an error."""
 
     name: str
     family: str
@@ -98,8 +100,8 @@ class ListedNetwork:
         macs = "" if self.macs is None else rounded(self.macs)
         return self.name, self.family, params, macs, self.about, self.paper
 
-    def has(self, text: str) -> bool:
-        """Whether the name or the description has a text, in whatever case."""
+    def matches(self, text: str) -> bool:
+        """Whether the name or the description contains a text, ignoring case."""
         return text.lower() in f"{self.name} {self.about} {self.paper}".lower()
 
 
@@ -120,7 +122,7 @@ def _networks(family: str | None, match: str | None, sort: Order) -> list[Listed
 
 
 def _entry(path: Path, family: str | None, match: str | None) -> ListedNetwork | None:
-    """A network as it is listed; None where a filter leaves it out, before anything is counted."""
+    """A row; None if a filter leaves it out, which costs no compilation."""
     from resnetgen.compiler.frontend import library
     from resnetgen.compiler.frontend.tree import text_at
     from resnetgen.pipeline import compile_document
@@ -132,12 +134,12 @@ def _entry(path: Path, family: str | None, match: str | None) -> ListedNetwork |
             path.stem, words[0], None, None, words[1], words[2].rpartition("/")[2]
         )
         wanted = family is None or entry.family == family
-        if not wanted or (match is not None and not entry.has(match)):
+        if not wanted or (match is not None and not entry.matches(match)):
             return None
         cost = compile_document(document).cost
     except Exception as error:  # a library that someone is editing is still listed
-        faults, _ = diagnose(error)
-        return ListedNetwork(path.stem, "", None, None, faults[0].message, "")
+        diagnostics, _ = diagnose(error)
+        return ListedNetwork(path.stem, "", None, None, diagnostics[0].message, "")
     return replace(entry, params=cost.params, macs=cost.macs)
 
 
@@ -158,15 +160,15 @@ def _ops() -> Rows:
 
 
 def _attribute(name: str, attribute: Attribute) -> str:
-    """The same of an attribute; computed defaults are `...`."""
-    from resnetgen.compiler.ir.op_def import shown
+    """An attribute as a parameter; a computed default is `...`."""
+    from resnetgen.compiler.ir.op_def import format_value
 
     if attribute.required:
         return _parameter(name, None)
     computed = callable(attribute.default) or attribute.default is None
-    return _parameter(name, "..." if computed else shown(attribute.default))
+    return _parameter(name, "..." if computed else format_value(attribute.default))
 
 
 def _parameter(name: str, default: str | None) -> str:
-    """`width`, which a caller must give, or `stride = 1`."""
+    """`width` if it is required, else `stride = 1`."""
     return name if default is None else f"{name} = {default}"

@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnetgen.cli import errors
-from resnetgen.cli.console import print_exactly, refuse_existing
+from resnetgen.cli.console import OutputFile
 from resnetgen.cli.options import (
     Set,
-    as_path,
     complete_spec,
     force_option,
+    output_file_option,
     overrides,
-    placed_option,
+    safe_path,
 )
 from resnetgen.compiler.diagnostics.model import visible
 from resnetgen.variants.repeats_rule import DEEPEST
 
 if TYPE_CHECKING:
-    from resnetgen.variants.new_spec import Draft
     from resnetgen.variants.repeats import Budget, Choice, DepthFamily
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What the new network is called.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the new network.")]
 Base = Annotated[
     str,
     typer.Option(
@@ -36,22 +35,22 @@ Base = Annotated[
 ]
 Depth = Annotated[
     int | None,
-    typer.Option("--depth", metavar="N", min=1, max=DEEPEST, help="Have this many layers."),
+    typer.Option("--depth", metavar="N", min=1, max=DEEPEST, help="The number of layers."),
 ]
 Macs = Annotated[
     str | None,
     typer.Option(
-        "--macs", metavar="X", help="Be the deepest with at most X multiply-adds, such as 6G."
+        "--macs", metavar="X", help="The deepest network with at most X multiply-adds, such as 6G."
     ),
 ]
 Params = Annotated[
     str | None,
     typer.Option(
-        "--params", metavar="X", help="Be the deepest with at most X parameters, such as 40M."
+        "--params", metavar="X", help="The deepest network with at most X parameters, such as 40M."
     ),
 ]
-Output = Annotated[str | None, placed_option(".yaml")]
-Force = Annotated[bool, force_option("Replace the file that is there.")]
+Output = Annotated[str | None, output_file_option(".yaml")]
+Force = Annotated[bool, force_option("Replace an existing file.")]
 
 
 def new(
@@ -64,14 +63,15 @@ def new(
     settings: Set = None,
     force: Force = False,
 ) -> None:
-    """Writes a spec of another depth: a network whose stages repeat more or less often.
+    """Writes a spec of another depth: the same network with more or fewer blocks.
 
-    Layers are counted as in names of networks: the stem is one; of a block those of its main path
-    count, not those of its shortcut or its attention unit; then the classifier.
+    Layers are counted as in the names of networks: one for the stem, those on the main path of each
+    block, not those of its shortcut or attention unit, and one for the classifier.
 
-    If the library has the same blocks in that depth, its repeats are taken. Else blocks are added
-    to the stage that has most, or taken from it; where all stages have equally many, they keep that
-    as far as they can. The file says what it changes, with --set too, and extends SPEC for the rest.
+    If the library has a network of that depth with the same blocks, its repeats are used. Otherwise
+    blocks are added to, or removed from, the stage that has most; if all stages have equally many,
+    they stay as equal as possible. The file states what it changes, including --set, and extends
+    SPEC for the rest.
 
     \b
     Examples:
@@ -80,40 +80,32 @@ def new(
       resnetgen new phone --from resnet18 --macs 1.2G -o nets/
       resnetgen new deep --from my/net.yaml --params 40M -o my/
     """
+    from resnetgen.compiler.codegen.files import SPEC
     from resnetgen.compiler.frontend import library
     from resnetgen.pipeline import compile_document
-    from resnetgen.variants.new_spec import draft, reasons
-    from resnetgen.variants.repeats import family_of, of_depth, within
+    from resnetgen.reports.numbers import cost_summary
+    from resnetgen.variants.new_spec import draft_depth_variant, explain_choice
+    from resnetgen.variants.repeats import choose_by_depth, choose_within, depth_family
 
     budget = _budget(depth, macs, params)
-    path = library.locate_network(as_path(base))
+    path = library.locate_network(safe_path(base))
     compiled = compile_document(library.load(path, overrides(settings)))
     _check_name(name, path.stem, compiled.network.name)
-    place = _place(name, path, output)
-    if output != "-":
-        refuse_existing(place, force)
-    family = family_of(compiled)
-    choice = within(family, budget) if budget else of_depth(family, depth or 0)
-    said = reasons(family, choice, budget)
-    made = draft(name, path, family, choice, said, place)
-    errors.show(made.compiled.warnings)
-    if output == "-":
-        print_exactly(made.text)
-        return
-    print("\n".join([*_table(name, family, choice, bool(settings)), *said]))
-    _write(place, made, choice.depth)
-
-
-def _write(place: Path, made: Draft, depth: int) -> None:
-    from resnetgen.compiler.codegen.files import write_atomically
-    from resnetgen.reports.numbers import summary
-
-    write_atomically(place, made.text.encode())
-    print(f"wrote {visible(str(place))} ({depth} layers; {summary(made.compiled.cost)})")
+    target = _target(name, path, output)
+    file = OutputFile(None if output == "-" else target, SPEC, force)
+    family = depth_family(compiled)
+    choice = choose_within(family, budget) if budget else choose_by_depth(family, depth or 0)
+    reasons = explain_choice(family, choice, budget)
+    draft = draft_depth_variant(name, path, family, choice, reasons, target)
+    errors.show_diagnostics(draft.compiled.warnings)
+    if file.path is not None:
+        print("\n".join([*_table(name, family, choice, bool(settings)), *reasons]))
+    file.write(draft.text)
+    file.announce(f"{choice.depth} layers; {cost_summary(draft.compiled.cost)}")
 
 
 def _budget(depth: int | None, macs: str | None, params: str | None) -> Budget | None:
-    """The budget, or none where a depth is given: one of the three options."""
+    """The budget, or None if --depth is given. Raises BadParameter unless one option is given."""
     from resnetgen.variants.repeats import Budget
 
     if [depth, macs, params].count(None) != 2:
@@ -124,12 +116,12 @@ def _budget(depth: int | None, macs: str | None, params: str | None) -> Budget |
 
 
 def _number(text: str, option: str) -> float:
-    """`6e9` or `6G`, as in `report --budget`."""
+    """The value of `6e9` or `6G`, as in `report --budget`."""
     from resnetgen.compiler.frontend.expressions import ExpressionError, evaluate, parse
-    from resnetgen.reports.numbers import with_factors
+    from resnetgen.reports.numbers import expand_suffixes
 
     try:
-        value = evaluate(parse(with_factors(text)), {})
+        value = evaluate(parse(expand_suffixes(text)), {})
     except ExpressionError:
         value = False
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e18:
@@ -137,45 +129,45 @@ def _number(text: str, option: str) -> float:
     return value
 
 
-def _place(name: str, base: Path, output: str | None) -> Path:
-    """Where the spec goes, or would go; it has to find the one that it extends."""
-    from resnetgen.compiler.codegen.files import located
+def _target(name: str, base: Path, output: str | None) -> Path:
+    """Where the spec goes, or would go: it must find the one that it extends."""
+    from resnetgen.compiler.codegen.files import output_path
     from resnetgen.compiler.frontend.identifiers import file_name_error
     from resnetgen.compiler.frontend.library import LIBRARY, display_path
 
     file, folder = f"{name}.yaml", base.parent
     if base.suffix != ".yaml" or file_name_error(base.stem):
-        said = f"`extends` finds NAME.yaml only, not `{base.name}`"
-        raise typer.BadParameter(visible(said), param_hint="--from")
+        message = f"`extends` only finds NAME.yaml, not `{base.name}`"
+        raise typer.BadParameter(visible(message), param_hint="--from")
     if output == "-":
         return Path(file) if folder == LIBRARY else folder / file
-    place = located(output, file)
-    if folder != LIBRARY and place.absolute().parent.resolve() != folder.resolve():
-        said = f"`extends` finds `{base.stem}` beside the new file only; say `-o {display_path(folder)}/`"
-        raise typer.BadParameter(visible(said), param_hint="--output")
-    return place
+    path = output_path(output, file)
+    if folder != LIBRARY and path.absolute().parent.resolve() != folder.resolve():
+        message = f"`extends` finds `{base.stem}` only beside the new file; use `-o {display_path(folder)}/`"
+        raise typer.BadParameter(visible(message), param_hint="--output")
+    return path
 
 
 def _check_name(name: str, *bases: str) -> None:
-    """A name is free: a library network of the same name would be mistaken for it."""
+    """Raises BadParameter for a name that is taken: `extends` could mean either network."""
     from resnetgen.compiler.frontend import library
     from resnetgen.compiler.frontend.identifiers import file_name_error
 
     reason = file_name_error(name)
     if name in bases:
-        reason = "is the network to start from"
+        reason = "is the name of the network to start from"
     elif any(name == path.stem for path in library.network_files()):
-        reason = "is a network of the library"
+        reason = "is the name of a library network"
     if reason:
         raise typer.BadParameter(f"{visible(repr(name))} {reason}", param_hint="NAME")
 
 
 def _table(name: str, family: DepthFamily, choice: Choice, is_set: bool) -> list[str]:
     """The variant beside its base and its neighbours."""
-    from resnetgen.variants.new_spec import table
+    from resnetgen.variants.new_spec import comparison_table
     from resnetgen.variants.repeats import Choice, neighbours
 
     base = Choice(family.rule.base, family.rule.depth(family.rule.base))
     head = f"{family.network.name}{', as set' if is_set else ''}"
     near = [(f"{each.depth} layers", each) for each in neighbours(family, choice.depth) if each]
-    return table(family, [(head, base), (name, choice), *near])
+    return comparison_table(family, [(head, base), (name, choice), *near])

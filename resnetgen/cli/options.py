@@ -1,23 +1,26 @@
-"""Arguments and options that several commands share, and how specs are compiled for them."""
+"""Arguments and options that several commands share, and how specs are compiled for them.
+
+overrides(["layer3.blocks=11"], "3x320x320")  ->  {"layer3.blocks": "11", "input.channels": "3", ...}
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from resnetgen.cli.errors import Failed, diagnose, identity
+from resnetgen.cli.errors import Failed, dedup_key, diagnose
 from resnetgen.compiler.diagnostics.model import did_you_mean, visible
 
 if TYPE_CHECKING:
     from resnetgen.compiler.diagnostics.model import Diagnostic
     from resnetgen.pipeline import Compiled
 
-_INPUT = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){1,3}\Z")
+_INPUT_SHAPE = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){1,3}\Z")
 
 
 def complete_spec(incomplete: str) -> list[str]:
@@ -68,17 +71,17 @@ Input = Annotated[
 
 
 def output_option(help: str) -> Any:
-    """`--output FILE`, whose help says what is written there."""
+    """`--output FILE`."""
     return typer.Option("--output", "-o", metavar="FILE", help=help)
 
 
-def placed_option(suffix: str) -> Any:
-    """`--output` of a command that names its file after the network where nobody else does."""
+def output_file_option(suffix: str) -> Any:
+    """`--output` of a command that by default names its file after the network."""
     return output_option(f"A file, a folder, or - for standard output. [default: ./NAME{suffix}]")
 
 
 def force_option(help: str) -> Any:
-    """`--force`, whose help says what is then replaced."""
+    """`--force`, whose help says what it replaces."""
     return typer.Option("--force", help=help)
 
 
@@ -89,67 +92,98 @@ class DeviceName(StrEnum):
     cuda = "cuda"
 
 
+class Format(StrEnum):
+    """How a result is printed. Each command has some of these formats."""
+
+    text = "text"
+    json = "json"
+    csv = "csv"
+    md = "md"
+    html = "html"
+    github = "github"
+    sarif = "sarif"
+
+
+_OTHER_SPELLINGS = {"table": "text", "markdown": "md"}
+
+
+def format_option(formats: Iterable[Format], help: str) -> Any:
+    """`--format` of a command that has these formats."""
+    known = {each.value: each for each in formats}
+
+    def parse(text: str) -> Format:
+        return look_up(_OTHER_SPELLINGS.get(text, text), known, "--format", "format ")
+
+    return typer.Option(
+        "--format",
+        metavar=f"<{'|'.join(known)}>",
+        help=help,
+        parser=parse,
+        autocompletion=lambda start: [each for each in known if each.startswith(start)],
+    )
+
+
 def overrides(settings: Sequence[str] | None, shape: str | None = None) -> dict[str, object]:
-    """`["layer3.blocks=11"]`, `3x320x320` -> paths into the spec and their values, as text."""
-    found: dict[str, object] = {}
+    """The values of `--set` and `--input` as paths into the spec and their values, still text."""
+    values: dict[str, object] = {}
     for setting in settings or ():
         key, equals, value = setting.partition("=")
         if not equals or not key.strip(". "):
             raise typer.BadParameter(
                 f"{setting!r} is not KEY=VALUE, such as layer3.blocks=11", param_hint="--set"
             )
-        found[key.strip()] = value
+        values[key.strip()] = value
     if shape is not None:
-        if not _INPUT.match(shape):
+        if not _INPUT_SHAPE.match(shape):
             raise typer.BadParameter(
                 f"{shape!r} is not CHANNELSxSIZE..., such as 3x320x320", param_hint="--input"
             )
         channels, *size = shape.split("x")
-        found |= {"input.channels": channels, "input.size": f"[{', '.join(size)}]"}
-    return found
+        values |= {"input.channels": channels, "input.size": f"[{', '.join(size)}]"}
+    return values
 
 
-Entry = TypeVar("Entry")
+Value = TypeVar("Value")
 
 
-def one_of(name: str, known: Mapping[str, Entry], option: str, kind: str = "") -> Entry:
-    """The entry of a name that an option gave; `kind` is told. Raises typer.BadParameter."""
+def look_up(name: str, known: Mapping[str, Value], option: str, kind: str = "") -> Value:
+    """What an option's value names. Raises typer.BadParameter, with a suggestion."""
     if name in known:
         return known[name]
     hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
     raise typer.BadParameter(f"there is no {kind}{visible(repr(name))}; {hint}", param_hint=option)
 
 
-def as_path(spec: str) -> str:
-    """A SPEC without the one character that no path can have: it names no file, and is told."""
+def safe_path(spec: str) -> str:
+    """A SPEC without null characters, which Python refuses in a path."""
     return spec.replace("\0", "\\0")
 
 
 def compile_spec(spec: str, settings: dict[str, object]) -> Compiled:
-    """The network of one SPEC. Raises SpecError or OSError."""
+    """Compiles one SPEC. Raises SpecError or OSError."""
     from resnetgen.compiler.frontend import library
     from resnetgen.pipeline import compile_document
 
-    return compile_document(library.load(as_path(spec), settings))
+    return compile_document(library.load(safe_path(spec), settings))
 
 
 def compile_specs(specs: Sequence[str], settings: dict[str, object]) -> list[Compiled]:
-    """The networks of all SPECs. Raises Failed with the faults of all of them."""
+    """Compiles all SPECs. Raises Failed with the errors of all of them."""
     return compile_all([(spec, settings) for spec in dict.fromkeys(specs)])
 
 
 def compile_all(calls: Sequence[tuple[str, dict[str, object]]]) -> list[Compiled]:
-    """The networks of SPECs, each with settings of its own; a fault of several is told once."""
+    """Compiles SPECs, each with its own settings. Raises Failed, with each distinct error once."""
     compiled: list[Compiled] = []
-    faults: dict[object, Diagnostic] = {}
+    errors: dict[object, Diagnostic] = {}
     worst = 0
     for spec, settings in calls:
         try:
             compiled.append(compile_spec(spec, settings))
         except Exception as error:
             diagnostics, status = diagnose(error)
-            faults |= {identity(each): each for each in diagnostics}
+            errors |= {dedup_key(each): each for each in diagnostics}
             worst = max(worst, status)
     if worst:
-        raise Failed([*faults.values()], worst)
+        raise Failed([*errors.values()], worst)
     return compiled

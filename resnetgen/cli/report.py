@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from resnetgen.cli.console import write
-from resnetgen.cli.errors import WRONG_SPEC, Failed, wants_color
+from resnetgen.cli.console import write_report
+from resnetgen.cli.errors import SPEC_ERROR, Failed, wants_color
 from resnetgen.cli.options import Input, Set, compile_spec, compile_specs, overrides
 from resnetgen.cli.report_options import (
     AsCounted,
@@ -87,7 +87,7 @@ def report(
     if "help" in (columns, device, *(convention or ())):
         _explain_names(columns, device)
     elif paper:
-        write(papers(form_of(format, output), specs), output)
+        write_report(papers(form_of(format, output), specs), output)
     else:
         form, changes = form_of(format, output), overrides(settings, input)
         given = conditions_of(batch, dtype, optimizer, convention, device, paths)
@@ -109,7 +109,7 @@ def _answer(asked: ReportRequest, match: str | None, explain: bool) -> None:
     if match is not None:
         _print_matches(match, compiled, asked.changes)
         return
-    reports = [Report(each.network, each.measured, asked.given, figures) for each in compiled]
+    reports = [Report(each.network, each.typed, asked.given, figures) for each in compiled]
     _print(reports, asked)
     if explain:
         _print_explanations(reports)
@@ -122,20 +122,20 @@ def _print(reports: Sequence[Report], asked: ReportRequest) -> None:
     if asked.form is Format.table and asked.output is None and sys.stdout and sys.stdout.isatty():
         _paint(reports, asked.by)
         return
-    from resnetgen.reports.formats import FORMS
+    from resnetgen.reports.formats import FORMATS
 
-    write(FORMS[asked.form](reports, asked.by), asked.output)
+    write_report(FORMATS[asked.form](reports, asked.by), asked.output)
 
 
 def _paint(reports: Sequence[Report], by: By) -> None:
     """The tables on a terminal, equal blocks folded."""
-    from resnetgen.reports.formats import tables
-    from resnetgen.reports.terminal import paint
+    from resnetgen.reports.report_tables import tables
+    from resnetgen.reports.terminal import print_grid
 
     full = tables(reports, by, folded=True)
     narrow = tables(reports, by, folded=True, short=True)
-    for (grid, remarks), (short, _) in zip(full, narrow, strict=True):
-        paint(grid, short, remarks, color=wants_color(sys.stdout))
+    for grid, short in zip(full, narrow, strict=True):
+        print_grid(grid, short, color=wants_color(sys.stdout))
 
 
 def _print_matches(text: str, compiled: Sequence[Compiled], changes: dict[str, object]) -> None:
@@ -157,17 +157,17 @@ def _alike(compiled: Compiled, changes: dict[str, object]) -> Iterator[tuple[str
     from resnetgen.pipeline import compile_document
     from resnetgen.reports.match import siblings
 
-    yield compiled.network.name, compiled.measured
+    yield compiled.network.name, compiled.typed
     for name, document in siblings(compiled.document, changes):
         with suppress(SpecError):
-            yield name, compile_document(document).measured
+            yield name, compile_document(document).typed
 
 
 def _print_explanations(reports: Sequence[Report]) -> None:
-    from resnetgen.reports.conventions import explained, explanation_lines
+    from resnetgen.reports.conventions import explanation_lines, explanations
 
     for report in reports:
-        for told in explained(report.conditions.conventions, report.measured):
+        for told in explanations(report.conditions.conventions, report.typed):
             print("\n".join(["", *explanation_lines(told)]))
 
 
@@ -177,15 +177,15 @@ def _hold(limits: Sequence[Limit], reports: Sequence[Report], asked: ReportReque
 
     faults = over_budget(limits, reports, asked.known)
     if faults:
-        raise Failed(faults, WRONG_SPEC)
+        raise Failed(faults, SPEC_ERROR)
 
 
 def _explain_names(columns: str | None, device: str | None) -> None:
     """`--columns help` and its like: the names, and what each means."""
     from resnetgen.reports.conventions import conventions
     from resnetgen.reports.metrics import METRICS
-    from resnetgen.reports.numbers import align
     from resnetgen.reports.roofline import devices
+    from resnetgen.reports.table_layout import align
 
     if columns == "help":
         rows = [(name, each.unit, each.doc) for name, each in METRICS.items()]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.options import complete_spec, one_of, output_option
+from resnetgen.cli.options import complete_spec, look_up, output_option
 from resnetgen.compiler.diagnostics.model import visible
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def conditions_of(
     from resnetgen.reports.metrics import Conditions
     from resnetgen.reports.roofline import devices
 
-    found = one_of(device, devices(), "--device") if device else None
+    found = look_up(device, devices(), "--device") if device else None
     type_ = dtype or Dtype.float32
     if found and type_ not in found.rates:
         raise typer.BadParameter(
@@ -184,12 +184,12 @@ def conditions_of(
     if optimizer:
         from resnetgen.compiler.analysis.training_memory import OPTIMIZERS
 
-        one_of(optimizer, OPTIMIZERS, "--optimizer")
+        look_up(optimizer, OPTIMIZERS, "--optimizer")
     return Conditions(
         batch or 1,
         type_.value,
         optimizer or "momentum",
-        tuple(one_of(each, conventions(), "--convention") for each in convention or ()),
+        tuple(look_up(each, conventions(), "--convention") for each in convention or ()),
         found,
         paths,
     )
@@ -201,7 +201,7 @@ def _columns_of(columns: str, known: Mapping[str, Metric]) -> list[str]:
         return list(known)
     names = dict.fromkeys(name.strip() for name in columns.split(",") if name.strip())
     for name in names:
-        one_of(name, known, "--columns")
+        look_up(name, known, "--columns")
     if not names:
         raise typer.BadParameter("names no figure", param_hint="--columns")
     return list(names)
@@ -229,18 +229,18 @@ class ReportRequest:
     @cached_property
     def known(self) -> dict[str, Metric]:
         """The figures that have a value under the conditions."""
-        from resnetgen.reports.metrics import metrics
+        from resnetgen.reports.metrics import available_metrics
 
-        return metrics(self.given)
+        return available_metrics(self.given)
 
     @cached_property
     def figures(self) -> tuple[Metric, ...]:
         """Those to show. Raises typer.BadParameter."""
-        from resnetgen.reports.formats import figures_of
+        from resnetgen.reports.formats import default_metrics
 
         several = len(self.specs) > 1
         names = (
-            figures_of(self.form, list(self.known), several=several, memory=self.memory)
+            default_metrics(self.form, list(self.known), several=several, memory=self.memory)
             if self.columns is None
             else _columns_of(self.columns, self.known)
         )

@@ -1,12 +1,18 @@
-"""`schema`: what an editor needs to know of specs."""
+"""`schema`: a JSON Schema of specs, for editors."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from resnetgen.cli.console import OutputFile
+from resnetgen.cli.options import output_option
+
+if TYPE_CHECKING:
+    from resnetgen.compiler.codegen.files import Stamp
 
 
 class SchemaKind(StrEnum):
@@ -19,17 +25,16 @@ class SchemaKind(StrEnum):
 def schema(
     kind: Annotated[
         SchemaKind,
-        typer.Argument(metavar="KIND", help="Of networks, or of blocks, stems and heads."),
+        typer.Argument(
+            metavar="KIND", help="For networks, or for blocks, shortcuts, stems and heads."
+        ),
     ] = SchemaKind.network,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A file. [default: standard output]"),
-    ] = None,
+    output: Annotated[str | None, output_option("Write to a file.")] = None,
 ) -> None:
-    """Prints a JSON Schema, by which editors complete and check specs.
+    """Prints a JSON Schema, with which editors complete and check specs.
 
-    KIND is network or block. The schema knows the library, and the specs and the blocks of the
-    folder in which it is made.
+    The schema knows the library, and the specs and blocks in the current folder. A file is replaced
+    only if it is an older schema of the same kind.
 
     \b
     Examples:
@@ -37,39 +42,23 @@ def schema(
       resnetgen schema block -o block.schema.json
 
     \b
-    The first line of a spec then says where its schema is, from the spec:
+    The first line of a spec then names the schema, relative to the spec:
       # yaml-language-server: $schema=network.schema.json
     """
-    from resnetgen.compiler.editor.json_schema import schema_text, block_schema, network_schema
+    from resnetgen.compiler.editor.json_schema import block_schema, network_schema, schema_text
 
     make = network_schema if kind is SchemaKind.network else block_schema
     text = schema_text(make((Path.cwd(),)))
-    if output in (None, "-"):
-        print(text, end="")
-    else:
-        _write(Path(output), text)
+    OutputFile(None if output in (None, "-") else Path(output), _stamp(text)).write(text)
 
 
-def _write(path: Path, text: str) -> None:
-    """Places a schema, over an older one only. Raises WriteError."""
-    from resnetgen.compiler.codegen.files import WriteError, refuse_to_overwrite, write_atomically
-    from resnetgen.compiler.diagnostics.model import Diagnostic
+def _stamp(text: str) -> Stamp:
+    """The stamp of schemas of the same kind: their first lines, whatever names they know."""
+    from resnetgen.compiler.codegen.files import Stamp
 
-    refuse_to_overwrite(path, force=True)
-    head = "".join(text.splitlines(keepends=True)[:3])
-    if path.is_symlink() or not _is_free(path, head):
-        help = "name another file, or take this one away"
-        message = f"`{path}` is no schema that this command wrote"
-        raise WriteError(Diagnostic("file-exists", message, help=help))
-    write_atomically(path, text.encode())
-
-
-def _is_free(path: Path, head: str) -> bool:
-    """Whether there is no file, or one that starts as a schema of the same kind does."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(len(head)) == head
-    except FileNotFoundError:
-        return True
-    except (OSError, UnicodeError):
-        return False
+    head = "".join(text.splitlines(keepends=True)[:3]).encode()
+    return Stamp(
+        lambda file: file.read(len(head)) == head,
+        "is not a schema that this command wrote",
+        "choose another file, or delete this one",
+    )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resnetgen.cli.console import print_exactly
+from resnetgen.cli.console import print_bytes
 from resnetgen.cli.options import Set, Spec, compile_spec, overrides
 
 
@@ -17,15 +17,15 @@ def show(
         bool,
         typer.Option(
             "--expanded",
-            help="Print the spec instead, after all that it extends and every --set. It stands"
-            " alone: blocks that lie beside the spec are in it.",
+            help="Print the spec instead, with everything that it extends and every --set applied. It"
+            " is self-contained: blocks from files beside the spec are included.",
         ),
     ] = False,
 ) -> None:
     """Shows the elaborated network as text.
 
     Stem, stages and head, then each distinct block once, with attributes and shapes. With
-    --expanded, the spec as YAML, which compiles to the same network.
+    --expanded, a YAML spec that compiles to the same network.
 
     \b
     Examples:
@@ -38,8 +38,8 @@ def show(
         from resnetgen.compiler.frontend.yaml_writer import to_yaml
         from resnetgen.compiler.passes.expand import expand
 
-        print_exactly(to_yaml(expand(compiled.document, compiled.network)))
+        print_bytes(to_yaml(expand(compiled.document, compiled.network)).encode())
         return
-    from resnetgen.reports.show import show as text
+    from resnetgen.reports.show import show as as_text
 
-    print(text(compiled.network, compiled.measured))
+    print(as_text(compiled.network, compiled.typed))

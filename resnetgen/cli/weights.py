@@ -5,28 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resnetgen.cli.console import torch_at_work
-from resnetgen.cli.errors import WRONG_SPEC, Command
+from resnetgen.cli.console import OutputFile, torch_progress
+from resnetgen.cli.errors import SPEC_ERROR, Command
 from resnetgen.cli.options import (
     Set,
-    as_path,
     complete_spec,
     force_option,
     output_option,
     overrides,
+    safe_path,
 )
 from resnetgen.compiler.diagnostics.model import visible
 
 if TYPE_CHECKING:
-    from resnetgen.weights.convert import Translated
+    from resnetgen.weights.convert import ConvertedCheckpoint
     from resnetgen.weights.dialects import Dialect
-    from resnetgen.weights.identify import Found
-    from resnetgen.weights.library_index import Networks
+    from resnetgen.weights.identify import Identification
+    from resnetgen.weights.library_index import NetworkIndex
     from resnetgen.weights.read import Checkpoint
 
 weights = typer.Typer(
@@ -46,9 +45,9 @@ class Format(StrEnum):
 
 def complete_dialect(incomplete: str) -> list[str]:
     """Shell completion of DIALECT."""
-    from resnetgen.weights.dialects import dialects
+    from resnetgen.weights.dialects import shipped_dialects
 
-    return [each.name for each in dialects() if each.name.startswith(incomplete)]
+    return [each.name for each in shipped_dialects() if each.name.startswith(incomplete)]
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="safetensors, torch.save or Keras HDF5.")]
@@ -82,11 +81,11 @@ def inspect(
       resnetgen weights inspect resnet50.pth
       resnetgen weights inspect model.safetensors --network my/net.yaml --format json
     """
-    from resnetgen.weights.identify import recognise
+    from resnetgen.weights.identify import identify
 
     networks = _networks(network, settings)
     checkpoint = _read(file)
-    found = recognise(checkpoint.entries, checkpoint.name, networks)
+    found = identify(checkpoint.entries, checkpoint.name, networks)
     about = _about(checkpoint, found, networks)
     if format is Format.json:
         import json
@@ -96,7 +95,7 @@ def inspect(
         for line in _lines(about):
             print(visible(line))
     if not found.matches:
-        raise typer.Exit(WRONG_SPEC)
+        raise typer.Exit(SPEC_ERROR)
 
 
 @weights.command("convert", cls=Command)
@@ -131,32 +130,32 @@ def convert(
       resnetgen weights convert resnet50.h5 --to torchvision -o resnet50.pth
       resnetgen weights convert model.bin --to timm --network my/net.yaml
     """
-    from resnetgen.weights.convert import translate
-    from resnetgen.weights.dialects import dialect
+    from resnetgen.weights.convert import convert_checkpoint
+    from resnetgen.weights.dialects import load_dialect
 
-    target = dialect(as_path(to))
-    among = [dialect(as_path(source))] if source is not None else None
+    target = load_dialect(safe_path(to))
+    among = [load_dialect(safe_path(source))] if source is not None else None
     networks = _networks(network, settings)
     if path is not None:
         _check_name(path, target)
     checkpoint = _read(file)
-    translated = translate(checkpoint, target, networks, among)
-    place = _place(path, translated, file, replace)
-    for line in translated.told:
+    translated = convert_checkpoint(checkpoint, target, networks, among)
+    out = _output_file(path, translated, file, replace)
+    for line in translated.remarks:
         print(line, file=sys.stderr)
-    _write(place, translated)
+    _write(out, translated)
 
 
-def _networks(network: str | None, settings: list[str] | None) -> Networks:
-    from resnetgen.weights.library_index import Networks
+def _networks(network: str | None, settings: list[str] | None) -> NetworkIndex:
+    from resnetgen.weights.library_index import NetworkIndex
 
     if settings and network is None:
         raise typer.BadParameter("overrides a value of --network", param_hint="--set")
-    return Networks(None if network is None else as_path(network), overrides(settings))
+    return NetworkIndex(None if network is None else safe_path(network), overrides(settings))
 
 
 def _read(file: str) -> Checkpoint:
-    with torch_at_work() as progress:
+    with torch_progress() as progress:
         from resnetgen.weights.read import read
 
         progress(f"reading {visible(file)}")
@@ -166,21 +165,21 @@ def _read(file: str) -> Checkpoint:
 # --- inspect
 
 
-def _about(checkpoint: Checkpoint, found: Found, networks: Networks) -> dict[str, Any]:
+def _about(checkpoint: Checkpoint, found: Identification, networks: NetworkIndex) -> dict[str, Any]:
     """All that was found, as plain data."""
-    from resnetgen.weights.identify import counted, numbers
+    from resnetgen.weights.identify import dtype_counts, value_count
 
     entries = checkpoint.entries
     return {
         "file": checkpoint.name,
         "format": checkpoint.format,
         "tensors": len(entries),
-        "numbers": numbers(entries),
-        "types": counted(entries),
+        "numbers": value_count(entries),
+        "types": dtype_counts(entries),
         "remarks": list(checkpoint.remarks),
         "wrappers": list(found.wrappers),
         "prefix": found.prefix,
-        "beside": len(found.beside),
+        "beside": len(found.outside),
         "dialects": _dialects(found),
         "networks": list(found.specs),
         **_sizes(found, networks),
@@ -188,14 +187,14 @@ def _about(checkpoint: Checkpoint, found: Found, networks: Networks) -> dict[str
     }
 
 
-def _dialects(found: Found) -> list[str]:
+def _dialects(found: Identification) -> list[str]:
     named = [match.dialect.name for match in found.matches if match.dialect]
     if found.nearest and found.nearest.dialect:
         named.append(found.nearest.dialect.name)
     return list(dict.fromkeys(named))
 
 
-def _sizes(found: Found, networks: Networks) -> dict[str, int | None]:
+def _sizes(found: Identification, networks: NetworkIndex) -> dict[str, int | None]:
     if not found.matches:
         return {"classes": None, "channels": None}
     match = found.matches[0]
@@ -204,16 +203,16 @@ def _sizes(found: Found, networks: Networks) -> dict[str, int | None]:
     return {"classes": classes, "channels": channels}
 
 
-def _nearest(found: Found) -> dict[str, Any] | None:
-    from resnetgen.weights.mismatch import account
+def _nearest(found: Identification) -> dict[str, Any] | None:
+    from resnetgen.weights.mismatch import mismatch_lines
 
     nearest = found.nearest
     if nearest is None:
         return None
     return {
         "network": nearest.spec,
-        "alike": round(nearest.alike, 4),
-        "differences": list(account(nearest.fit)),
+        "alike": round(nearest.similarity, 4),
+        "differences": list(mismatch_lines(nearest.match)),
     }
 
 
@@ -253,34 +252,33 @@ def _keys(wrappers: Sequence[str]) -> str:
 
 def _check_name(path: str, target: Dialect) -> None:
     """Raises WriteError where the file that was named would not be read as what it is."""
-    from resnetgen.compiler.codegen.files import destination
+    from resnetgen.compiler.codegen.files import output_path
     from resnetgen.weights.convert import check_suffix, suffixes
 
-    check_suffix(str(destination(path, target.name, suffixes(target)[0])), target)
+    check_suffix(str(output_path(path, f"{target.name}{suffixes(target)[0]}")), target)
 
 
-def _place(path: str | None, translated: Translated, file: str, replace: bool) -> Path:
+def _output_file(path: str | None, translated: ConvertedCheckpoint, file: str, replace: bool) -> OutputFile:
     """Where the file goes. Raises WriteError where it must not."""
-    from resnetgen.compiler.codegen.files import destination
+    from resnetgen.compiler.codegen.files import file_name, output_path
     from resnetgen.weights.convert import suffixes
-    from resnetgen.weights.safetensors_file import refuse_foreign_weights, refuse_itself
+    from resnetgen.weights.safetensors_file import WEIGHTS, refuse_to_replace_checkpoint
 
     dialect = translated.target.dialect
     assert dialect
-    name = f"{translated.target.graph.name}_{dialect.name}"
-    place = destination(path, name, suffixes(dialect)[0])
-    refuse_itself(place, file)
-    refuse_foreign_weights(place, replace)
-    return place
+    name = file_name(f"{translated.target.graph.name}_{dialect.name}", suffixes(dialect)[0])
+    place = output_path(path, name)
+    refuse_to_replace_checkpoint(place, file)
+    return OutputFile(place, WEIGHTS, replace)
 
 
-def _write(place: Path, translated: Translated) -> None:
-    from resnetgen.compiler.codegen.files import write_atomically
-    from resnetgen.weights.convert import as_file
+def _write(out: OutputFile, translated: ConvertedCheckpoint) -> None:
+    from resnetgen.weights.convert import encode
 
-    data = as_file(translated, place.suffix)
-    write_atomically(place, data)
+    assert out.path
+    data = encode(translated, out.path.suffix)
+    out.write(data)
     source, target = translated.source.dialect, translated.target.dialect
     ways = f"from {source.name if source else _OWN_NAMES} to {target.name if target else ''}"
     said = f"{translated.spec}, {ways}: {len(translated.state)} tensors, {len(data):,} bytes"
-    print(f"wrote {visible(str(place))} ({visible(said)})")
+    out.announce(said)

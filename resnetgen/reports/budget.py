@@ -23,9 +23,8 @@ from resnetgen.compiler.frontend.expressions import (
     to_text,
 )
 from resnetgen.reports.metrics import Metric, Value
-from resnetgen.reports.numbers import with_factors
+from resnetgen.reports.numbers import expand_suffixes
 from resnetgen.reports.report import Report
-from resnetgen.reports.table_layout import shown
 
 _COMPARISONS = ("<", "<=", ">", ">=", "==")
 
@@ -49,7 +48,7 @@ def parse_budget(text: str, known: Mapping[str, Metric], option: str) -> list[Li
     for start, part in _parts(text):
         span = Span(written, 1, start + 1, start + len(part) + 1)
         try:
-            expression = parse(with_factors(part))
+            expression = parse(expand_suffixes(part))
         except ExpressionError as error:
             faults.append(Diagnostic("expression", str(error), span))
             continue
@@ -96,11 +95,11 @@ def over_budget(
     return [
         fault
         for whole in wholes
-        for fault in exceeded(limits, whole.name, whole.total.values, known)
+        for fault in exceeded_limits(limits, whole.name, whole.total.values, known)
     ]
 
 
-def exceeded(
+def exceeded_limits(
     limits: Sequence[Limit], network: str, values: Mapping[str, Value], known: Mapping[str, Metric]
 ) -> list[Diagnostic]:
     """A diagnostic for each limit that a network exceeds: by how much. Raises SpecError."""
@@ -123,7 +122,7 @@ def _by_how_much(limit: Limit, left: object, right: object, known: Mapping[str, 
     assert isinstance(right, int | float)
     first, second = limit.comparison.operands
     metric = known.get(first.id) if isinstance(first, Name) else None
-    value = shown(metric, left) if metric else _told(left)
+    value = metric.text(left) if metric else _told(left)
     bound = _told(right) if isinstance(second, Const) else f"{to_text(second)}, {_told(right)}"
     over = left - right
     share = f" ({abs(over / right):.1%})" if right else ""

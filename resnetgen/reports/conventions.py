@@ -28,7 +28,8 @@ from resnetgen.compiler.frontend.expressions import (
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import per_axis
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
-from resnetgen.reports.numbers import align, count
+from resnetgen.reports.numbers import count
+from resnetgen.reports.table_layout import align
 from resnetgen.reports.tables import read_table
 
 Steps = Iterable[tuple[TypedNode, int]]  # measured steps, and how often each runs
@@ -156,7 +157,7 @@ def _rule(convention: str, reason: str, op: str, text: str) -> CountingRule:
         raise ValueError(f"{convention}, {op}: {error}") from None
     reads = tuple(dict.fromkeys(free_names(expr)))
     attributes = OPS[op].attributes
-    known = {*NAMES, *attributes, *(word for each in attributes.values() for word in each.words)}
+    known = {*NAMES, *attributes, *(word for each in attributes.values() for word in each.choices)}
     for name in reads:
         if name not in known:
             raise ValueError(f"{convention}, {op}: there is no `{name}` to read")
@@ -166,14 +167,14 @@ def _rule(convention: str, reason: str, op: str, text: str) -> CountingRule:
 # --- counting
 
 
-def counted(convention: Convention, steps: Steps) -> int:
+def operations(convention: Convention, steps: Steps) -> int:
     """What a convention counts for some steps of a measured network, for one image."""
     return sum(amount for _, amount in _amounts(convention, steps))
 
 
-def counted_in(convention: Convention, measured: TypedInstance) -> int:
+def network_operations(convention: Convention, measured: TypedInstance) -> int:
     """What a convention counts for a whole network, for one image."""
-    return counted(convention, _whole(measured))
+    return operations(convention, _whole(measured))
 
 
 def _whole(measured: TypedInstance) -> Steps:
@@ -225,7 +226,7 @@ def explain(first: Convention, second: Convention, measured: TypedInstance) -> E
     return Explanation(first, second, totals, tuple(reasons))
 
 
-def explained(chosen: Sequence[Convention], measured: TypedInstance) -> Iterator[Explanation]:
+def explanations(chosen: Sequence[Convention], measured: TypedInstance) -> Iterator[Explanation]:
     """Each of some conventions against the first, or against ours where there is one only."""
     first, *others = chosen if len(chosen) > 1 else (next(iter(conventions().values())), *chosen)
     return (explain(first, other, measured) for other in others)

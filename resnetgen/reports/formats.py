@@ -1,13 +1,11 @@
-"""The forms of a report by name: what `--format` says, or the suffix of a file.
+"""The formats of a report by name: what `--format` selects, or the suffix of a file.
 
-FORMS["csv"]([report], "stage")  ->  "network,name,op,in,out,params,macs,...
-resnet50,stem,..."
+    FORMATS["csv"]([report], "stage")  ->  network,name,op,in,out,params,macs,...
+                                           resnet50,stem,...
+    FORMATS["json"]([report], "stage") ->  {"network": "resnet50", "input": [3, 224, 224], ...}
 
-Tables are a grid and the remarks below it; plain text and Markdown lay out the same ones.
-
-Reports as data: JSON and CSV. Names and units are those of `metrics.py`.
-
-{"network": "resnet50", "input": [3, 224, 224], "totals": {"params": 25557032, ...}, "stages": [...]}
+Tables (`table`, `md`) are for people and round nothing that has room; `json`, `csv` and `html` have
+every figure. Names and units of JSON and CSV are those of `metrics.py`.
 """
 
 from __future__ import annotations
@@ -17,83 +15,36 @@ from typing import Any
 
 from resnetgen.reports.metrics import METRICS, Conditions, Value
 from resnetgen.reports.report import Line, Report
-from resnetgen.reports.table_layout import Grid, comparison, grid, markdown, outputs, plain, remarks
+from resnetgen.reports.report_tables import tables
+from resnetgen.reports.table_layout import as_markdown, as_text
 
-Shown = tuple[Grid, Sequence[str]]  # a table, and what is said below it
+# --- the figures of a format
 
-FOR_PROGRAMS = ("json", "csv", "html")  # forms that hold all there is
-_OF_PEOPLE = ("params", "macs", "flops", "activations")
+DATA_FORMATS = ("json", "csv", "html")  # formats that have every figure
+_FOR_PEOPLE = ("params", "macs", "flops", "activations")
 _OF_MEMORY = ("weight_bytes", "peak_bytes", "kept_bytes", "training_bytes")
 
 
-def figures_of(form: str, known: Sequence[str], *, several: bool, memory: bool) -> list[str]:
-    """The figures that a form shows where nobody names any: all for programs, for people the few.
+def default_metrics(format: str, known: Sequence[str], *, several: bool, memory: bool) -> list[str]:
+    """The figures that a format shows where `--columns` names none.
 
-    Those are the counts, FLOPs only beside another network, what was asked for by an option of its
-    own, and what depends on a batch if `memory`.
+    Data formats show all. Tables show the counts, FLOPs only to compare networks, figures that an
+    option of their own asks for, and those that depend on a batch if `memory`.
     """
-    if form in FOR_PROGRAMS:
+    if format in DATA_FORMATS:
         return list(known)
-    shown = [name for name in _OF_PEOPLE if several or name != "flops"]
-    asked = [name for name in known if name not in METRICS or not METRICS[name].asked(Conditions())]
+    counts = [name for name in _FOR_PEOPLE if several or name != "flops"]
+    usual = Conditions()
+    optional = [name for name in known if name not in METRICS or not METRICS[name].available(usual)]
     of_memory = [name for name in _OF_MEMORY if name in known] if memory else []
-    return [*shown, *asked, *of_memory]
+    return [*counts, *optional, *of_memory]
 
 
-def tables(
-    reports: Sequence[Report], by: str, *, folded: bool = False, short: bool = False
-) -> Iterator[Shown]:
-    """A table a report, and one of its outputs if it has several; by `total` one for all reports.
-
-    `folded` makes one row of equal blocks in a row, `short` rounds large counts.
-    """
-    if by == "total":
-        yield comparison(reports, short), ()
-        return
-    for report in reports:
-        yield grid(report, by, folded, short), remarks(report)
-        several = outputs(report)
-        if several:
-            yield several, ()
-
-
-def as_text(found: Iterable[Shown]) -> str:
-    """Tables as plain text, an empty line between two."""
-    return _joined(
-        [*([table.title] if table.title else []), *plain(table), *below] for table, below in found
-    )
-
-
-def as_markdown(found: Iterable[Shown]) -> str:
-    """Tables as Markdown, what is said below each as a list."""
-    parts: list[list[str]] = []
-    for table, below in found:
-        title = [f"**{table.title}**", ""] if table.title else []
-        listed = ["", *(f"- {line}" for line in below)] if below else []
-        parts.append([*title, *markdown(table), *listed])
-    return _joined(parts)
-
-
-def _joined(parts: Iterable[Sequence[str]]) -> str:
-    return "\n\n".join(map("\n".join, parts)) + "\n"
-
-
-def _json(reports: Sequence[Report], by: str) -> str:
-    each = [as_data(report, by) for report in reports]
-    return as_json(each if len(each) > 1 else each[0]) + "\n"
-
-
-def _html(reports: Sequence[Report], by: str) -> str:
-    from resnetgen.reports.html import page  # jinja2 takes 0.07 s
-
-    return page(reports)
+# --- JSON
 
 
 def as_data(report: Report, by: str = "stage") -> dict[str, Any]:
-    """One report as plain data; `nodes` lists nodes or blocks where those are asked for.
-
-    `outputs` gives channels and reduction of each output.
-    """
+    """One report as plain data; `nodes` lists nodes or blocks if the rows are these."""
     given = report.conditions
     data: dict[str, Any] = {
         "network": report.name,
@@ -127,7 +78,7 @@ def _node(line: Line) -> dict[str, Any]:
 
 
 def _values(line: Line) -> dict[str, Any]:
-    """Axes that are alike as one number, as people speak of them; else a list."""
+    """Figures by name; one that is the same along every axis is a number, else a list."""
     return {name: _plain(value) for name, value in line.values.items()}
 
 
@@ -138,7 +89,7 @@ def _plain(value: Value) -> Any:
 
 
 def as_json(data: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
-    """Reports as JSON, a line for each row (`json.dumps` gives each number of a shape its own)."""
+    """Reports as JSON, one line a row (`json.dumps` gives each number of a shape its own line)."""
     if isinstance(data, Mapping):
         return _object(data, "")
     return "[\n  " + ",\n  ".join(_object(each, "  ") for each in data) + "\n]"
@@ -158,6 +109,9 @@ def _value(value: Any, indent: str) -> str:
     return f"[\n{indent}    {rows}\n{indent}  ]"
 
 
+# --- CSV
+
+
 def as_csv(reports: Iterable[Report], by: str) -> str:
     """A row a line of each report, or a network by `total`; the first row names the columns."""
     import csv
@@ -166,7 +120,7 @@ def as_csv(reports: Iterable[Report], by: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for number, report in enumerate(reports):
-        figures = [each.name for each in (report.metrics if by == "total" else report.of_lines)]
+        figures = [each.name for each in (report.metrics if by == "total" else report.line_metrics)]
         if number == 0:
             places = ["input"] if by == "total" else ["name", "op", "in", "out"]
             writer.writerow(["network", *places, *figures])
@@ -194,10 +148,32 @@ def _cell(value: Any) -> Any:
     return _shape(value) if isinstance(value, list) else value
 
 
-FORMS: Mapping[str, Callable[[Sequence[Report], str], str]] = {
-    "table": lambda reports, by: as_text(tables(reports, by)),
+# --- by name
+
+
+def _text(reports: Sequence[Report], by: str) -> str:
+    return as_text(tables(reports, by))
+
+
+def _markdown(reports: Sequence[Report], by: str) -> str:
+    return as_markdown(tables(reports, by))
+
+
+def _json(reports: Sequence[Report], by: str) -> str:
+    each = [as_data(report, by) for report in reports]
+    return as_json(each if len(each) > 1 else each[0]) + "\n"
+
+
+def _html(reports: Sequence[Report], by: str) -> str:
+    from resnetgen.reports.html import page  # importing jinja2 takes 0.07 s
+
+    return page(reports)
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Report], str], str]] = {
+    "table": _text,
     "json": _json,
     "csv": as_csv,
-    "md": lambda reports, by: as_markdown(tables(reports, by)),
+    "md": _markdown,
     "html": _html,
 }

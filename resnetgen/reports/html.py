@@ -15,7 +15,6 @@ A chart is drawn where all its figures are wanted, and where there is something 
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,15 +24,24 @@ from math import log
 from typing import TYPE_CHECKING
 
 from resnetgen._version import __version__
+from resnetgen.compiler.analysis.name_ranges import range_start
 from resnetgen.compiler.analysis.rows import rows_by_node
 from resnetgen.compiler.analysis.training_memory import profile
 from resnetgen.compiler.codegen.plan import sentence
 from resnetgen.compiler.frontend.library import TEMPLATES
-from resnetgen.reports.metrics import Conditions, Metric, Value, metrics
-from resnetgen.reports.numbers import count, short_number
-from resnetgen.reports.plotting.charts import Area, Bars, Item, Points, Series, area, bars, points
+from resnetgen.reports.metrics import Conditions, Metric, Value, available_metrics
+from resnetgen.reports.numbers import byte_size, count, relative_change, short_number
+from resnetgen.reports.plotting.charts import (
+    Area,
+    Bars,
+    DataPoint,
+    Points,
+    Series,
+    area,
+    bars,
+    points,
+)
 from resnetgen.reports.report import Line, Report
-from resnetgen.reports.table_layout import change, shown, size
 
 if TYPE_CHECKING:
     import jinja2
@@ -171,7 +179,7 @@ def _command(reports: Sequence[Report]) -> str:
     words += ["--device", given.device.key] if given.device else []
     words += ["--paths"] if given.paths else []
     columns = [each.name for each in reports[0].metrics]
-    words += ["--columns", ",".join(columns)] if columns != list(metrics(given)) else []
+    words += ["--columns", ",".join(columns)] if columns != list(available_metrics(given)) else []
     return " ".join([*words, "--format html"])
 
 
@@ -192,7 +200,7 @@ def _comparison(reports: Sequence[Report]) -> HtmlTable:
 def _difference(metric: Metric, report: Report, first: Report) -> str:
     if report is first:
         return ""
-    told = change(report.total.values[metric.name], first.total.values[metric.name])
+    told = relative_change(report.total.values[metric.name], first.total.values[metric.name])
     return told.replace("-", "−")
 
 
@@ -226,7 +234,7 @@ def _totals(report: Report, figures: Iterable[Metric]) -> tuple[Total, ...]:
     found = []
     for each in figures:
         value = report.total.values[each.name]
-        text, exact = _times(shown(each, value, short=True)), _times(shown(each, value))
+        text, exact = _times(each.text(value, short=True)), _times(each.text(value))
         if each.unit == "bytes" and isinstance(value, int):
             exact = f"{count(value)} bytes"
         found.append(Total(each.title, _meaning(each), text, exact if exact != text else ""))
@@ -253,14 +261,14 @@ def _outputs(report: Report) -> Iterator[HtmlTable]:
 
 def _nodes(report: Report) -> HtmlTable:
     """Every op; equal ones in a row folded where a network has very many."""
-    lines = report.lines("node", folded=report.measured.instance.size > _FOLDED_FROM)
+    lines = report.lines("node", folded=report.typed.instance.size > _FOLDED_FROM)
     ops = sum(line.row.count for line in lines)
     folded = f", equal ones in a row folded to {count(len(lines))}" if ops > len(lines) else ""
     return _table(report, f"By node: {count(ops)} ops{folded}", "op", lines)
 
 
 def _table(report: Report, title: str, what: str, lines: Sequence[Line]) -> HtmlTable:
-    figures = report.of_lines
+    figures = report.line_metrics
     rows = tuple((_words(line), _cells(figures, line)) for line in lines)
     heads = _heads(figures)
     return HtmlTable(title, ("name", what, "output"), heads, rows, _cells(figures, report.total))
@@ -290,7 +298,7 @@ def _cells(figures: Iterable[Metric], line: Line) -> tuple[HtmlCell, ...]:
 
 def _cell(metric: Metric, value: Value, remark: str = "") -> HtmlCell:
     """A figure; it is sorted by its value, of several axes by the largest."""
-    text = _times(shown(metric, value))
+    text = _times(metric.text(value))
     if isinstance(value, tuple):
         value = max(value)
     plain = isinstance(value, int) and text == count(value)
@@ -306,8 +314,6 @@ def _times(text: str) -> str:
 # A plot is drawn twice, for wide windows and for telephones; the style sheet shows one of them.
 _WIDTHS = (560, 340)
 _PLANE_WIDTHS = (860, 340)
-
-_FOLD = re.compile(r"-\d+\.| - ")  # what `folded_name` puts behind the first of equal blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,10 +337,10 @@ def plane(reports: Sequence[Report]) -> Chart | None:
         return None
     items = []
     for report in reports:
-        cost = report.measured.cost
+        cost = report.typed.cost
         if cost.macs and cost.params:
             tip = f"{report.name}: {_told(across, cost.macs)}, {_told(up, cost.params)}"
-            items.append(Item(report.name, cost.macs, cost.params, tip))
+            items.append(DataPoint(report.name, cost.macs, cost.params, tip))
     if not items:
         return None
     remark = f"Both axes are logarithmic. {_left_out(len(reports) - len(items))}".rstrip()
@@ -353,7 +359,7 @@ def by_stage(report: Report, stages: Sequence[Line]) -> Chart | None:
         Series(
             each.title,
             [_number(line.values[each.name]) for line in lines],
-            [shown(each, line.values[each.name], short=True) for line in lines],
+            [each.text(line.values[each.name], short=True) for line in lines],
         )
         for each in wanted
     ]
@@ -375,7 +381,7 @@ def bounds(report: Report, stages: Sequence[Line]) -> Chart | None:
     series = Series(
         fused.title,
         [_number(whole) for whole, _ in pairs],
-        [f"{shown(eager, whole)}, fused {shown(fused, part)}" for whole, part in pairs],
+        [f"{eager.text(whole)}, fused {fused.text(part)}" for whole, part in pairs],
         [_number(part) for _, part in pairs],
     )
     remark = f"Lower bounds for a batch of {count(given.batch)} in {given.dtype} (roofline)."
@@ -388,25 +394,27 @@ def memory(report: Report) -> Chart | None:
     given = report.conditions
     if _metric(report, "peak_bytes") is None:
         return None
-    alive = profile(report.measured, given.batch, given.dtype)
+    alive = profile(report.typed, given.batch, given.dtype)
     if not alive:
         return None
     groups = list(_stages(report, [name for name, _ in alive]))
     values = [amount for _, amount in alive]
     at, most = max(alive, key=lambda each: each[1])
     unit = 1024 ** int(log(max(most, 1), 1024))
-    plots = tuple(area(values, groups, unit, size, width) for width in _WIDTHS)
-    remark = f"Most at {at}: {size(most)}, without weights. Equal blocks in a row are drawn once."
+    plots = tuple(area(values, groups, unit, byte_size, width) for width in _WIDTHS)
+    remark = (
+        f"Most at {at}: {byte_size(most)}, without weights. Equal blocks in a row are drawn once."
+    )
     return Chart("area", "Activations alive along depth, in evaluation", remark, plots)
 
 
 def _stages(report: Report, names: Sequence[str]) -> Iterator[str]:
     """The stages of nodes; of a name with folded blocks (`layer3.1-35.conv1`) that of the first."""
     known: dict[str, str] = {}
-    for row in rows_by_node(report.measured):
+    for row in rows_by_node(report.typed):
         parts = row.name.split(".")
         known |= {".".join(parts[:end]): row.group for end in range(1, len(parts) + 1)}
-    return (known[_FOLD.split(name, maxsplit=1)[0]] for name in names)
+    return (known[range_start(name)] for name in names)
 
 
 def _metric(report: Report, name: str) -> Metric | None:
@@ -428,7 +436,7 @@ def _left_out(number: int) -> str:
 
 
 def _told(metric: Metric, value: Value) -> str:
-    return f"{shown(metric, value)} {metric.title}"
+    return f"{metric.text(value)} {metric.title}"
 
 
 def _title(text: str) -> str:

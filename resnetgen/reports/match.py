@@ -22,8 +22,9 @@ from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import TypedInstance
-from resnetgen.reports.conventions import conventions, counted_in
-from resnetgen.reports.numbers import align, count
+from resnetgen.reports.conventions import conventions, network_operations
+from resnetgen.reports.numbers import count
+from resnetgen.reports.table_layout import align
 
 OPERATIONS, PARAMETERS = "operations", "parameters"
 NEAREST = 3  # how many are told where nothing matches
@@ -41,7 +42,7 @@ _ONCE = Fraction(1)
 _TIMES: Mapping[Fraction, str] = {_ONCE: "", Fraction(2): "twice ", Fraction(1, 2): "half of "}
 
 
-class ConventionMatch(StrEnum):
+class MatchKind(StrEnum):
     """How a count gives a figure."""
 
     rounded = "rounded"
@@ -50,11 +51,11 @@ class ConventionMatch(StrEnum):
 
 
 _READINGS: tuple[
-    tuple[tuple[Fraction, ...], ConventionMatch], ...
+    tuple[tuple[Fraction, ...], MatchKind], ...
 ] = (  # a later one where the first fail
-    ((_ONCE,), ConventionMatch.rounded),
-    ((_ONCE,), ConventionMatch.cut),
-    (tuple(_TIMES), ConventionMatch.rounded),
+    ((_ONCE,), MatchKind.rounded),
+    ((_ONCE,), MatchKind.cut),
+    (tuple(_TIMES), MatchKind.rounded),
 )
 
 
@@ -67,9 +68,9 @@ class WrittenFigure:
     unit: Fraction
     of: str | None  # OPERATIONS, PARAMETERS, or None where it does not say
 
-    def span(self, fit: ConventionMatch) -> tuple[Fraction, Fraction]:
+    def span(self, fit: MatchKind) -> tuple[Fraction, Fraction]:
         """From the least number that is written so up to the first that is not."""
-        if fit is ConventionMatch.cut:
+        if fit is MatchKind.cut:
             return self.value, self.value + self.unit
         return self.value - self.unit / 2, self.value + self.unit / 2
 
@@ -83,7 +84,7 @@ class FigureMatch:
     count: int
     factor: Fraction  # the figure is so many times the count
     off: float  # by how much of the figure the multiple is larger; smaller where negative
-    fit: ConventionMatch
+    kind: MatchKind
 
 
 def read_figure(text: str) -> WrittenFigure:
@@ -119,7 +120,7 @@ def match(
         ]
         if found:
             return found
-    once = (_against(figure, *each, _ONCE, ConventionMatch.nearest) for each in known)
+    once = (_against(figure, *each, _ONCE, MatchKind.nearest) for each in known)
     return sorted(once, key=lambda each: abs(each.off))[:NEAREST]
 
 
@@ -134,7 +135,7 @@ def _counts(
     if figure.of != PARAMETERS:
         by: dict[int, list[str]] = {}
         for convention in conventions().values():
-            by.setdefault(counted_in(convention, measured), []).append(convention.name)
+            by.setdefault(network_operations(convention, measured), []).append(convention.name)
         for number, names in by.items():
             yield name, tuple(names), number
     if figure.of != OPERATIONS:
@@ -147,7 +148,7 @@ def _against(
     by: tuple[str, ...],
     number: int,
     factor: Fraction,
-    fit: ConventionMatch,
+    fit: MatchKind,
 ) -> FigureMatch:
     off = float((number * factor - figure.value) / figure.value) if figure.value else inf
     return FigureMatch(network, by, number, factor, off, fit)
@@ -194,11 +195,11 @@ def match_lines(figure: WrittenFigure, matches: Sequence[FigureMatch]) -> list[s
     for each in matches:
         by = _TIMES[each.factor] + ", ".join(each.by)
         rows.append((each.network, by, count(each.count), f"{each.off:+.2%}"))
-    return [_title(figure, matches[0].fit), *align(rows, "<<>>")]
+    return [_title(figure, matches[0].kind), *align(rows, "<<>>")]
 
 
-def _title(figure: WrittenFigure, fit: ConventionMatch) -> str:
-    if fit is ConventionMatch.nearest:
+def _title(figure: WrittenFigure, fit: MatchKind) -> str:
+    if fit is MatchKind.nearest:
         return f"nothing counts {figure.text}; the nearest:"
     low, high = (f"{float(bound):,.1f}".removesuffix(".0") for bound in figure.span(fit))
     return f"{figure.text} is {low} to {high}, {fit}:"

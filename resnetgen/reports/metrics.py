@@ -1,7 +1,10 @@
-"""The figures of a report: what each is called, what it means, and how it follows from a row.
+"""The figures of a report: what each is called, what it means, how it is computed and written.
 
-One table serves every form (columns of tables, keys of JSON, heads of CSV), `--columns`, `--budget`
-and the documentation. A row may be the whole network.
+    METRICS["params"].value(row, inputs)  ->  25557032
+    METRICS["params"].text(25557032)      ->  "25,557,032"
+
+One table serves every format (columns of tables, keys of JSON, heads of CSV), `--columns`,
+`--budget` and the documentation. A figure is computed from a row, which may be the whole network.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from resnetgen.compiler.analysis.gradient_paths import PathLengths, path_lengths
 from resnetgen.compiler.analysis.rows import Row
 from resnetgen.compiler.ir.nodes import Network
-from resnetgen.compiler.ir.shape_rules import WIDTHS
-from resnetgen.compiler.passes.flatten import flatten, infer_shapes
+from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
+from resnetgen.compiler.passes.flatten import flatten, infer_flat_types
 from resnetgen.compiler.passes.infer_types import TypedInstance
-from resnetgen.reports.conventions import Convention, counted
+from resnetgen.reports.conventions import Convention, operations
+from resnetgen.reports.numbers import axes, byte_size, count, duration, rounded, significant
 from resnetgen.reports.roofline import Device, Roofline, RooflineBound, Traffic
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a figure depends on beside the network. Counts are of one image, bytes and times of a batch."""
+    """What figures depend on beside the network. Counts are of one image, bytes and times of a batch."""
 
     batch: int = 1
     dtype: str = "float32"
@@ -39,24 +43,23 @@ class Conditions:
 class MetricInputs:
     """One network under some conditions; what several figures need is computed once."""
 
-    def __init__(self, network: Network, measured: TypedInstance, conditions: Conditions) -> None:
+    def __init__(self, network: Network, typed: TypedInstance, conditions: Conditions) -> None:
         self.network = network
-        self.measured = measured
+        self.typed = typed
         self.conditions = conditions
 
     @cached_property
     def roofline(self) -> Roofline:
         """What every op moves."""
-        return Roofline(self.measured)
+        return Roofline(self.typed)
 
     @cached_property
     def inference(self) -> Inference:
         """Memory in evaluation."""
-        from resnetgen.compiler.analysis.training_memory import (
-            inference,  # many a report shows no memory
-        )
+        # Not every report shows memory.
+        from resnetgen.compiler.analysis.training_memory import inference
 
-        return inference(self.measured, self.conditions.batch, self.conditions.dtype)
+        return inference(self.typed, self.conditions.batch, self.conditions.dtype)
 
     @cached_property
     def training(self) -> Training:
@@ -64,16 +67,16 @@ class MetricInputs:
         from resnetgen.compiler.analysis.training_memory import training
 
         given = self.conditions
-        return training(self.measured, given.batch, given.dtype, given.optimizer)
+        return training(self.typed, given.batch, given.dtype, given.optimizer)
 
     @cached_property
     def paths(self) -> PathLengths:
-        """Weighted layers on the shortest and the longest way through the network."""
-        return path_lengths(infer_shapes(flatten(self.network, self.measured.instance)))
+        """Weighted layers on the shortest and the longest path through the network."""
+        return path_lengths(infer_flat_types(flatten(self.network, self.typed.instance)))
 
     def traffic(self, row: Row) -> Traffic:
         """FLOPs and elements that the ops of a row move."""
-        return self.roofline.of(row.steps)
+        return self.roofline.traffic_of(row.steps)
 
     def bound(self, row: Row) -> RooflineBound | None:
         """The least time on the device, if there is one."""
@@ -88,7 +91,7 @@ Value = int | float | str | tuple[Any, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure. `unit`: "" for counts, bytes, seconds, pixels, FLOP/byte, ..., as in the data forms."""
+    """A figure. `unit` is "" for counts, else bytes, seconds, pixels or FLOP/byte."""
 
     name: str
     title: str  # the head of its column for people
@@ -97,11 +100,27 @@ class Metric:
     unit: str = ""
     additive: bool = False  # the figure of a whole is the sum over its parts
     whole: bool = False  # of a whole network only
-    asked: Callable[[Conditions], bool] = lambda given: True  # whether it has a value at all
+    available: Callable[[Conditions], bool] = lambda given: True  # whether it has a value at all
+
+    def text(self, value: Value, short: bool = False) -> str:
+        """A value for people; empty where there is none. `short` rounds large counts."""
+        if value is None:
+            return ""
+        if isinstance(value, tuple):
+            return axes(value)
+        if isinstance(value, str):
+            return value
+        if self.unit == "bytes":
+            return byte_size(value)
+        if self.unit == "seconds":
+            return duration(value)
+        if isinstance(value, float):
+            return significant(value)
+        return rounded(value) if short else count(value)
 
 
-def _bytes(elements: int, facts: MetricInputs) -> int:
-    return elements * WIDTHS[facts.conditions.dtype]
+def _bytes(elements: int, inputs: MetricInputs) -> int:
+    return elements * DTYPE_BYTES[inputs.conditions.dtype]
 
 
 def _trains(given: Conditions) -> bool:
@@ -118,17 +137,17 @@ def _has_paths(given: Conditions) -> bool:
 
 def _of_cost(name: str, title: str, doc: str) -> Metric:
     """A count that is a field of a row's cost."""
-    return Metric(name, title, doc, lambda row, facts: getattr(row.cost, name), additive=True)
+    return Metric(name, title, doc, lambda row, inputs: getattr(row.cost, name), additive=True)
 
 
 def _of_reach(name: str, title: str, doc: str) -> Metric:
-    """What a position of a row's result sees of the input, in its pixels: a field of its reach."""
-    return Metric(name, title, doc, lambda row, facts: getattr(row.reach, name), "pixels")
+    """A field of a row's receptive field, in pixels of the input."""
+    return Metric(name, title, doc, lambda row, inputs: getattr(row.reach, name), "pixels")
 
 
 def _of_bound(read: Callable[[RooflineBound], Value]) -> Callable[[Row, MetricInputs], Value]:
-    def value(row: Row, facts: MetricInputs) -> Value:
-        bound = facts.bound(row)
+    def value(row: Row, inputs: MetricInputs) -> Value:
+        bound = inputs.bound(row)
         return read(bound) if bound else None
 
     return value
@@ -136,7 +155,9 @@ def _of_bound(read: Callable[[RooflineBound], Value]) -> Callable[[Row, MetricIn
 
 def _least_time(name: str, title: str, doc: str, read: Callable[[RooflineBound], Value]) -> Metric:
     """A lower bound in seconds."""
-    return Metric(name, title, doc, _of_bound(read), "seconds", additive=True, asked=_has_device)
+    return Metric(
+        name, title, doc, _of_bound(read), "seconds", additive=True, available=_has_device
+    )
 
 
 def _of_whole(
@@ -145,15 +166,17 @@ def _of_whole(
     doc: str,
     read: Callable[[MetricInputs], Value],
     unit: str = "",
-    asked: Callable[[Conditions], bool] = lambda given: True,
+    available: Callable[[Conditions], bool] = lambda given: True,
 ) -> Metric:
     """A figure that only a whole network has."""
-    return Metric(name, title, doc, lambda row, facts: read(facts), unit, whole=True, asked=asked)
+    return Metric(
+        name, title, doc, lambda row, inputs: read(inputs), unit, whole=True, available=available
+    )
 
 
-def _images_per_second(row: Row, facts: MetricInputs) -> Value:
-    bound = facts.bound(row)
-    return facts.conditions.batch / bound.time if bound and bound.time else None
+def _images_per_second(row: Row, inputs: MetricInputs) -> Value:
+    bound = inputs.bound(row)
+    return inputs.conditions.batch / bound.time if bound and bound.time else None
 
 
 _TABLE = (
@@ -168,7 +191,7 @@ _TABLE = (
         "weight_bytes",
         "weights",
         "bytes of the trained parameters",
-        lambda row, facts: _bytes(row.cost.params, facts),
+        lambda row, inputs: _bytes(row.cost.params, inputs),
         "bytes",
         additive=True,
     ),
@@ -176,7 +199,7 @@ _TABLE = (
         "activation_bytes",
         "activation bytes",
         "bytes of the results of all ops, for a batch",
-        lambda row, facts: _bytes(row.cost.activations * facts.conditions.batch, facts),
+        lambda row, inputs: _bytes(row.cost.activations * inputs.conditions.batch, inputs),
         "bytes",
         additive=True,
     ),
@@ -184,8 +207,8 @@ _TABLE = (
         "intensity",
         "FLOP/byte",
         "arithmetic intensity: FLOPs for each byte read or written, one op after the other",
-        lambda row, facts: facts.traffic(row).intensity(
-            facts.conditions.batch, WIDTHS[facts.conditions.dtype]
+        lambda row, inputs: inputs.traffic(row).intensity(
+            inputs.conditions.batch, DTYPE_BYTES[inputs.conditions.dtype]
         ),
         "FLOP/byte",
     ),
@@ -208,7 +231,7 @@ _TABLE = (
         "depth",
         "depth",
         "convolutions and linear layers on the longest path from the input",
-        lambda row, facts: row.reach.depth,
+        lambda row, inputs: row.reach.depth,
     ),
     _least_time(
         "time",
@@ -227,7 +250,7 @@ _TABLE = (
         "bound by",
         "what most of the time goes to: memory or arithmetic",
         _of_bound(lambda bound: bound.by if bound.time else None),
-        asked=_has_device,
+        available=_has_device,
     ),
     Metric(
         "images_per_second",
@@ -235,20 +258,20 @@ _TABLE = (
         "most images a second on the device, with all fused that can be",
         _images_per_second,
         whole=True,
-        asked=_has_device,
+        available=_has_device,
     ),
     _of_whole(
         "peak_bytes",
         "inference peak",
         "weights and the most activations alive at once in evaluation, for a batch",
-        lambda facts: facts.inference.peak,
+        lambda inputs: inputs.inference.peak,
         "bytes",
     ),
     _of_whole(
         "kept_bytes",
         "kept",
         "activations that a training step keeps for its backward pass, for a batch",
-        lambda facts: facts.training.kept,
+        lambda inputs: inputs.training.kept,
         "bytes",
         _trains,
     ),
@@ -256,7 +279,7 @@ _TABLE = (
         "training_bytes",
         "training",
         "weights, gradients, optimizer state and kept activations, for a batch",
-        lambda facts: facts.training.peak,
+        lambda inputs: inputs.training.peak,
         "bytes",
         _trains,
     ),
@@ -264,30 +287,30 @@ _TABLE = (
         "shortest_path",
         "shortest path",
         "convolutions and linear layers on the shortest way of a gradient (`--paths`)",
-        lambda facts: facts.paths.shortest,
-        asked=_has_paths,
+        lambda inputs: inputs.paths.shortest,
+        available=_has_paths,
     ),
     _of_whole(
         "longest_path",
         "longest path",
         "convolutions and linear layers on the longest way of a gradient (`--paths`)",
-        lambda facts: facts.paths.longest,
-        asked=_has_paths,
+        lambda inputs: inputs.paths.longest,
+        available=_has_paths,
     ),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _TABLE}
 
 
-def metrics(given: Conditions) -> dict[str, Metric]:
+def available_metrics(given: Conditions) -> dict[str, Metric]:
     """The figures that have a value under some conditions; each convention is one."""
-    known = {name: metric for name, metric in METRICS.items() if metric.asked(given)}
+    known = {name: metric for name, metric in METRICS.items() if metric.available(given)}
     return known | {
         each.name: _counted_by(each) for each in given.conventions if each.name not in known
     }
 
 
 def _counted_by(convention: Convention) -> Metric:
-    def value(row: Row, facts: MetricInputs) -> Value:
-        return counted(convention, row.steps)
+    def value(row: Row, inputs: MetricInputs) -> Value:
+        return operations(convention, row.steps)
 
     return Metric(convention.name, convention.name, convention.doc, value, additive=True)

@@ -1,9 +1,10 @@
-"""The papers' ledger: what was published beside what the compiler computes.
+"""The papers' ledger: published figures beside what the compiler computes (`report --paper`).
 
-Table 1   ResNet-152   11.3 G published   11,282,415,616 computed   rounds to it
+    network      parameters   multiply-adds     published
+    ResNet-152   60,192,808   11,282,415,616    11.3 G
 
-The figures are data (`tables/papers.yaml`). A published figure agrees where the computed one gives
-it when rounded to as many digits.
+The figures are data (`tables/papers.yaml`). A computed figure agrees with a published one if it
+rounds to it at as many digits.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from decimal import Decimal
 from typing import Any
 
 from resnetgen.compiler.passes.infer_types import Cost
-from resnetgen.reports.formats import Shown, as_json, as_markdown, as_text
+from resnetgen.reports.formats import as_json
 from resnetgen.reports.numbers import count, rounded
-from resnetgen.reports.table_layout import Grid
+from resnetgen.reports.table_layout import Grid, as_markdown, as_text
 from resnetgen.reports.tables import read_table
 
-# What a network of the library costs, with overrides.
+# The cost of a library network, with overrides.
 CostOf = Callable[[str, Mapping[str, str]], Cost]
 _FIGURES = {"params": "parameters", "macs": "multiply-adds"}
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """A row of a paper's table: published figures as printed, and the cost, where the library has the network."""
+    """A row of a paper's table: figures as printed, and the cost if the library has the network."""
 
     label: str
     published: Mapping[str, str]
@@ -34,11 +35,11 @@ class PublishedRow:
     cost: Cost | None
 
     def computed(self, figure: str) -> int | None:
-        """A figure of the network, or None."""
+        """A figure of the library's network; None if there is none."""
         return getattr(self.cost, figure) if self.cost else None
 
     def agrees(self, figure: str) -> bool | None:
-        """Whether the computed figure rounds to the published one; None where one is missing."""
+        """Whether the computed figure rounds to the published one; None if either is missing."""
         value, printed = self.computed(figure), self.published.get(figure)
         if value is None or printed is None:
             return None
@@ -55,7 +56,7 @@ def _last_digit(number: Decimal) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence of a paper, and the two figures that it compares."""
+    """A sentence of a paper that says that a figure of one network is less than another's."""
 
     text: str
     figure: str
@@ -64,7 +65,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether the first is the smaller."""
+        """Whether it is less."""
         return self.less[1] < self.than[1]
 
 
@@ -75,7 +76,7 @@ class PaperTable:
     name: str
     title: str
     paper: str
-    entries: tuple[PublishedRow, ...]
+    rows: tuple[PublishedRow, ...]
     claims: tuple[Claim, ...]
 
 
@@ -86,12 +87,12 @@ def ledger(cost_of: CostOf) -> Iterator[PaperTable]:
             table["table"],
             table["title"],
             table["paper"],
-            tuple(_entry(row, cost_of) for row in table["rows"]),
+            tuple(_row(row, cost_of) for row in table["rows"]),
             tuple(_claim(claim, cost_of) for claim in table.get("claims", ())),
         )
 
 
-def _entry(row: Mapping[str, Any], cost_of: CostOf) -> PublishedRow:
+def _row(row: Mapping[str, Any], cost_of: CostOf) -> PublishedRow:
     published = {figure: row[figure] for figure in _FIGURES if figure in row}
     cost = cost_of(row["network"], row.get("set", {})) if "network" in row else None
     return PublishedRow(row["label"], published, row.get("error", ""), cost)
@@ -103,58 +104,68 @@ def _claim(claim: Mapping[str, Any], cost_of: CostOf) -> Claim:
     return Claim(claim["text"], figure, *sides)
 
 
-def grid(table: PaperTable) -> Grid:
-    """A row an entry: what the library's network has, and what was published of it."""
+# --- as tables
+
+
+def paper_grid(table: PaperTable) -> Grid:
+    """What the library's network has of each row, and what was published."""
     published = [
-        figure for figure in _FIGURES if any(figure in each.published for each in table.entries)
+        figure for figure in _FIGURES if any(figure in each.published for each in table.rows)
     ]
-    errors = any(each.error for each in table.entries)
+    errors = any(each.error for each in table.rows)
     heads = ["network"]
     for figure, title in _FIGURES.items():
         heads += [title, "published"] if figure in published else [title]
     rows = []
-    for entry in table.entries:
-        cells = [entry.label]
+    for row in table.rows:
+        cells = [row.label]
         for figure in _FIGURES:
-            value = entry.computed(figure)
+            value = row.computed(figure)
             cells.append(count(value) if value is not None else "-")
-            cells += [_published(entry, figure)] if figure in published else []
-        rows.append((*cells, entry.error) if errors else tuple(cells))
+            cells += [_published(row, figure)] if figure in published else []
+        rows.append((*cells, row.error) if errors else tuple(cells))
     if errors:
         heads.append("published error %")
-    title = f"{table.name} of {table.paper}: {table.title}"
-    return Grid(title, tuple(heads), tuple(rows), "<" + ">" * (len(heads) - 1))
+    return Grid(
+        f"{table.name} of {table.paper}: {table.title}",
+        tuple(heads),
+        tuple(rows),
+        "<" + ">" * (len(heads) - 1),
+        remarks=tuple(_remarks(table)),
+    )
 
 
-def _published(entry: PublishedRow, figure: str) -> str:
-    printed = entry.published.get(figure)
+def _published(row: PublishedRow, figure: str) -> str:
+    printed = row.published.get(figure)
     if printed is None:
         return ""
-    return rounded_as_printed(printed) + ("  " if entry.agrees(figure) is not False else " *")
+    return with_unit(printed) + ("  " if row.agrees(figure) is not False else " *")
 
 
-def remarks(table: PaperTable) -> list[str]:
-    """What stands below a table: claims, and what its marks mean."""
-    lines = [told(claim) for claim in table.claims]
-    if any(entry.agrees(figure) is False for entry in table.entries for figure in _FIGURES):
-        lines.append("* the computed figure does not round to it")
-    if any(entry.cost is None for entry in table.entries):
-        lines.append("- the library does not have this network")
-    return lines
-
-
-def rounded_as_printed(printed: str) -> str:
+def with_unit(printed: str) -> str:
     """`11.3e9` -> `11.3 G`."""
     digits, _, exponent = printed.partition("e")
     return f"{digits} {({'6': 'M', '9': 'G'})[exponent]}"
 
 
-def told(claim: Claim) -> str:
+def _remarks(table: PaperTable) -> Iterator[str]:
+    """The claims, and what the marks of the table mean."""
+    yield from map(claim_line, table.claims)
+    if any(row.agrees(figure) is False for row in table.rows for figure in _FIGURES):
+        yield "* the computed figure does not round to it"
+    if any(row.cost is None for row in table.rows):
+        yield "- the library does not have this network"
+
+
+def claim_line(claim: Claim) -> str:
     """A claim and the figures, on one line."""
     (first, less), (second, than) = claim.less, claim.than
     verdict = "holds" if claim.holds else "does not hold"
     figures = f"{first} {rounded(less)}, {second} {rounded(than)} {_FIGURES[claim.figure]}"
     return f'"{claim.text}" {verdict}: {figures}, {less / than:.0%}'
+
+
+# --- as data
 
 
 def as_data(table: PaperTable) -> dict[str, Any]:
@@ -163,21 +174,7 @@ def as_data(table: PaperTable) -> dict[str, Any]:
         "table": table.name,
         "title": table.title,
         "paper": table.paper,
-        "rows": [
-            {
-                "label": entry.label,
-                "error": entry.error or None,
-                **{
-                    figure: {
-                        "published": entry.published.get(figure),
-                        "computed": entry.computed(figure),
-                        "agrees": entry.agrees(figure),
-                    }
-                    for figure in _FIGURES
-                },
-            }
-            for entry in table.entries
-        ],
+        "rows": [_row_data(row) for row in table.rows],
         "claims": [
             {
                 "text": claim.text,
@@ -191,13 +188,21 @@ def as_data(table: PaperTable) -> dict[str, Any]:
     }
 
 
-def _tables(ledger: Iterable[PaperTable]) -> Iterator[Shown]:
-    return ((grid(table), remarks(table)) for table in ledger)
+def _row_data(row: PublishedRow) -> dict[str, Any]:
+    figures = {
+        figure: {
+            "published": row.published.get(figure),
+            "computed": row.computed(figure),
+            "agrees": row.agrees(figure),
+        }
+        for figure in _FIGURES
+    }
+    return {"label": row.label, "error": row.error or None, **figures}
 
 
-# The forms of the ledger by name, as `forms.FORMS` has those of reports.
+# The formats of the ledger by name, as `formats.FORMATS` has those of reports.
 PAPER_FORMATS: Mapping[str, Callable[[Iterable[PaperTable]], str]] = {
-    "table": lambda ledger: as_text(_tables(ledger)),
-    "md": lambda ledger: as_markdown(_tables(ledger)),
+    "table": lambda ledger: as_text(map(paper_grid, ledger)),
+    "md": lambda ledger: as_markdown(map(paper_grid, ledger)),
     "json": lambda ledger: as_json([as_data(table) for table in ledger]) + "\n",
 }

@@ -36,7 +36,7 @@ class Report:
     """What one network costs, in the figures that are wanted."""
 
     network: Network
-    measured: TypedInstance
+    typed: TypedInstance
     conditions: Conditions
     metrics: tuple[Metric, ...]
 
@@ -46,32 +46,32 @@ class Report:
         return self.network.name
 
     @cached_property
-    def facts(self) -> MetricInputs:
+    def inputs(self) -> MetricInputs:
         """What the figures are computed from."""
-        return MetricInputs(self.network, self.measured, self.conditions)
+        return MetricInputs(self.network, self.typed, self.conditions)
 
     @cached_property
     def total(self) -> Line:
         """The whole network."""
-        row = whole(self.measured, self.name)
-        return Line(row, {each.name: each.value(row, self.facts) for each in self.metrics})
+        row = whole(self.typed, self.name)
+        return Line(row, {each.name: each.value(row, self.inputs) for each in self.metrics})
 
     @cached_property
     def outputs(self) -> tuple[Feature, ...]:
         """Channels and reduction of each output."""
-        return features(self.network, self.measured.instance)
+        return features(self.network, self.typed.instance)
 
     @property
-    def of_lines(self) -> tuple[Metric, ...]:
+    def line_metrics(self) -> tuple[Metric, ...]:
         """The metrics that a line has: those of more than a whole network."""
         return tuple(metric for metric in self.metrics if not metric.whole)
 
     def lines(self, by: str, folded: bool = False) -> tuple[Line, ...]:
         """A line a `node`, `block` or `stage`; `folded` makes one of equal blocks in a row."""
-        figures = self.of_lines
+        figures = self.line_metrics
         return tuple(
-            Line(row, {each.name: each.value(row, self.facts) for each in figures})
-            for row in _rows(self.measured, by, folded)
+            Line(row, {each.name: each.value(row, self.inputs) for each in figures})
+            for row in _rows(self.typed, by, folded)
         )
 
 

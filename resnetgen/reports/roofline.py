@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from resnetgen.compiler.ir.nodes import OpCall
-from resnetgen.compiler.ir.shape_rules import WIDTHS
+from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 from resnetgen.reports.tables import read_table
 
@@ -44,7 +44,7 @@ class Traffic(NamedTuple):
     flops: int = 0
     values: int = 0  # read and written
     weights: int = 0
-    spared: int = 0  # of the values, if it is fused into the op before it
+    saved_by_fusion: int = 0  # of the values, if it is fused into the op before it
 
     def moved(self, batch: int, width: int) -> int:
         """Bytes through memory, op by op."""
@@ -61,12 +61,12 @@ class RooflineBound(NamedTuple):
 
     time: float = 0.0  # with ops of one value a position fused into the op before them
     eager: float = 0.0  # one op after the other
-    held: float = 0.0  # the part of `time` in which memory is waited for
+    memory_time: float = 0.0  # the part of `time` in which memory is waited for
 
     @property
     def by(self) -> str:
         """What most of the time goes to: `memory` or `arithmetic`."""
-        return "memory" if self.held * 2 > self.time else "arithmetic"
+        return "memory" if self.memory_time * 2 > self.time else "arithmetic"
 
 
 class Roofline:
@@ -98,7 +98,7 @@ class Roofline:
                 self.visit(block, seen)
             done[step.node.key] = step
 
-    def of(self, steps: Iterable[tuple[TypedNode, int]]) -> Traffic:
+    def traffic_of(self, steps: Iterable[tuple[TypedNode, int]]) -> Traffic:
         """The traffic of the ops below some steps."""
         return _sum(Traffic, self.parts(steps))
 
@@ -129,17 +129,17 @@ def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
 
 
 def _bound(traffic: Traffic, device: Device, batch: int, dtype: str) -> RooflineBound:
-    width = WIDTHS[dtype]
+    width = DTYPE_BYTES[dtype]
     arithmetic = traffic.flops * batch / device.rates[dtype]
     memory = traffic.moved(batch, width) / device.bandwidth
-    fused = memory - traffic.spared * batch * width / device.bandwidth
+    fused = memory - traffic.saved_by_fusion * batch * width / device.bandwidth
     time = max(arithmetic, fused)
     return RooflineBound(time, max(arithmetic, memory), time if fused > arithmetic else 0.0)
 
 
 def _traffic(step: TypedNode, call: OpCall, before: TypedNode | None, alone: bool) -> Traffic:
     definition = call.definition
-    if definition.training_only or (definition.aliases and not step.cost.params):
+    if definition.training_only or (definition.aliases_input and not step.cost.params):
         return Traffic()
     read = [source.elements for source in step.sources if source]
     values = sum(read) + step.result.elements

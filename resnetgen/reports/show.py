@@ -23,7 +23,8 @@ from resnetgen.compiler.ir.op_def import Attribute
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
-from resnetgen.reports.numbers import align, summary
+from resnetgen.reports.numbers import cost_summary
+from resnetgen.reports.table_layout import align
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def show(network: Network, measured: TypedInstance) -> str:
 
 def _title(network: Network, measured: TypedInstance) -> str:
     outputs = ", ".join(str(each) for each in measured.outputs[: len(network.outputs)])
-    return f"{network.name}: {network.input} -> {outputs}; {summary(measured.cost)}"
+    return f"{network.name}: {network.input} -> {outputs}; {cost_summary(measured.cost)}"
 
 
 def _block_title(use: _Use, name: str) -> str:
@@ -66,7 +67,7 @@ def _block_title(use: _Use, name: str) -> str:
     given = [key for key in instance.block.params if key in instance.given]
     values = ", ".join(_pair(key, instance.values[key]) for key in given)
     header = f"{name}: {values}" if values else name
-    return f"{header}  ({use.place} reads {use.source}; {summary(use.block.cost)})"
+    return f"{header}  ({use.place} reads {use.source}; {cost_summary(use.block.cost)})"
 
 
 def _body(measured: TypedInstance, names: dict[int, str], indent: str) -> list[str]:
@@ -93,7 +94,7 @@ def _lines(measured: TypedInstance, names: dict[int, str]) -> Iterator[_Line]:
     before = instance.block.inputs[0]
     for index in instance.schedule:
         step, placed = measured.nodes[index], instance.nodes[index]
-        details = shown_attributes(placed.op) if placed.op else []
+        details = nondefault_attributes(placed.op) if placed.op else []
         if placed.inputs != (before,):
             details.append(f"from {', '.join(placed.inputs)}")
         if placed.op and paths[index][0] != placed.key:
@@ -112,7 +113,7 @@ def _called_by(step: TypedNode, names: dict[int, str]) -> str:
     return ", ".join(parts) or "identity"
 
 
-def shown_attributes(call: OpCall) -> list[str]:
+def nondefault_attributes(call: OpCall) -> list[str]:
     """The attributes that differ from their default."""
     return [
         _pair(key, call.attributes[key])

@@ -7,11 +7,11 @@ layer4.0     bottleneck  2048 x 7 x 7     6,039,552    372,506,624     978,432  
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from resnetgen.reports.table_layout import Grid
+from resnetgen.reports.table_layout import GAP, Grid
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -20,27 +20,29 @@ if TYPE_CHECKING:
 _JUSTIFY: Mapping[str, JustifyMethod] = {"<": "left", ">": "right"}
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_BAR, _GAP = 8, 2  # cells
+_BAR = 8  # cells
 
 
-def paint(full: Grid, short: Grid, remarks: Sequence[str], *, color: bool) -> None:
-    """Prints what fits of a grid: exact counts and bars, else rounded ones (`short`), else less."""
+def print_grid(full: Grid, short: Grid, *, color: bool) -> None:
+    """Prints as much of a grid as fits: exact counts and bars, else rounded counts (`short`), else
+    fewer columns. The remarks follow in full.
+    """
     from rich.console import Console
 
     console = Console(highlight=False, no_color=not color)
     candidates = list(_ever_narrower(full, short))
     fitting = (each for each in candidates if _width(each) <= console.width)
     console.print(_table(next(fitting, candidates[-1])))
-    for remark in remarks:
+    for remark in full.remarks:
         console.print(remark, markup=False, soft_wrap=True)
 
 
 def _ever_narrower(full: Grid, short: Grid) -> Iterator[Grid]:
-    """Without bars, with rounded counts, and at last without what a row is and what comes out."""
-    if _draws():
+    """Without bars, with rounded counts, and at last without the columns of text but the first."""
+    if _can_draw_bars():
         yield full
     yield replace(full, shares=())
-    if _draws():
+    if _can_draw_bars():
         yield short
     bare = replace(short, shares=())
     yield bare
@@ -50,10 +52,9 @@ def _ever_narrower(full: Grid, short: Grid) -> Iterator[Grid]:
 
 
 def _width(grid: Grid) -> int:
-    rows = [grid.heads, *grid.rows, *([grid.total] if grid.total else [])]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*grid.lines, strict=True)]
     widths += [_BAR] if grid.shares else []
-    return sum(widths) + _GAP * (len(widths) - 1)
+    return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
 def _without(grid: Grid, column: int) -> Grid:
@@ -78,7 +79,7 @@ def _table(grid: Grid) -> Table:
         title=Text(grid.title, style="bold") if grid.title else None,
         title_justify="left",
         box=SIMPLE_HEAD,
-        padding=(0, _GAP - 1, 0, 0),
+        padding=(0, len(GAP) - 1, 0, 0),
         pad_edge=False,
         show_edge=False,
         show_footer=grid.total is not None,
@@ -98,7 +99,7 @@ def _table(grid: Grid) -> Table:
     return table
 
 
-def _draws() -> bool:
+def _can_draw_bars() -> bool:
     """Whether the terminal's encoding has the characters of a bar."""
     try:
         _EIGHTHS.encode(sys.stdout.encoding or "ascii")

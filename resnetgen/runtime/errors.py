@@ -1,13 +1,10 @@
-"""What needs torch: loading printed modules, tracing, verifying and compiling them.
+"""Errors of torch and of its installation, in one line each.
 
-This package imports torch nowhere but in the modules below it, so that a command can ask for torch
-with `require_torch()` and tell in one line that it is not installed.
+    require_torch()             raises MissingRequirement `no-torch` if torch cannot be imported
+    error_summary(error)        RuntimeError: The size of tensor a (8) must match the size of tensor
+                                b (4) ... (line 20: out = self.relu(out + shortcut))
 
-What torch raised, in one sentence with the place in the printed module.
-
-    RuntimeError: The size of tensor a (8) must match ... (line 20: out = self.relu(out + shortcut))
-
-Dynamo wraps the cause in a page of advice, torch.fx names a node instead of a line.
+Nothing here imports torch at the top, so that a command can report that it is not installed.
 """
 
 from __future__ import annotations
@@ -19,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class RuntimeFault(Exception):
-    """Something that a command needs is not there: `no-torch`, `no-device` or `no-compiler`."""
+class MissingRequirement(Exception):
+    """Something that a command needs is not available: `no-torch`, `no-device` or `no-compiler`."""
 
     def __init__(self, code: str, message: str, help: str | None = None) -> None:
         self.code = code
@@ -30,35 +27,20 @@ class RuntimeFault(Exception):
 
 
 def require_torch() -> None:
-    """Raises RuntimeFault `no-torch` where torch cannot be imported."""
+    """Raises MissingRequirement `no-torch` if torch cannot be imported."""
     try:
         import torch  # noqa: F401
     except (ImportError, OSError) as error:  # OSError: one of its shared libraries
-        raise RuntimeFault(
+        raise MissingRequirement(
             "no-torch",
             f"torch cannot be imported: {error}",
             "install it with `pip install 'resnetgen[torch]'`",
         ) from error
 
 
-_LONGEST = 300
-_CAUSE = re.compile(r"got (\w+)\(['\"](.*)['\"]\)$", re.MULTILINE)
-_EXPLANATION = re.compile(r"^\s*Explanation: (.*)$", re.MULTILINE)
-_FRAME = re.compile(r'File "<_resnetgen[^"]*", line (\d+), in \w+\n\s*(.*)')
-_FX_NODE = re.compile(r"^While executing %(\w+) : .*?(?:target=([\w.]+))?\]", re.MULTILINE)
-
-
-def reason(error: BaseException) -> str:
-    """The cause and the place, as far as they can be told."""
-    text = str(error)
-    place = _place(error, text)
-    cause = _cause(error, text)[:_LONGEST]
-    return f"{cause} ({place})" if place else cause
-
-
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Torch logs the failures that it raises; they are told once, by the one who catches them."""
+def mute_fake_tensor_log() -> Iterator[None]:
+    """Without the log of fake tensors, which repeats each error that they raise."""
     log = logging.getLogger("torch._subclasses.fake_tensor")
     before, log.disabled = log.disabled, True
     try:
@@ -67,18 +49,38 @@ def quiet() -> Iterator[None]:
         log.disabled = before
 
 
+# --- what torch raised, in one line
+
+_MAX_CAUSE = 300  # characters
+_DYNAMO_CAUSE = re.compile(r"got (\w+)\(['\"](.*)['\"]\)$", re.MULTILINE)
+_DYNAMO_EXPLANATION = re.compile(r"^\s*Explanation: (.*)$", re.MULTILINE)
+_DYNAMO_FRAME = re.compile(r'File "<_resnetgen[^"]*", line (\d+), in \w+\n\s*(.*)')
+_FX_NODE = re.compile(r"^While executing %(\w+) : .*?(?:target=([\w.]+))?\]", re.MULTILINE)
+
+
+def error_summary(error: BaseException) -> str:
+    """The cause of an error, and the place in the printed module if it is known.
+
+    Dynamo wraps the cause in a page of advice; torch.fx names a node instead of a line.
+    """
+    text = str(error)
+    place = _place(error, text)
+    cause = _cause(error, text)[:_MAX_CAUSE]
+    return f"{cause} ({place})" if place else cause
+
+
 def _cause(error: BaseException, text: str) -> str:
-    inner = _CAUSE.search(text)
+    inner = _DYNAMO_CAUSE.search(text)
     if inner:
         return f"{inner[1]}: {inner[2]}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    explanation = _EXPLANATION.search(text)
-    said = [*lines[:1], *([explanation[1]] if explanation else [])]
-    return f"{type(error).__name__}: {'. '.join(said)}".removesuffix(": ")
+    explanation = _DYNAMO_EXPLANATION.search(text)
+    sentences = [*lines[:1], *([explanation[1]] if explanation else [])]
+    return f"{type(error).__name__}: {'. '.join(sentences)}".removesuffix(": ")
 
 
 def _place(error: BaseException, text: str) -> str:
-    frames = _FRAME.findall(text)
+    frames = _DYNAMO_FRAME.findall(text)
     if frames:
         number, line = frames[-1]
         return f"line {number}: {line}"

@@ -1,8 +1,10 @@
 """inference_module(plan, source, state) -> the printed module of the inference target, with weights.
 
     conv1.weight * bn1.weight / sqrt(bn1.running_var + eps)  ->  conv1.weight of the folded module
+    bn1.bias - bn1.running_mean * (the same factor)          ->  conv1.bias
 
-Nothing is compiled: the first result is there as soon as weights are folded and laid out.
+Nothing is compiled: the first result is available as soon as weights are folded and laid out.
+`folding_error` checks the result against the network itself.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnetgen.compiler.passes.flatten import weights as weights_of
+from resnetgen.compiler.passes.flatten import weights_of
 from resnetgen.compiler.passes.fold import FusedStep
-from resnetgen.runtime.compare import TOLERANCE, disagreement, unrest
-from resnetgen.runtime.load import assembled
-from resnetgen.runtime.rounding import input_means, rounded
+from resnetgen.runtime.compare import TOLERANCE, disagreement, rounding_sensitivity
+from resnetgen.runtime.load import build_with_weights
+from resnetgen.runtime.rounding import input_means, round_weights
 from resnetgen.weights.match import COUNTER
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from resnetgen.compiler.ir.shape_rules import TensorType
 
 State = Mapping[str, Tensor]
-ROUNDING = 100  # times what the last bit of the images does; it was 3 at most
-HIDES = 1e-3  # of the spread of the outputs: where rounding does more, a wrong fold could pass
+MAX_ROUNDING = 100  # times the effect of the last bit of the images; at most 3 was observed
+MAX_SENSITIVITY = 1e-3  # of the spread of the outputs; above it, rounding could hide a wrong fold
 
 
 def inference_module(
@@ -37,75 +39,53 @@ def inference_module(
     dtype: torch.dtype = torch.float32,
     images: Tensor | None = None,
 ) -> nn.Module:
-    """The printed module with the weights of a state_dict of the network.
+    """The printed module of the inference target, with the weights of a network's state_dict.
 
-    Scales and shifts are computed in float64; a weight is scaled in its own type, in float32 at
-    least. The module shares no memory with the state_dict. For a type of fewer bits than float32,
-    weights are rounded so that values keep their means for such images (`rounding.py`); to nearest
-    where there are none.
+    Scales and shifts are computed in float64; a weight is scaled in its own dtype, but at least in
+    float32. The module shares no memory with the state_dict. For a dtype of fewer bits than float32,
+    weights are rounded so that values keep their means for images like these (`rounding.py`);
+    without images, to nearest.
     """
     narrow = dtype.itemsize < torch.float32.itemsize
     exact = torch.float32 if narrow else dtype
     weights = {
         f"{attribute}.{name}": tensor.to(exact, copy=step.norm is None).contiguous()
         for attribute, step in plan.homes.items()
-        for name, tensor in _tensors(step, state, plan.module.axes)
+        for name, tensor in _folded_tensors(step, state, plan.module.axes)
     }
     if narrow:
-        means = {} if images is None else _means(plan, source, weights, images)
-        weights = rounded(weights, means, dtype)
-    return assembled(source, plan.module.name, weights, dtype)
+        means = {} if images is None else _input_means(plan, source, weights, images)
+        weights = round_weights(weights, means, dtype)
+    return build_with_weights(source, plan.module.name, weights, dtype)
 
 
-def _means(plan: InferencePlan, source: str, weights: State, images: Tensor) -> State:
+def _input_means(plan: InferencePlan, source: str, weights: State, images: Tensor) -> State:
     """What each layer reads on average, in float32."""
-    module = assembled(source, plan.module.name, weights, torch.float32)
+    module = build_with_weights(source, plan.module.name, weights, torch.float32)
     return input_means(module, images.to(next(iter(weights.values()), images.float())))
 
 
-def difference(plan: InferencePlan, source: str, network: nn.Module, input: TensorType) -> float:
-    """How far the folded module is from the network in float64, in standard deviations of the output.
-
-    `input` is one image; the network is left in float64. Raises ValueError as `disagreement` does.
-    """
-    exact = inference_module(plan, source, network.double().state_dict(), torch.float64)
-    return disagreement(network, exact, input.shape, exact=False)
-
-
-def explained(found: float, network: nn.Module, input: TensorType) -> bool:
-    """Whether rounding in float64 explains how far `apart` the two are.
-
-    Weights may blow it up with depth, so it is measured on the network itself. Raises ValueError
-    where rounding alone would hide what a wrong fold does.
-    """
-    if found <= TOLERANCE:
-        return True
-    rounding = ROUNDING * unrest(network, input.shape)
-    if rounding > HIDES:
-        raise ValueError(
-            f"rounding in float64 alone moves outputs by {rounding:.1e} of their spread"
-        )
-    return found <= rounding
-
-
-def _tensors(step: FusedStep, state: State, axes: int) -> Iterator[tuple[str, Tensor]]:
-    held = _held(step.node, state, axes)
+def _folded_tensors(step: FusedStep, state: State, axes: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a step by name: those of its node, with its norm folded into them."""
     if step.definition.scales_channels:
-        scale, shift = _affine(step.node, state, axes)
+        scale, shift = _scale_and_shift(step.node, state, axes)
         yield "scale", scale.view(-1, *(1,) * axes)
         yield "shift", shift.view(-1, *(1,) * axes)
         return
+    tensors = _node_tensors(step.node, state, axes)
     if step.norm is not None:
-        scale, shift = _affine(step.norm, state, axes)
-        weight = held["weight"]
+        scale, shift = _scale_and_shift(step.norm, state, axes)
+        weight = tensors["weight"]
         exact = torch.promote_types(weight.dtype, torch.float32)
-        held["weight"] = weight * scale.to(exact).view(-1, *(1,) * (weight.ndim - 1))
-        held["bias"] = shift + scale * held["bias"].double() if "bias" in held else shift
-    yield from held.items()
+        tensors["weight"] = weight * scale.to(exact).view(-1, *(1,) * (weight.ndim - 1))
+        if "bias" in tensors:
+            shift = shift + scale * tensors["bias"].double()
+        tensors["bias"] = shift
+    yield from tensors.items()
 
 
-def _held(node: Node, state: State, axes: int) -> dict[str, Tensor]:
-    """The tensors of one node."""
+def _node_tensors(node: Node, state: State, axes: int) -> dict[str, Tensor]:
+    """The tensors of one node in the state_dict, by their last name."""
     return {
         weight.name: state[f"{node.module}.{weight.name}"]
         for weight in weights_of(node, axes)
@@ -113,8 +93,37 @@ def _held(node: Node, state: State, axes: int) -> dict[str, Tensor]:
     }
 
 
-def _affine(norm: Node, state: State, axes: int) -> tuple[Tensor, Tensor]:
-    """Scale and shift of each channel, in float64."""
-    held = {name: tensor.double() for name, tensor in _held(norm, state, axes).items()}
-    scale = held["weight"] / torch.sqrt(held["running_var"] + norm.attributes["eps"])
-    return scale, held["bias"] - held["running_mean"] * scale
+def _scale_and_shift(norm: Node, state: State, axes: int) -> tuple[Tensor, Tensor]:
+    """A batch norm in evaluation, as y = scale * x + shift of each channel, in float64."""
+    tensors = {name: tensor.double() for name, tensor in _node_tensors(norm, state, axes).items()}
+    scale = tensors["weight"] / torch.sqrt(tensors["running_var"] + norm.attributes["eps"])
+    return scale, tensors["bias"] - tensors["running_mean"] * scale
+
+
+# --- checked against the network
+
+
+def folding_error(plan: InferencePlan, source: str, network: nn.Module, input: TensorType) -> float:
+    """How far the folded module is from the network in float64, in standard deviations of the output.
+
+    `input` is the type of one image; the network is left in float64. Raises ValueError as
+    `disagreement` does.
+    """
+    folded = inference_module(plan, source, network.double().state_dict(), torch.float64)
+    return disagreement(network, folded, input.shape, exact=False)
+
+
+def explained_by_rounding(error: float, network: nn.Module, input: TensorType) -> bool:
+    """Whether rounding in float64 explains a folding error.
+
+    How far rounding is amplified depends on the weights, so it is measured on the network itself.
+    Raises ValueError if rounding alone could hide the error of a wrong fold.
+    """
+    if error <= TOLERANCE:
+        return True
+    rounding = MAX_ROUNDING * rounding_sensitivity(network, input.shape)
+    if rounding > MAX_SENSITIVITY:
+        raise ValueError(
+            f"rounding in float64 alone moves outputs by {rounding:.1e} of their spread"
+        )
+    return error <= rounding

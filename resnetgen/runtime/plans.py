@@ -1,18 +1,17 @@
-"""load("resnet50.plan.json") -> the optimized module, from the three files of a saved plan.
+"""Optimized modules in files: NAME.plan.json, NAME.py and NAME.safetensors.
 
-    resnetgen.optimize("resnet50", state, x, plan="resnet50.plan.json")     made once, and stored
-    resnetgen.load_plan("resnet50.plan.json")                               afterwards
+    save_plan(path, key, module, source, printed)    writes the three files
+    load_plan("resnet50.plan.json")                  ->  the module
+    plan_key(network, state, x)                      ->  PlanKey("0.1.0", "2.13.0", "cpu AVX512",
+                                    "float32", "resnet50", "0123456789abcdef", "27ae41...")
 
-No spec is read and nothing is folded; weights are mapped, not copied. What was edited, or made for
-another torch or device, is refused, and of a module nothing is executed but what printed modules
-consist of (`compiler/codegen/allowlist.py`). On a CUDA device this was never run.
+Loading reads no spec and folds nothing; weights are mapped, not copied. A plan that was edited, or
+made for something else, is refused. Of its module nothing is executed but what printed modules
+consist of (`compiler/codegen/allowlist.py`). On a CUDA device this has never been run.
 
-key(network, state, x) -> Key: what an optimized module is made of and for.
-
-    Key("0.1.0", "2.13.0", "cpu AVX512", "float32", "resnet50", "0123456789abcdef", "27ae41...")
-
-Versions and device are held too, because operators of oneDNN are private to a version of torch, and
-which of them exist depends on the processor.
+The key is what a module was made from and for. It contains versions and the device because the
+operators of oneDNN are private to a version of torch, and which of them exist depends on the
+processor.
 """
 
 from __future__ import annotations
@@ -34,170 +33,44 @@ from resnetgen._version import __version__
 from resnetgen.compiler.codegen.files import WriteError
 from resnetgen.compiler.codegen.render import check_printed
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
-from resnetgen.compiler.ir.nodes import Network
 from resnetgen.runtime.dtypes import dtype_name
-from resnetgen.runtime.load import assembled
+from resnetgen.runtime.load import build_with_weights
 from resnetgen.weights.plan_file import (
     SUFFIX,
-    File,
-    Key,
+    FileDigest,
     PlanError,
+    PlanKey,
     SavedPlan,
-    as_bytes,
-    cause,
-    read,
+    os_error_reason,
+    read_plan,
+    to_json,
 )
 from resnetgen.weights.read import read as read_weights
-from resnetgen.weights.safetensors_file import ALIGNED, Converted, place
-from resnetgen.weights.safetensors_file import SUFFIX as WEIGHTS
+from resnetgen.weights.safetensors_file import ALIGNMENT, WeightsFile, write_with_module
+from resnetgen.weights.safetensors_file import SUFFIX as WEIGHTS_SUFFIX
 
 if TYPE_CHECKING:
     from resnetgen.compiler.codegen.inference import InferencePlan
+    from resnetgen.compiler.ir.nodes import Network
+
+# --- the key
 
 
-def load(path: str | os.PathLike[str], wanted: Key | None = None) -> nn.Module:
-    """The module of a saved plan, of this very key where one is given; see `resnetgen.load_plan`.
-
-    Raises PlanError.
-    """
-    path = Path(path)
-    plan = read(path)
-    return _loaded(path, plan, asdict(wanted) if wanted else environment(_device(plan.key)))
-
-
-def _loaded(path: Path, plan: SavedPlan, wanted: Mapping[str, str]) -> nn.Module:
-    others = ", ".join(plan.key.differences(wanted))
-    if others:
-        raise PlanError(path, f"it was made for {others}")
-    try:
-        with ThreadPoolExecutor(1) as beside:  # the digest of 100 MB takes as long as all the rest
-            tensors = beside.submit(_tensors, path, plan.weights)
-            source = _source(path, plan.module)
-            dtype = getattr(torch, plan.key.dtype)
-            module = assembled(source, plan.key.network, tensors.result(), dtype)
-        return module.to(_device(plan.key))
-    except PlanError:
-        raise
-    except Exception as error:  # of files that are those of the plan, and yet no module
-        what = visible(" ".join(str(error).split()))[:200]
-        raise PlanError(path, f"its files make no module: {what}") from error
-
-
-def _source(path: Path, module: File) -> str:
-    """The text of the printed module, of which nothing was executed."""
-    with _opened(path, module) as file:
-        data = file.read()
-    _check(path, module, hashlib.sha256(data).hexdigest())
-    source = data.decode()
-    check_printed(source)
-    return source
-
-
-def _tensors(path: Path, weights: File) -> Mapping[str, Tensor]:
-    """The weights, mapped from the very file whose digest was taken, whoever replaces it meanwhile."""
-    with _opened(path, weights) as file:
-        _check(path, weights, hashlib.file_digest(file, "sha256").hexdigest())
-        named = path.with_name(weights.name)
-        tensors = read_weights(named).tensors
-        if not os.path.samestat(os.fstat(file.fileno()), os.stat(named)):
-            raise PlanError(path, f"`{visible(weights.name)}` was replaced while it was read")
-    return {key: _aligned(each) for key, each in tensors.items()}
-
-
-def _aligned(tensor: Tensor) -> Tensor:
-    """The tensor where torch would have put it: its place decides how sums are rounded."""
-    return tensor if tensor.data_ptr() % ALIGNED == 0 else tensor.clone()
-
-
-def _opened(path: Path, file: File) -> BufferedReader:
-    try:
-        return path.with_name(file.name).open("rb")
-    except OSError as error:
-        raise PlanError(path, f"`{visible(file.name)}`: {cause(error)}") from None
-
-
-def _check(path: Path, file: File, sha256: str) -> None:
-    if sha256 != file.sha256:
-        what = f"`{visible(file.name)}` is not the file of this plan, or was edited"
-        raise PlanError(path, what)
-
-
-def _device(key: Key) -> str:
-    """`cpu` of `cpu AVX512`."""
-    return key.device.partition(" ")[0]
-
-
-# --- written
-
-
-def save(
-    path: str | os.PathLike[str], key: Key, module: nn.Module, source: str, printed: InferencePlan
-) -> None:
-    """Writes NAME.plan.json, NAME.safetensors and NAME.py: all or none.
-
-    Replaced is only what belongs to a plan and was not edited since. Raises WriteError.
-    """
-    to = _module_path(Path(path))
-    weights = files(to, key, module, source, printed)
-    if not os.path.lexists(path):
-        _refuse_existing(to, weights.path)
-    place(weights, to, source)
-
-
-def files(to: Path, key: Key, module: nn.Module, source: str, printed: InferencePlan) -> Converted:
-    """The weights and the plan of an optimized module, to be placed beside NAME.py."""
-    weights = Converted.of(module, key.network, to.with_suffix(WEIGHTS))
-    held = File.of(to, source.encode()), File.of(weights.path, weights.data)
-    return replace(weights, plan=as_bytes(SavedPlan(key, *held), printed))
-
-
-def _module_path(plan: Path) -> Path:
-    """`NAME.py` for `NAME.plan.json`. Raises WriteError for another name."""
-    if not plan.name.removesuffix(SUFFIX) or not plan.name.endswith(SUFFIX):
-        help = f"name it `NAME{SUFFIX}`"
-        message = f"`{visible(str(plan))}` is no name of a plan"
-        raise WriteError(Diagnostic("unwritable", message, help=help))
-    return plan.with_name(plan.name.removesuffix(SUFFIX) + ".py")
-
-
-def _refuse_existing(*paths: Path) -> None:
-    """Where no plan stands, nothing does that belongs to one, and a checkpoint might."""
-    for path in paths:
-        if os.path.lexists(path):
-            message = f"`{visible(str(path))}` is there already, and belongs to no plan"
-            raise WriteError(Diagnostic("file-exists", message, help="name another plan"))
-
-
-def key(network: Network, state: Mapping[str, Tensor], like: Tensor) -> Key:
+def plan_key(network: Network, state: Mapping[str, Tensor], like: Tensor) -> PlanKey:
     """The key of a network with the weights of a state_dict, for the dtype and device of a tensor."""
-    return Key(
-        **environment(like.device.type),
+    return PlanKey(
+        **versions_and_device(like.device.type),
         dtype=dtype_name(like.dtype),
         network=network.name,
         spec=network.digest,
-        weights=digest(state),
+        weights=weights_digest(state),
     )
 
 
-def environment(device: str) -> dict[str, str]:
-    """The versions at work, and a kind of device with what it is capable of."""
+def versions_and_device(device: str) -> dict[str, str]:
+    """The versions in use, and a type of device with its capability, such as `cpu AVX512`."""
     versions = {"resnetgen": __version__, "torch": str(torch.__version__)}
     return {**versions, "device": f"{device} {_capability(device)}"}
-
-
-def digest(state: Mapping[str, Tensor]) -> str:
-    """The SHA-256 of names, types, shapes and numbers of a state_dict, in any order.
-
-    A tensor without plain numbers (meta, sparse) counts by its type: nothing is made of it, since
-    no network takes it.
-    """
-    entries = {name: [dtype_name(each.dtype), *each.shape] for name, each in state.items()}
-    found = hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
-    for name in sorted(state):
-        tensor = state[name].detach()
-        if tensor.layout == torch.strided and not tensor.is_meta:
-            found.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
 
 
 def _capability(device: str) -> str:
@@ -206,3 +79,140 @@ def _capability(device: str) -> str:
     if device == "cuda" and torch.cuda.is_available():
         return ".".join(map(str, torch.cuda.get_device_capability()))
     return "unknown"
+
+
+def _device_type(key: PlanKey) -> str:
+    """`cpu` for `cpu AVX512`."""
+    return key.device.partition(" ")[0]
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of names, dtypes, shapes and values of a state_dict, in any order.
+
+    A tensor without plain values (meta, sparse) counts by its type: no network accepts it, so nothing
+    is made from it.
+    """
+    entries = {name: [dtype_name(each.dtype), *each.shape] for name, each in state.items()}
+    digest = hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
+    for name in sorted(state):
+        tensor = state[name].detach()
+        if tensor.layout == torch.strided and not tensor.is_meta:
+            digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+# --- loading
+
+
+def load_plan(path: str | os.PathLike[str], expected: PlanKey | None = None) -> nn.Module:
+    """The module of a saved plan, as `resnetgen.load_plan`; if a key is given, only a plan of that key.
+
+    Raises PlanError.
+    """
+    path = Path(path)
+    plan = read_plan(path)
+    device = _device_type(plan.key)
+    wanted = asdict(expected) if expected else versions_and_device(device)
+    differences = ", ".join(plan.key.differences(wanted))
+    if differences:
+        raise PlanError(path, f"it was made for {differences}")
+    try:
+        with ThreadPoolExecutor(1) as other:  # the digest of 100 MB takes as long as all the rest
+            tensors = other.submit(_load_tensors, path, plan.weights)
+            source = _load_source(path, plan.module)
+            dtype = getattr(torch, plan.key.dtype)
+            module = build_with_weights(source, plan.key.network, tensors.result(), dtype)
+        return module.to(device)
+    except PlanError:
+        raise
+    except Exception as error:  # the files are those of the plan, and still do not make a module
+        reason = visible(" ".join(str(error).split()))[:200]
+        raise PlanError(path, f"its files make no module: {reason}") from error
+
+
+def _load_source(path: Path, module: FileDigest) -> str:
+    """The text of the printed module, checked before anything of it is executed."""
+    with _open(path, module) as file:
+        data = file.read()
+    _check_digest(path, module, hashlib.sha256(data).hexdigest())
+    source = data.decode()
+    check_printed(source)
+    return source
+
+
+def _load_tensors(path: Path, weights: FileDigest) -> Mapping[str, Tensor]:
+    """The weights, mapped from the very file whose digest was checked, even if it is replaced meanwhile."""
+    with _open(path, weights) as file:
+        _check_digest(path, weights, hashlib.file_digest(file, "sha256").hexdigest())
+        named = path.with_name(weights.name)
+        tensors = read_weights(named).tensors
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(named)):
+            raise PlanError(path, f"`{visible(weights.name)}` was replaced while it was read")
+    return {key: _aligned(each) for key, each in tensors.items()}
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """The tensor at an address such as torch would choose: it decides how sums are rounded."""
+    return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
+
+
+def _open(path: Path, file: FileDigest) -> BufferedReader:
+    """Opens a file beside the plan."""
+    try:
+        return path.with_name(file.name).open("rb")
+    except OSError as error:
+        raise PlanError(path, f"`{visible(file.name)}`: {os_error_reason(error)}") from None
+
+
+def _check_digest(path: Path, file: FileDigest, sha256: str) -> None:
+    if sha256 != file.sha256:
+        reason = f"`{visible(file.name)}` is not the file of this plan, or was edited"
+        raise PlanError(path, reason)
+
+
+# --- saving
+
+
+def save_plan(
+    path: str | os.PathLike[str],
+    key: PlanKey,
+    module: nn.Module,
+    source: str,
+    printed: InferencePlan,
+) -> None:
+    """Writes NAME.plan.json, NAME.safetensors and NAME.py: all or none.
+
+    Replaces only files that belong to a plan and were not edited. Raises WriteError.
+    """
+    module_path = _module_path(Path(path))
+    weights = plan_files(module_path, key, module, source, printed)
+    if not os.path.lexists(path):
+        _refuse_existing(module_path, weights.path)
+    write_with_module(weights, module_path, source)
+
+
+def plan_files(
+    module_path: Path, key: PlanKey, module: nn.Module, source: str, printed: InferencePlan
+) -> WeightsFile:
+    """The weights and the plan of an optimized module, to be written beside NAME.py."""
+    weights_path = module_path.with_suffix(WEIGHTS_SUFFIX)
+    weights = WeightsFile.from_module(module, key.network, weights_path)
+    digests = FileDigest.of(module_path, source.encode()), FileDigest.of(weights_path, weights.data)
+    return replace(weights, plan=to_json(SavedPlan(key, *digests), printed))
+
+
+def _module_path(plan: Path) -> Path:
+    """`NAME.py` for `NAME.plan.json`. Raises WriteError for another name."""
+    if not plan.name.removesuffix(SUFFIX) or not plan.name.endswith(SUFFIX):
+        help = f"name it `NAME{SUFFIX}`"
+        message = f"`{visible(str(plan))}` is not a name for a plan"
+        raise WriteError(Diagnostic("unwritable", message, help=help))
+    return plan.with_name(plan.name.removesuffix(SUFFIX) + ".py")
+
+
+def _refuse_existing(*paths: Path) -> None:
+    """If there is no plan, files with these names are not part of one; one might be a checkpoint."""
+    for path in paths:
+        if os.path.lexists(path):
+            message = f"`{visible(str(path))}` already exists, and belongs to no plan"
+            raise WriteError(Diagnostic("file-exists", message, help="name another plan"))

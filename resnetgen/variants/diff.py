@@ -28,12 +28,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnetgen.compiler.analysis.rows import Row, rows_by_node, rows_by_stage
-from resnetgen.compiler.frontend.inheritance import without
 from resnetgen.compiler.frontend.library import DESCRIPTIVE_KEYS, canonical_text
-from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, without
 from resnetgen.compiler.ir.nodes import Graph, InitRule, Network, Node
 from resnetgen.compiler.passes.expand import expand
-from resnetgen.compiler.passes.flatten import state_dict, weights
+from resnetgen.compiler.passes.flatten import state_dict, weights_of
 from resnetgen.compiler.passes.infer_types import Cost
 from resnetgen.pipeline import Compiled
 
@@ -54,12 +53,12 @@ class Difference:
     """Everything that differs; parts are empty where nothing does."""
 
     spec: tuple[SpecChange, ...]
-    interface: dict[str, Pair]  # what goes in and comes out, by what it is
+    interface: dict[str, BeforeAfter]  # what goes in and comes out, by what it is
     stages: dict[str, tuple[StageSummary | None, StageSummary | None]]
     costs: tuple[Cost, Cost]
     nodes: NodeChanges
     keys: KeyChanges
-    views: tuple[NetworkSummary, NetworkSummary]
+    networks: tuple[NetworkSummary, NetworkSummary]
 
     @property
     def networks_equal(self) -> bool:
@@ -74,7 +73,7 @@ class Difference:
 
 def diff(before: Compiled, after: Compiled) -> Difference:
     """What differs between two networks."""
-    views = (view(before), view(after))
+    views = (summarize(before), summarize(after))
     specs = (expand(each.document, each.network) for each in (before, after))
     return Difference(
         spec_changes(*specs),
@@ -89,7 +88,7 @@ def diff(before: Compiled, after: Compiled) -> Difference:
 
 def _interface(
     before: Compiled, after: Compiled, views: tuple[NetworkSummary, NetworkSummary]
-) -> dict[str, Pair]:
+) -> dict[str, BeforeAfter]:
     old, new = _ends(before.network, views[0]), _ends(after.network, views[1])
     return {key: (old[key], new[key]) for key in old if old[key] != new[key]}
 
@@ -115,8 +114,8 @@ def _stages(
     before: Compiled, after: Compiled
 ) -> dict[str, tuple[StageSummary | None, StageSummary | None]]:
     """Those that differ, in the order of the first network; new ones after those they follow."""
-    old = {row.name: _stage(row) for row in rows_by_stage(before.measured)}
-    new = {row.name: _stage(row) for row in rows_by_stage(after.measured)}
+    old = {row.name: _stage(row) for row in rows_by_stage(before.typed)}
+    new = {row.name: _stage(row) for row in rows_by_stage(after.typed)}
     pairs = {name: (old.get(name), new.get(name)) for name in _joined([*old], [*new])}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -149,10 +148,10 @@ def _joined(old: list[str], new: list[str]) -> list[str]:
     return joined
 
 
-Pair = tuple[Any, Any]
+BeforeAfter = tuple[Any, Any]
 Shape = tuple[int, ...]
-RESULT = "shape of the result"
-START = "init of "  # a tensor; where a node lacks this, the tensor starts as torch has it
+RESULT_SHAPE = "shape of the result"
+INIT_OF = "init of "  # a tensor; where a node lacks this, the tensor starts as torch has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ class NetworkSummary:
     """What a network's nodes are, by their names, and the tensors that they hold."""
 
     graph: Graph
-    facts: Mapping[str, Mapping[str, Any]]
+    properties: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, Shape]
 
 
@@ -170,8 +169,8 @@ class NodeChanges:
 
     removed: tuple[str, ...]
     added: tuple[str, ...]
-    changed: Mapping[str, Mapping[str, Pair]]
-    resized: Mapping[str, Pair]
+    changed: Mapping[str, Mapping[str, BeforeAfter]]
+    resized: Mapping[str, BeforeAfter]
 
     def __bool__(self) -> bool:
         return bool(self.removed or self.added or self.changed or self.resized)
@@ -190,23 +189,23 @@ class KeyChanges:
         return bool(self.removed or self.added or self.reshaped or self.moved)
 
 
-def view(compiled: Compiled) -> NetworkSummary:
+def summarize(compiled: Compiled) -> NetworkSummary:
     """The flat graph of a network, as it is compared; networkx does not check it again."""
     graph = compiled.flat
-    rows = rows_by_node(compiled.measured)
+    rows = rows_by_node(compiled.typed)
     roles = {row.name: row.steps[0][0].node.role for row in rows}
     init = compiled.network.init
     axes = len(graph.input.size)
     facts = {}
     for node in graph.nodes:
-        starts = _starts(init, node.op, roles.get(node.name)) if weights(node, axes) else {}
+        starts = _starts(init, node.op, roles.get(node.name)) if weights_of(node, axes) else {}
         facts[node.name] = _facts(node) | starts
     return NetworkSummary(graph, facts, state_dict(graph))
 
 
 def _facts(node: Node) -> dict[str, Any]:
     """By words that no attribute can have: reserved keys of nodes, or more than one word."""
-    facts = {"op": node.op, "inputs": node.inputs, RESULT: node.type, **node.attributes}
+    facts = {"op": node.op, "inputs": node.inputs, RESULT_SHAPE: node.type, **node.attributes}
     if node.module != node.name:
         facts["as"] = node.module
     if node.training:
@@ -217,14 +216,14 @@ def _facts(node: Node) -> dict[str, Any]:
 def _starts(init: Mapping[str, InitRule], op: str, role: str | None) -> dict[str, Any]:
     """How the tensors of a node start: by the rules of its op, and over those by its role's."""
     rules = [init[name].rules for name in (op, role) if name and name in init]
-    return {f"{START}{name}": rule for each in rules for name, rule in each.items()}
+    return {f"{INIT_OF}{name}": rule for each in rules for name, rule in each.items()}
 
 
 def node_changes(before: NetworkSummary, after: NetworkSummary) -> NodeChanges:
     """What differs between the nodes of two graphs."""
     changed, resized = {}, {}
-    for name, old in before.facts.items():
-        new = after.facts.get(name)
+    for name, old in before.properties.items():
+        new = after.properties.get(name)
         if new is None or new == old:
             continue
         pairs = {
@@ -232,11 +231,11 @@ def node_changes(before: NetworkSummary, after: NetworkSummary) -> NodeChanges:
             for fact in dict.fromkeys((*old, *new))
             if old.get(fact) != new.get(fact)
         }
-        if [*pairs] == [RESULT]:
-            resized[name] = pairs[RESULT]
+        if [*pairs] == [RESULT_SHAPE]:
+            resized[name] = pairs[RESULT_SHAPE]
         else:
             changed[name] = pairs
-    return NodeChanges(*_alone(before.facts, after.facts), changed, resized)
+    return NodeChanges(*_alone(before.properties, after.properties), changed, resized)
 
 
 def key_changes(before: NetworkSummary, after: NetworkSummary) -> KeyChanges:
@@ -304,7 +303,9 @@ ORDER = " (order)"
 
 def spec_changes(before: MapTree, after: MapTree) -> tuple[SpecChange, ...]:
     """The differences of two trees, in the order of the first; what is new stands at the end."""
-    return tuple(_changes("", without(before, *DESCRIPTIVE_KEYS), without(after, *DESCRIPTIVE_KEYS)))
+    return tuple(
+        _changes("", without(before, *DESCRIPTIVE_KEYS), without(after, *DESCRIPTIVE_KEYS))
+    )
 
 
 def _changes(path: str, before: MapTree, after: MapTree) -> Iterator[SpecChange]:

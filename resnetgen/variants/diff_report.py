@@ -23,48 +23,48 @@ layer1.0.conv2: groups 1 -> 32, layer1.1.conv2: ... ->  layer1.0-2.conv2: groups
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from resnetgen.compiler.analysis.name_ranges import FoldedName, fold_names
 from resnetgen.compiler.diagnostics.model import visible
-from resnetgen.compiler.frontend.yaml_reader import Tree, python_value
+from resnetgen.compiler.frontend.tree import Tree, python_value
 from resnetgen.compiler.frontend.yaml_writer import to_flow
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost
-from resnetgen.reports.numbers import count, rounded
-from resnetgen.reports.table_layout import Grid, change, markdown, plain
+from resnetgen.reports.numbers import count, relative_change, rounded
+from resnetgen.reports.table_layout import Grid, markdown, plain
 from resnetgen.variants.diff import (
-    RESULT,
-    START,
+    INIT_OF,
+    RESULT_SHAPE,
+    BeforeAfter,
     Difference,
     NetworkSummary,
-    Pair,
     Shape,
     SpecChange,
     StageSummary,
 )
-from resnetgen.weights.keys import module_of, roots
+from resnetgen.weights.keys import covering_paths, module_of
 
 MOST_LINES = 24  # of a list; more are counted
 _STAGE_HEADS = ("", "stage", "block", "blocks", "output", "parameters", "multiply-adds")
 _REMOVED, _ADDED, _CHANGED, _MOVED = "-", "+", "~", ">"
 
 
-def as_text(found: Difference, names: Names) -> str:
+def as_text(found: Difference, names: NetworkNames) -> str:
     """The difference as plain text."""
     return _written(found, names, plain)
 
 
-def as_markdown(found: Difference, names: Names) -> str:
+def as_markdown(found: Difference, names: NetworkNames) -> str:
     """The difference as Markdown: the first line, and a table a part."""
     return _written(found, names, markdown)
 
 
-def _written(found: Difference, names: Names, lines_of: Callable[[Grid], list[str]]) -> str:
-    lines = [verdict(found, names)]
+def _written(found: Difference, names: NetworkNames, lines_of: Callable[[Grid], list[str]]) -> str:
+    lines = [headline(found, names)]
     for grid in _parts(found, names):
         lines += ["", *lines_of(grid)]
     return "\n".join(map(visible, lines)) + "\n"
@@ -73,15 +73,15 @@ def _written(found: Difference, names: Names, lines_of: Callable[[Grid], list[st
 # --- the parts
 
 
-def _parts(found: Difference, names: Names) -> Iterator[Grid]:
+def _parts(found: Difference, names: NetworkNames) -> Iterator[Grid]:
     before, after = names.heads
     yield from _grid(("spec", before, after), "<<<", _spec_rows(found))
-    ends = ((what, *map(short, pair)) for what, pair in found.interface.items())
+    ends = ((what, *map(truncated, pair)) for what, pair in found.interface.items())
     yield from _grid(("network", before, after), "<<<", ends)
     yield from _grid(_STAGE_HEADS, "<<<<<<<", _stage_rows(found))
     yield from _grid(("cost", before, after, "difference", ""), "<>>>>", _cost_rows(found.costs))
     yield from _grid(("", "nodes", _node_counts(found)), "<<<", _node_rows(found))
-    keys = _counts(*(len(each.keys) for each in found.views))
+    keys = _counts(*(len(each.keys) for each in found.networks))
     yield from _grid(("", "state_dict", f"{keys} keys"), "<<<", _key_rows(found))
 
 
@@ -103,7 +103,7 @@ def _cut(rows: list[tuple[str, ...]], column: int) -> list[tuple[str, ...]]:
 
 def _spec_rows(found: Difference) -> Iterator[tuple[str, ...]]:
     for each in found.spec:
-        yield each.path, short(_said(each.before)), short(_said(each.after))
+        yield each.path, truncated(_said(each.before)), truncated(_said(each.after))
 
 
 def _said(tree: Tree | None) -> str:
@@ -127,7 +127,7 @@ def _cost_rows(costs: tuple[Cost, Cost]) -> Iterator[tuple[str, ...]]:
     for figure, title in _TITLES.items():
         old, new = (getattr(cost, figure) for cost in costs)
         if old != new:
-            yield title, count(old), count(new), f"{new - old:+,}", change(new, old)
+            yield title, count(old), count(new), f"{new - old:+,}", relative_change(new, old)
 
 
 def _shape(shape: Shape) -> str:
@@ -142,31 +142,31 @@ def _counts(old: int, new: int) -> str:
 
 
 def _node_counts(found: Difference) -> str:
-    said = _counts(*(len(each.facts) for each in found.views))
+    said = _counts(*(len(each.properties) for each in found.networks))
     resized = len(found.nodes.resized)
     return f"{said}; {count(resized)} only of another shape" if resized else said
 
 
 def _node_rows(found: Difference) -> Iterator[tuple[str, ...]]:
-    before, after = found.views
+    before, after = found.networks
     yield from _rows(_REMOVED, _counted(_whole_nodes(found.nodes.removed, before)))
     yield from _rows(_ADDED, _counted(_whole_nodes(found.nodes.added, after)))
     changed = ((name, _facts_said(name, facts)) for name, facts in found.nodes.changed.items())
-    yield from _rows(_CHANGED, folded(changed))
+    yield from _rows(_CHANGED, fold_names(changed))
 
 
-def _counted(lines: Iterable[tuple[str, str]]) -> Iterator[FoldedNames]:
+def _counted(lines: Iterable[tuple[str, str]]) -> Iterator[FoldedName]:
     """Modules with what each holds, and how often where several are one line."""
-    for each in folded(lines):
-        said = f"({each.said})" if ", " in each.said else each.said
-        yield replace(each, said=f"{each.count} x {said}") if each.count > 1 else each
+    for each in fold_names(lines):
+        said = f"({each.text})" if ", " in each.text else each.text
+        yield replace(each, text=f"{each.count} x {said}") if each.count > 1 else each
 
 
-def _rows(sign: str, lines: Iterable[FoldedNames]) -> Iterator[tuple[str, ...]]:
+def _rows(sign: str, lines: Iterable[FoldedName]) -> Iterator[tuple[str, ...]]:
     """A row for all names of which the same is said, as far as they fit."""
     together: dict[str, list[str]] = {}
     for each in lines:
-        names = together.setdefault(each.said, [])
+        names = together.setdefault(each.text, [])
         if names and len(names[-1]) + len(each.name) <= LONGEST:
             names[-1] += f", {each.name}"
         else:
@@ -176,8 +176,8 @@ def _rows(sign: str, lines: Iterable[FoldedNames]) -> Iterator[tuple[str, ...]]:
 
 def _whole_nodes(names: Sequence[str], seen: NetworkSummary) -> Iterator[tuple[str, str]]:
     """What modules hold that one of the networks lacks."""
-    for module, inside in modules(names, seen.facts):
-        ops = [str(seen.facts[name]["op"]) for name in inside]
+    for module, inside in modules(names, seen.properties):
+        ops = [str(seen.properties[name]["op"]) for name in inside]
         yield module or "all", _ops_said(ops)
 
 
@@ -187,7 +187,7 @@ def _ops_said(ops: Sequence[str]) -> str:
     return ", ".join(f"{number} {op}" if number > 1 else op for op, number in kinds.items())
 
 
-def _facts_said(name: str, facts: Mapping[str, Pair]) -> str:
+def _facts_said(name: str, facts: Mapping[str, BeforeAfter]) -> str:
     """What differs; another op has other attributes, of which nothing is said."""
     told = [fact for fact in ("op", "inputs") if fact in facts] if "op" in facts else [*facts]
     return ", ".join(
@@ -195,7 +195,7 @@ def _facts_said(name: str, facts: Mapping[str, Pair]) -> str:
         if fact == "inputs"
         else f"{fact} {_value(facts[fact][0], fact)} -> {_value(facts[fact][1], fact)}"
         for fact in told
-        if fact != RESULT
+        if fact != RESULT_SHAPE
     )
 
 
@@ -211,7 +211,7 @@ def _inputs_said(name: str, old: Sequence[str], new: Sequence[str]) -> str:
 
 def _value(value: Any, fact: str) -> str:
     if value is None:
-        return "default" if fact.startswith(START) else "none"
+        return "default" if fact.startswith(INIT_OF) else "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
@@ -223,14 +223,14 @@ def _value(value: Any, fact: str) -> str:
 
 
 def _key_rows(found: Difference) -> Iterator[tuple[str, ...]]:
-    before, after = found.views
+    before, after = found.networks
     keys = found.keys
     yield from _alone_rows(_REMOVED, keys.removed, before.keys)
     yield from _alone_rows(_ADDED, keys.added, after.keys)
     reshaped = {key: f"{_shape(old)} -> {_shape(new)}" for key, (old, new) in keys.reshaped.items()}
-    yield from _rows(_CHANGED, folded(_by_module(reshaped)))
+    yield from _rows(_CHANGED, fold_names(_by_module(reshaped)))
     moved = dict.fromkeys(keys.moved, "elsewhere in the order")
-    yield from _rows(_MOVED, folded(_by_module(moved)))
+    yield from _rows(_MOVED, fold_names(_by_module(moved)))
 
 
 def _alone_rows(
@@ -242,7 +242,7 @@ def _alone_rows(
     lines = ((path or "all", f"{len(inside)} tensors") for path, inside in large.items())
     yield from _rows(sign, _counted(lines))
     rest = {key: _shape(shapes[key]) for path in held.keys() - large for key in held[path]}
-    yield from _rows(sign, folded(_by_module({key: rest[key] for key in keys if key in rest})))
+    yield from _rows(sign, fold_names(_by_module({key: rest[key] for key in keys if key in rest})))
 
 
 def _by_module(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -262,7 +262,7 @@ _FIGURES = {"params": "parameters", "macs": "multiply-adds"}
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class NetworkNames:
     """What the two networks are called."""
 
     before: str
@@ -276,7 +276,7 @@ class Names:
         return (self.before, self.after) if fits else ("before", "after")
 
 
-def verdict(found: Difference, names: Names) -> str:
+def headline(found: Difference, names: NetworkNames) -> str:
     """`resnet50 -> resnet101: 17 more blocks in layer3; 25.56 M -> 44.55 M parameters ...`."""
     between = f"{names.before} -> {names.after}"
     if found.equal:
@@ -327,8 +327,8 @@ def _spec_said(changes: Sequence[SpecChange]) -> Iterator[str]:
 def _change_said(change: SpecChange) -> str:
     if change.after is None:
         return f"without {change.path}"
-    old = f"{short(to_flow(change.before))} -> " if change.before else ""
-    return f"{change.path} {old}{short(to_flow(change.after))}"
+    old = f"{truncated(to_flow(change.before))} -> " if change.before else ""
+    return f"{change.path} {old}{truncated(to_flow(change.after))}"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -344,12 +344,12 @@ def _cost_said(figure: str, costs: tuple[Cost, Cost]) -> str:
     old, new = (getattr(cost, figure) for cost in costs)
     if old == new:
         return f"{rounded(old)} {_FIGURES[figure]} as before"
-    share = change(new, old)
+    share = relative_change(new, old)
     more = f" ({share})" if share else ""
     return f"{rounded(old)} -> {rounded(new)} {_FIGURES[figure]}{more}"
 
 
-def short(text: str) -> str:
+def truncated(text: str) -> str:
     """A text as far as a line has room for it."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
@@ -360,9 +360,9 @@ _TITLES = dict(zip(FIGURES, ("parameters", "multiply-adds", "FLOPs", "activation
 
 def as_data(found: Difference) -> dict[str, Any]:
     """Plain data; every list has an object for each path, stage, node or key that differs."""
-    before, after = found.views
+    before, after = found.networks
     nodes, keys = found.nodes, found.keys
-    differing = {**nodes.changed, **{n: {RESULT: pair} for n, pair in nodes.resized.items()}}
+    differing = {**nodes.changed, **{n: {RESULT_SHAPE: pair} for n, pair in nodes.resized.items()}}
     return {
         "before": _network(before, found.costs[0]),
         "after": _network(after, found.costs[1]),
@@ -416,7 +416,7 @@ def _figure(name: str, costs: tuple[Cost, Cost]) -> dict[str, Any]:
 
 
 def _node(seen: NetworkSummary, name: str) -> dict[str, Any]:
-    return {"name": name, **{fact: _as_json(each) for fact, each in seen.facts[name].items()}}
+    return {"name": name, **{fact: _as_json(each) for fact, each in seen.properties[name].items()}}
 
 
 def _pair(name: str, pair: tuple[Any, Any]) -> dict[str, Any]:
@@ -433,43 +433,9 @@ def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-_NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.|$)")
-
-
-@dataclass(frozen=True, slots=True)
-class FoldedNames:
-    """What is said of some names that differ in one number: of `layer3.6-22`, 17 of them."""
-
-    name: str
-    said: str
-    count: int
-
-
-def folded(lines: Iterable[tuple[str, str]]) -> Iterator[FoldedNames]:
-    """Names, and what is said of them: those that differ in their first number alone as one."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for name, said in lines:
-        number = _NUMBER.search(name)
-        pattern = _NUMBER.sub("*", name, count=1)
-        groups.setdefault((pattern, said), []).append(int(number[0]) if number else 0)
-    for (pattern, said), numbers in groups.items():
-        yield FoldedNames(pattern.replace("*", ranges(numbers)), said, len(numbers))
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """`[0, 1, 2, 5]` -> `0-2,5`."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
-
-
 def modules(chosen: Collection[str], names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     """The fewest modules that hold all chosen names and no other, with the names that each holds.
 
     A name that stands alone is its own module; where all are chosen, the module is ``, the network.
     """
-    yield from (roots(chosen, names) or ({"": [*chosen]} if chosen else {})).items()
+    yield from (covering_paths(chosen, names) or ({"": [*chosen]} if chosen else {})).items()

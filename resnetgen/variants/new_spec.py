@@ -48,13 +48,15 @@ from textwrap import wrap
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, SpecError
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.inheritance import merge, apply_override, without
+from resnetgen.compiler.frontend.inheritance import apply_override, merge
 from resnetgen.compiler.frontend.library import Document, canonical_text
-from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree, parse
+from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, without
+from resnetgen.compiler.frontend.yaml_reader import parse
 from resnetgen.compiler.frontend.yaml_writer import WIDTH, to_yaml
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.pipeline import Compiled, compile_document
-from resnetgen.reports.numbers import align, count, summary
+from resnetgen.reports.numbers import cost_summary, count
+from resnetgen.reports.table_layout import align
 from resnetgen.variants.repeats import Budget, Choice, DepthFamily, depth
 from resnetgen.weights.infer.candidates import Candidate
 from resnetgen.weights.infer.checkpoint import CheckpointShapes
@@ -68,7 +70,7 @@ class Draft:
     compiled: Compiled
 
 
-def draft(
+def draft_depth_variant(
     name: str, base: Path, family: DepthFamily, choice: Choice, said: Sequence[str], place: Path
 ) -> Draft:
     """The spec of a choice, which extends the file `base` and is to stand at `place`.
@@ -81,17 +83,17 @@ def draft(
     tree = document.tree
     for stage, blocks in family.changes(choice.repeats).items():
         tree = apply_override(tree, f"stages.{stage}.blocks", blocks)
-    changed = changes(library.load(base).tree, tree)
+    changed = overlay(library.load(base).tree, tree)
     doc = f"{base.stem} with {choice.depth} layers"
-    text = to_yaml(extending(base.stem, changed, network=name, doc=doc))
+    text = to_yaml(extending_spec(base.stem, changed, network=name, doc=doc))
     text = "\n".join([*_comments(family, choice, said, place), text])
-    compiled = compiled_at(place, text, Document(tree, document.folders, document.sources))
+    compiled = compile_in_place(place, text, Document(tree, document.folders, document.sources))
     if depth(compiled.root) != choice.depth:
         raise SpecError([_uneven(family, choice, depth(compiled.root))])
     return Draft(text, compiled)
 
 
-def extending(base: str, changed: MapTree, *, network: str, doc: str) -> MapTree:
+def extending_spec(base: str, changed: MapTree, *, network: str, doc: str) -> MapTree:
     """Changes as a spec of its own."""
     own = {"network": network, "doc": doc, "extends": base}
     words = {key: Scalar(text, text, changed.span, False) for key, text in own.items()}
@@ -100,7 +102,7 @@ def extending(base: str, changed: MapTree, *, network: str, doc: str) -> MapTree
 
 def _comments(family: DepthFamily, choice: Choice, said: Sequence[str], place: Path) -> list[str]:
     """The line that editors need, what the network is, and why it is so."""
-    costs = summary(family.cost(choice.repeats))
+    costs = cost_summary(family.cost(choice.repeats))
     told = [f"{choice.depth} layers, {costs} for {family.network.input}", *said]
     lines = [line for each in told for line in wrap(each, WIDTH - 2)]
     return [f"# {line}" for line in (modeline(place.parent), *lines)]
@@ -112,7 +114,7 @@ def modeline(folder: Path) -> str:
     return f"yaml-language-server: $schema={schema}"
 
 
-def compiled_at(place: Path, text: str, wanted: Document) -> Compiled:
+def compile_in_place(place: Path, text: str, wanted: Document) -> Compiled:
     """The network of a text; beside its place there may be others of the names that it uses."""
     tree = parse(Source(library.display_path(place), text))
     document = library.complete(tree, (place.parent,), {})
@@ -155,12 +157,12 @@ def draft_inferred(
     place = place.absolute()
     design = chosen.design
     base = library.load(design.base)
-    changed = changes(base.tree, design.tree)
+    changed = overlay(base.tree, design.tree)
     doc = f"inferred from {Path(held.file).name}"
-    spec = to_yaml(extending(design.base, changed, network=name, doc=doc))
+    spec = to_yaml(extending_spec(design.base, changed, network=name, doc=doc))
     comments = [modeline(place.parent), *_told(chosen, others, held)]
     text = "\n".join([*(f"# {line}" for line in comments), spec])
-    return Draft(text, compiled_at(place, text, design.document))
+    return Draft(text, compile_in_place(place, text, design.document))
 
 
 def _told(chosen: Candidate, others: Sequence[str], held: CheckpointShapes) -> Iterator[str]:
@@ -168,15 +170,15 @@ def _told(chosen: Candidate, others: Sequence[str], held: CheckpointShapes) -> I
     count = len(held.shapes) + len(held.counters)
     yield f"Inferred from {Path(held.file).name}: {count:,} tensors, all that this network has and no others."
     yield from held.remarks
-    width = max((len(reason.setting) for reason in chosen.reasons), default=0)
-    for reason in chosen.reasons:
+    width = max((len(reason.setting) for reason in chosen.evidence), default=0)
+    for reason in chosen.evidence:
         yield f"  {reason.setting:{width}}  {reason.shown_by}".rstrip()
     if others:
         yield from wrap(f"Chosen; the same tensors have {', '.join(others)}.", WIDTH - 2)
     yield from wrap(_TRACELESS.format(base=chosen.design.base), WIDTH - 2)
 
 
-def changes(base: MapTree, later: MapTree) -> MapTree:
+def overlay(base: MapTree, later: MapTree) -> MapTree:
     """What differs, as `merge` takes it: `null` deletes, a call of another block replaces."""
     entries: dict[str, Tree] = {}
     for key, value in later.entries.items():
@@ -185,7 +187,7 @@ def changes(base: MapTree, later: MapTree) -> MapTree:
             continue
         entries[key] = value
         if isinstance(before, MapTree) and isinstance(value, MapTree):
-            entries[key] = changes(before, value) if _calls_alike(before, value) else value
+            entries[key] = overlay(before, value) if _calls_alike(before, value) else value
     gone = base.entries.keys() - later.entries.keys()
     entries |= {key: Scalar(None, "null", base.keys[key], False) for key in sorted(gone)}
     return MapTree(entries, later.keys, later.span)
@@ -200,7 +202,7 @@ def _calls_alike(before: MapTree, value: MapTree) -> bool:
 Column = tuple[str, Choice]
 
 
-def table(family: DepthFamily, columns: Sequence[Column]) -> list[str]:
+def comparison_table(family: DepthFamily, columns: Sequence[Column]) -> list[str]:
     """Repeats, depth and costs of some choices, a column each; all of them measured."""
     costs = [family.cost(choice.repeats) for _, choice in columns]
     rows = [
@@ -216,7 +218,7 @@ def table(family: DepthFamily, columns: Sequence[Column]) -> list[str]:
     return align(rows, "<" + ">" * len(columns))
 
 
-def reasons(family: DepthFamily, choice: Choice, budget: Budget | None) -> list[str]:
+def explain_choice(family: DepthFamily, choice: Choice, budget: Budget | None) -> list[str]:
     """Why this depth, if a budget was given, and why these repeats."""
     told = [f"{choice.depth} layers are the most within {budget}."] if budget else []
     return [*told, f"Repeats {choice}: {_reason(family, choice)}."]

@@ -47,10 +47,8 @@ from dataclasses import dataclass, replace
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Const
-from resnetgen.compiler.frontend.inheritance import without
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.tree import entries, stage_repeats
-from resnetgen.compiler.frontend.yaml_reader import MapTree, Tree
+from resnetgen.compiler.frontend.tree import MapTree, Tree, entries, stage_repeats, without
 from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
     BlockNode,
@@ -61,7 +59,7 @@ from resnetgen.compiler.ir.nodes import (
     RepeatedBlock,
 )
 from resnetgen.compiler.passes.elaborate import elaborate
-from resnetgen.compiler.passes.infer_types import Cost, measure
+from resnetgen.compiler.passes.infer_types import Cost, infer_types
 from resnetgen.compiler.passes.instantiate import instantiate
 from resnetgen.pipeline import Compiled
 from resnetgen.reports.numbers import short_number
@@ -110,7 +108,7 @@ class DepthFamily:
     def cost(self, repeats: Repeats) -> Cost:
         """What the network costs with other repeats, measured. Raises SpecError."""
         network = with_repeats(self.network, self.changes(repeats))
-        return measure(network, instantiate(network)).cost
+        return infer_types(network, instantiate(network)).cost
 
 
 def with_repeats(network: Network, repeats: Mapping[str, int]) -> Network:
@@ -125,7 +123,7 @@ def with_repeats(network: Network, repeats: Mapping[str, int]) -> Network:
     return replace(network, root=root)
 
 
-def repeats_of(network: Network) -> dict[str, int]:
+def _require_repeats(network: Network) -> dict[str, int]:
     """The numbers at `blocks:` of all stages. Raises SpecError where a stage has none."""
     stages = [node for node in network.root.nodes if node.stage]
     if not stages:
@@ -155,9 +153,9 @@ def _without_number(node: BlockNode) -> Diagnostic:
     return Diagnostic("fixed-repeats", message, span, help=help)
 
 
-def family_of(base: Compiled) -> DepthFamily:
+def depth_family(base: Compiled) -> DepthFamily:
     """The variants of a network. Raises SpecError where its repeats cannot be changed."""
-    own, total = repeats_of(base.network), depth(base.root)
+    own, total = _require_repeats(base.network), depth(base.root)
     layers = {stage: _depth_with(base.network, {stage: own[stage] + 1}) - total for stage in own}
     stages = tuple(stage for stage in own if layers[stage])
     if not stages:
@@ -170,7 +168,7 @@ def family_of(base: Compiled) -> DepthFamily:
     added, repeats = of_stages(layers), of_stages(own)
     outside = total - DepthRule(repeats, added, 0).depth(repeats)
     rule, known = DepthRule(repeats, added, outside), {total: Choice(repeats, total)}
-    for name, numbers in published(base.document, base.network).items():
+    for name, numbers in published_repeats(base.document, base.network).items():
         found = of_stages(numbers)
         known.setdefault(rule.depth(found), Choice(found, rule.depth(found), name))
     return DepthFamily(base, stages, rule, known)
@@ -180,7 +178,7 @@ def _depth_with(network: Network, repeats: Mapping[str, int]) -> int:
     return depth(instantiate(with_repeats(network, repeats)))
 
 
-def of_depth(family: DepthFamily, wanted: int) -> Choice:
+def choose_by_depth(family: DepthFamily, wanted: int) -> Choice:
     """The repeats that give a depth. Raises SpecError where none do, with the nearest that do."""
     found = family.choice(wanted)
     if found is None:
@@ -236,7 +234,7 @@ class Budget:
         return f"{short_number(self.most)} {self.unit}"
 
 
-def within(family: DepthFamily, budget: Budget) -> Choice:
+def choose_within(family: DepthFamily, budget: Budget) -> Choice:
     """The deepest variant that costs no more than a budget. Raises SpecError if none does."""
     for choice in _deepest_first(family, _rungs_within(family, budget)):
         if budget.of(family.cost(choice.repeats)) <= budget.most:
@@ -343,7 +341,7 @@ def _sum(first: int | None, second: int | None) -> int | None:
 _BESIDE = (*library.DESCRIPTIVE_KEYS, "class", "input", "head", "init")
 
 
-def published(document: Document, network: Network) -> dict[str, Mapping[str, int]]:
+def published_repeats(document: Document, network: Network) -> dict[str, Mapping[str, int]]:
     """The repeats of all stages of each library network with the blocks of a spec, by its name."""
     if not _means_the_same_in_the_library(document, network):
         return {}

@@ -1,4 +1,4 @@
-"""The keys of a state_dict as paths: wrappers taken off, modules that keys lie in.
+"""The keys of a state_dict as module paths: wrappers stripped, keys grouped by module.
 
 module._orig_mod.layer1.0.conv1.weight  ->  layer1.0.conv1.weight
 """
@@ -8,73 +8,81 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
-# torch.nn.parallel.DistributedDataParallel and DataParallel; torch.compile.
+# Of torch.nn.parallel.DistributedDataParallel and DataParallel, and of torch.compile.
 WRAPPERS = ("module", "_orig_mod")
 
 
 def module_of(key: str) -> str:
-    """The module that holds a tensor: `layer1.0.conv1` of `layer1.0.conv1.weight`."""
+    """The module that a tensor belongs to: `layer1.0.conv1` for `layer1.0.conv1.weight`."""
     return key.rpartition(".")[0]
 
 
+def tensor_of(key: str) -> str:
+    """The name of a tensor in its module: `weight` for `layer1.0.conv1.weight`."""
+    return key.rpartition(".")[2]
+
+
 def is_under(key: str, path: str) -> bool:
-    """Whether a key is the path itself or lies in the module of that path."""
+    """Whether a key is the path itself, or lies in the module at that path."""
     return key == path or key.startswith(f"{path}.")
 
 
-def prefixes(key: str) -> Iterator[str]:
-    """The beginnings of a key that end at a module: ``, `layer1.`, `layer1.0.`, ..."""
+def module_prefixes(key: str) -> Iterator[str]:
+    """The prefixes of a key that end at a module: ``, `layer1.`, `layer1.0.`, ..."""
     yield ""
-    for place, char in enumerate(key, 1):
+    for end, char in enumerate(key, 1):
         if char == ".":
-            yield key[:place]
+            yield key[:end]
 
 
-def modules(keys: Iterable[str]) -> set[str]:
-    """Every module path in which a key lies."""
-    return {prefix[:-1] for key in keys for prefix in prefixes(key) if prefix}
+def module_paths(keys: Iterable[str]) -> set[str]:
+    """The path of every module that contains a key, at any depth."""
+    return {prefix[:-1] for key in keys for prefix in module_prefixes(key) if prefix}
 
 
-def unwrapped(
-    keys: Collection[str], wanted: Iterable[str]
+def strip_wrappers(
+    keys: Collection[str], network_keys: Iterable[str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The keys without wrappers -> the keys as they are; and the wrappers that were taken off.
+    """{key without wrappers: key in the file}, and the wrappers that were stripped.
 
-    A wrapper is taken off where all keys of its parent go through it, at the front as well as
-    inside (`layer1._orig_mod.0.conv1.weight`), and never if the network has a module of its name.
+    A wrapper is stripped where all keys of its parent go through it, at the front or inside
+    (`layer1._orig_mod.0.conv1.weight`), and never if the network has a module of that name.
     """
-    own = {part for key in wanted for part in key.split(".")}
-    wrappers = [each for each in WRAPPERS if each not in own]
-    held = Counter(prefix for key in keys for prefix in prefixes(key))
-    removed: dict[str, None] = {}
+    network_parts = {part for key in network_keys for part in key.split(".")}
+    wrappers = [each for each in WRAPPERS if each not in network_parts]
+    counts = _count_by_prefix(keys)
+    stripped: dict[str, None] = {}
     names: dict[str, str] = {}
     for key in keys:
         kept = []
         prefix = ""
         *parts, last = key.split(".")
         for part in parts:
-            before, prefix = prefix, f"{prefix}{part}."
-            if part in wrappers and held[prefix] == held[before]:
-                removed[part] = None
+            parent, prefix = prefix, f"{prefix}{part}."
+            if part in wrappers and counts[prefix] == counts[parent]:
+                stripped[part] = None
             else:
                 kept.append(part)
         names[".".join([*kept, last])] = key
-    return names, tuple(removed)
+    return names, tuple(stripped)
 
 
-def roots(chosen: Collection[str], keys: Iterable[str]) -> dict[str, list[str]]:
-    """The fewest module paths (or keys) that hold all chosen keys and no other, with those keys.
+def covering_paths(chosen: Collection[str], keys: Iterable[str]) -> dict[str, list[str]]:
+    """The fewest module paths (or keys) that cover all chosen keys and no other, with those keys.
 
         {fc.weight, fc.bias} of {conv1.weight, fc.weight, fc.bias}  ->  {fc: [fc.weight, fc.bias]}
 
     Empty if every key is chosen.
     """
-    total = Counter(prefix for key in keys for prefix in prefixes(key))
-    part = Counter(prefix for key in chosen for prefix in prefixes(key))
-    if not chosen or part[""] == total[""]:
+    totals, counts = _count_by_prefix(keys), _count_by_prefix(chosen)
+    if not chosen or counts[""] == totals[""]:
         return {}
-    found: dict[str, list[str]] = {}
+    paths: dict[str, list[str]] = {}
     for key in chosen:
-        whole = (prefix for prefix in prefixes(key) if part[prefix] == total[prefix])
-        found.setdefault(next(whole, key + ".")[:-1], []).append(key)
-    return found
+        whole = (prefix for prefix in module_prefixes(key) if counts[prefix] == totals[prefix])
+        paths.setdefault(next(whole, key + ".")[:-1], []).append(key)
+    return paths
+
+
+def _count_by_prefix(keys: Iterable[str]) -> Counter[str]:
+    return Counter(prefix for key in keys for prefix in module_prefixes(key))

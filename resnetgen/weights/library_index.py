@@ -1,159 +1,164 @@
-"""Networks(): what a checkpoint may belong to, each compiled once for all questions about it.
+"""The networks that a checkpoint or a spec may be related to: read and compiled on demand, once.
 
-networks = Networks()                     the library
-networks.shapes("resnet18")               {"conv1.weight": (64, 3, 7, 7), ...}
+    library_documents()              {"resnet18": Document, ...}: what each says, after `extends`
+    NetworkIndex().shapes("resnet18")        {"conv1.weight": (64, 3, 7, 7), ...}
+    closest_network(shapes, "net.pth")       ("resnet18", 0.98): the most tensors in common
 
-closest(shapes, file) -> the network of the library whose tensors a checkpoint has, or nearly so.
+The documents serve whoever compares specs by what they say: networks that differ in numbers alone
+(`infer/families`), or in their repeats alone (`variants/repeats`). The index serves whoever compares
+tensors: `identify`, `convert`, `infer` and the hint of a mismatch. Networks of the library that are
+not changed are compiled once a process (all 133: 1.5 s, 35 MB), with settings once an index.
 
-Asked only where a checkpoint does not fit: all networks together take a second. Networks that the
-file is named after come first, and the first that has all its names and shapes ends the search.
-
-sizes(faults, channels, classes): what to set so that tensors of other shapes fit.
-
-fc.weight: 1000 x 512, in the file 10 x 512    ->  {"head.classes": 10}
+Non-goals: what makes two networks related is said where it is asked, since each asks for something
+else. `reports/match` looks for siblings itself: `reports` comes before `weights`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache, cached_property
 from pathlib import Path
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.ir.nodes import Graph, Instance, Network
 from resnetgen.compiler.passes.elaborate import elaborate
-from resnetgen.compiler.passes.flatten import flatten, infer_shapes, state_dict
+from resnetgen.compiler.passes.flatten import flatten, infer_flat_types, state_dict
 from resnetgen.compiler.passes.instantiate import instantiate
-from resnetgen.weights.match import Reshaped, Shape, without_counters
+from resnetgen.weights.match import Shape, without_counters
 
-Settings = tuple[tuple[str, str], ...]  # keys of a spec and their values, as `--set` takes them
+Settings = tuple[tuple[str, str], ...]  # keys of a spec and their values, as for `--set`
 
 
-class Networks:
-    """Some specs, under overrides that hold for all of them; the library's, if none is named."""
+@cache
+def library_documents() -> Mapping[str, Document]:
+    """Every network of the library by name, but for those that cannot be read."""
+    documents = {}
+    for path in library.network_files():
+        with suppress(SpecError):  # a library that is being edited
+            documents[path.stem] = library.load(path)
+    return documents
+
+
+class _CompiledNetwork:
+    """A network as far as anybody asked: the instance, and the flat graph if needed."""
+
+    def __init__(self, document: Document) -> None:
+        self.network = elaborate(document)
+        self.root = instantiate(self.network)
+
+    @cached_property
+    def graph(self) -> Graph:
+        return infer_flat_types(flatten(self.network, self.root))
+
+
+@cache
+def _library_network(name: str) -> _CompiledNetwork:
+    return _CompiledNetwork(library.load(name))
+
+
+class NetworkIndex:
+    """All networks of the library, or the one spec that is named; `overrides` apply to each."""
 
     def __init__(self, spec: str | None = None, overrides: Mapping[str, object] | None = None):
         self.specs = [path.stem for path in library.network_files()] if spec is None else [spec]
-        self.named = spec is not None
+        self.is_named = spec is not None
         self.overrides = dict(overrides or {})
-        self._bodies: dict[tuple[str, Settings], tuple[Network, Instance]] = {}
-        self._graphs: dict[tuple[str, Settings], Graph] = {}
+        self._compiled: dict[tuple[str, Settings], _CompiledNetwork] = {}
 
-    def first(self, file: str) -> Iterator[str]:
-        """Their names; those in the name of a file stand first, the longest of them before."""
+    def by_file_name(self, file: str) -> Iterator[str]:
+        """The specs; first those whose name is in that of the file, the longest before the others."""
         name = Path(file).name
         yield from sorted(self.specs, key=lambda spec: -len(spec) if spec in name else 0)
 
+    def compiling(self) -> Iterator[str]:
+        """The specs that compile: an error in another one is not the checkpoint's."""
+        for spec in self.specs:
+            try:
+                self.body(spec)
+            except SpecError:
+                if self.is_named:
+                    raise
+                continue
+            yield spec
+
     def body(self, spec: str, settings: Settings = ()) -> tuple[Network, Instance]:
         """A network and its instance. Raises SpecError and OSError."""
-        key = (spec, settings)
-        if key not in self._bodies:
-            network = elaborate(library.load(spec, self.overrides | dict(settings)))
-            self._bodies[key] = network, instantiate(network)
-        return self._bodies[key]
+        compiled = self._compile(spec, settings)
+        return compiled.network, compiled.root
 
     def graph(self, spec: str, settings: Settings = ()) -> Graph:
         """The flat graph, with types. Raises SpecError and OSError."""
-        key = (spec, settings)
-        if key not in self._graphs:
-            self._graphs[key] = infer_shapes(flatten(*self.body(spec, settings)))
-        return self._graphs[key]
+        return self._compile(spec, settings).graph
 
     def shapes(self, spec: str, settings: Settings = ()) -> dict[str, Shape]:
         """The predicted state_dict. Raises SpecError and OSError."""
         return state_dict(self.graph(spec, settings))
 
     def classes(self, spec: str, settings: Settings = ()) -> int | None:
-        """What `head.classes` says; None where the network has none."""
-        found = self.body(spec, settings)[1].values.get("num_classes")
-        return found if isinstance(found, int) else None
+        """The number of classes; None if the network has no `head.classes`."""
+        classes = self._compile(spec, settings).root.values.get("num_classes")
+        return classes if isinstance(classes, int) else None
 
-    def sound(self) -> Iterator[str]:
-        """The specs that compile: a fault of another is not that of the checkpoint."""
-        for spec in self.specs:
-            try:
-                self.body(spec)
-            except SpecError:
-                if self.named:
-                    raise
-                continue
-            yield spec
-
-    def matrices(self, spec: str) -> int:
-        """How many tensors have two axes or more: whatever the classes, the channels, the dialect."""
+    def matrix_count(self, spec: str) -> int:
+        """How many tensors have two or more axes: in any dialect, for any classes and channels."""
         network, root = self.body(spec)
-        return _matrices(root, network.axes, {})
+        return _count_matrices(root, network.axes, {})
+
+    def _compile(self, spec: str, settings: Settings) -> _CompiledNetwork:
+        if not self.is_named and not self.overrides and not settings:
+            return _library_network(spec)
+        key = (spec, settings)
+        if key not in self._compiled:
+            document = library.load(spec, self.overrides | dict(settings))
+            self._compiled[key] = _CompiledNetwork(document)
+        return self._compiled[key]
 
 
-def _matrices(instance: Instance, axes: int, known: dict[int, int]) -> int:
+def _count_matrices(instance: Instance, axes: int, known: dict[int, int]) -> int:
     if id(instance) in known:
         return known[id(instance)]
     count = 0
-    flows = {**instance.inputs, **{placed.key: placed.flow for placed in instance.nodes}}
-    for placed in instance.nodes:
-        if placed.op:
-            source = flows[placed.inputs[0]]
+    results = {**instance.inputs, **{node.key: node.result for node in instance.nodes}}
+    for node in instance.nodes:
+        if node.op:
+            source = results[node.inputs[0]]
             channels = source.channels if source else 0
-            held = placed.op.definition.weights(placed.op.attributes, channels, axes)
-            count += sum(len(weight.shape) > 1 for weight in held)
-        elif placed.runs:
-            count += sum(run.count * _matrices(run.instance, axes, known) for run in placed.runs)
+            weights = node.op.definition.weights(node.op.attributes, channels, axes)
+            count += sum(len(weight.shape) > 1 for weight in weights)
+        elif node.runs:
+            count += sum(
+                run.count * _count_matrices(run.instance, axes, known) for run in node.runs
+            )
     known[id(instance)] = count
     return count
 
 
-def likeness(one: Mapping[str, Shape], other: Mapping[str, Shape]) -> float:
+# --- by tensors
+
+
+def similarity(one: Mapping[str, Shape], other: Mapping[str, Shape]) -> float:
     """The share of all tensors that both have, by name and shape: from 0 to 1."""
-    ours, theirs = without_counters(one).items(), without_counters(other).items()
-    return len(ours & theirs) / max(1, len(ours | theirs))
+    first, second = without_counters(one).items(), without_counters(other).items()
+    return len(first & second) / max(1, len(first | second))
 
 
-def closest(
-    shapes: Mapping[str, Shape], file: str, networks: Networks | None = None
+def closest_network(
+    shapes: Mapping[str, Shape], file: str, networks: NetworkIndex | None = None
 ) -> tuple[str, float]:
-    """The network that is most alike, and how alike it is."""
-    networks = networks or Networks()
+    """The network with the most tensors in common, and their share.
+
+    Networks that the file is named after come first; the first that has all tensors ends the search.
+    """
+    networks = networks or NetworkIndex()
     best, highest = "", 0.0
-    for name in networks.first(file):
-        with suppress(SpecError):  # not the fault of the checkpoint
-            alike = likeness(shapes, networks.shapes(name))
-            if alike > highest:
-                best, highest = name, alike
-            if alike == 1:
+    for name in networks.by_file_name(file):
+        with suppress(SpecError):  # an error in the library, not in the checkpoint
+            share = similarity(shapes, networks.shapes(name))
+            if share > highest:
+                best, highest = name, share
+            if share == 1:
                 break
     return best, highest
-
-
-def sizes(
-    faults: Mapping[str, Reshaped], channels: int, classes: int | None
-) -> dict[str, int] | None:
-    """Settings under which a network has the shapes of the file.
-
-    `channels` is that of the network's input; `classes` is what `head.classes` says, None where it
-    cannot be set. None where other classes or other input channels do not explain every difference.
-    """
-    found = _others(faults, axis=0)
-    inputs = {key: size for key, size in _others(faults, axis=1).items() if key not in found}
-    if found.keys() | inputs.keys() != faults.keys():
-        return None
-    if any(faults[key].wanted[1] != channels for key in inputs):
-        return None
-    counts = {faults[key].wanted[0] for key in found}
-    is_head = len(counts) <= 1 and (classes is None or counts <= {classes})
-    if not is_head or max(len({*found.values()}), len({*inputs.values()})) > 1:
-        return None
-    of_head = [("head.classes", size) for size in found.values() if classes]
-    return dict([*of_head, *(("input.channels", size) for size in inputs.values())])
-
-
-def _others(faults: Mapping[str, Reshaped], axis: int) -> dict[str, int]:
-    """Sizes in the file along an axis, of the tensors that differ along this one alone."""
-    found = {}
-    for key, fault in faults.items():
-        wanted, held = list(fault.wanted), list(fault.held)
-        if len(wanted) == len(held) > axis and wanted[axis] != held[axis]:
-            wanted[axis] = held[axis]
-            if wanted == held:
-                found[key] = held[axis]
-    return found

@@ -1,8 +1,10 @@
-"""check(fit, ...): a checkpoint that does not fit becomes one diagnostic: what, and how to mend it.
+"""check_match(match, request): a checkpoint that does not fit raises one diagnostic, with a fix.
 
-error[weights-mismatch]: `old.pth` does not fit `resnet50`: 2 tensors have another shape
-  = note: another shape: fc: weight 1000 x 2048, in the file 10 x 2048; bias 1000, in the file 10
-  = help: the file has 10 classes: `--set head.classes=10`, or `--except fc` ...
+    error[weights-mismatch]: `old.pth` does not fit `resnet50`: 2 tensors of another shape
+      = note: another shape: fc: weight 1000 x 2048 (in the file 10 x 2048), bias 1000 (in ... 10)
+      = help: to match the file: `--set head.classes=10`; or `--except fc` (...) loads the rest
+
+Long lists are folded by module and cut: a message stays readable for any file.
 """
 
 from __future__ import annotations
@@ -11,171 +13,178 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, did_you_mean
-from resnetgen.weights.errors import Misfit, WeightsError
-from resnetgen.weights.keys import module_of, modules, roots
-from resnetgen.weights.library_index import closest, likeness, sizes
-from resnetgen.weights.match import Fit, Reshaped, Shape
+from resnetgen.weights.errors import WeightsError, WeightsMismatch
+from resnetgen.weights.keys import covering_paths, module_of, module_paths, tensor_of
+from resnetgen.weights.library_index import closest_network, similarity
+from resnetgen.weights.match import Shape, ShapeMismatch, TensorMatch, size_settings
 
-MOST_SHOWN = 8  # modules of each kind of fault
-_LONGEST = 100  # characters of a key
-_MOST_LEFT = 3  # modules that a hint proposes to leave out
-_ALIKE = 0.9  # of all tensors, from which on a network is named
+MAX_SHOWN = 8  # modules of each kind of mismatch, and tensors of a module
+_MAX_KEY = 100  # characters of a key that are shown
+_MAX_EXCEPTIONS = 3  # modules that a hint proposes to leave out
+_MIN_SIMILARITY = 0.9  # from which on a hint names another network
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """Who asks: the names for messages, and the sizes that a caller can set."""
+    """What is loaded into what: the names for messages, and the sizes that a caller can set."""
 
     file: str
     network: str
     channels: int
-    classes: int | None  # None: the spec has no `head.classes`
+    classes: int | None  # None if the spec has no `head.classes`
 
 
-def check_left(leave: Sequence[str], keys: Iterable[str], asked: LoadRequest) -> None:
+def check_leave(leave: Sequence[str], keys: Iterable[str], request: LoadRequest) -> None:
     """Raises WeightsError `unknown-module` for a module that neither side has."""
     paths = {*keys}
-    paths |= modules(paths)
-    for each in leave:
-        if each not in paths:
-            message = f"neither `{asked.network}` nor `{asked.file}` has a module `{each}`"
-            help = did_you_mean(each, paths)
+    paths |= module_paths(paths)
+    for path in leave:
+        if path not in paths:
+            message = f"neither `{request.network}` nor `{request.file}` has a module `{path}`"
+            help = did_you_mean(path, paths)
             raise WeightsError(Diagnostic("unknown-module", message, help=help))
 
 
-def check(fit: Fit, asked: LoadRequest) -> None:
-    """Raises Misfit `weights-mismatch` if anything is missing, unexpected or different."""
-    if fit.ok:
+def check_match(match: TensorMatch, request: LoadRequest) -> None:
+    """Raises WeightsMismatch if a tensor is missing, unexpected or different."""
+    if match.ok:
         return
-    message = f"`{asked.file}` does not fit `{asked.network}`: {differences(fit)}"
-    notes = tuple(Note(text) for text in account(fit))
-    raise Misfit(Diagnostic("weights-mismatch", message, notes=notes, help=_help(fit, asked)), fit)
+    message = f"`{request.file}` does not fit `{request.network}`: {mismatch_counts(match)}"
+    notes = tuple(Note(text) for text in mismatch_lines(match))
+    diagnostic = Diagnostic("weights-mismatch", message, notes=notes, help=_help(match, request))
+    raise WeightsMismatch(diagnostic, match)
 
 
-def differences(fit: Fit) -> str:
-    """How many tensors do not fit, and why: `1 tensor of 122 missing, 2 tensors unexpected`."""
-    return ", ".join(_counts(fit))
+# --- what differs
 
 
-def _counts(fit: Fit) -> Iterator[str]:
-    if fit.missing:
-        yield f"{_number(len(fit.missing), 'tensor')} of {len(fit.wanted):,} missing"
-    if fit.unexpected:
-        yield f"{_number(len(fit.unexpected), 'tensor')} unexpected"
-    if fit.reshaped:
-        yield f"{_number(len(fit.reshaped), 'tensor')} of another shape"
-    if fit.retyped:
-        yield f"{_number(len(fit.retyped), 'tensor')} of a type that is not converted"
+def mismatch_counts(match: TensorMatch) -> str:
+    """How many tensors differ, and how: `1 tensor of 122 missing, 2 tensors unexpected`."""
+    return ", ".join(_counts(match))
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+def _counts(match: TensorMatch) -> Iterator[str]:
+    if match.missing:
+        yield f"{_plural(len(match.missing), 'tensor')} of {len(match.expected):,} missing"
+    if match.unexpected:
+        yield f"{_plural(len(match.unexpected), 'tensor')} unexpected"
+    if match.shape_mismatches:
+        yield f"{_plural(len(match.shape_mismatches), 'tensor')} of another shape"
+    if match.dtype_mismatches:
+        yield f"{_plural(len(match.dtype_mismatches), 'tensor')} of a type that cannot be converted"
 
 
-def account(fit: Fit) -> Iterator[str]:
-    """Every key that does not fit, those of a module in one line."""
-    yield from _whole_modules("missing", fit.missing, fit.wanted)
-    yield from _whole_modules("unexpected", fit.unexpected, fit.held)
-    yield from _by_module("another shape", {k: _shapes(v) for k, v in fit.reshaped.items()})
-    yield from _by_module("not converted", {k: f" of {v}" for k, v in fit.retyped.items()})
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def mismatch_lines(match: TensorMatch) -> Iterator[str]:
+    """Every key that differs, those of a module in one line."""
+    yield from _whole_modules("missing", match.missing, match.expected)
+    yield from _whole_modules("unexpected", match.unexpected, match.stored)
+    shapes = {key: _shapes_text(each) for key, each in match.shape_mismatches.items()}
+    yield from _by_module("another shape", shapes)
+    dtypes = {key: f" of {dtype}" for key, dtype in match.dtype_mismatches.items()}
+    yield from _by_module("cannot be converted", dtypes)
 
 
 def _whole_modules(kind: str, keys: Iterable[str], all_keys: Iterable[str]) -> Iterator[str]:
-    """`unexpected: layer3.6: all 18 tensors`, where a module with modules inside is at fault."""
+    """`unexpected: layer3.6: all 18 tensors` for a module with submodules; else as `_by_module`."""
     rest = dict.fromkeys(keys, "")
     lines = []
-    for path, inside in roots([*rest], all_keys).items():
+    for path, inside in covering_paths([*rest], all_keys).items():
         if len({module_of(key) for key in inside}) > 1:
             lines.append(f"{kind}: {_short(path)}: all {len(inside):,} tensors")
             for key in inside:
                 del rest[key]
-    yield from lines[:MOST_SHOWN]
-    if len(lines) > MOST_SHOWN:
-        yield f"{kind}: and all of {_number(len(lines) - MOST_SHOWN, 'more module')}"
+    yield from lines[:MAX_SHOWN]
+    if len(lines) > MAX_SHOWN:
+        yield f"{kind}: and all of {_plural(len(lines) - MAX_SHOWN, 'more module')}"
     yield from _by_module(kind, rest)
 
 
-def _by_module(kind: str, faults: Mapping[str, str]) -> Iterator[str]:
-    """One line a module, the first of them: `missing: fc: weight, bias`."""
+def _by_module(kind: str, details: Mapping[str, str]) -> Iterator[str]:
+    """One line for each of the first modules: `missing: fc: weight, bias`."""
     lines: dict[str, list[str]] = {}
-    for key, text in faults.items():
-        lines.setdefault(module_of(key), []).append(_short(key.rpartition(".")[2]) + text)
-    for module in list(lines)[:MOST_SHOWN]:
+    for key, detail in details.items():
+        lines.setdefault(module_of(key), []).append(_short(tensor_of(key)) + detail)
+    for module in list(lines)[:MAX_SHOWN]:
         tensors = lines.pop(module)
-        more = [f"and {len(tensors) - MOST_SHOWN} more"] if len(tensors) > MOST_SHOWN else []
-        place = f"{_short(module)}: " if module else ""
-        yield f"{kind}: {place}{', '.join(tensors[:MOST_SHOWN] + more)}"
+        more = [f"and {len(tensors) - MAX_SHOWN} more"] if len(tensors) > MAX_SHOWN else []
+        prefix = f"{_short(module)}: " if module else ""
+        yield f"{kind}: {prefix}{', '.join(tensors[:MAX_SHOWN] + more)}"
     if lines:
         count = sum(map(len, lines.values()))
-        yield f"{kind}: and {count:,} more, in {_number(len(lines), 'module')}"
+        yield f"{kind}: and {count:,} more, in {_plural(len(lines), 'module')}"
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= _MAX_KEY else f"{text[:_MAX_KEY]}..."
 
 
-def _shapes(fault: Reshaped) -> str:
-    return f" {sized(fault.wanted)} (in the file {sized(fault.held)})"
+def _shapes_text(mismatch: ShapeMismatch) -> str:
+    return f" {shape_text(mismatch.expected)} (in the file {shape_text(mismatch.stored)})"
 
 
-def sized(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
     """A shape for people: `64 x 3 x 7 x 7`."""
-    shown = " x ".join(map(str, shape[:8])) + (" x ..." if len(shape) > 8 else "")
-    return shown or "a single number"
+    sizes = " x ".join(map(str, shape[:8])) + (" x ..." if len(shape) > 8 else "")
+    return sizes or "a single number"
 
 
-# --- the mend
+# --- the suggested fix
 
 
-def _help(fit: Fit, asked: LoadRequest) -> str | None:
-    if fit.retyped:
+def _help(match: TensorMatch, request: LoadRequest) -> str | None:
+    if match.dtype_mismatches:
         return "save the weights as floating-point numbers, not quantized, sparse or without data"
     return (
-        _of_sizes(fit, asked)
-        or _of_prefix(fit)
-        or _of_another_network(fit, asked.file)
-        or _of_few_modules(fit)
+        _set_sizes(match, request)
+        or _strip_prefix(match)
+        or _name_closest_network(match, request.file)
+        or _leave_out_modules(match)
     )
 
 
-def _of_sizes(fit: Fit, asked: LoadRequest) -> str | None:
-    """Where other classes or other input channels explain every difference."""
-    if fit.missing or fit.unexpected:
+def _set_sizes(match: TensorMatch, request: LoadRequest) -> str | None:
+    """If other classes or other input channels explain every difference."""
+    if match.missing or match.unexpected:
         return None
-    found = sizes(fit.reshaped, asked.channels, asked.classes)
-    if found is None:
+    sizes = size_settings(match.shape_mismatches, request.channels, request.classes)
+    if sizes is None:
         return None
-    left = _excepted(roots([*fit.reshaped], fit.wanted))
-    said = " ".join(f"--set {key}={size}" for key, size in found.items())
-    return f"as in the file: `{said}`; or {left}" if said else left
+    left = _exceptions(covering_paths([*match.shape_mismatches], match.expected))
+    settings = " ".join(f"--set {key}={size}" for key, size in sizes.items())
+    return f"to match the file: `{settings}`; or {left}" if settings else left
 
 
-def _excepted(paths: Collection[str]) -> str:
+def _strip_prefix(match: TensorMatch) -> str | None:
+    """If the network is a part of the model that was saved, or was saved under a name."""
+    first = next(iter(match.stored), "").partition(".")[0]
+    if any(not key.startswith(f"{first}.") for key in match.stored):
+        return None
+    inner = {key.removeprefix(f"{first}."): shape for key, shape in match.stored.items()}
+    if similarity(inner, match.expected) < _MIN_SIMILARITY:
+        return None
+    return f"all keys start with `{_short(first)}.`; save them again without it"
+
+
+def _name_closest_network(match: TensorMatch, file: str) -> str | None:
+    """The network of the library that has most of the file's names and shapes."""
+    name, alike = closest_network(match.stored, file)
+    if alike < _MIN_SIMILARITY or alike <= similarity(match.stored, match.expected):
+        return None
+    return f"the file has {'the' if alike == 1 else 'most'} names and shapes of `{name}`"
+
+
+def _leave_out_modules(match: TensorMatch) -> str | None:
+    """If few modules contain everything that differs."""
+    keys = [*match.missing, *match.unexpected, *match.shape_mismatches]
+    paths = covering_paths(keys, {*match.expected, *match.unexpected})
+    return _exceptions(paths) if 0 < len(paths) <= _MAX_EXCEPTIONS else None
+
+
+def _exceptions(paths: Collection[str]) -> str:
     options = " ".join(f"--except {_short(path)}" for path in paths)
     listed = ", ".join(f'"{_short(path)}"' for path in paths)
     return f"`{options}` (in Python, `leave=[{listed}]`) loads everything else"
-
-
-def _of_few_modules(fit: Fit) -> str | None:
-    faulty = [*fit.missing, *fit.unexpected, *fit.reshaped]
-    paths = roots(faulty, {*fit.wanted, *fit.unexpected})
-    return _excepted(paths) if 0 < len(paths) <= _MOST_LEFT else None
-
-
-def _of_prefix(fit: Fit) -> str | None:
-    """Where the network is a part of the model that was saved, or was saved under a name."""
-    first = next(iter(fit.held), "").partition(".")[0]
-    if any(not key.startswith(f"{first}.") for key in fit.held):
-        return None
-    inner = {key.removeprefix(f"{first}."): shape for key, shape in fit.held.items()}
-    if likeness(inner, fit.wanted) < _ALIKE:
-        return None
-    return f"all keys begin with `{_short(first)}.`; save it again without"
-
-
-def _of_another_network(fit: Fit, file: str) -> str | None:
-    """The network of the library that has most of the file's names and shapes."""
-    name, alike = closest(fit.held, file)
-    if alike < _ALIKE or alike <= likeness(fit.held, fit.wanted):
-        return None
-    return f"the file has {'the' if alike == 1 else 'most'} names and shapes of `{name}`"

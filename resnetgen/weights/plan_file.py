@@ -1,23 +1,22 @@
-"""NAME.plan.json: what an optimized module was made of and for, and what its files hold.
+"""NAME.plan.json: what an optimized module was made from, and what its two other files contain.
 
-    as_bytes(Plan(key, module, weights), printed) ->  {"plan": 1, "key": {...}, "files": {...}, ...
-    read(path)                                    ->  the Plan, or a PlanError that says why not
+    to_json(SavedPlan(key, module, weights), printed) ->  {"plan": 1, "key": {...}, "files": {...}, ...
+    read_plan(path)                                   ->  the SavedPlan, or a PlanError with the reason
 
-The module and its weights lie beside the plan. It holds their digests, so that files of two plans
-never pass for one. Its steps are for people: nothing reads them. Nothing here knows torch.
+The module and its weights lie beside the plan, which has their digests, so that files of two plans
+are never mixed up. Its steps are for people: nothing reads them. This module does not import torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnetgen.compiler.codegen.files import Stamp
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 from resnetgen.weights.errors import WeightsError
 
@@ -29,25 +28,25 @@ SUFFIX = ".plan.json"
 VERSION = 1
 _FOLDERS = ("", ".", "..")
 _SEPARATORS = frozenset("/\\:\0")  # of any system
-_FOREIGN = "it is no plan of resnetgen"
-_AGAIN = (
+_NOT_A_PLAN = "it is not a plan written by resnetgen"
+_HELP = (
     "make it again: `resnetgen.optimize(SPEC, STATE_DICT, x, plan=FILE)`, or"
     " `resnetgen build SPEC --target inference --weights FILE`"
 )
 
 
 class PlanError(WeightsError):
-    """A saved plan that is not loaded, `unfit-plan`; `reason` is why."""
+    """A saved plan that is not loaded, `unfit-plan`; `reason` says why."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.reason = reason
         message = f"`{visible(str(path))}` is not loaded: {reason}"
-        super().__init__(Diagnostic("unfit-plan", message, help=_AGAIN))
+        super().__init__(Diagnostic("unfit-plan", message, help=_HELP))
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """What a plan was made of and for. Where one of these is another, so is the plan."""
+class PlanKey:
+    """What a plan was made from and for: if one of these differs, another plan is needed."""
 
     resnetgen: str
     torch: str
@@ -58,52 +57,47 @@ class Key:
     weights: str  # digest of the state_dict
 
     def differences(self, wanted: Mapping[str, str]) -> Iterator[str]:
-        """What is not as wanted: `torch 2.12.0, not 2.13.0`."""
+        """What differs from the wanted values: `torch 2.12.0, not 2.13.0`."""
         for name, value in wanted.items():
-            own = getattr(self, name)
-            if own != value:
-                yield f"{name} {visible(own)}, not {visible(value)}"
+            stored = getattr(self, name)
+            if stored != value:
+                yield f"{name} {visible(stored)}, not {visible(value)}"
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file beside the plan."""
+class FileDigest:
+    """A file beside the plan, and the digest of its content."""
 
     name: str
     sha256: str
 
     @classmethod
-    def of(cls, path: Path, data: bytes) -> File:
-        """The file that will hold the data."""
+    def of(cls, path: Path, data: bytes) -> FileDigest:
+        """For a file that will contain the data."""
         return cls(path.name, hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """What has to hold for the files of an optimized module."""
+    """What has to be true of the files of an optimized module, so that they are loaded."""
 
-    key: Key
-    module: File
-    weights: File
-
-
-def cause(error: OSError) -> str:
-    """Why a file cannot be read, as part of a sentence."""
-    return (error.strerror or str(error)).lower()
+    key: PlanKey
+    module: FileDigest
+    weights: FileDigest
 
 
-def beside(module: Path) -> Path:
-    """Where the plan of a module goes."""
+def plan_path(module: Path) -> Path:
+    """NAME.plan.json, for NAME.py."""
     return module.with_suffix(SUFFIX)
 
 
-# --- written
+# --- writing
 
 
-def as_bytes(plan: SavedPlan, printed: InferencePlan) -> bytes:
-    """The file; the same plan gives the same bytes."""
+def to_json(plan: SavedPlan, printed: InferencePlan) -> bytes:
+    """The bytes of the file; the same plan gives the same bytes."""
     folded = printed.folded
-    about = {
+    content = {
         "plan": VERSION,
         "key": asdict(plan.key),
         "files": {"module": asdict(plan.module), "weights": asdict(plan.weights)},
@@ -111,31 +105,30 @@ def as_bytes(plan: SavedPlan, printed: InferencePlan) -> bytes:
         "outputs": list(folded.outputs),
         "memory_format": "channels_last" if len(folded.input.size) == 2 else "contiguous",
         "tile": printed.tile,
-        "steps": [_described(step) for step in folded.steps],
+        "steps": [_step_entry(step) for step in folded.steps],
     }
-    laid = {**about, "digest": _digest(about)}
-    return (
-        "{\n" + ",\n".join(f' "{name}": {_laid(laid[name])}' for name in laid) + "\n}\n"
-    ).encode()
+    signed = {**content, "digest": _digest(content)}
+    entries = (f' "{name}": {_format(value)}' for name, value in signed.items())
+    return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
 
 
-def _described(step: FusedStep) -> dict[str, object]:
-    """A step in the words of `compiler/passes/fold.py`; what is not so is left out."""
-    said = {
+def _step_entry(step: FusedStep) -> dict[str, object]:
+    """A step in the terms of `compiler/passes/fold.py`, without what does not apply to it."""
+    entry = {
         "value": step.name,
         "op": step.node.op,
         "module": step.node.module,
         "inputs": list(step.inputs),
         "addend": step.addend,
         "norm": step.norm and step.norm.module,
-        "relu": step.rectifies,
+        "relu": step.relu,
         "overwrites": step.overwrites,
         "type": list(step.type.shape),
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in entry.items() if value}
 
 
-def _laid(value: object) -> str:
+def _format(value: object) -> str:
     """JSON, with a line for each entry of a map or of a list of maps."""
     if isinstance(value, dict):
         lines = [f'  "{name}": {json.dumps(each)}' for name, each in value.items()]
@@ -145,54 +138,62 @@ def _laid(value: object) -> str:
     return json.dumps(value)
 
 
-def _digest(about: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-# --- read
+# --- reading
 
 
-def read(path: Path) -> SavedPlan:
-    """Raises PlanError where the file is missing, is no plan, or was edited."""
-    about = _about(path)
-    if about["plan"] != VERSION:
+def read_plan(path: Path) -> SavedPlan:
+    """Raises PlanError if the file is missing, is not a plan, or was edited."""
+    content = _read(path)
+    if content["plan"] != VERSION:
         raise PlanError(path, f"it is a plan of another version than {VERSION}")
     try:
-        key, files = about["key"], about["files"]
-        _demand_texts(key, *files.values())
-        plan = SavedPlan(Key(**key), File(**files["module"]), File(**files["weights"]))
+        key, files = content["key"], content["files"]
+        _check_strings(key, *files.values())
+        module, weights = FileDigest(**files["module"]), FileDigest(**files["weights"])
+        plan = SavedPlan(PlanKey(**key), module, weights)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise PlanError(path, _FOREIGN) from None
+        raise PlanError(path, _NOT_A_PLAN) from None
     for file in (plan.module, plan.weights):
         if file.name in _FOLDERS or _SEPARATORS & {*file.name}:
-            raise PlanError(path, f"`{visible(file.name)}` is no name of a file beside it")
+            raise PlanError(path, f"`{visible(file.name)}` is not the name of a file beside it")
     return plan
 
 
-def is_ours(path: Path) -> bool:
-    """Whether resnetgen wrote this plan, in any version, and nobody edited it since."""
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return stat.S_ISREG(os.lstat(path).st_mode) and bool(_about(path))
-    except (OSError, PlanError):
-        return False
-
-
-def _about(path: Path) -> dict[str, Any]:
-    """What the file says. Raises PlanError unless its digest holds."""
-    try:
-        about = json.loads(path.read_bytes())
+        return _parse(path.read_bytes())
     except OSError as error:
-        raise PlanError(path, cause(error)) from None
+        raise PlanError(path, os_error_reason(error)) from None
+    except ValueError as error:
+        raise PlanError(path, str(error)) from None
+
+
+def os_error_reason(error: OSError) -> str:
+    """Why a file cannot be read, as part of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    """The content of a plan of any version. Raises ValueError, with the reason, if it was edited."""
+    try:
+        content = json.loads(data)
     except (ValueError, RecursionError):
-        raise PlanError(path, "it is no JSON, or is damaged") from None
-    if not isinstance(about, dict) or "plan" not in about:
-        raise PlanError(path, _FOREIGN)
-    if about.pop("digest", None) != _digest(about):
-        raise PlanError(path, "it was edited, or is damaged")
-    return about
+        raise ValueError("it is not JSON, or is damaged") from None
+    if not isinstance(content, dict) or "plan" not in content:
+        raise ValueError(_NOT_A_PLAN)
+    if content.pop("digest", None) != _digest(content):
+        raise ValueError("it was edited, or is damaged")
+    return content
 
 
-def _demand_texts(*maps: Mapping[str, object]) -> None:
-    """Raises ValueError where a value is no text."""
+def _check_strings(*maps: Mapping[str, object]) -> None:
+    """Raises ValueError if a value is not a string."""
     if not all(isinstance(value, str) for each in maps for value in each.values()):
         raise ValueError
+
+
+PLAN = Stamp(lambda file: bool(_parse(file.read())), printable=False)

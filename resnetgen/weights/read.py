@@ -1,8 +1,8 @@
-"""read(path) -> Checkpoint: the tensors of a file, without running anything that stands in it.
+"""read(path) -> Checkpoint: the tensors of a file, without running any code that it contains.
 
-The content decides, not the name: safetensors, what torch.save wrote, today's archives (mapped,
-not copied) and the streams of torch before 1.6, or HDF5 of Keras. Pickled objects other than
-tensors and plain containers are refused; there is no other way in.
+The content decides on the format, not the name: safetensors; torch.save, both the archives of today
+(mapped, not copied) and the streams of torch before 1.6; HDF5 of Keras. Pickled objects other than
+tensors and plain containers are refused, and there is no option to allow them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from resnetgen.compiler.diagnostics.model import Diagnostic, visible
 from resnetgen.weights.errors import WeightsError, require_safetensors
 from resnetgen.weights.hdf5 import DamagedFile, UnsafeFile, read_hdf5
 from resnetgen.weights.match import TensorEntry
+from resnetgen.weights.safetensors_file import starts_like_safetensors
 
 if TYPE_CHECKING:
     import torch
 
-# Under what training scripts keep the weights; the first that is there is taken.
+# The keys under which training scripts save the weights; the first that exists is used.
 CONTAINERS = (
     "state_dict",
     "model_state_dict",
@@ -40,15 +41,15 @@ CONTAINERS = (
     "state_dict_ema",
     "model_ema",
 )
-_DEEPEST = 4  # containers in containers
-_LONGEST = 1000  # characters of a key
-_AGAIN = "save it again: `torch.save(model.state_dict(), FILE)`"
-_DOWNLOAD = "the file is cut off or damaged; fetch it again"
+_MAX_NESTING = 4  # containers in containers
+_MAX_KEY = 1000  # characters
+_SAVE_AGAIN = "save it again: `torch.save(model.state_dict(), FILE)`"
+_DOWNLOAD_AGAIN = "the file is cut off or damaged; download it again"
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """A way in which files hold tensors: what people call it, and what reads it."""
+    """A format of checkpoints: what people call it, and its reader."""
 
     name: str
     read: Callable[[str | Path], object]
@@ -65,9 +66,10 @@ class Checkpoint:
 
     @property
     def entries(self) -> dict[str, TensorEntry]:
-        """Shapes and types."""
+        """Shapes and dtypes."""
         return {
-            key: TensorEntry(tuple(each.shape), _type(each)) for key, each in self.tensors.items()
+            key: TensorEntry(tuple(tensor.shape), _dtype_text(tensor))
+            for key, tensor in self.tensors.items()
         }
 
 
@@ -78,66 +80,71 @@ def read(path: str | Path) -> Checkpoint:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about its own old formats
             format = _format(path, name)
-            found = format.read(path)
+            content = format.read(path)
     except WeightsError:
         raise
     except Exception as error:  # readers of damaged files raise whatever they come upon
-        raise _refused(name, *_reason(error)) from error
-    return replace(_unpacked(found, name), format=format.name)
+        raise _unreadable(name, *_reason(error)) from error
+    return replace(_unpack(content, name), format=format.name)
 
 
-# --- which format it is
+def _unreadable(name: str, reason: str, help: str | None = None) -> WeightsError:
+    message = f"cannot read the weights of `{name}`: {reason}"
+    return WeightsError(Diagnostic("unreadable-weights", message, help=help))
+
+
+# --- the format
 
 
 def _format(path: str | Path, name: str) -> FileFormat:
-    """What reads the file, by what it holds."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
-        what = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
-        raise _refused(name, what, "name the file that holds the weights")
+        reason = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
+        raise _unreadable(name, reason, "name the file that contains the weights")
     with open(path, "rb") as file:
         return _format_of(file, name)
 
 
 def _format_of(file: BinaryIO, name: str) -> FileFormat:
-    head = file.read(9)
-    if not head:
-        raise _refused(name, "it is empty")
-    if head.startswith(b"PK"):
+    start = file.read(9)
+    if not start:
+        raise _unreadable(name, "it is empty")
+    if start.startswith(b"PK"):
         _check_archive(file, name)
         return FileFormat("torch.save", _read_archive)
-    if head[8:] == b"{":
+    if starts_like_safetensors(start):
         return FileFormat("safetensors", _read_safetensors)
-    if head.startswith(b"\x80"):
+    if start.startswith(b"\x80"):
         return FileFormat("torch.save before 1.6", _read_stream)
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return FileFormat("HDF5", read_hdf5)
-    raise _refused(name, "it is neither safetensors nor HDF5, nor written by torch.save")
+    raise _unreadable(name, "it is neither safetensors nor HDF5, nor written by torch.save")
 
 
 def _check_archive(file: BinaryIO, name: str) -> None:
-    """torch maps the tensors of an archive as they are, and looks at no checksum."""
+    """torch maps the tensors of an archive as they are, and checks no checksum."""
     try:
         archive = zipfile.ZipFile(file)
         _check_members(archive, name)
         if sum(member.file_size for member in archive.infolist()) > os.fstat(file.fileno()).st_size:
             raise zipfile.BadZipFile("members overlap")
         for member in archive.infolist():
-            if member.CRC:  # torch.save can be told to write none
+            if member.CRC:  # torch.save has an option to write none
                 _check_sum(archive, member)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
-        raise _refused(name, "it is no sound archive", _DOWNLOAD) from error
+        raise _unreadable(name, "it is not a valid archive", _DOWNLOAD_AGAIN) from error
 
 
 def _check_members(archive: zipfile.ZipFile, name: str) -> None:
     members = archive.infolist()
     names = [member.filename.rpartition("/")[2] for member in members]
     if "constants.pkl" in names:
-        raise _refused(name, "it is a TorchScript program, not weights", _AGAIN)
+        raise _unreadable(name, "it is a TorchScript program, not weights", _SAVE_AGAIN)
     if "data.pkl" not in names:
-        raise _refused(name, "it is an archive, but not one of torch.save", _AGAIN)
+        raise _unreadable(name, "it is an archive, but not one of torch.save", _SAVE_AGAIN)
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise _refused(name, "it is a compressed archive, which torch.save never writes", _AGAIN)
+        reason = "it is a compressed archive, which torch.save never writes"
+        raise _unreadable(name, reason, _SAVE_AGAIN)
 
 
 def _check_sum(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
@@ -146,7 +153,7 @@ def _check_sum(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             pass
 
 
-# --- readers; whatever they raise is the file's fault
+# --- readers; whatever they raise is an error in the file
 
 
 def _read_safetensors(path: str | Path) -> object:
@@ -170,80 +177,79 @@ def _read_stream(path: str | Path) -> object:
 
 
 def _reason(error: Exception) -> tuple[str, str | None]:
-    """What a reader stumbled over, and the mend."""
+    """What a reader failed on, and the suggested fix."""
     text = " ".join(str(error).split())
     if isinstance(error, UnsafeFile):
         return text, "save it again with `model.save_weights(FILE)`"
     if isinstance(error, DamagedFile):
-        return text[:200], _DOWNLOAD
+        return text[:200], _DOWNLOAD_AGAIN
     if isinstance(error, OSError) and error.strerror:
         return error.strerror, None
     if isinstance(error, pickle.UnpicklingError):
-        named = re.search(r"GLOBAL ([\w.]+)", text)
-        if named:
-            return f"it holds a Python object, `{named[1]}`, and only tensors are read", _AGAIN
-        return "it holds more than tensors, or is damaged", _AGAIN
-    return f"{type(error).__name__}: {text}"[:200], _DOWNLOAD
+        global_name = re.search(r"GLOBAL ([\w.]+)", text)
+        if global_name:
+            reason = f"it contains a Python object, `{global_name[1]}`; only tensors are read"
+            return reason, _SAVE_AGAIN
+        return "it contains more than tensors, or is damaged", _SAVE_AGAIN
+    return f"{type(error).__name__}: {text}"[:200], _DOWNLOAD_AGAIN
 
 
-def _refused(name: str, what: str, help: str | None = None) -> WeightsError:
-    message = f"cannot read the weights of `{name}`: {what}"
-    return WeightsError(Diagnostic("unreadable-weights", message, help=help))
+# --- the state_dict in what was read
 
 
-# --- what was read
-
-
-def _unpacked(found: object, name: str) -> Checkpoint:
+def _unpack(content: object, name: str) -> Checkpoint:
     """The state_dict inside the containers of training scripts."""
     remarks = []
-    for _ in range(_DEEPEST):
-        key = _container(found)
-        if key is None or not isinstance(found, Mapping):
+    for _ in range(_MAX_NESTING):
+        key = _container(content)
+        if key is None or not isinstance(content, Mapping):
             break
         others = [
-            each for each in CONTAINERS if each != key and isinstance(found.get(each), Mapping)
+            each for each in CONTAINERS if each != key and isinstance(content.get(each), Mapping)
         ]
-        besides = f", not from {', '.join(f'`{each}`' for each in others)}" if others else ""
-        remarks.append(f"weights taken from `{key}` of the file{besides}")
-        found = found[key]
-    return Checkpoint(name, _state_dict(found, name), tuple(remarks))
+        ignored = f", not from {', '.join(f'`{each}`' for each in others)}" if others else ""
+        remarks.append(f"weights taken from `{key}` of the file{ignored}")
+        content = content[key]
+    return Checkpoint(name, _state_dict(content, name), tuple(remarks))
 
 
-def _container(found: object) -> str | None:
-    if not isinstance(found, Mapping):
+def _container(content: object) -> str | None:
+    if not isinstance(content, Mapping):
         return None
-    return next((key for key in CONTAINERS if isinstance(found.get(key), Mapping)), None)
+    return next((key for key in CONTAINERS if isinstance(content.get(key), Mapping)), None)
 
 
-def _state_dict(found: object, name: str) -> dict[str, torch.Tensor]:
+def _state_dict(content: object, name: str) -> dict[str, torch.Tensor]:
     import torch
 
-    if not isinstance(found, Mapping):
-        raise _refused(name, f"it holds no state_dict but an object of type {_kind(found)}", _AGAIN)
-    for key, value in found.items():
-        if not isinstance(key, str) or len(key) > _LONGEST:
-            raise _refused(name, f"it has a key that names no tensor: {_shown(key)}", _AGAIN)
+    if not isinstance(content, Mapping):
+        reason = f"it contains an object of type {_type_name(content)}, not a state_dict"
+        raise _unreadable(name, reason, _SAVE_AGAIN)
+    for key, value in content.items():
+        if not isinstance(key, str) or len(key) > _MAX_KEY:
+            raise _unreadable(name, f"it has a key that is not a name: {_quoted(key)}", _SAVE_AGAIN)
         if not isinstance(value, torch.Tensor):
-            what = f"it holds no state_dict: {_shown(key)} is of type {_kind(value)}, not a tensor"
-            raise _refused(name, what, _AGAIN)
-    if not found:
-        raise _refused(name, "it holds no tensors")
-    return {key: value.detach() for key, value in found.items()}
+            reason = (
+                f"not a state_dict: {_quoted(key)} is of type {_type_name(value)}, not a tensor"
+            )
+            raise _unreadable(name, reason, _SAVE_AGAIN)
+    if not content:
+        raise _unreadable(name, "it contains no tensors")
+    return {key: value.detach() for key, value in content.items()}
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     return type(value).__name__
 
 
-def _shown(key: object) -> str:
+def _quoted(key: object) -> str:
     """A key for a message; only words and numbers are safe to print."""
-    text = str(key)[:80] if isinstance(key, str | int | float) else _kind(key)
+    text = str(key)[:80] if isinstance(key, str | int | float) else _type_name(key)
     return f"`{visible(text)}`"
 
 
-def _type(tensor: torch.Tensor) -> str:
-    """The dtype as torch names it; with a word before it where the tensor is not a plain one."""
+def _dtype_text(tensor: torch.Tensor) -> str:
+    """The dtype as torch names it, with a word before it if the tensor is not dense or has no data."""
     import torch
 
     dtype = str(tensor.dtype).removeprefix("torch.")

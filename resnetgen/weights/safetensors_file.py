@@ -1,12 +1,13 @@
-"""A network's weights as a file beside its module: whole or not at all, over nothing foreign.
+"""safetensors: headers read without torch, and the weights of a network written beside its module.
 
-The header of the file holds the digest of what follows, so that an edited file is recognised.
+    read_shapes("net.safetensors")       {"conv1.weight": (64, 3, 7, 7), ...}
+    to_safetensors(state, "resnet50")    the bytes of a file, stamped with their digest
+    write_with_module(weights, ...)      module, weights and plan: all or none
 
-header(path) -> {key: shape}: what a file of safetensors holds, from its first bytes, without torch.
-
-A file is 8 bytes that say how long the header is, a header in JSON, and the numbers
-(https://github.com/huggingface/safetensors#format). None is the answer for any other file and for
-one whose header is not sound; `weights/read.py` says then what is wrong with it.
+A file is eight bytes with the length of the header, the header in JSON, and the values of the tensors
+(https://github.com/huggingface/safetensors#format). `read_header` is the only reader of a header.
+The values are read by safetensors itself, in `weights/read.py`, which also says what is wrong with a
+file for which the answer here is None.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from resnetgen.compiler.codegen.files import (
+    MODULE,
+    Stamp,
     WriteError,
     refuse_to_overwrite,
     write_atomically,
-    write_source,
 )
 from resnetgen.compiler.diagnostics.model import Diagnostic
 from resnetgen.weights import plan_file
@@ -38,41 +41,60 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_LONGEST = 100_000_000  # bytes of a header, as in safetensors itself
+SUFFIX = ".safetensors"
+ALIGNMENT = 64  # bytes, as in torch: at another alignment MKL sums in another order
+_MAX_HEADER = 100_000_000  # bytes, as in safetensors itself
 _METADATA = "__metadata__"
+_DIGEST = "resnetgen"  # its key in the metadata
 
 
-def header(path: str | Path) -> dict[str, Shape] | None:
-    """The tensors in the order of the file. Raises OSError."""
+# --- the header
+
+
+@dataclass(frozen=True, slots=True)
+class SafetensorsHeader:
+    """The header of a file as it stands there: the entries are not checked."""
+
+    entries: dict[str, Any]  # tensor -> {"dtype": "F32", "shape": [...], "data_offsets": [a, b]}
+    metadata: Any  # a map of texts in a valid file; {} if there is none
+    data_start: int  # where the values start; offsets count from here
+
+
+def starts_like_safetensors(start: bytes) -> bool:
+    """Whether the first nine bytes of a file are a length and the brace of a header."""
+    return start[8:9] == b"{"
+
+
+def read_header(file: BinaryIO) -> SafetensorsHeader | None:
+    """The header of an open file, which is left where the values start; None if there is none."""
+    start = file.read(9)
+    length = int.from_bytes(start[:8], "little")
+    if not starts_like_safetensors(start) or not 0 < length <= _MAX_HEADER:
+        return None
+    try:
+        entries = json.loads(start[8:] + file.read(length - 1))
+    except (ValueError, RecursionError):
+        return None
+    metadata = entries.pop(_METADATA, {})
+    return SafetensorsHeader(entries, metadata, 8 + length)
+
+
+def read_shapes(path: str | Path) -> dict[str, Shape] | None:
+    """The tensors in the order of the file; None if it is not a valid one. Raises OSError."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         return None
     with open(path, "rb") as file:
-        length, brace = int.from_bytes(file.read(8), "little"), file.read(1)
-        if brace != b"{" or length > _LONGEST:
-            return None
-        text = brace + file.read(length - 1)
-        numbers = os.fstat(file.fileno()).st_size - 8 - length
-    return _shapes(text, numbers)
-
-
-def _shapes(text: bytes, numbers: int) -> dict[str, Shape] | None:
-    """The shapes of a header before so many bytes of numbers."""
-    import json
-
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        header = read_header(file)
+        size = os.fstat(file.fileno()).st_size
+    if not header or not header.entries or not all(map(_is_valid, header.entries.values())):
         return None
-    found.pop(_METADATA, None)
-    if not found or not all(map(_is_sound, found.values())):
+    if header.data_start + max(each["data_offsets"][1] for each in header.entries.values()) != size:
         return None
-    if max(entry["data_offsets"][1] for entry in found.values()) != numbers:
-        return None
-    return {key: tuple(entry["shape"]) for key, entry in found.items()}
+    return {key: tuple(entry["shape"]) for key, entry in header.entries.items()}
 
 
-def _is_sound(entry: object) -> bool:
-    """Whether an entry says a shape, and where its numbers stand."""
+def _is_valid(entry: object) -> bool:
+    """Whether an entry has a shape, and says where its values are."""
     if not isinstance(entry, dict):
         return False
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
@@ -81,47 +103,62 @@ def _is_sound(entry: object) -> bool:
     return all(type(each) is int and each >= 0 for each in (*shape, *offsets))
 
 
-SUFFIX = ".safetensors"
-_MARK = "resnetgen"  # the key of the digest
-_LARGEST_HEADER = 100_000_000  # as safetensors has it
-ALIGNED = 64  # bytes, as torch has it: elsewhere MKL adds up in another order
+# --- the bytes of a file, and its stamp
 
 
-def beside(module: Path, checkpoint: str, force: bool = False) -> Path:
-    """Where the weights of a module go: `NAME.safetensors`. Raises WriteError where they cannot."""
-    path = module.with_suffix(SUFFIX)
-    if path == module:
-        help = "name the module, such as `-o NAME.py`"
-        raise WriteError(
-            Diagnostic("unwritable", f"`{path}` is the place of the weights", help=help)
-        )
-    refuse_itself(path, checkpoint)
-    refuse_foreign_weights(path, force)
-    return path
+def to_safetensors(state: Mapping[str, torch.Tensor], network: str) -> bytes:
+    """A state_dict as a file; the same tensors give the same bytes."""
+    require_safetensors()
+    from safetensors.torch import save
+
+    packed = save({key: tensor.contiguous() for key, tensor in state.items()})
+    written = read_header(BytesIO(packed))
+    assert written is not None
+    entries, data = _align(written.entries, memoryview(packed)[written.data_start :])
+    digest = _digest_of(entries)
+    digest.update(data)
+    metadata = {"format": "pt", "network": network, _DIGEST: digest.hexdigest()}
+    header = json.dumps({_METADATA: metadata, **entries}, separators=(",", ":")).encode()
+    header += b" " * (-(8 + len(header)) % ALIGNMENT)
+    return b"".join((len(header).to_bytes(8, "little"), header, data))
 
 
-def refuse_itself(path: Path, checkpoint: str) -> None:
-    """Raises WriteError where a file would be written over the checkpoint that it is made of."""
-    with suppress(OSError, ValueError):
-        if os.path.samefile(path, checkpoint):
-            help = "name another place with `-o`"
-            message = f"`{path}` is the checkpoint itself and would be replaced"
-            raise WriteError(Diagnostic("file-exists", message, help=help))
+def _align(entries: Mapping[str, Any], data: memoryview) -> tuple[dict[str, Any], bytes]:
+    """Entries and values with tensors of odd length last, so that all others are aligned."""
+    tensors = {key: data[slice(*entry["data_offsets"])] for key, entry in entries.items()}
+    order = sorted(tensors, key=lambda key: len(tensors[key]) % ALIGNMENT != 0)
+    ends = list(accumulate((len(tensors[key]) for key in order), initial=0))
+    moved = {
+        key: {**entries[key], "data_offsets": list(offsets)}
+        for key, offsets in zip(order, pairwise(ends), strict=True)
+    }
+    return moved, b"".join(tensors[key] for key in order)
 
 
-def refuse_foreign_weights(path: Path, force: bool = False) -> None:
-    """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
-    refuse_to_overwrite(path, force or _is_ours(path))
+def _digest_of(entries: Mapping[str, Any]) -> Any:
+    """The digest of names, shapes and dtypes, to be updated with the values."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
 
 
-def refuse_foreign_plan(path: Path, force: bool = False) -> None:
-    """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
-    refuse_to_overwrite(path, force or plan_file.is_ours(path))
+def _is_untouched(file: BinaryIO) -> bool:
+    header = read_header(file)
+    if header is None:
+        return False
+    expected, digest = header.metadata[_DIGEST], _digest_of(header.entries)
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return bool(digest.hexdigest() == expected)
+
+
+WEIGHTS = Stamp(_is_untouched, printable=False)
+
+
+# --- beside the module
 
 
 @dataclass(frozen=True)
-class Converted:
-    """The file of a network's weights, to be placed."""
+class WeightsFile:
+    """The weights of a network as a file that is not written yet, and the plan if it has one."""
 
     path: Path
     data: bytes
@@ -129,104 +166,75 @@ class Converted:
     plan: bytes | None = None  # NAME.plan.json, of a module for inference
 
     @classmethod
-    def of(cls, module: nn.Module, network: str, path: Path) -> Converted:
-        """All that the state_dict of a module holds."""
+    def from_module(cls, module: nn.Module, network: str, path: Path) -> WeightsFile:
+        """The state_dict of a module."""
         state = module.state_dict()
-        return cls(path, as_safetensors(state, network), len(state))
+        return cls(path, to_safetensors(state, network), len(state))
 
 
-def place(weights: Converted, module: Path, source: str, *, force: bool = False) -> None:
-    """Places weights, plan and module: all or none.
+def weights_path(module: Path, checkpoint: str, force: bool = False) -> Path:
+    """NAME.safetensors, for the weights of NAME.py. Raises WriteError if it must not be written."""
+    path = module.with_suffix(SUFFIX)
+    if path == module:
+        message = f"`{path}` is where the weights go, not the module"
+        help = "name the module, such as `-o NAME.py`"
+        raise WriteError(Diagnostic("unwritable", message, help=help))
+    refuse_to_replace_checkpoint(path, checkpoint)
+    refuse_to_overwrite(path, WEIGHTS, force)
+    return path
 
-    The plan comes first: it refuses the others until they are its own. Raises WriteError; then the
-    folder is as it was.
+
+def refuse_to_replace_checkpoint(path: Path, checkpoint: str) -> None:
+    """Raises WriteError if a file would replace the checkpoint that it is made from."""
+    with suppress(OSError, ValueError):
+        if os.path.samefile(path, checkpoint):
+            message = f"`{path}` is the checkpoint itself and would be replaced"
+            help = "name another file with `-o`"
+            raise WriteError(Diagnostic("file-exists", message, help=help))
+
+
+def write_with_module(
+    weights: WeightsFile, module: Path, source: str, *, force: bool = False
+) -> None:
+    """Writes plan, weights and module: all or none. Raises WriteError; then nothing has changed.
+
+    The plan comes first: until the other two are its own, it is refused when it is loaded.
     """
-    plan = plan_file.beside(module)
-    refuse_to_overwrite(module, force)
-    refuse_foreign_weights(weights.path, force)
+    plan = plan_file.plan_path(module)
+    refuse_to_overwrite(module, MODULE, force)
+    refuse_to_overwrite(weights.path, WEIGHTS, force)
     if weights.plan is not None:
-        refuse_foreign_plan(plan, force)
-    with _restored(plan), _restored(weights.path):
+        refuse_to_overwrite(plan, plan_file.PLAN, force)
+    with _restored_on_error(plan), _restored_on_error(weights.path):
         if weights.plan is not None:
             write_atomically(plan, weights.plan)
         write_atomically(weights.path, weights.data)
-        write_source(module, source, force)
+        write_atomically(module, source.encode())
 
 
 @contextmanager
-def _restored(path: Path) -> Iterator[None]:
-    """Whatever is raised inside, the file that stood at the path stands there again."""
-    saved = path.parent / f".resnetgen-{os.urandom(6).hex()}.tmp"
+def _restored_on_error(path: Path) -> Iterator[None]:
+    """Whatever is raised inside, the path has afterwards what it had before."""
+    backup = path.parent / f".resnetgen-{os.urandom(6).hex()}.tmp"
     existed = os.path.lexists(path)
     try:
         if existed:
-            _save(path, saved)
+            _back_up(path, backup)
         yield
     except BaseException:
         with suppress(OSError):
             if existed:
-                os.replace(saved, path)
+                os.replace(backup, path)
             else:
                 path.unlink(missing_ok=True)
         raise
     finally:
         with suppress(OSError):
-            saved.unlink(missing_ok=True)
+            backup.unlink(missing_ok=True)
 
 
-def _save(path: Path, saved: Path) -> None:
+def _back_up(path: Path, backup: Path) -> None:
     try:
-        os.link(path, saved, follow_symlinks=False)
+        os.link(path, backup, follow_symlinks=False)
     except (OSError, NotImplementedError):  # a file system without hard links
-        shutil.copy2(path, saved, follow_symlinks=False)
-
-
-# --- the bytes
-
-
-def as_safetensors(state: Mapping[str, torch.Tensor], network: str) -> bytes:
-    """A state_dict as a file of safetensors; the same tensors give the same bytes."""
-    require_safetensors()
-    from safetensors.torch import save
-
-    packed = memoryview(save({key: each.contiguous() for key, each in state.items()}))
-    start = 8 + int.from_bytes(packed[:8], "little")
-    entries, body = _aligned(json.loads(bytes(packed[8:start])), packed[start:])
-    digest = _begun(entries)
-    digest.update(body)
-    about = {"format": "pt", "network": network, _MARK: digest.hexdigest()}
-    header = json.dumps({"__metadata__": about, **entries}, separators=(",", ":")).encode()
-    header += b" " * (-(8 + len(header)) % ALIGNED)
-    return b"".join((len(header).to_bytes(8, "little"), header, body))
-
-
-def _aligned(entries: Mapping[str, Any], body: memoryview) -> tuple[dict[str, Any], bytes]:
-    """Header and numbers, tensors of odd length last, so that all others are aligned in the file."""
-    held = {key: body[slice(*entry["data_offsets"])] for key, entry in entries.items()}
-    order = sorted(held, key=lambda key: len(held[key]) % ALIGNED != 0)
-    ends = list(accumulate((len(held[key]) for key in order), initial=0))
-    places = zip(order, pairwise(ends), strict=True)
-    moved = {key: {**entries[key], "data_offsets": list(place)} for key, place in places}
-    return moved, b"".join(held[key] for key in order)
-
-
-def _begun(entries: Mapping[str, Any]) -> Any:
-    """The digest of names, shapes and types, to be continued with the numbers."""
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether resnetgen wrote these weights and nobody edited them since."""
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            return False
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            entries = json.loads(file.read(length)) if length <= _LARGEST_HEADER else {}
-            mark = entries.pop("__metadata__")[_MARK]
-            digest = _begun(entries)
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-            return bool(mark == digest.hexdigest())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
+        shutil.copy2(path, backup, follow_symlinks=False)

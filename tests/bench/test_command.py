@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from resnetgen.runtime.bench import run
-from resnetgen.runtime.bench.process import ProcessFault
+from resnetgen.runtime.bench.process import WorkerFailed
 from resnetgen.runtime.bench.results import Case, Results, SideResult
 
 
 @pytest.fixture
-def measured(monkeypatch) -> list[run.Question]:
+def measured(monkeypatch) -> list[run.BenchmarkConfig]:
     """What the command asked; a processor answers that takes 10 ms for every side but one."""
-    asked: list[run.Question] = []
+    asked: list[run.BenchmarkConfig] = []
 
-    def measure(question: run.Question, tell) -> Results:
+    def measure(question: run.BenchmarkConfig, tell) -> Results:
         asked.append(question)
         found = {each.name: SideResult("contiguous", [0.01]) for each in question.sides}
         found |= {"timm": SideResult(reason="has no network resnet20")} if "timm" in found else {}
@@ -96,8 +96,8 @@ def test_a_wrong_call_is_told_before_anything_runs(
 
 
 def test_a_network_that_does_not_run_is_told(call, monkeypatch) -> None:
-    def measure(question: run.Question, tell) -> Results:
-        raise ProcessFault("its process failed (exit status 1): out of luck", None)
+    def measure(question: run.BenchmarkConfig, tell) -> Results:
+        raise WorkerFailed("its process failed (exit status 1): out of luck", None)
 
     monkeypatch.setattr(run, "measure", measure)
     done = call("bench", "resnet20")

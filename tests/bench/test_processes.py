@@ -15,14 +15,14 @@ import pytest
 
 from resnetgen import compile_spec
 from resnetgen.runtime.bench.process import (
-    ProcessFault,
+    WorkerFailed,
     Request,
-    Subject,
+    Workload,
     _lines,
-    environment,
-    parse,
+    worker_environment,
+    parse_request,
 )
-from resnetgen.runtime.bench.run import ROUNDS, Question, measure
+from resnetgen.runtime.bench.run import ROUNDS, BenchmarkConfig, measure
 from resnetgen.runtime.bench.sides import Side, sides
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,9 +41,9 @@ def spec(folder: Path) -> str:
     return "tiny.yaml"
 
 
-def question(spec: str, named: list[Side], **more: object) -> Question:
+def question(spec: str, named: list[Side], **more: object) -> BenchmarkConfig:
     """What is asked of it: two rounds and no memory, unless said otherwise."""
-    asked = Question(compile_spec(spec), spec, {}, named, rounds=2, memory=False, threads=1)
+    asked = BenchmarkConfig(compile_spec(spec), spec, {}, named, rounds=2, memory=False, threads=1)
     return replace(asked, **more)  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def test_memory_cold_starts_and_types(spec) -> None:
 def test_a_training_step_is_that_of_a_peer_of_the_same_name(monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "benchmarks/startup"), str(ROOT)]))
     small = {"input.size": "[32, 32]"}
-    asked = Question(
+    asked = BenchmarkConfig(
         compile_spec("resnet18", **small),
         "resnet18",
         small,
@@ -133,7 +133,7 @@ def test_freezing_takes_effect_beside_another_compiled_side(spec) -> None:
 
 def test_a_network_that_cannot_be_run_is_a_fault(spec) -> None:
     asked = question(spec, [sides()["eager"]], weights="nowhere.safetensors")
-    with pytest.raises(ProcessFault) as fault:
+    with pytest.raises(WorkerFailed) as fault:
         measure(asked, lambda text: None)
     assert "nowhere.safetensors" in fault.value.reason
 
@@ -143,7 +143,7 @@ def test_a_cold_start_finds_nothing_of_the_compiler_imported() -> None:
         "import sys, torch\n"
         "from resnetgen.runtime.bench.process import parse\n"
         "from resnetgen.runtime.bench.__main__ import _tasks\n"
-        f"parse({Request('cold', _subject(), sides=[sides()['optimized']]).text()!r})\n"
+        f"parse({Request('cold', _subject(), sides=[sides()['optimized']]).to_json()!r})\n"
         "from resnetgen.runtime.bench.timing import cold\n"
         "print(*sorted(name for name in sys.modules if name.startswith('resnetgen')))\n"
         "print('yaml' in sys.modules, 'pydantic' in sys.modules)"
@@ -161,13 +161,13 @@ def test_a_cold_start_finds_nothing_of_the_compiler_imported() -> None:
     assert others == "False False"
 
 
-def _subject() -> Subject:
-    return Subject("folder", "tiny.yaml", "tiny", {"head.classes": "7"}, [3, 8, 8], "inference")
+def _subject() -> Workload:
+    return Workload("folder", "tiny.yaml", "tiny", {"head.classes": "7"}, [3, 8, 8], "inference")
 
 
 def test_a_request_is_read_as_it_was_written() -> None:
     request = Request("steady", _subject(), 4, "bfloat16", list(sides().values()), 3)
-    assert parse(request.text()) == request
+    assert parse_request(request.to_json()) == request
 
 
 def test_a_process_that_says_nothing_is_ended() -> None:
@@ -199,10 +199,10 @@ def test_a_process_that_is_asked_nothing_ends_by_itself() -> None:
 
 
 def test_caches_are_in_a_folder_of_the_benchmark() -> None:
-    found = environment("caches", threads=3)
+    found = worker_environment("caches", threads=3)
     assert found["TORCHINDUCTOR_CACHE_DIR"].startswith("caches")
     assert found["TRITON_CACHE_DIR"].startswith("caches")
     assert found["OMP_NUM_THREADS"] == "3"
-    assert environment("c", threads=None).get("OMP_NUM_THREADS") == os.environ.get(
+    assert worker_environment("c", threads=None).get("OMP_NUM_THREADS") == os.environ.get(
         "OMP_NUM_THREADS"
     )

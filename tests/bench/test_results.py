@@ -8,14 +8,23 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from resnetgen.runtime.bench import machine
-from resnetgen.runtime.bench.machine import facts
+from resnetgen.runtime.bench.machine import machine_info
 from resnetgen.runtime.bench.plot import svg
-from resnetgen.runtime.bench.results import DEFINITIONS, Case, Error, Results, SideResult, read
+from resnetgen.runtime.bench.results import (
+    DEFINITIONS,
+    Case,
+    OutputError,
+    Results,
+    SideResult,
+    read,
+)
 from resnetgen.runtime.bench.sides import sides
-from resnetgen.runtime.bench.table import explained, in_markdown, text
+from resnetgen.runtime.bench.table import help_lines, markdown_tables, text_tables
 
-OURS = SideResult("contiguous", [0.02, 0.01, 0.03], [(None, 0.5)], 2**20, Error(1e-6, 5e-7))
-SLOW = SideResult("channels_last", [0.04, 0.05, 0.03], [(10.0, 20.0)], 3 * 2**20, Error(2e-6, 1e-6))
+OURS = SideResult("contiguous", [0.02, 0.01, 0.03], [(None, 0.5)], 2**20, OutputError(1e-6, 5e-7))
+SLOW = SideResult(
+    "channels_last", [0.04, 0.05, 0.03], [(10.0, 20.0)], 3 * 2**20, OutputError(2e-6, 1e-6)
+)
 GONE = SideResult(reason="has no network tiny")
 MACHINE = {
     "cpu": "A processor", "cores": 4, "flags": ["avx2"], "system": "Linux x86_64", "python": "3.11.7",
@@ -54,21 +63,21 @@ def test_json_is_read_as_it_was_written() -> None:
 
 
 def test_a_cold_start_is_told_with_and_after_the_toolchain() -> None:
-    assert (SLOW.start, SLOW.first) == (30.0, 20.0)
-    assert (OURS.start, OURS.first) == (0.5, 0.5)
-    assert GONE.start is GONE.first is GONE.time is None
+    assert (SLOW.first_output_with_toolchain, SLOW.first_output) == (30.0, 20.0)
+    assert (OURS.first_output_with_toolchain, OURS.first_output) == (0.5, 0.5)
+    assert GONE.first_output_with_toolchain is GONE.first_output is GONE.median_call is None
 
 
 def test_medians_of_cold_starts_are_of_each_clock() -> None:
     runs = SideResult(cold=[(1.0, 9.0), (5.0, 1.0), (2.0, 2.0)])
-    assert (runs.start, runs.first) == (6.0, 2.0)
+    assert (runs.first_output_with_toolchain, runs.first_output) == (6.0, 2.0)
 
 
 # --- tables
 
 
 def test_a_table_has_medians_and_ratios_to_optimized() -> None:
-    heads, slow, ours = rows(text(results({"compile": SLOW, "optimized": OURS})))
+    heads, slow, ours = rows(text_tables(results({"compile": SLOW, "optimized": OURS})))
     assert heads == [
         "side", "memory format", "median", "least", "most", "images/s", "times", "cold", "times",
         "after the toolchain", "times", "memory", "error",
@@ -81,14 +90,14 @@ def test_a_table_has_medians_and_ratios_to_optimized() -> None:
 
 
 def test_the_first_side_is_the_base_where_optimized_was_not_timed() -> None:
-    table = rows(text(results({"optimized": GONE, "compile": SLOW, "eager": OURS})))
+    table = rows(text_tables(results({"optimized": GONE, "compile": SLOW, "eager": OURS})))
     assert [row[0] for row in table] == ["side", "compile", "eager"]
     assert [row[6] for row in table] == ["times", "1", "0.5"]
 
 
 def test_a_side_that_gave_nothing_is_told_below_once() -> None:
     only_one = SideResult(reason="not in bfloat16, only in float32")
-    told = text(
+    told = text_tables(
         results({"optimized": OURS, "timm": GONE, "eager": OURS}, {"optimized": OURS, "timm": GONE, "eager": only_one})
     )  # fmt: skip
     assert told.endswith(
@@ -98,24 +107,24 @@ def test_a_side_that_gave_nothing_is_told_below_once() -> None:
 
 
 def test_columns_without_a_figure_are_left_out() -> None:
-    told = text(results({"eager": SideResult("contiguous", [0.01])}))
+    told = text_tables(results({"eager": SideResult("contiguous", [0.01])}))
     assert "cold" not in told
     assert "memory " not in told.replace("memory format", "")
 
 
 def test_a_case_in_which_nothing_was_measured_is_a_head_alone() -> None:
-    assert "timm: has no network" in text(results({"timm": GONE}))
+    assert "timm: has no network" in text_tables(results({"timm": GONE}))
 
 
 def test_markdown_is_a_table_with_a_list_below() -> None:
-    lines = in_markdown(results({"optimized": OURS, "timm": GONE})).splitlines()
+    lines = markdown_tables(results({"optimized": OURS, "timm": GONE})).splitlines()
     assert lines[0].startswith("**tiny, 1,234 parameters, inference, 1 image, float32**")
     assert lines[2].startswith("| side | memory format | median |")
     assert lines[-1] == "- timm: has no network tiny"
 
 
 def test_help_explains_every_side_and_every_figure() -> None:
-    told = "\n".join(explained(sides()))
+    told = "\n".join(help_lines(sides()))
     for word in (*sides(), *DEFINITIONS):
         assert word in told
 
@@ -157,14 +166,14 @@ def test_a_machine_is_told_by_what_times_depend_on(tmp_path) -> None:
     about.write_text(
         "model name\t: A processor\nflags\t\t: fpu avx2 amx_tile\n\nmodel name\t: Another\n"
     )
-    found = facts(["torch", "not-installed-anywhere"], about)
+    found = machine_info(["torch", "not-installed-anywhere"], about)
     assert found["cpu"] == "A processor"
     assert found["flags"] == ["avx2", "amx_tile"]
     assert list(found["versions"]) == ["torch"]
 
 
 def test_a_machine_without_cpuinfo_is_told_too(tmp_path) -> None:
-    assert facts([], tmp_path / "none")["cpu"]
+    assert machine_info([], tmp_path / "none")["cpu"]
 
 
 def test_the_load_is_what_the_cores_do_while_nothing_is_measured(monkeypatch) -> None:
@@ -172,4 +181,4 @@ def test_the_load_is_what_the_cores_do_while_nothing_is_measured(monkeypatch) ->
     monkeypatch.setattr(machine, "_ticks", lambda stat: next(ticks))
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(machine.Path, "exists", lambda self: True)
-    assert facts([])["load"] == 2.0
+    assert machine_info([])["load"] == 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resnetgen.runtime.bench.build import BUILDERS, layouts
-from resnetgen.runtime.bench.results import BASE
+from resnetgen.runtime.bench.results import BASELINE
 from resnetgen.runtime.bench.sides import sides
 
 SIDES = sides()
@@ -13,7 +13,7 @@ SIDES = sides()
 
 def test_every_side_has_a_builder_and_every_builder_a_side() -> None:
     assert {each.build for each in SIDES.values()} == set(BUILDERS)
-    assert BASE in SIDES
+    assert BASELINE in SIDES
 
 
 @pytest.mark.parametrize("name", SIDES)
@@ -27,9 +27,9 @@ def test_a_side_has_layouts_and_modes_that_exist(name: str) -> None:
 
 def test_what_a_side_cannot_do_is_a_reason() -> None:
     side = SIDES["onnxruntime"]
-    assert side.unfit("inference", "float32") is None
-    assert side.unfit("inference", "bfloat16") == "not in bfloat16, only in float32"
-    assert side.unfit("training", "float32") == "not in training, only in inference"
+    assert side.unsupported("inference", "float32") is None
+    assert side.unsupported("inference", "bfloat16") == "not in bfloat16, only in float32"
+    assert side.unsupported("training", "float32") == "not in training, only in inference"
 
 
 @pytest.mark.parametrize("axes", [3, 4, 5])

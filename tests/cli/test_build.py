@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler.codegen.files import is_untouched
+from resnetgen.compiler.codegen.files import MODULE
 from resnetgen.pipeline import compile_spec
 
 SOURCE = compile_spec("resnet34").source
@@ -103,11 +103,19 @@ def test_a_module_is_known_after_a_change_of_line_endings(call, folder: Path) ->
     assert call("build", "resnet34").exit_code == 0
 
 
-def test_what_is_untouched() -> None:
-    assert is_untouched(SOURCE)
-    assert not is_untouched(SOURCE[:-1])
-    assert not is_untouched("")
-    assert not is_untouched('"""')
+@pytest.mark.parametrize("name", ["resnet34", "r3d_18", "googlenet"])
+def test_an_untouched_module_has_the_stamp(folder: Path, name: str) -> None:
+    text = compile_spec(name).source
+    path = folder / "module.py"
+
+    def is_ours(text: str) -> bool:
+        path.write_text(text, encoding="utf-8")
+        return MODULE.is_on(path)
+
+    assert is_ours(text)
+    assert not is_ours(text[:-1])
+    assert not is_ours("")
+    assert not is_ours('"""')
 
 
 def test_a_symbolic_link_is_not_followed(call, folder: Path) -> None:
@@ -251,7 +259,9 @@ def test_what_holds_is_written(call, tiny: Path) -> None:
 
 def test_a_file_in_the_way_is_told_before_torch_works(call, folder: Path, monkeypatch) -> None:
     (folder / "resnet34.py").write_text("mine")
-    monkeypatch.setattr("resnetgen.cli.build.hold", lambda *_: pytest.fail("torch was asked"))
+    monkeypatch.setattr(
+        "resnetgen.runtime.verify.verify", lambda *_, **__: pytest.fail("torch was asked")
+    )
     assert call("build", "resnet34", "--trace").exit_code == 2
 
 

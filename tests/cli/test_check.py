@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from resnetgen import compile_spec
-from resnetgen.reports.numbers import summary
+from resnetgen.reports.numbers import cost_summary
 
 BLOCK = """\
 block: unit
@@ -279,7 +279,7 @@ def test_fix_mends_nothing_that_set_has_changed(call, folder: Path) -> None:
     place(folder / "gated.yaml", GATED)
     done = call("check", "gated.yaml", "--fix", "--set", "head.classes=10")
     assert done.exit_code == 2
-    assert "--fix: mends files as they stand, without --set" in done.stderr
+    assert "--fix: fixes the file as it is, so it does not work with --set" in done.stderr
     assert (folder / "gated.yaml").read_text(encoding="utf-8") == GATED
 
 
@@ -288,7 +288,7 @@ def test_fix_mends_nothing_that_set_has_changed(call, folder: Path) -> None:
 
 @pytest.mark.parametrize("many", [1, 100])  # parted among processes, or not
 def test_set_reaches_every_network_and_no_block(call, nets: Path, monkeypatch, many: int) -> None:
-    monkeypatch.setattr("resnetgen.cli.verdicts.MANY", many)
+    monkeypatch.setattr("resnetgen.cli.check.MIN_PARALLEL", many)
     place(nets / "more/b.yaml", NETWORK.replace("unit", "basic") % "b" + "shortcut: projection\n")
     done = call("check", "nets", "--set", "layer1.blocks=3")
     assert done.exit_code == 0, done.stderr
@@ -296,9 +296,9 @@ def test_set_reaches_every_network_and_no_block(call, nets: Path, monkeypatch, m
         compile_spec(f"nets/{each}.yaml", **{"layer1.blocks": 3}) for each in ("a", "more/b")
     ]
     assert done.stdout.splitlines() == [
-        f"a: sound, {summary(changed[0].cost)}",
+        f"a: sound, {cost_summary(changed[0].cost)}",
         "unit: a sound block of 1 nodes",
-        f"b: sound, {summary(changed[1].cost)}",
+        f"b: sound, {cost_summary(changed[1].cost)}",
     ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen import pipeline
-from resnetgen.compiler.passes.flatten import BrokenGraph
+from resnetgen.compiler.passes.flatten import InvalidGraph
 
 COMMANDS = ["build", "check", "report", "show", "verify"]
 
@@ -49,9 +49,7 @@ def test_what_cannot_be_read_is_a_wrong_call(call, folder: Path, spec: str) -> N
 
 
 def test_a_missing_file_that_the_library_has_is_pointed_out(call, folder: Path) -> None:
-    assert (
-        "help: `resnet50` alone is a network of the library" in call("show", "resnet50.yaml").stderr
-    )
+    assert "help: for the library network, use `resnet50`" in call("show", "resnet50.yaml").stderr
 
 
 def test_a_file_that_may_not_be_read(call, tiny: Path, monkeypatch) -> None:
@@ -68,7 +66,7 @@ def test_a_file_that_may_not_be_read(call, tiny: Path, monkeypatch) -> None:
 
 
 def broken(*_: object) -> None:
-    raise BrokenGraph("resnet50: a cycle")
+    raise InvalidGraph("resnet50: a cycle")
 
 
 def test_a_broken_graph_ends_with_3(call, folder, monkeypatch) -> None:
@@ -208,7 +206,7 @@ def test_diagnostics_have_colour_on_a_terminal(on_terminal) -> None:
 
 def test_a_terminal_is_pointed_to_explain_and_a_file_is_not(on_terminal, program) -> None:
     shown = on_terminal("report", "resnett50")
-    assert "`resnetgen explain unknown-spec` says more" in shown.splitlines()[-1]
+    assert "for more information, try `resnetgen explain unknown-spec`" in shown.splitlines()[-1]
     assert "explain" not in program("report", "resnett50").stderr
 
 

@@ -20,7 +20,7 @@ def test_a_code_is_explained_with_both_examples(call, word: str) -> None:
     assert shown.startswith("error[no-value]: `none` is read where a value is needed\n\n")
     assert "`none` is the absence of a value." in shown
     assert "\nThis fails:\n\n    network: bare\n" in shown
-    assert "\nThis is sound:\n\n    network: bare\n" in shown
+    assert "\nThis works:\n\n    network: bare\n" in shown
     assert "```" not in shown
 
 

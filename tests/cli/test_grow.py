@@ -163,16 +163,16 @@ def test_the_checkpoint_itself_is_never_replaced(
 def test_what_does_not_agree_is_not_written(
     call, checkpoint: str, tiny: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
-    from resnetgen.weights.grow import transfer
+    from resnetgen.weights.grow import transfer as module
 
-    transfer = transfer.transfer
+    transfer = module.transfer
 
     def wrong(state: State, *rest: object) -> object:
         done = transfer(state, *rest)  # type: ignore[arg-type]
         state["layer1.0.conv2.weight"] += 1e-4  # far less than a wrong map
         return done
 
-    monkeypatch.setattr(transfer, "transfer", wrong)
+    monkeypatch.setattr(module, "transfer", wrong)
     done = call(*grow(*more))
     assert done.exit_code == 3
     assert "error[broken-prediction]: `tiny` computes something else" in done.stderr

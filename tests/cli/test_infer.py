@@ -13,10 +13,10 @@ from resnetgen.pipeline import compile_spec
 
 def place(path: str, base: str, **settings: object) -> None:
     """A file of safetensors with the header of a network, and no numbers."""
-    from resnetgen.weights.library_index import Networks
+    from resnetgen.weights.library_index import NetworkIndex
 
     chosen = tuple((key, str(value)) for key, value in settings.items())
-    header(path, {key: [*shape] for key, shape in Networks().shapes(base, chosen).items()})
+    header(path, {key: [*shape] for key, shape in NetworkIndex().shapes(base, chosen).items()})
 
 
 def header(path: str, shapes: dict[str, list[int]]) -> None:
@@ -112,7 +112,7 @@ def test_a_name_of_the_library_is_not_taken(call, folder: Path) -> None:
     assert Path("vgg16_inferred.yaml").is_file()
     done = call("infer", "vgg16.safetensors", "--name", "vgg16")
     assert done.exit_code == 2
-    assert "is a network of the library" in done.stderr
+    assert "is the name of a library network" in done.stderr
 
 
 def test_a_spec_that_is_there_stays(call, cars: str) -> None:
@@ -136,9 +136,9 @@ def test_foreign_tensors_get_one_error(call, folder: Path) -> None:
 
 
 def test_the_nearest_is_named_with_what_does_not_fit(call, folder: Path) -> None:
-    from resnetgen.weights.library_index import Networks
+    from resnetgen.weights.library_index import NetworkIndex
 
-    shapes = {key: [*shape] for key, shape in Networks().shapes("vgg11").items()}
+    shapes = {key: [*shape] for key, shape in NetworkIndex().shapes("vgg11").items()}
     header("near.safetensors", {**shapes, "extra.weight": [3]})
     done = call("infer", "near.safetensors")
     assert done.exit_code == 1

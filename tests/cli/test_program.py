@@ -214,7 +214,9 @@ def test_check_github_annotates_the_place(call, folder: Path) -> None:
 
 def test_list_has_every_network_with_its_cost(call) -> None:
     lines = call("list").stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [each.stem for each in library.network_files()]
+    assert [line.split()[0] for line in lines[1:]] == [
+        each.stem for each in library.network_files()
+    ]
     expected = ["resnet152", "resnet", "60,192,808", "11.51", "G"]
     assert any(line.split()[:5] == expected for line in lines)
 

@@ -10,7 +10,7 @@ import pytest
 from resnetgen import pipeline
 from resnetgen.cli.report_options import Format
 from resnetgen.reports import papers
-from resnetgen.reports.formats import FOR_PROGRAMS, FORMS
+from resnetgen.reports.formats import DATA_FORMATS, FORMATS
 
 
 def test_json_of_one_spec_is_an_object(call) -> None:
@@ -187,9 +187,9 @@ def test_names_are_explained(call, option: str) -> None:
 
 
 def test_every_form_is_known_by_its_name() -> None:
-    assert list(FORMS) == [each.value for each in Format]
-    assert {*FOR_PROGRAMS} < {*FORMS}
-    assert {*papers.PAPER_FORMATS} < {*FORMS}
+    assert list(FORMATS) == [each.value for each in Format]
+    assert {*DATA_FORMATS} < {*FORMATS}
+    assert {*papers.PAPER_FORMATS} < {*FORMATS}
 
 
 def test_a_file_is_written_in_the_form_of_its_suffix(call, folder: Path) -> None:

@@ -183,4 +183,4 @@ def drawing(name: str) -> Drawing:
 
 def drawn(made: Compiled) -> Drawing:
     """The drawing of a network."""
-    return Drawing(draw(made.network, made.measured))
+    return Drawing(draw(made.network, made.typed))

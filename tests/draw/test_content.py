@@ -20,13 +20,9 @@ from resnetgen.reports.plotting.svg import DARK, LIGHT
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_stage_is_named_with_its_cost(name: str) -> None:
-    measured = compiled(name).measured
+    measured = compiled(name).typed
     stages = {group.tip.partition("\n")[0]: group.texts for group in drawing(name).of("stage")}
-    bare = {
-        step.node.key
-        for step in measured.nodes
-        if step.node.op and not step.node.group
-    }
+    bare = {step.node.key for step in measured.nodes if step.node.op and not step.node.group}
     for row in rows_by_stage(measured):
         if row.name not in bare and (row.cost.params or row.cost.macs):
             assert f"{rounded(row.cost.params)} parameters" in stages[row.name]
@@ -35,7 +31,7 @@ def test_every_stage_is_named_with_its_cost(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_op_of_the_network_itself_has_a_cell(name: str) -> None:
-    measured = compiled(name).measured
+    measured = compiled(name).typed
     tips = {group.tip.partition("\n")[0] for group in drawing(name).of("cell")}
     for step, paths in zip(measured.nodes, numbered_paths(measured.instance.nodes), strict=True):
         if step.node.op:
@@ -47,7 +43,7 @@ def test_blocks_in_a_row_are_folded_and_each_has_a_panel(name: str) -> None:
     found = drawing(name)
     panels = [group.tip for group in found.of("panel")]
     assert sorted(group.tip for group in found.of("block")) == sorted(panels)
-    for step in compiled(name).measured.nodes:
+    for step in compiled(name).typed.nodes:
         in_place = [group.tip for group in found.of("cell")]
         for path in step.node.paths[:1] if step.blocks else ():
             assert any(tip.startswith(path) for tip in [*panels, *in_place]), path
@@ -65,7 +61,7 @@ def test_every_distinct_convolution_is_in_a_cell(name: str) -> None:
     cells = [group.texts[0] for group in drawing(name).of("cell") if group.texts]
     convolutions = {
         (call.attributes["kernel"], call.attributes["out"], len(step.source.size))
-        for step, _ in op_counts((step, 1) for step in compiled(name).measured.nodes)
+        for step, _ in op_counts((step, 1) for step in compiled(name).typed.nodes)
         if isinstance(call := step.node.callee, OpCall) and call.name == "convolution"
     }
     assert convolutions
@@ -89,7 +85,7 @@ def test_every_shortcut_is_an_arc_outside_and_inside(name: str) -> None:
         assert residual(panel) == ("skip" in repeats[tip].lines), tip
     adds = any(
         step.node.op and step.node.op.name == "add"
-        for step, _ in op_counts((step, 1) for step in compiled(name).measured.nodes)
+        for step, _ in op_counts((step, 1) for step in compiled(name).typed.nodes)
     )
     assert adds == any(map(residual, panels.values()))
 

@@ -34,7 +34,7 @@ from resnetgen.compiler.passes.flatten import graph_cost
 from resnetgen.compiler.passes.instantiate import instances_below
 from resnetgen.pipeline import compile_text
 from resnetgen.runtime.load import build
-from resnetgen.runtime.trace import returned_tensors
+from resnetgen.runtime.trace import output_tensors
 
 KIND = "valid"
 TORCH = Limits(memory=4096 * MEGABYTE, cpu=60, silent=600)
@@ -181,7 +181,7 @@ def _step(forward: Forward, x: Tensor, weights: Mapping[str, Tensor]) -> dict[st
     x = x.clone().requires_grad_()
     for each in weights.values():
         each.grad = None
-    outputs = returned_tensors(forward(x))
+    outputs = output_tensors(forward(x))
     directions = [torch.linspace(-1, 1, each.numel(), dtype=each.dtype) for each in outputs]
     pairs = zip(outputs, directions, strict=True)
     sum((each * way.view_as(each)).sum() for each, way in pairs).backward()

@@ -7,7 +7,7 @@ import pytest
 
 from resnetgen.compiler.analysis.gradient_paths import PathLengths, path_lengths
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.passes.flatten import as_networkx
+from resnetgen.compiler.passes.flatten import to_networkx
 from resnetgen.pipeline import compile_spec, compile_text
 
 
@@ -42,7 +42,7 @@ def test_outputs_of_training_are_no_ends() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "seresnet18", "googlenet", "preact_resnet110"])
 def test_networkx_finds_the_same(name: str) -> None:
     graph = compile_spec(name).graph
-    drawn = networkx.DiGraph(as_networkx(graph))
+    drawn = networkx.DiGraph(to_networkx(graph))
     layers = {node.name: int(OPS[node.op].is_weighted) for node in graph.nodes}
     for _, target, data in drawn.edges(data=True):
         data["layers"] = layers[target]

@@ -78,5 +78,5 @@ def test_input_is_lost_in_blocks_where_it_is_lost_in_the_flat_graph(text: str) -
         compiled = compile_text(text)
     except SpecError:
         return
-    facts = LintContext(compiled.document, compiled.network, compiled.measured)
+    facts = LintContext(compiled.document, compiled.network, compiled.typed)
     assert bool(list(lost_input(facts))) == bool(lost_in_the_flat_graph(compiled))

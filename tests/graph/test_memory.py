@@ -139,13 +139,13 @@ def peak_of_training(compiled: Compiled) -> int:
 @each_network
 def test_what_a_training_step_keeps_is_what_autograd_saves(compiled) -> None:
     compiled = compiled()
-    assert training(compiled.measured, BATCH).kept == kept_by_autograd(compiled)
+    assert training(compiled.typed, BATCH).kept == kept_by_autograd(compiled)
 
 
 @each_network
 def test_the_peak_of_evaluation_is_that_of_the_storages_alive(compiled) -> None:
     compiled = compiled()
-    found = inference(compiled.measured, BATCH)
+    found = inference(compiled.typed, BATCH)
     assert found.activations == peak_of_evaluation(compiled)
     assert found.ideal <= found.activations
 
@@ -158,28 +158,28 @@ TRAINED += ["vgg11_bn", "googlenet", "resnet20", "r3d_18", SPECS / "resnet50_fea
 def test_the_peak_of_a_training_step_is_near_that_of_the_storages_alive(name: str | Path) -> None:
     compiled = compile_spec(name)
     measured = peak_of_training(compiled)
-    assert training(compiled.measured, BATCH).peak == pytest.approx(measured, rel=0.02)
+    assert training(compiled.typed, BATCH).peak == pytest.approx(measured, rel=0.02)
 
 
 def test_a_container_that_is_a_class_of_its_own_holds_its_inputs_a_little_longer() -> None:
     compiled = compile_spec(SPECS / "unet_resnet34.yaml")
-    found, measured = inference(compiled.measured, BATCH).activations, peak_of_evaluation(compiled)
+    found, measured = inference(compiled.typed, BATCH).activations, peak_of_evaluation(compiled)
     held = BATCH * 512 * 7 * 7 * 4  # the result of `layer4`, until the decoder returns
     assert found == measured - held
-    assert training(compiled.measured, BATCH).kept == kept_by_autograd(compiled)
+    assert training(compiled.typed, BATCH).kept == kept_by_autograd(compiled)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_halves_what_is_not_counted_in_another_type(dtype: str) -> None:
     compiled = compile_spec("resnet18")
-    found = inference(compiled.measured, BATCH, dtype)
+    found = inference(compiled.typed, BATCH, dtype)
     module, _ = on_meta(compiled, 1, getattr(torch, dtype))
     held = sum(each.untyped_storage().nbytes() for each in module.state_dict().values())
     assert found.weights == held
     assert found.activations == pytest.approx(
         peak_of_evaluation(compiled, getattr(torch, dtype)), rel=1e-4
     )
-    kept = training(compiled.measured, BATCH, dtype).kept
+    kept = training(compiled.typed, BATCH, dtype).kept
     assert kept == pytest.approx(kept_by_autograd(compiled, getattr(torch, dtype)), rel=1e-4)
 
 
@@ -205,15 +205,15 @@ def test_optimizers_keep_what_the_table_says(name: str, make: Callable[..., Any]
 
 def test_the_parts_of_a_training_step() -> None:
     compiled = compile_spec("resnet50")
-    found = training(compiled.measured, BATCH, optimizer="adamw")
+    found = training(compiled.typed, BATCH, optimizer="adamw")
     assert found.weights == found.gradients == 4 * compiled.cost.params
     assert found.optimizer == 2 * found.weights
-    norms = sum(row.op == "batch_norm" for row in rows_by_node(compiled.measured))
+    norms = sum(row.op == "batch_norm" for row in rows_by_node(compiled.typed))
     assert found.buffers == 4 * (compiled.cost.buffers - norms) + 8 * norms
 
 
 def test_a_planner_does_without_what_python_holds() -> None:
-    found = inference(compile_spec("resnet50").measured, BATCH)
+    found = inference(compile_spec("resnet50").typed, BATCH)
     value = BATCH * 256 * 56 * 56 * 4
     assert found.activations - found.ideal == value // 4  # the input of `layer1`, in its stage
     assert found.at == "layer1.0.bn3"
@@ -221,7 +221,7 @@ def test_a_planner_does_without_what_python_holds() -> None:
 
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "resnet110"])
 def test_the_profile_has_the_nodes_in_order_and_the_peak(name: str) -> None:
-    measured = compile_spec(name).measured
+    measured = compile_spec(name).typed
     found, points = inference(measured, BATCH), profile(measured, BATCH)
     assert max(points, key=lambda point: point[1]) == (found.at, found.activations)
     names = {row.name for row in rows_by_node(measured) if row.op != "flatten"}
@@ -231,16 +231,16 @@ def test_the_profile_has_the_nodes_in_order_and_the_peak(name: str) -> None:
 
 
 def test_memory_is_proportional_to_the_batch_but_for_weights_and_statistics() -> None:
-    measured = compile_spec("resnet18").measured
+    measured = compile_spec("resnet18").typed
     one, two, four = (training(measured, batch).kept for batch in (1, 2, 4))
     assert four - two == 2 * (two - one)
 
 
 def test_auxiliary_classifiers_cost_memory_in_training_alone() -> None:
-    measured = compile_spec("googlenet").measured
+    measured = compile_spec("googlenet").typed
     assert not any(name.startswith("aux") for name, _ in profile(measured))
     without = compile_spec(
         "googlenet", train_outputs=[], **{"nodes.aux1": None, "nodes.aux2": None}
     )
-    assert training(measured).kept > training(without.measured).kept
-    assert inference(measured).activations == inference(without.measured).activations
+    assert training(measured).kept > training(without.typed).kept
+    assert inference(measured).activations == inference(without.typed).activations

@@ -106,7 +106,7 @@ NETWORKS = {
 def test_gradients_reach_as_far_as_the_rows_say(name: str) -> None:
     compiled = compile_spec(name, **NETWORKS[name])
     modules = dict(positive(compiled).named_modules())
-    rows = [row for row in rows_by_block(compiled.measured) if row.result.size]
+    rows = [row for row in rows_by_block(compiled.typed) if row.result.size]
     rows = [row for row in rows if row.name in modules]
     source, found = values(compiled, [row.name for row in rows])
     assert len(rows) >= 5
@@ -164,7 +164,7 @@ def network(nodes: str) -> Compiled:
 @pytest.mark.parametrize("nodes", CHAINS.values(), ids=CHAINS.keys())
 def test_every_position_depends_on_what_its_reach_says(nodes: str) -> None:
     compiled = network(nodes)
-    (*_, row) = rows_by_node(compiled.measured)
+    (*_, row) = rows_by_node(compiled.typed)
     source, found = values(compiled, [""])
     for at in range(found[""].shape[2]):
         assert seen(source, found[""], (at,)) == told(row.reach, (at,))
@@ -175,7 +175,7 @@ def test_between_the_taps_of_a_dilated_kernel_nothing_counts_as_outside() -> Non
         "a: {op: convolution, out: 1, kernel: 3, stride: 2}\n"
         "  b: {op: convolution, out: 1, kernel: 3, dilation: 2, padding: 4}"
     )
-    (*_, row) = rows_by_node(compiled.measured)
+    (*_, row) = rows_by_node(compiled.typed)
     source, found = values(compiled, [""])
     assert row.reach.field == (11,)
     for at in range(5, 15):  # at the border a tap may lie in the padding, and its neighbour not
@@ -198,7 +198,7 @@ ENLARGED = {
 @pytest.mark.parametrize("nodes", ENLARGED.values(), ids=ENLARGED.keys())
 def test_where_positions_differ_the_reach_is_the_least_that_holds_for_all(nodes: str) -> None:
     compiled = network(nodes)
-    (*_, row) = rows_by_node(compiled.measured)
+    (*_, row) = rows_by_node(compiled.typed)
     source, found = values(compiled, [""])
     (first, last), stride = row.reach.edges[0], row.reach.stride[0]
     inside = []
@@ -213,7 +213,7 @@ def test_where_positions_differ_the_reach_is_the_least_that_holds_for_all(nodes:
 
 
 def test_stride_says_how_far_positions_lie_apart() -> None:
-    (row,) = [row for row in rows_by_stage(compile_spec("resnet50").measured) if row.name == "stem"]
+    (row,) = [row for row in rows_by_stage(compile_spec("resnet50").typed) if row.name == "stem"]
     assert (row.reach.field, row.reach.stride, row.reach.offset) == ((11, 11), (4, 4), (0, 0))
 
 
@@ -229,18 +229,18 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_fields(name: str) -> None:
-    rows = [row for row in rows_by_node(compile_spec(name).measured) if not any(row.reach.whole)]
+    rows = [row for row in rows_by_node(compile_spec(name).typed) if not any(row.reach.whole)]
     field, stride = PUBLISHED[name]
     assert (rows[-1].reach.field, rows[-1].reach.stride) == ((field,) * 2, (stride,) * 2)
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152, 20, 110, 1202])
 def test_depth_counts_the_layers_that_give_a_network_its_name(depth: int) -> None:
-    assert rows_by_stage(compile_spec(f"resnet{depth}").measured)[-1].reach.depth == depth
+    assert rows_by_stage(compile_spec(f"resnet{depth}").typed)[-1].reach.depth == depth
 
 
 def test_behind_a_gate_from_a_global_pool_all_of_the_input_is_seen() -> None:
-    rows = {row.name: row.reach for row in rows_by_stage(compile_spec("seresnet18").measured)}
+    rows = {row.name: row.reach for row in rows_by_stage(compile_spec("seresnet18").typed)}
     assert rows["stem"].whole == (False, False)
     assert rows["layer1"].whole == (True, True)
     assert rows["layer1"].field == (224, 224)
@@ -250,7 +250,7 @@ def test_behind_a_gate_from_a_global_pool_all_of_the_input_is_seen() -> None:
 @pytest.mark.parametrize("name", ["resnet50", "resnet1202", "seresnet50", "googlenet"])
 @pytest.mark.parametrize("rows", [rows_by_node, rows_by_block])
 def test_a_folded_row_has_the_reach_of_the_last_that_it_stands_for(name: str, rows) -> None:
-    measured = compile_spec(name).measured
+    measured = compile_spec(name).typed
     single, folded = list(rows(measured)), list(rows(measured, folded=True))
     assert sum(row.count for row in folded) == len(single)
     groups = itertools.groupby(single, key=lambda row: row.group)
@@ -260,12 +260,12 @@ def test_a_folded_row_has_the_reach_of_the_last_that_it_stands_for(name: str, ro
 
 
 def test_every_granularity_ends_alike() -> None:
-    measured = compile_spec("resnet34").measured
+    measured = compile_spec("resnet34").typed
     ends = [[*rows(measured)][-1].reach for rows in (rows_by_node, rows_by_block, rows_by_stage)]
     assert ends[0] == ends[1] == ends[2]
 
 
 def test_a_field_may_be_larger_than_the_input() -> None:
-    *_, row, _ = rows_by_stage(compile_spec("resnet152").measured)
+    *_, row, _ = rows_by_stage(compile_spec("resnet152").typed)
     assert row.reach.field == (1451, 1451)
     assert math.prod(row.reach.input) == 224 * 224

@@ -27,7 +27,7 @@ from resnetgen.compiler.frontend.library import network_files
 from resnetgen.pipeline import Compiled, compile_spec
 from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.load import build
-from resnetgen.runtime.trace import returned_tensors
+from resnetgen.runtime.trace import output_tensors
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 BATCH = 2
@@ -114,7 +114,7 @@ def _fitting(
 
 def _run(module: nn.Module, images: Tensor) -> list[Tensor]:
     with torch.no_grad():
-        return [each.double() for each in returned_tensors(module.eval()(images))]
+        return [each.double() for each in output_tensors(module.eval()(images))]
 
 
 def distance(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

@@ -55,9 +55,9 @@ def test_what_computes_something_else_is_not_written(
 ) -> None:
     from resnetgen.runtime import inference
 
-    affine = inference._affine
+    original = inference._scale_and_shift
     monkeypatch.setattr(
-        inference, "_affine", lambda *each: (affine(*each)[0] * 1.0001, affine(*each)[1])
+        inference, "_scale_and_shift", lambda *each: (original(*each)[0] * 1.0001, original(*each)[1])
     )
     done = build(call, "--weights", checkpoint)
     assert done.exit_code == 3
@@ -87,7 +87,7 @@ def test_rounding_that_the_weights_blow_up_is_no_fault() -> None:
     from torch import Tensor, nn
 
     from resnetgen.compiler.ir.shape_rules import TensorType
-    from resnetgen.runtime.inference import explained
+    from resnetgen.runtime.inference import explained_by_rounding
 
     class Wild(nn.Module):
         """The last bit of x moves its result by about 1e-16 times `by`."""
@@ -100,12 +100,12 @@ def test_rounding_that_the_weights_blow_up_is_no_fault() -> None:
             return (self.by * x).sin()
 
     image = TensorType(3, (4, 4))
-    assert explained(1e-10, Wild(1.0), image)
-    assert not explained(1e-6, Wild(1.0), image)
-    assert explained(1e-6, Wild(1e9), image)
-    assert not explained(1e-2, Wild(1e9), image)
+    assert explained_by_rounding(1e-10, Wild(1.0), image)
+    assert not explained_by_rounding(1e-6, Wild(1.0), image)
+    assert explained_by_rounding(1e-6, Wild(1e9), image)
+    assert not explained_by_rounding(1e-2, Wild(1e9), image)
     with pytest.raises(ValueError, match="rounding in float64 alone"):
-        explained(1e-6, Wild(1e13), image)
+        explained_by_rounding(1e-6, Wild(1e13), image)
 
 
 @pytest.mark.parametrize("option", [("--trace",), ("--compile", "cpu")])

@@ -25,7 +25,7 @@ def test_a_norm_an_addition_and_a_relu_are_one_step() -> None:
     assert last.norm is not None
     assert last.norm.name == "layer1.1.bn3"
     assert last.reads == ("layer1.1.act2", "layer1.0.act3")
-    assert last.rectifies
+    assert last.relu
     assert last.overwrites
     assert {step.node.op for step in folded.values()} == {
         "convolution", "max_pool", "global_avg_pool", "flatten", "linear"
@@ -37,7 +37,7 @@ def test_of_two_convolutions_the_later_one_adds() -> None:
     joined = folded["layer2.0.act3"]
     assert joined.node.name == "layer2.0.downsample.0"
     assert joined.addend == "layer2.0.bn3"
-    assert not folded["layer2.0.bn3"].rectifies
+    assert not folded["layer2.0.bn3"].relu
 
 
 def test_a_norm_behind_an_activation_stays() -> None:
@@ -118,7 +118,7 @@ def test_a_convolution_adds_once() -> None:
 def test_a_relu_of_a_relu_is_no_step() -> None:
     folded = steps("nodes:\n  a: {op: conv, out: 3, kernel: 1}\n  b: {op: act}\n  c: {op: act}\n")
     assert list(folded) == ["c"]
-    assert folded["c"].rectifies
+    assert folded["c"].relu
 
 
 @pytest.mark.parametrize("name", ["googlenet", "preact_resnet18", "resnet20", "seresnet18"])

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from resnetgen.pipeline import compile_spec
-from resnetgen.runtime.load import module_of
+from resnetgen.runtime.load import module_from_source
 
 
 @pytest.fixture
 def fused() -> nn.Module:
-    made = module_of(compile_spec("resnet18").inference_source, "resnet18").FusedConv(
+    made = module_from_source(compile_spec("resnet18").inference_source, "resnet18").FusedConv(
         4, 4, 3, padding=1, relu=True
     )
     torch.manual_seed(0)

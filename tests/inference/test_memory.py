@@ -17,7 +17,7 @@ from storages import FREE, Live, own
 
 from resnetgen.compiler.analysis.training_memory import inference
 from resnetgen.compiler.codegen.inference import identifier, variables
-from resnetgen.compiler.passes.fold import fold, peak
+from resnetgen.compiler.passes.fold import fold, peak_memory
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
 
@@ -57,7 +57,7 @@ def measured_peak(source: str, net: Compiled, dtype: torch.dtype = torch.float32
 def predicted_peak(net: Compiled, dtype: str = "float32") -> int:
     folded = fold(net.flat)
     names = variables(folded, "x", several=len(folded.outputs) > 1)
-    return peak(folded, names, BATCH, dtype)
+    return peak_memory(folded, names, BATCH, dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -94,7 +94,7 @@ def test_a_residual_network_deletes_nothing() -> None:
 @pytest.mark.parametrize("name", ["resnet50", "seresnet50", "googlenet", "vgg19"])
 def test_it_needs_less_than_the_printed_network(name: str) -> None:
     net = compile_spec(name)
-    assert predicted_peak(net) <= inference(net.measured, BATCH).ideal
+    assert predicted_peak(net) <= inference(net.typed, BATCH).ideal
 
 
 def test_an_input_that_is_read_late_keeps_its_name() -> None:

@@ -26,7 +26,7 @@ def settled(net: Compiled) -> nn.Module:
 
 
 def folded(net: Compiled, model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    return inference_module(net.inference, net.inference_source, model.state_dict(), dtype)
+    return inference_module(net.inference_plan, net.inference_source, model.state_dict(), dtype)
 
 
 @pytest.fixture(scope="module")

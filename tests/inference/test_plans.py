@@ -19,7 +19,7 @@ import resnetgen
 from resnetgen.compiler.codegen.files import WriteError
 from resnetgen.pipeline import compile_spec
 from resnetgen.runtime import plans
-from resnetgen.runtime.trace import returned_tensors
+from resnetgen.runtime.trace import output_tensors
 from resnetgen.weights import plan_file
 
 NAMES = ["net.plan.json", "net.py", "net.safetensors"]
@@ -76,7 +76,7 @@ def resealed(path: Path, change: Callable[[dict], object]) -> None:
 
 def bits(model: nn.Module, x: Tensor) -> list[Tensor]:
     with torch.no_grad():
-        return returned_tensors(model(x))
+        return output_tensors(model(x))
 
 
 def test_what_is_loaded_is_what_was_made(made: Path, state: dict[str, Tensor], x: Tensor) -> None:
@@ -140,7 +140,7 @@ def test_the_same_weights_give_the_same_bytes(
 
 def test_it_says_what_is_computed(made: Path, state: dict[str, Tensor]) -> None:
     about = json.loads((made / "net.plan.json").read_bytes())
-    folded = compile_spec("resnet20").inference.folded
+    folded = compile_spec("resnet20").inference_plan.folded
     assert [each["value"] for each in about["steps"]] == [step.name for step in folded.steps]
     assert {"addend", "norm", "relu", "overwrites"} <= {
         key for each in about["steps"] for key in each
@@ -153,7 +153,7 @@ def test_it_says_what_is_computed(made: Path, state: dict[str, Tensor]) -> None:
         "dtype": "float32",
         "network": "resnet20",
         "spec": compile_spec("resnet20").network.digest,
-        "weights": plans.digest(state),
+        "weights": plans.weights_digest(state),
     }
 
 
@@ -168,10 +168,10 @@ def test_the_digest_of_weights_is_of_all_that_they_are(state: dict[str, Tensor])
         {name + "x": value for name, value in state.items()},
         {**state, key: state[key].to("meta")},
     ]
-    digests = [plans.digest(each) for each in (state, *others)]
+    digests = [plans.weights_digest(each) for each in (state, *others)]
     assert len(set(digests)) == len(digests)
     layout = {**state, key: state[key].contiguous(memory_format=torch.channels_last)}
-    assert plans.digest(layout) == digests[0]
+    assert plans.weights_digest(layout) == digests[0]
 
 
 # --- optimize with a plan
@@ -218,7 +218,7 @@ def test_one_that_does_not_is(
         module = resnetgen.optimize(spec, state, x, plan=plan, **overrides)
     (line,) = caplog.messages
     assert f"{what} " in line
-    assert line.endswith("; made anew")
+    assert line.endswith("; made again")
     assert sorted(os.listdir(plan.parent)) == NAMES
     assert torch.equal(*bits(module, x), *bits(resnetgen.load_plan(plan), x))
 

@@ -18,7 +18,7 @@ from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import relative_error
 from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
-from resnetgen.runtime.trace import returned_tensors
+from resnetgen.runtime.trace import output_tensors
 
 SMALL: dict[str, object] = {"input.size": [32, 32]}
 SEEDS = range(40)
@@ -133,11 +133,11 @@ def test_networks_as_they_are_drawn() -> None:
         x = images(3, *net.flat.input.shape)
         torch.manual_seed(0)
         model = randomize_norms(build(net.source, net.network.name), x)
-        module = inference_module(net.inference, net.inference_source, model.state_dict())
-        overwritten += sum(step.overwrites for step in net.inference.folded.steps)
+        module = inference_module(net.inference_plan, net.inference_source, model.state_dict())
+        overwritten += sum(step.overwrites for step in net.inference_plan.folded.steps)
         with torch.no_grad():
-            own, result = (returned_tensors(each(x)) for each in (model, module))
-            exact = returned_tensors(copy.deepcopy(model).double()(x.double()))
+            own, result = (output_tensors(each(x)) for each in (model, module))
+            exact = output_tensors(copy.deepcopy(model).double()(x.double()))
         rounding = relative_error(exact, [each.double() for each in own])
         assert relative_error(exact, [each.double() for each in result]) < 20 * rounding + 1e-5, (
             seed

@@ -7,14 +7,13 @@ import pickle
 
 import pytest
 
+from resnetgen.compiler.diagnostics.formats import as_github, as_json
 from resnetgen.compiler.diagnostics.model import (
     Diagnostic,
     Note,
     Source,
     Span,
     SpecError,
-    as_github,
-    as_json,
     did_you_mean,
     render,
     closest_match,

@@ -10,7 +10,7 @@ import pytest
 from resnetgen import SpecError
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.autofix import apply_fixes, is_slip
+from resnetgen.compiler.frontend.autofix import apply_fixes, is_typo
 from resnetgen.compiler.frontend.yaml_reader import parse
 from resnetgen.pipeline import compile_document
 
@@ -52,7 +52,7 @@ def fix(text: str) -> str:
     ],
 )
 def test_a_slip_is_one_letter_or_two_swapped(written: str, meant: str, slip: bool) -> None:
-    assert is_slip(written, meant) is slip
+    assert is_typo(written, meant) is slip
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError
 from resnetgen.compiler.frontend import yaml_reader
-from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, key_span, python_value, value_span
 
 LOADERS = [yaml.SafeLoader]
 if hasattr(yaml, "CSafeLoader"):
@@ -29,7 +29,7 @@ def tree_of(text: str) -> MapTree:
 
 
 def value_of(text: str) -> object:
-    return yaml_reader.python_value(tree_of(f"key: {text}\n").entries["key"])
+    return python_value(tree_of(f"key: {text}\n").entries["key"])
 
 
 def faults_of(text: str) -> tuple[Diagnostic, ...]:
@@ -127,7 +127,7 @@ def test_keys_are_equal_when_their_text_is(text: str) -> None:
 
 
 def test_the_same_key_in_two_maps_is_no_repetition() -> None:
-    assert yaml_reader.python_value(tree_of("a: {x: 1}\nb: {x: 1}")) == {
+    assert python_value(tree_of("a: {x: 1}\nb: {x: 1}")) == {
         "a": {"x": 1},
         "b": {"x": 1},
     }
@@ -248,8 +248,8 @@ def test_depth_is_limited_and_what_lies_deeper_is_not_read(
 
 def test_64_levels_can_be_read_and_taken_apart() -> None:
     tree = tree_of("a: " + "[" * 63 + "]" * 63)
-    assert str(yaml_reader.python_value(tree)).count("[") == 63
-    assert yaml_reader.locate(tree, ["a", *[0] * 62]).column == 4 + 62
+    assert str(python_value(tree)).count("[") == 63
+    assert value_span(tree, ["a", *[0] * 62]).column == 4 + 62
 
 
 def test_the_number_of_nodes_is_limited() -> None:
@@ -303,7 +303,7 @@ def test_escapes_of_no_character_are_refused(escape: str) -> None:
 @pytest.mark.parametrize("text", ["\ufeffa: 1\nb: 2", "a: 1\r\nb: 2\r\n", "a: 1\rb: 2"])
 def test_a_byte_order_mark_and_any_line_ends_are_harmless(text: str) -> None:
     tree = tree_of(text)
-    assert yaml_reader.python_value(tree) == {"a": 1, "b": 2}
+    assert python_value(tree) == {"a": 1, "b": 2}
     assert (place(tree.keys["a"]), place(tree.keys["b"])) == ((1, 1, 2), (2, 1, 2))
 
 
@@ -314,7 +314,7 @@ def test_a_tab_inside_a_string_is_harmless() -> None:
 def test_a_tab_does_not_indent() -> None:
     fault = only_fault("a:\n\tb: 1")
     assert (fault.code, place(fault.span)[:2]) == ("yaml-syntax", (2, 1))
-    assert (fault.message, fault.help) == ("a tab cannot stand here", "use spaces")
+    assert (fault.message, fault.help) == ("a tab is not allowed here", "use spaces")
 
 
 # --- syntax ---------------------------------------------------------------------------------
@@ -323,18 +323,18 @@ def test_a_tab_does_not_indent() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "words"),
     [
-        ("a: b: c", (1, 5), "`:` cannot stand here"),
-        ("a: 1\n b: 2", (2, 3), "`:` cannot stand here"),
+        ("a: b: c", (1, 5), "`:` is not allowed here"),
+        ("a: 1\n b: 2", (2, 3), "`:` is not allowed here"),
         ("a: 1\nstride\nb: 1", (2, 1), "not a `key: value` line"),
         ("a: {b: 1\n\n", (1, 9), "closing `}` is missing"),
         ("a: [1, 2}", (1, 9), "closing `]` is missing"),
         ("a: @x", (1, 4), "cannot start with `@`"),
         ('a: "x\n', (1, 6), "the quote is never closed"),
-        ("- a\nb: 1", (2, 1), "does not fit what stands above"),
+        ("- a\nb: 1", (2, 1), "does not fit the lines above"),
         ("a: - 1", (1, 4), "a list item cannot start here"),
         ("a: }", (1, 4), "a key or a value is missing"),
         ("{: 1}", (1, 2), "a key or a value is missing"),
-        ("{a: 1}}", (1, 7), "goes on after its end"),
+        ("{a: 1}}", (1, 7), "more text after the end"),
         ("%YAML " + "1" * 5000 + ".1\n---\na: 1", None, "start with `%`"),
         ('a: "\\q"', None, "unknown escape"),
         ('a: "\\xzz"', None, "unknown escape"),
@@ -424,18 +424,18 @@ def test_values_and_keys_are_located_in_code_points(
     path: list[str | int], value: tuple[int, int, int], key: tuple[int, int, int]
 ) -> None:
     tree = tree_of(SPEC)
-    assert place(yaml_reader.locate(tree, path)) == value
-    assert place(yaml_reader.key_span(tree, path)) == key
+    assert place(value_span(tree, path)) == value
+    assert place(key_span(tree, path)) == key
 
 
 def test_a_numeric_step_finds_a_key_of_a_map() -> None:
     tree = tree_of("features: {0: conv}")
-    assert place(yaml_reader.locate(tree, ["features", 0])) == (1, 15, 19)
-    assert place(yaml_reader.key_span(tree, ["features", 0])) == (1, 12, 13)
+    assert place(value_span(tree, ["features", 0])) == (1, 15, 19)
+    assert place(key_span(tree, ["features", 0])) == (1, 12, 13)
 
 
 def test_a_flow_map_over_several_lines_ends_with_what_stands_on_its_first() -> None:
-    assert place(yaml_reader.locate(tree_of("a: {b: 12,\n  c: 3}"), ["a"])) == (1, 4, 10)
+    assert place(value_span(tree_of("a: {b: 12,\n  c: 3}"), ["a"])) == (1, 4, 10)
 
 
 # --- anything at all ------------------------------------------------------------------------

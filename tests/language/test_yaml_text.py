@@ -9,6 +9,7 @@ import pytest
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.compiler.frontend import yaml_reader
+from resnetgen.compiler.frontend.tree import python_value
 
 
 def file_fault(path: Path, content: bytes) -> Diagnostic:
@@ -23,7 +24,7 @@ def file_fault(path: Path, content: bytes) -> Diagnostic:
 def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\n")
-    assert yaml_reader.python_value(yaml_reader.read(path)) == {"a": 1}
+    assert python_value(yaml_reader.read(path)) == {"a": 1}
     assert yaml_reader.read(path).span.file == str(path)
     assert yaml_reader.read(path, "specs/a.yaml").span.file == "specs/a.yaml"
 
@@ -74,7 +75,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_set_value_is_yaml(text: str, value: object) -> None:
-    assert yaml_reader.python_value(yaml_reader.parse_value(text, "--set")) == value
+    assert python_value(yaml_reader.parse_value(text, "--set")) == value
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from resnetgen.compiler.diagnostics.model import SpecError
-from resnetgen.reports.budget import exceeded, parse_budget
+from resnetgen.reports.budget import exceeded_limits, parse_budget
 from resnetgen.reports.metrics import METRICS
-from resnetgen.reports.numbers import with_factors
+from resnetgen.reports.numbers import expand_suffixes
 
 VALUES = {"params": 25_557_032, "macs": 4_089_184_256, "field": (427, 427), "intensity": 24.1}
 
 
 def told(text: str) -> list[str]:
     limits = parse_budget(text, METRICS, "--budget")
-    return [each.message for each in exceeded(limits, "net", VALUES, METRICS)]
+    return [each.message for each in exceeded_limits(limits, "net", VALUES, METRICS)]
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_a_limit_that_has_no_value() -> None:
     ],
 )
 def test_suffixes(text: str, plain: str) -> None:
-    assert with_factors(text) == plain
+    assert expand_suffixes(text) == plain

@@ -26,15 +26,15 @@ from resnetgen.pipeline import compile_document, compile_text
 from resnetgen.reports.conventions import (
     NAMES,
     conventions,
-    counted,
-    counted_in,
     explain,
     explanation_lines,
+    network_operations,
+    operations,
     read_conventions,
 )
 from resnetgen.reports.match import (
-    ConventionMatch,
     FigureMatch,
+    MatchKind,
     match,
     match_lines,
     read_figure,
@@ -109,9 +109,9 @@ def test_a_slip_in_a_table_is_found(counts: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize("path", library.network_files(), ids=lambda path: path.stem)
 def test_our_own_conventions_are_the_costs(path: Path) -> None:
     net = compiled(path.stem)
-    assert counted_in(conventions()["macs"], net.measured) == net.cost.macs
-    assert counted_in(conventions()["flops"], net.measured) == net.cost.flops
-    assert counted_in(conventions()["torchvision"], net.measured) == net.cost.macs
+    assert network_operations(conventions()["macs"], net.typed) == net.cost.macs
+    assert network_operations(conventions()["flops"], net.typed) == net.cost.flops
+    assert network_operations(conventions()["torchvision"], net.typed) == net.cost.macs
 
 
 # Figures that the tools gave for ResNet-50 when FACTS were collected, and v1 beside v1.5.
@@ -128,12 +128,12 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_resnet50_counts_what_is_known(name: str) -> None:
-    assert counted_in(conventions()[name], compiled("resnet50").measured) == KNOWN[name]
+    assert network_operations(conventions()[name], compiled("resnet50").typed) == KNOWN[name]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_rows_of_every_kind_sum_to_the_whole(name: str) -> None:
-    net = compiled(name).measured
+    net = compiled(name).typed
     by_kind = [
         list(rows_by_node(net)),
         list(rows_by_node(net, folded=True)),
@@ -141,9 +141,9 @@ def test_rows_of_every_kind_sum_to_the_whole(name: str) -> None:
         list(rows_by_stage(net)),
     ]
     for convention in conventions().values():
-        whole = counted_in(convention, net)
+        whole = network_operations(convention, net)
         for rows in by_kind:
-            assert sum(counted(convention, row.steps) for row in rows) == whole
+            assert sum(operations(convention, row.steps) for row in rows) == whole
 
 
 def test_what_only_training_computes_counts_nothing() -> None:
@@ -151,8 +151,10 @@ def test_what_only_training_computes_counts_nothing() -> None:
     whole, bare = compiled("googlenet"), compile_spec("googlenet", train_outputs="null", **_NO_AUX)
     assert whole.cost.params > bare.cost.params
     for convention in conventions().values():
-        assert counted_in(convention, whole.measured) == counted_in(convention, bare.measured)
-    rows = list(rows_by_node(whole.measured))
+        assert network_operations(convention, whole.typed) == network_operations(
+            convention, bare.typed
+        )
+    rows = list(rows_by_node(whole.typed))
     assert sum(row.cost.macs for row in rows) == whole.cost.macs
     assert sum(row.cost.activations for row in rows) == whole.cost.activations
 
@@ -162,7 +164,7 @@ _NO_AUX = {"nodes.aux1": "null", "nodes.aux2": "null"}
 
 def test_a_deep_network_costs_what_a_shallow_one_does() -> None:
     steps = {
-        name: len(list(op_counts((step, 1) for step in compiled(name).measured.nodes)))
+        name: len(list(op_counts((step, 1) for step in compiled(name).typed.nodes)))
         for name in ("resnet1202", "resnet20")
     }
     assert steps["resnet1202"] == steps["resnet20"]
@@ -172,15 +174,15 @@ def test_a_count_does_not_depend_on_how_blocks_are_grouped() -> None:
     """1202 layers, by the closed form that three stages of 200 blocks have."""
     net = compiled("resnet1202")
     norms = 16 * 32 * 32 * 401 + 32 * 16 * 16 * 400 + 64 * 8 * 8 * 400
-    fvcore = counted_in(conventions()["fvcore"], net.measured)
+    fvcore = network_operations(conventions()["fvcore"], net.typed)
     assert fvcore - net.cost.macs == 2 * norms + 64 * 8 * 8
 
 
 def test_an_adaptive_pool_that_does_not_divide_is_cut_off_as_thop_does() -> None:
     spec = "network: n\ninput: {channels: 3, size: [13, 13]}\nnodes: {p: {op: adaptive_avg_pool, size: 6}}"
-    [(step, _)] = op_counts((each, 1) for each in compile_text(spec).measured.nodes)
+    [(step, _)] = op_counts((each, 1) for each in compile_text(spec).typed.nodes)
     ratio = (13 / 6) * (13 / 6)
-    assert counted(conventions()["thop"], [(step, 1)]) == int(3 * 36 * (ratio + 1))
+    assert operations(conventions()["thop"], [(step, 1)]) == int(3 * 36 * (ratio + 1))
 
 
 # --- explaining
@@ -188,19 +190,17 @@ def test_an_adaptive_pool_that_does_not_divide_is_cut_off_as_thop_does() -> None
 
 @pytest.mark.parametrize("name", KINDS)
 def test_reasons_sum_to_the_difference(name: str) -> None:
-    net = compiled(name).measured
+    net = compiled(name).typed
     for first, second in permutations(conventions().values(), 2):
         told = explain(first, second, net)
-        assert told.totals == (counted_in(first, net), counted_in(second, net))
+        assert told.totals == (network_operations(first, net), network_operations(second, net))
         assert sum(each.second - each.first for each in told.reasons) == told.difference
         assert all(each.how for each in told.reasons)
 
 
 def test_an_explanation_as_people_read_it() -> None:
     both = conventions()
-    lines = explanation_lines(
-        explain(both["torch"], both["thop"], compiled("resnetblur50").measured)
-    )
+    lines = explanation_lines(explain(both["torch"], both["thop"], compiled("resnetblur50").typed))
     assert lines == [
         "reason                  torch           thop      difference  each op counts",
         "multiply-adds  10,259,267,584  5,129,633,792  -5,129,633,792  convolution, linear: 2 * macs -> macs",
@@ -218,13 +218,13 @@ def test_an_explanation_as_people_read_it() -> None:
 
 def test_what_both_count_has_a_row() -> None:
     both = conventions()
-    lines = explanation_lines(explain(both["macs"], both["fvcore"], compiled("resnet50").measured))
+    lines = explanation_lines(explain(both["macs"], both["fvcore"], compiled("resnet50").typed))
     [row] = [line for line in lines if line.startswith("what")]
     assert row.split() == ["what", "both", "count", "4,089,184,256", "4,089,184,256", "0"]
 
 
 def test_conventions_that_agree_have_no_reason() -> None:
-    told = explain(conventions()["flops"], conventions()["torch"], compiled("resnet50").measured)
+    told = explain(conventions()["flops"], conventions()["torch"], compiled("resnet50").typed)
     assert not told.reasons
     assert explanation_lines(told)[1:] == ["total   8,178,368,512  8,178,368,512           0"]
 
@@ -249,7 +249,7 @@ def test_conventions_that_agree_have_no_reason() -> None:
     ],
 )
 def test_a_figure_is_read_at_its_precision(text: str, low: float, high: float) -> None:
-    assert read_figure(text).span(ConventionMatch.rounded) == (low, high)
+    assert read_figure(text).span(MatchKind.rounded) == (low, high)
 
 
 @pytest.mark.parametrize("text", ["", "G", "4.12 X", "4,12G", "-4G", "4.1 GB/s", "4..1G", "1e-3"])
@@ -262,8 +262,8 @@ def found(text: str, name: str, **overrides: object) -> list[FigureMatch]:
     """What a figure may be, said of a network or of a sibling of it."""
     asked = compile_spec(name, **overrides)
     others = siblings(asked.document, overrides)
-    networks = [(name, asked.measured)]
-    networks += [(each, compile_document(document).measured) for each, document in others]
+    networks = [(name, asked.typed)]
+    networks += [(each, compile_document(document).typed) for each, document in others]
     return match(read_figure(text), networks)
 
 
@@ -275,7 +275,7 @@ def test_the_figure_of_a_tool_is_recognised() -> None:
     assert told("4.12G", "resnet50")[0] == ("resnet50", "ptflops-modules")
     assert told("4.11 G", "resnet50") == [("resnet50", "fvcore")]
     assert told("8.18e9", "resnet50")[0] == ("resnet50", "flops", "torch")
-    assert found("8.18e9", "resnet50")[0].fit is ConventionMatch.rounded
+    assert found("8.18e9", "resnet50")[0].kind is MatchKind.rounded
 
 
 def test_the_figure_of_the_paper_is_that_of_a_sibling() -> None:
@@ -283,13 +283,13 @@ def test_the_figure_of_the_paper_is_that_of_a_sibling() -> None:
     answers = found("3.8e9", "resnet50")
     assert {each.network for each in answers} == {"resnet50_v1"}
     assert answers[0].count == 3_857_973_248
-    assert answers[0].fit is ConventionMatch.cut
+    assert answers[0].kind is MatchKind.cut
 
 
 def test_a_unit_says_what_a_figure_is_of() -> None:
     assert {each.by for each in found("25.6M", "resnet50")} == {("parameters",)}
     assert {each.by for each in found("25.6M params", "resnet50")} == {("parameters",)}
-    assert found("25.6 MFLOPs", "resnet50")[0].fit is ConventionMatch.nearest
+    assert found("25.6 MFLOPs", "resnet50")[0].kind is MatchKind.nearest
 
 
 def test_twice_a_convention_is_recognised() -> None:
@@ -303,7 +303,7 @@ def test_twice_a_convention_is_recognised() -> None:
 def test_without_a_match_the_nearest_are_told() -> None:
     answers = found("5.0 GFLOPs", "resnet50")
     assert len(answers) == 3
-    assert {each.fit for each in answers} == {ConventionMatch.nearest}
+    assert {each.kind for each in answers} == {MatchKind.nearest}
     assert [abs(each.off) for each in answers] == sorted(abs(each.off) for each in answers)
     assert match_lines(read_figure("5.0 GFLOPs"), answers)[0].startswith(
         "nothing counts 5.0 GFLOPs"
@@ -352,7 +352,7 @@ def _figures() -> Iterator[str]:
     yield from ("| convention | ResNet-50 | counts | |", "|---|--:|---|---|")
     for name, each in conventions().items():
         version = f" ({each.tool} {each.version})" if each.version else ""
-        figure = counted_in(each, compiled("resnet50").measured)
+        figure = network_operations(each, compiled("resnet50").typed)
         yield f"| `{name}` | {figure:,} | {each.unit} | {_cell(each.doc)}{version} |"
 
 

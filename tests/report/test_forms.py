@@ -13,22 +13,13 @@ from resnetgen.compiler.passes.flatten import graph_cost
 from resnetgen.pipeline import compile_spec, compile_text
 from resnetgen.reports.conventions import conventions
 from resnetgen.reports.formats import as_csv, as_data, as_json
-from resnetgen.reports.metrics import METRICS, Conditions, metrics
+from resnetgen.reports.metrics import METRICS, Conditions, available_metrics
+from resnetgen.reports.numbers import axes, byte_size, duration, relative_change, significant
 from resnetgen.reports.report import Report
+from resnetgen.reports.report_tables import comparison, lines_table
 from resnetgen.reports.roofline import devices
-from resnetgen.reports.table_layout import (
-    Grid,
-    axes,
-    change,
-    comparison,
-    duration,
-    grid,
-    markdown,
-    plain,
-    significant,
-    size,
-)
-from resnetgen.reports.terminal import paint
+from resnetgen.reports.table_layout import Grid, markdown, plain
+from resnetgen.reports.terminal import print_grid
 
 EVERYTHING = Conditions(
     batch=4,
@@ -39,9 +30,9 @@ EVERYTHING = Conditions(
 
 
 def report(name: str, given: Conditions = EVERYTHING, figures: tuple[str, ...] = ()) -> Report:
-    compiled, known = compile_spec(name), metrics(given)
+    compiled, known = compile_spec(name), available_metrics(given)
     chosen = tuple(known[each] for each in figures or known)
-    return Report(compiled.network, compiled.measured, given, chosen)
+    return Report(compiled.network, compiled.typed, given, chosen)
 
 
 COUNTS = ("params", "macs", "activations")
@@ -60,7 +51,7 @@ def test_every_network_of_the_library_has_every_figure(path) -> None:
     for by in ("stage", "block", "node"):
         for folded in (False, True):
             lines = found.lines(by, folded)
-            for metric in found.of_lines:
+            for metric in found.line_metrics:
                 if metric.additive:
                     parts = sum(line.values[metric.name] for line in lines)
                     assert parts == pytest.approx(total[metric.name]), (by, metric.name)
@@ -89,7 +80,14 @@ def test_csv_has_a_row_a_line_and_plain_numbers(by: str) -> None:
     found = report("resnet50")
     rows = list(csv.DictReader(io.StringIO(as_csv([found, found], by))))
     assert len(rows) == 2 * len(found.lines(by))
-    assert set(rows[0]) == {"network", "name", "op", "in", "out", *(m.name for m in found.of_lines)}
+    assert set(rows[0]) == {
+        "network",
+        "name",
+        "op",
+        "in",
+        "out",
+        *(m.name for m in found.line_metrics),
+    }
     assert sum(int(row["macs"]) for row in rows) == 2 * 4089184256
     assert rows[0]["in"] == "3x224x224"
 
@@ -106,11 +104,11 @@ def test_axes_that_differ_stay_apart() -> None:
     text = "network: x\ninput: {channels: 3, size: [9, 12]}\nhead: none\nnodes:\n"
     compiled = compile_text(text + "  a: {op: conv, out: 4, kernel: [3, 5], stride: [1, 2]}\n")
     found = Report(
-        compiled.network, compiled.measured, Conditions(), (METRICS["field"], METRICS["stride"])
+        compiled.network, compiled.typed, Conditions(), (METRICS["field"], METRICS["stride"])
     )
     assert as_data(found)["totals"] == {"field": [3, 5], "stride": [1, 2]}
     assert as_csv([found], "node").splitlines()[1].endswith("3x5,1x2")
-    assert plain(grid(found, "node"))[-1].split()[1:] == ["3", "x", "5", "1", "x", "2"]
+    assert plain(lines_table(found, "node"))[-1].split()[1:] == ["3", "x", "5", "1", "x", "2"]
 
 
 def test_markdown_escapes_and_aligns() -> None:
@@ -133,7 +131,7 @@ def test_a_comparison_says_how_networks_differ_from_the_first() -> None:
 def test_a_terminal_of_any_width(width: int, monkeypatch, capsys) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     found = report("resnet152", Conditions(), COUNTS)
-    paint(grid(found, "block"), grid(found, "block", short=True), ["a remark"], color=False)
+    print_grid(lines_table(found, "block"), lines_table(found, "block", short=True), color=False)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) >= 3 + len(found.lines("block"))
@@ -144,7 +142,7 @@ def test_a_terminal_of_any_width(width: int, monkeypatch, capsys) -> None:
 def test_bars_are_as_long_as_their_share(monkeypatch, capsys) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     found = report("resnet152", Conditions(), COUNTS)
-    paint(grid(found, "stage"), grid(found, "stage", short=True), [], color=False)
+    print_grid(lines_table(found, "stage"), lines_table(found, "stage", short=True), color=False)
     bars = {
         line.split()[0]: line.count("█")
         for line in capsys.readouterr().out.splitlines()
@@ -157,10 +155,10 @@ def test_bars_are_as_long_as_their_share(monkeypatch, capsys) -> None:
 @pytest.mark.parametrize(
     ("told", "text"),
     [
-        (size(0), "0 B"),
-        (size(1023), "1,023 B"),
-        (size(102228128), "97.5 MiB"),
-        (size(2**50 * 5000), "5,120,000.0 TiB"),
+        (byte_size(0), "0 B"),
+        (byte_size(1023), "1,023 B"),
+        (byte_size(102228128), "97.5 MiB"),
+        (byte_size(2**50 * 5000), "5,120,000.0 TiB"),
         (duration(0), "0"),
         (duration(0.00123456), "1.23 ms"),
         (duration(2.5e-7), "250 ns"),
@@ -170,10 +168,10 @@ def test_bars_are_as_long_as_their_share(monkeypatch, capsys) -> None:
         (axes((0.5, -3.0)), "0.5 x -3"),
         (significant(51983.6), "51,984"),
         (significant(10.7302), "10.7"),
-        (change(150, 100), "+50.0 %"),
-        (change(100, 100), "="),
-        (change(3, 0), ""),
-        (change("memory", "memory"), ""),
+        (relative_change(150, 100), "+50.0 %"),
+        (relative_change(100, 100), "="),
+        (relative_change(3, 0), ""),
+        (relative_change("memory", "memory"), ""),
     ],
 )
 def test_figures_as_people_read_them(told: str, text: str) -> None:

@@ -24,11 +24,10 @@ from resnetgen.compiler.frontend.library import TEMPLATES
 from resnetgen.pipeline import compile_spec, compile_text
 from resnetgen.reports.conventions import conventions
 from resnetgen.reports.html import by_stage, memory, page
-from resnetgen.reports.metrics import Conditions, metrics
-from resnetgen.reports.plotting.charts import Item, Series, area, bars, linear_ticks, points
+from resnetgen.reports.metrics import Conditions, available_metrics
+from resnetgen.reports.plotting.charts import DataPoint, Series, area, bars, linear_ticks, points
 from resnetgen.reports.report import Report
 from resnetgen.reports.roofline import devices
-from resnetgen.reports.table_layout import shown
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 EVERYTHING = Conditions(
@@ -54,9 +53,9 @@ def report(
     """The report of a spec, or of the text of one; all columns if none is named."""
     text = isinstance(spec, str) and "\n" in spec
     compiled = compile_text(str(spec)) if text else compile_spec(spec)
-    known = metrics(given)
+    known = available_metrics(given)
     figures = tuple(known[name] for name in columns or known)
-    return Report(compiled.network, compiled.measured, given, figures)
+    return Report(compiled.network, compiled.typed, given, figures)
 
 
 def tiny(doc: str = "Tiny.", paper: str = "none") -> Report:
@@ -133,15 +132,18 @@ def test_the_tables_have_every_row_and_every_column() -> None:
     assert len(reader.tables) == len(wanted)
     for table, lines in zip(reader.tables, wanted, strict=True):
         assert table.tips[3:] == [
-            f"{each.doc} ({each.unit})" if each.unit else each.doc for each in found.of_lines
+            f"{each.doc} ({each.unit})" if each.unit else each.doc for each in found.line_metrics
         ]
         heads, *rows, total = table.rows
-        assert [head.partition("|")[0] for head in heads[3:]] == [m.title for m in found.of_lines]
+        assert [head.partition("|")[0] for head in heads[3:]] == [
+            m.title for m in found.line_metrics
+        ]
         assert [row[0] for row in rows] == [line.row.name for line in lines]
         for row, line in zip(rows, lines, strict=True):
             assert row[2] == " × ".join(map(str, line.row.result.shape))
             assert row[3:] == [
-                shown(each, line.values[each.name]).replace(" x ", " × ") for each in found.of_lines
+                each.text(line.values[each.name]).replace(" x ", " × ")
+                for each in found.line_metrics
             ]
         assert total[3] == "11,689,512"
 
@@ -150,7 +152,7 @@ def test_what_a_cell_is_sorted_by_is_its_figure() -> None:
     found = report("resnet18")
     table = Reader(page([found])).tables[2]
     for row, keys, line in zip(table.rows[1:], table.keys[1:], found.lines("node"), strict=False):
-        for text, key, metric in zip(row[3:], keys[3:], found.of_lines, strict=True):
+        for text, key, metric in zip(row[3:], keys[3:], found.line_metrics, strict=True):
             value = line.values[metric.name]
             if isinstance(value, str) or value is None:
                 assert not key
@@ -163,7 +165,7 @@ def test_every_figure_of_the_whole_is_told_and_explained() -> None:
     found = report("resnet18")
     text = " ".join(Reader(page([found])).text.split())
     for metric in found.metrics:
-        assert shown(metric, found.total.values[metric.name], short=True) in text
+        assert metric.text(found.total.values[metric.name], short=True) in text
         assert f"{metric.title} {metric.name}" in text
         assert metric.doc in text
     assert "batch 4 data type float32 optimizer momentum device NVIDIA A100" in text
@@ -349,7 +351,7 @@ def test_text_stands_out_in_light_in_dark_and_on_paper() -> None:
     st.sampled_from([340, 860]),
 )
 def test_labels_stand_apart(found: list[tuple[str, int, int]], width: int) -> None:
-    plot = points([Item(*each) for each in found], str, width)
+    plot = points([DataPoint(*each) for each in found], str, width)
     labels = [point.label for point in plot.points if point.label.text]
     assert not any(one.overlaps(other) for one, other in combinations(labels, 2))
     for label in labels:
@@ -363,12 +365,12 @@ def test_labels_stand_apart(found: list[tuple[str, int, int]], width: int) -> No
 
 def test_the_library_s_networks_all_have_a_label() -> None:
     names = [f"a_network_{number}" for number in range(130)]
-    plot = points([Item(name, 4e9, 25e6) for name in names], str, 860)
+    plot = points([DataPoint(name, 4e9, 25e6) for name in names], str, 860)
     assert {point.label.text for point in plot.points} == set(names)
 
 
 def test_points_lie_where_their_figures_say() -> None:
-    items = [Item(name, 10.0**power, 1.0) for name, power in (("a", 6), ("b", 7), ("c", 8))]
+    items = [DataPoint(name, 10.0**power, 1.0) for name, power in (("a", 6), ("b", 7), ("c", 8))]
     low, middle, high = points(items, str, 860).points
     assert middle.x - low.x == pytest.approx(high.x - middle.x)
     assert low.y == middle.y
@@ -420,7 +422,7 @@ def test_memory_is_drawn_in_the_stages_of_the_network(name: str) -> None:
     stages = {line.row.name for line in found.lines("stage")}
     tips = [band.tip for band in drawn.plots[0].bands]
     assert {tip.partition(":")[0] for tip in tips} <= stages
-    alive = profile(found.measured, 4)
+    alive = profile(found.typed, 4)
     assert max(alive, key=lambda each: each[1])[0] in drawn.remark
 
 

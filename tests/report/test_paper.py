@@ -6,7 +6,15 @@ import pytest
 
 from resnetgen.compiler.passes.infer_types import Cost
 from resnetgen.pipeline import compile_spec
-from resnetgen.reports.papers import Claim, PaperTable, PublishedRow, as_data, grid, ledger, told
+from resnetgen.reports.papers import (
+    Claim,
+    PaperTable,
+    PublishedRow,
+    as_data,
+    claim_line,
+    ledger,
+    paper_grid,
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +27,7 @@ def test_published_figures_agree_where_the_paper_is_exact(tables: list[PaperTabl
     marked = {
         (table.paper.split(",")[0], table.name, entry.label, figure)
         for table in tables
-        for entry in table.entries
+        for entry in table.rows
         for figure in ("params", "macs")
         if entry.agrees(figure) is False
     }
@@ -35,13 +43,13 @@ def test_the_papers_claims_hold(tables: list[PaperTable]) -> None:
     assert all(claim.holds for claim in claims)
     deepest = next(claim for claim in claims if claim.than[0] == "vgg19" and "152" in claim.text)
     assert (deepest.less[1], deepest.than[1]) == (11_282_415_616, 19_632_062_464)
-    assert "11.28 G" in told(deepest)
+    assert "11.28 G" in claim_line(deepest)
 
 
 def test_a_claim_may_fail() -> None:
     claim = Claim("less is more", "macs", ("a", 3), ("b", 2))
     assert not claim.holds
-    assert "does not hold" in told(claim)
+    assert "does not hold" in claim_line(claim)
 
 
 def test_every_table_names_its_paper(tables: list[PaperTable]) -> None:
@@ -63,7 +71,7 @@ def test_rounding_as_published() -> None:
 
 
 def test_a_network_that_the_library_does_not_have(tables: list[PaperTable]) -> None:
-    rows = [row for table in tables for row in grid(table).rows if row[0] == "PReLU-net"]
+    rows = [row for table in tables for row in paper_grid(table).rows if row[0] == "PReLU-net"]
     assert rows
     assert all(row[1] == "-" for row in rows)
 

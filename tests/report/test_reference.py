@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnetgen.compiler.diagnostics.model import render
 from resnetgen.pipeline import compile_spec
-from resnetgen.reports.budget import exceeded, parse_budget
+from resnetgen.reports.budget import exceeded_limits, parse_budget
 from resnetgen.reports.metrics import METRICS, Conditions
 from resnetgen.reports.report import Report
 from resnetgen.reports.roofline import devices
@@ -38,12 +38,12 @@ def _over() -> Iterator[str]:
     limits = parse_budget("macs < 4G, params < 26M", METRICS, "--budget")
     report = Report(
         compiled.network,
-        compiled.measured,
+        compiled.typed,
         Conditions(),
         tuple(METRICS[each] for each in ("params", "macs")),
     )
     yield "```text"
-    yield render(exceeded(limits, report.name, report.total.values, METRICS), color=False)
+    yield render(exceeded_limits(limits, report.name, report.total.values, METRICS), color=False)
     yield "```"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.compiler.ir.shape_rules import WIDTHS
+from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
 from resnetgen.pipeline import compile_spec, compile_text
 from resnetgen.reports.roofline import Device, Roofline, Traffic, devices
 
 # One operation a second and one byte a second: times are counts.
-SLOW = Device("slow", "slow", "made up", dict.fromkeys(WIDTHS, 1.0), 1.0, 1.0)
+SLOW = Device("slow", "slow", "made up", dict.fromkeys(DTYPE_BYTES, 1.0), 1.0, 1.0)
 CHAIN = """
 network: chain
 input: {channels: 4, size: [8, 8]}
@@ -42,7 +42,7 @@ head: none
 
 
 def bound(spec: str, batch: int = 1, dtype: str = "int8"):
-    measured = compile_text(spec).measured
+    measured = compile_text(spec).typed
     steps = [(step, 1) for step in measured.nodes]
     return Roofline(measured).bound(steps, SLOW, batch, dtype)
 
@@ -52,8 +52,8 @@ ARITHMETIC, MOVED = 2 * 4 * 9 * VALUES, 4 * 64 + VALUES + WEIGHTS  # of the conv
 
 
 def traffic(spec: str) -> Traffic:
-    measured = compile_text(spec).measured
-    return Roofline(measured).of((step, 1) for step in measured.nodes)
+    measured = compile_text(spec).typed
+    return Roofline(measured).traffic_of((step, 1) for step in measured.nodes)
 
 
 def test_a_chain_by_hand() -> None:
@@ -87,22 +87,22 @@ def test_a_gate_is_not_fused_into_what_it_gates() -> None:
 
 def test_a_value_with_another_reader_is_still_written() -> None:
     found = traffic(TWICE)
-    assert found.spared == VALUES  # read by the norm from registers, written for the sum
+    assert found.saved_by_fusion == VALUES  # read by the norm from registers, written for the sum
 
 
 @pytest.mark.parametrize("name", sorted(devices()))
 def test_devices(name: str) -> None:
     device = devices()[name]
     assert device.source
-    assert set(device.rates) <= set(WIDTHS)
+    assert set(device.rates) <= set(DTYPE_BYTES)
     assert 1e11 < device.bandwidth < 1e13
     assert 1e9 < device.memory < 1e12
-    by_width = sorted(device.rates, key=lambda dtype: -WIDTHS[dtype])
+    by_width = sorted(device.rates, key=lambda dtype: -DTYPE_BYTES[dtype])
     assert device.rates[by_width[0]] <= device.rates[by_width[-1]]
 
 
 def test_resnet50_on_a_large_device_is_bound_by_memory() -> None:
-    measured = compile_spec("resnet50").measured
+    measured = compile_spec("resnet50").typed
     steps = [(step, 1) for step in measured.nodes]
     found = Roofline(measured).bound(steps, devices()["h200"], 256, "bfloat16")
     assert found.by == "memory"

@@ -6,8 +6,9 @@ import pytest
 
 from resnetgen.compiler.frontend import library
 from resnetgen.pipeline import compile_spec, compile_text
-from resnetgen.reports.numbers import align, rounded
+from resnetgen.reports.numbers import rounded
 from resnetgen.reports.show import show
+from resnetgen.reports.table_layout import align
 
 TINY = """\
 network: tiny
@@ -34,7 +35,7 @@ outputs: {low: b, high: sum}
 
 def shown(text: str) -> str:
     compiled = compile_text(text)
-    return show(compiled.network, compiled.measured)
+    return show(compiled.network, compiled.typed)
 
 
 def test_cells_stand_below_each_other() -> None:
@@ -70,7 +71,7 @@ def test_show_of_a_free_graph() -> None:
 
 def test_show_has_stem_stages_and_head_then_the_blocks() -> None:
     compiled = compile_spec("resnet50")
-    text = show(compiled.network, compiled.measured)
+    text = show(compiled.network, compiled.typed)
     top, *blocks = text.split("\n\n")[1:]
     assert [line for line in top.splitlines() if " " not in line] == ["stem", "head"]
     assert "bottleneck 1, 2 x bottleneck 2" in top
@@ -103,5 +104,5 @@ def test_show_escapes_what_a_terminal_would_obey() -> None:
 @pytest.mark.parametrize("path", library.network_files(), ids=lambda path: path.stem)
 def test_every_network_of_the_library_is_shown(path) -> None:
     compiled = compile_spec(path)
-    text = show(compiled.network, compiled.measured)
+    text = show(compiled.network, compiled.typed)
     assert text.startswith(f"{compiled.network.name}: {compiled.network.input} -> ")

@@ -24,7 +24,12 @@ from resnetgen import Compiled, compile_spec
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.pipeline import compile_text
-from resnetgen.reports.conventions import conventions, counted, counted_in, read_conventions
+from resnetgen.reports.conventions import (
+    conventions,
+    network_operations,
+    operations,
+    read_conventions,
+)
 from resnetgen.reports.tables import read_table
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
@@ -228,14 +233,14 @@ def network(spec: str | Path, size: list[int] | None) -> Compiled:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_tool_counts_the_printed_module_as_its_table_says(name: str, tool: str) -> None:
     net = network(*NETWORKS[name])
-    assert figure(tool, printed(net), net) == counted_in(conventions()[tool], net.measured)
+    assert figure(tool, printed(net), net) == network_operations(conventions()[tool], net.typed)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("size", [[33], [17, 23], [9, 11, 13]], ids=["1d", "2d", "3d"])
 def test_a_tool_counts_every_op_as_its_table_says(size: list[int], tool: str) -> None:
     net = compile_text(EVERY_OP.format(size=size))
-    assert figure(tool, printed(net), net) == counted_in(conventions()[tool], net.measured)
+    assert figure(tool, printed(net), net) == network_operations(conventions()[tool], net.typed)
 
 
 def test_an_average_that_keeps_the_size_is_counted() -> None:
@@ -243,7 +248,7 @@ def test_an_average_that_keeps_the_size_is_counted() -> None:
     net = compile_spec("resnet50d", **{"input.size": [64, 48], "output_stride": 8})
     assert "AvgPoolSame" in net.source
     for tool in TOOLS:
-        assert figure(tool, printed(net), net) == counted_in(conventions()[tool], net.measured)
+        assert figure(tool, printed(net), net) == network_operations(conventions()[tool], net.typed)
 
 
 # --- the peers' modules: the same figure, or a difference that is explained
@@ -256,7 +261,7 @@ def less(
     table = read_table("conventions")
     entry = {"doc": "", "tool": "", "unit": "", "counts": counts}
     [rules] = read_conventions({**table, "conventions": {"less": entry}}).values()
-    return -counted(rules, steps if steps is not None else [(step, 1) for step in net.nodes])
+    return -operations(rules, steps if steps is not None else [(step, 1) for step in net.nodes])
 
 
 def _same(net: TypedInstance) -> Mapping[str, int]:
@@ -322,8 +327,8 @@ TIMM: Mapping[str, Differences] = {
 
 
 def _expected(tool: str, net: Compiled, differences: Differences) -> int:
-    explained = differences(net.measured).get(tool, 0)
-    return counted_in(conventions()[tool], net.measured) + explained
+    explained = differences(net.typed).get(tool, 0)
+    return network_operations(conventions()[tool], net.typed) + explained
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -350,7 +355,7 @@ def test_the_differences_are_there() -> None:
     cases = [(name, size, each) for name, (size, each) in TORCHVISION.items()]
     cases += [(name, [64, 64], each) for name, each in TIMM.items()]
     for name, size, differences in cases:
-        found = differences(network(name, size).measured)
+        found = differences(network(name, size).typed)
         assert all(amount < 0 for amount in found.values())
         assert bool(found) == (differences is not _same)
 
@@ -361,7 +366,7 @@ def test_torchvision_publishes_what_its_table_says() -> None:
     assert {"resnet50", "vgg19", "googlenet", "r3d_18"} <= published
     for name in sorted(published):
         weights = next(iter(models.get_model_weights(name)))
-        count = counted_in(conventions()["torchvision"], compile_spec(name).measured)
+        count = network_operations(conventions()["torchvision"], compile_spec(name).typed)
         assert round(count / 1e9, 3) == weights.meta["_ops"], name
 
 
@@ -385,16 +390,16 @@ def test_ptflops_divides_modules_by_the_batch_but_not_functions(small: Compiled)
         return _input(size, "cpu", batch=3)
 
     module = built(printed(small), on_meta=False)
-    once = counted_in(conventions()["ptflops-modules"], small.measured)
-    functions = counted_in(conventions()["ptflops"], small.measured) - once
+    once = network_operations(conventions()["ptflops-modules"], small.typed)
+    functions = network_operations(conventions()["ptflops"], small.typed) - once
     found = ptflops(module, small.network.input.shape, input_constructor=batch)
     assert found == once + 3 * functions
 
 
 def test_ptflops_counts_linear_layers_twice_on_meta_tensors(small: Compiled) -> None:
     module = built(printed(small), on_meta=True)
-    again = -less(small.measured, {"bias": {"linear": "macs"}})
-    expected = counted_in(conventions()["ptflops"], small.measured) + again
+    again = -less(small.typed, {"bias": {"linear": "macs"}})
+    expected = network_operations(conventions()["ptflops"], small.typed) + again
     assert ptflops(module, small.network.input.shape) == expected
 
 
@@ -406,8 +411,8 @@ def test_fvcore_cannot_trace_meta_tensors(small: Compiled) -> None:
 
 def test_fvcore_counts_five_for_each_value_that_training_normalises(small: Compiled) -> None:
     module = built(printed(small), on_meta=False).train()
-    more = -less(small.measured, {"normalisation": {"batch_norm": "3 * source"}})
-    expected = counted_in(conventions()["fvcore"], small.measured) + more
+    more = -less(small.typed, {"normalisation": {"batch_norm": "3 * source"}})
+    expected = network_operations(conventions()["fvcore"], small.typed) + more
     assert fvcore(module, small.network.input.shape) == expected
 
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from resnetgen.pipeline import compile_text
-from resnetgen.runtime.errors import RuntimeFault
+from resnetgen.runtime.errors import MissingRequirement
 
 SPEC = """\
 network: small
@@ -62,14 +62,14 @@ def test_an_error_is_relative_to_the_largest_value() -> None:
 def test_a_device_that_is_not_there_is_said() -> None:
     import torch
 
-    from resnetgen.runtime.compile_check import require
+    from resnetgen.runtime.compile_check import require_compiler
 
-    with pytest.raises(RuntimeFault) as caught:
-        require("tpu")
+    with pytest.raises(MissingRequirement) as caught:
+        require_compiler("tpu")
     assert caught.value.code == "no-device"
     if not torch.cuda.is_available():
-        with pytest.raises(RuntimeFault) as caught:
-            require("cuda")
+        with pytest.raises(MissingRequirement) as caught:
+            require_compiler("cuda")
         assert caught.value.code == "no-device"
 
 
@@ -79,7 +79,10 @@ def test_a_missing_compiler_is_said_before_anything_is_built() -> None:
     from resnetgen.runtime.compile_check import compile_and_run
 
     network = compile_text(SPEC)
-    with config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(RuntimeFault) as caught:
+    with (
+        config.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(MissingRequirement) as caught,
+    ):
         compile_and_run(network.graph, "raise AssertionError", "cpu")
     assert caught.value.code == "no-compiler"
     assert caught.value.help

@@ -11,7 +11,7 @@ import traceback
 
 import pytest
 
-from resnetgen.runtime.errors import RuntimeFault, require_torch
+from resnetgen.runtime.errors import MissingRequirement, require_torch
 
 SOURCE = """\
 from torch import Tensor, nn
@@ -51,10 +51,10 @@ def test_the_root_class_is_the_one_that_all_names() -> None:
 
 
 def test_the_same_text_is_the_same_module() -> None:
-    from resnetgen.runtime.load import module_of
+    from resnetgen.runtime.load import module_from_source
 
-    assert module_of(SOURCE, "tiny") is module_of(SOURCE, "tiny")
-    assert module_of(SOURCE, "tiny") is not module_of(SOURCE + "\n", "tiny")
+    assert module_from_source(SOURCE, "tiny") is module_from_source(SOURCE, "tiny")
+    assert module_from_source(SOURCE, "tiny") is not module_from_source(SOURCE + "\n", "tiny")
 
 
 @pytest.mark.parametrize("name", ["tiny", "a.b/c d", "été"])
@@ -70,9 +70,11 @@ def test_a_network_can_be_pickled_and_copied(name: str) -> None:
 def test_the_lines_of_the_text_are_found() -> None:
     import torch
 
-    from resnetgen.runtime.load import build, module_of
+    from resnetgen.runtime.load import build, module_from_source
 
-    assert inspect.getsource(module_of(SOURCE, "tiny").Part).startswith("class Part(nn.Module):")
+    assert inspect.getsource(module_from_source(SOURCE, "tiny").Part).startswith(
+        "class Part(nn.Module):"
+    )
     with pytest.raises(RuntimeError) as caught:
         build(SOURCE, "tiny")(torch.zeros(1, 5))
     assert "x = self.fc(x)" in "".join(traceback.format_exception(caught.value))
@@ -108,7 +110,7 @@ def test_a_fake_network_has_shapes_but_no_memory() -> None:
 
 def test_torch_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(RuntimeFault) as caught:
+    with pytest.raises(MissingRequirement) as caught:
         require_torch()
     assert caught.value.code == "no-torch"
     assert caught.value.help

@@ -19,9 +19,9 @@ from resnetgen.pipeline import Compiled, compile_text
 from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import TOLERANCE, relative_error
 from resnetgen.runtime.load import build
-from resnetgen.runtime.regional.fingerprint import repeated, structure
-from resnetgen.runtime.regional.kernels import Blank, Code, side_by_side
-from resnetgen.runtime.trace import returned_tensors
+from resnetgen.runtime.regional.fingerprint import repeated_modules, fingerprint
+from resnetgen.runtime.regional.kernels import TensorSpec, CompiledFunction, parallel_kernel_builds
+from resnetgen.runtime.trace import output_tensors
 
 SPEC = """\
 network: small
@@ -60,7 +60,7 @@ def compiled_graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def results(model: nn.Module, x: Tensor) -> list[list[Tensor]]:
     """Outputs, gradients and statistics after a step."""
-    outputs = returned_tensors(model(x))
+    outputs = output_tensors(model(x))
     if torch.is_grad_enabled():
         sum(each.square().mean() for each in outputs).backward()  # type: ignore[union-attr]
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
@@ -86,10 +86,10 @@ def assert_agree(model: nn.Module, *, training: bool, tolerance: float = TOLERAN
 def test_equal_blocks_are_equal_whatever_their_weights_hold() -> None:
     model = module(network())
     layer1, layer2 = model.layer1, model.layer2
-    assert structure(layer1[0]).key == structure(layer1[3]).key
-    assert structure(layer1[1]).key != structure(layer2[1]).key
-    assert structure(layer2[0]).key != structure(layer2[1]).key
-    assert len(repeated(model)) == 4 + 3
+    assert fingerprint(layer1[0]).key == fingerprint(layer1[3]).key
+    assert fingerprint(layer1[1]).key != fingerprint(layer2[1]).key
+    assert fingerprint(layer2[0]).key != fingerprint(layer2[1]).key
+    assert len(repeated_modules(model)) == 4 + 3
 
 
 @pytest.mark.parametrize("change", ["mode", "frozen", "number", "type", "shared"])
@@ -105,13 +105,13 @@ def test_blocks_that_differ_in_anything_are_not_equal(change: str) -> None:
         other.double()
     else:
         other.bn2.weight = other.bn1.weight
-    assert structure(one).key != structure(other).key
+    assert fingerprint(one).key != fingerprint(other).key
 
 
 def test_a_shortcut_without_weights_is_part_of_the_structure() -> None:
     """Option A has no weights: only what its modules are tells a block that strides from others."""
     model = resnetgen.load("resnet20")
-    paths = repeated(model)
+    paths = repeated_modules(model)
     assert "layer2.0" not in paths
     assert "layer2.1" in paths
 
@@ -182,9 +182,9 @@ def test_types_are_known_before_anything_is_computed(compiled_graphs: list[Any])
         ran.append(len(compiled_graphs))
 
     resnetgen.compile_module(model, whole=False)
-    original = Code.__call__
+    original = CompiledFunction.__call__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Code, "__call__", lambda *given: (note(), original(*given))[1])
+        patch.setattr(CompiledFunction, "__call__", lambda *given: (note(), original(*given))[1])
         model(X)
     assert set(ran) == {len(compiled_graphs)}
     assert int(model.bn1.num_batches_tracked) == 1
@@ -193,11 +193,11 @@ def test_types_are_known_before_anything_is_computed(compiled_graphs: list[Any])
 def test_a_wrong_guess_of_a_type_costs_time_alone(
     compiled_graphs: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def in_rows(tensor: Tensor) -> Blank:
+    def in_rows(tensor: Tensor) -> TensorSpec:
         return replace(known(tensor), stride=torch.empty(tensor.shape, device="meta").stride())
 
-    known = Blank.of
-    monkeypatch.setattr(Blank, "of", in_rows)
+    known = TensorSpec.of
+    monkeypatch.setattr(TensorSpec, "of", in_rows)
     assert_agree(module(network()), training=True, tolerance=1e-9)
     assert len(compiled_graphs) > 5
 
@@ -206,7 +206,7 @@ def test_graphs_wait_for_their_kernels_at_the_end(monkeypatch: pytest.MonkeyPatc
     waited: list[Any] = []
     monkeypatch.setattr(AsyncCompile, "wait", lambda compiler, scope: waited.append(scope))
     elsewhere = threading.Thread(target=lambda: AsyncCompile().wait({"thread": "another"}))
-    with side_by_side(backward=True):
+    with parallel_kernel_builds(backward=True):
         AsyncCompile().wait({"graph": 1})
         AsyncCompile().wait({"graph": 2})
         assert waited == []
@@ -351,7 +351,7 @@ def test_a_network_that_hands_a_size_to_a_later_part_is_compiled_whole(
     expected = model(X)
     assert relative_error([expected], [resnetgen.compile_module(model, whole=False)(X)]) == 0
     assert whole[-1] == STATIC
-    assert "no tensor of its modules" in caplog.text
+    assert "other than a tensor of its modules" in caplog.text
 
 
 def test_a_network_that_cannot_be_traced_is_compiled_whole(

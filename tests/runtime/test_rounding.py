@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnetgen.runtime.rounding import IMAGES, input_means, rounded
+from resnetgen.runtime.rounding import IMAGES, input_means, round_weights
 
 LAYERS = {
     "convolution": lambda: nn.Conv2d(32, 48, 3),
@@ -45,15 +45,15 @@ def test_channels_keep_their_means(name: str, dtype: torch.dtype) -> None:
         model.load_state_dict(found)
         return (model(x) - exact).mean(others).norm().item()
 
-    to_nearest = moved(rounded(weights, {}, dtype))
+    to_nearest = moved(round_weights(weights, {}, dtype))
     means = input_means(made(name)[0], x)
-    assert moved(rounded(weights, means, dtype)) < to_nearest / 3
+    assert moved(round_weights(weights, means, dtype)) < to_nearest / 3
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_weight_is_one_of_the_two_numbers_around_it(name: str) -> None:
     model, weights = made(name)
-    found = rounded(weights, input_means(model, batch(model[0])), torch.bfloat16)
+    found = round_weights(weights, input_means(model, batch(model[0])), torch.bfloat16)
     for key, exact in weights.items():
         nearest, chosen = exact.bfloat16(), found[key]
         assert chosen.dtype == torch.bfloat16
@@ -66,7 +66,7 @@ def test_every_weight_is_one_of_the_two_numbers_around_it(name: str) -> None:
 def test_what_has_few_bits_already_stays() -> None:
     model, weights = made("convolution")
     short = {key: tensor.bfloat16().float() for key, tensor in weights.items()}
-    found = rounded(short, input_means(model, batch(model[0])), torch.bfloat16)
+    found = round_weights(short, input_means(model, batch(model[0])), torch.bfloat16)
     assert all(torch.equal(found[key].float(), short[key]) for key in short)
 
 
@@ -75,7 +75,7 @@ def test_what_has_few_bits_already_stays() -> None:
 )
 def test_images_that_tell_nothing_leave_it_at_the_nearest(images: Tensor) -> None:
     model, weights = made("convolution")
-    found = rounded(weights, input_means(model, images), torch.bfloat16)
+    found = round_weights(weights, input_means(model, images), torch.bfloat16)
     assert all(torch.equal(found[key], weights[key].bfloat16()) for key in weights)
 
 

@@ -27,9 +27,9 @@ class Tiny(nn.Module):
 @pytest.mark.parametrize("training", [False, True])
 def test_capture_tells_functions_places_operands_and_shapes(training: bool) -> None:
     from resnetgen.runtime.load import build_fake
-    from resnetgen.runtime.trace import capture
+    from resnetgen.runtime.trace import trace_with_dynamo
 
-    trace = capture(build_fake(SOURCE, "tiny"), (2, 3, 8, 8), training=training)
+    trace = trace_with_dynamo(build_fake(SOURCE, "tiny"), (2, 3, 8, 8), training=training)
     told = [(e.function, e.module, e.inputs) for e in trace.events if e.function != "add_"]
     at = {event.function: index for index, event in enumerate(trace.events)}
     assert told == [
@@ -50,11 +50,11 @@ def test_symbolic_tells_the_same_with_classes_for_functions() -> None:
     import torch
 
     from resnetgen.runtime.load import build
-    from resnetgen.runtime.trace import symbolic
+    from resnetgen.runtime.trace import trace_with_fx
 
     with torch.device("meta"):
         module = build(SOURCE, "tiny")
-    trace = symbolic(module, (2, 3, 8, 8), training=False)
+    trace = trace_with_fx(module, (2, 3, 8, 8), training=False)
     assert [(e.function, e.module, e.inputs) for e in trace.events] == [
         ("input", None, ()),
         ("Conv2d", "conv", (0,)),
@@ -68,9 +68,9 @@ def test_symbolic_tells_the_same_with_classes_for_functions() -> None:
 
 def test_a_real_network_can_be_captured_too() -> None:
     from resnetgen.runtime.load import build
-    from resnetgen.runtime.trace import capture
+    from resnetgen.runtime.trace import trace_with_dynamo
 
-    trace = capture(build(SOURCE, "tiny"), (2, 3, 8, 8), training=False)
+    trace = trace_with_dynamo(build(SOURCE, "tiny"), (2, 3, 8, 8), training=False)
     assert [event.function for event in trace.events][:2] == ["input", "conv2d"]
 
 
@@ -88,7 +88,7 @@ def test_outputs_keep_their_structure(
     import torch
 
     from resnetgen.runtime.load import build, build_fake
-    from resnetgen.runtime.trace import capture, symbolic
+    from resnetgen.runtime.trace import trace_with_dynamo, trace_with_fx
 
     source = SOURCE.replace("-> Tensor:\n        x =", "-> object:\n        x =").replace(
         "self.relu(x + y)", returned
@@ -97,8 +97,8 @@ def test_outputs_keep_their_structure(
         module = build(source, "tiny")
     shape = (2, 3, 8, 8)
     for trace in (
-        capture(build_fake(source, "tiny"), shape, training=False),
-        symbolic(module, shape, training=False),
+        trace_with_dynamo(build_fake(source, "tiny"), shape, training=False),
+        trace_with_fx(module, shape, training=False),
     ):
         assert (trace.structure, trace.keys, len(trace.outputs)) == (structure, keys, count)
         assert trace.outputs[0] == 1

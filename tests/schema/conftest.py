@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 
 from resnetgen.compiler.diagnostics.model import Source
 from resnetgen.compiler.editor.json_schema import block_schema, network_schema
-from resnetgen.compiler.frontend.yaml_reader import parse, python_value
+from resnetgen.compiler.frontend.tree import python_value
+from resnetgen.compiler.frontend.yaml_reader import parse
 
 Faults = Callable[[str], list[str]]
 

@@ -53,7 +53,7 @@ def test_it_writes_over_nothing_else(folder: Path, text: str) -> None:
     (folder / "mine.yaml").write_text(text, encoding="utf-8")
     done = call("-o", "mine.yaml")
     assert done.exit_code == 2
-    assert "error[file-exists]: `mine.yaml` is no schema that this command wrote" in done.stderr
+    assert "error[file-exists]: `mine.yaml` is not a schema that this command wrote" in done.stderr
     assert (folder / "mine.yaml").read_text(encoding="utf-8") == text
 
 

@@ -1,4 +1,4 @@
-"""Sweeps in this process, and as a program that can be killed."""
+"""Fixtures: `resnetgen sweep` in this process, and as a program that can be killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`resnetgen sweep`: rows, columns, the front, the plot, and what is said of wrong calls."""
+"""`resnetgen sweep`: rows, columns, the front, the plot, and the errors of wrong calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_rows_of_csv(folder: Path, sweep) -> None:
     }
 
 
-def test_json_lines_say_the_same_as_csv(folder: Path, sweep) -> None:
+def test_json_lines_equal_csv(folder: Path, sweep) -> None:
     varied = ("--vary=input.size=[32, 32],[64,64]", "--vary=layer1.blocks=0,2", "--vary=shortcut=projection,identity")  # fmt: skip
     assert sweep("resnet18", *varied, "-o", "rows.csv").exit_code == 0
     assert sweep("resnet18", *varied, "-o", "rows.jsonl").exit_code == 0
@@ -47,26 +47,26 @@ def test_json_lines_say_the_same_as_csv(folder: Path, sweep) -> None:
         table = list(csv.DictReader(file))
     objects = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
     assert len(table) == len(objects) == 8
-    for row, found in zip(table, objects, strict=True):
-        assert list(row) == list(found)
-        assert row["input.size"].replace(" ", "") == str(found["input.size"]).replace(" ", "")
-        assert row["error"] == (found["error"] or "")
+    for row, each in zip(table, objects, strict=True):
+        assert list(row) == list(each)
+        assert row["input.size"].replace(" ", "") == str(each["input.size"]).replace(" ", "")
+        assert row["error"] == (each["error"] or "")
         for name in ("variant", "layer1.blocks", "params", "macs"):
-            assert row[name] == ("" if found[name] is None else str(found[name]))
+            assert row[name] == ("" if each[name] is None else str(each[name]))
 
 
-def test_a_variant_that_is_refused_is_a_row_with_its_fault(folder: Path, sweep) -> None:
+def test_a_variant_with_an_error_is_a_row_with_that_error(folder: Path, sweep) -> None:
     assert sweep("resnet50_gn", "--vary=norm.groups=1..4", "-o", "rows.jsonl").exit_code == 0
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
     assert [row["error"] is None for row in rows] == [True, True, False, True]
     with pytest.raises(SpecError) as raised:
         pipeline.compile_spec("resnet50_gn", **{"norm.groups": 3})
-    fault = raised.value.diagnostics[0]
-    assert rows[2]["error"] == f"{fault.code}: {fault.message}"
+    error = raised.value.diagnostics[0]
+    assert rows[2]["error"] == f"{error.code}: {error.message}"
     assert rows[2]["params"] is None
 
 
-def test_the_sidecar_says_what_the_columns_are(folder: Path, sweep) -> None:
+def test_the_sidecar_describes_the_columns(folder: Path, sweep) -> None:
     sweep(*DEPTH, "--columns=params, macs", "-o", "rows.csv")
     meta = json.loads(Path("rows.csv.meta.json").read_text())
     head = Path("rows.csv").read_text().splitlines()[0]
@@ -77,7 +77,7 @@ def test_the_sidecar_says_what_the_columns_are(folder: Path, sweep) -> None:
     assert meta["bytes"] == Path("rows.csv").stat().st_size
 
 
-def test_where_leaves_rows_out_and_numbers_as_they_are(folder: Path, sweep) -> None:
+def test_where_drops_rows_and_keeps_their_numbers(folder: Path, sweep) -> None:
     sweep(*DEPTH, "--where=layer3.blocks > 2 and layer4.width == 256", "-o", "a.csv")
     assert [line.split(",")[0] for line in Path("a.csv").read_text().splitlines()[1:]] == ["4", "6"]
     sweep(*DEPTH, "--where=macs < 3e9", "-o", "b.jsonl")
@@ -113,7 +113,7 @@ def test_the_plot(folder: Path, sweep) -> None:
     assert sweep(*DEPTH, "-o", "rows.csv", "--plot=rows.svg").exit_code == 0  # ours, again
 
 
-def test_the_python_function_gives_the_rows(folder: Path, sweep) -> None:
+def test_the_python_function_yields_the_rows(folder: Path, sweep) -> None:
     sweep(*DEPTH, "--where=layer3.blocks != 2", "-o", "rows.jsonl")
     written = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
     vary = {"layer3.blocks": range(1, 5), "layer4.width": [256, 512]}
@@ -122,11 +122,11 @@ def test_the_python_function_gives_the_rows(folder: Path, sweep) -> None:
 
 WRONG_CALLS = {
     "an empty range": (["--vary=layer3.blocks=5..1"], "the range `5..1` is empty"),
-    "a value twice": (["--vary=layer3.blocks=1,1"], "takes the value `1` twice"),
+    "a value twice": (["--vary=layer3.blocks=1,1"], "has the value `1` twice"),
     "an unknown stage": (["--vary=layr3.blocks=1..4"], "did you mean `layer3`?"),
     "an unknown key": (["--vary=layer3.blcks=1..4"], "did you mean `blocks`?"),
-    "a stage that cannot be": (["--vary=layer3.blocks=-3..0"], "must be a positive integer"),
-    "a condition that is none": (["--vary=layer3.blocks=1..4", "--where=macs <"], "not an expression"),
+    "impossible depths": (["--vary=layer3.blocks=-3..0"], "must be a positive integer"),
+    "a condition that does not parse": (["--vary=layer3.blocks=1..4", "--where=macs <"], "not an expression"),
     "an unknown name": (["--vary=layer3.blocks=1..4", "--where=mac < 1"], "did you mean `macs`?"),
     "a condition without a value": (["--vary=layer3.blocks=1..4", "--where=macs % 0 == 1"], "divides by zero"),
     "an unknown figure": (["--vary=layer3.blocks=1..4", "--columns=parms"], "did you mean `params`?"),
@@ -134,7 +134,8 @@ WRONG_CALLS = {
     "a plot without its columns": (["--vary=layer3.blocks=1..4", "--columns=macs", "--plot=a.svg"], "no column of numbers `params`"),
     "set and varied": (["--vary=layer3.blocks=1..4", "--set=layer3.blocks=3"], "both set and varied"),
     "a plot nowhere": (["--vary=layer3.blocks=1..4", "--plot=nowhere/a.svg"], "there is no folder `nowhere`"),
-    "a plot over notes": (["--vary=layer3.blocks=1..4", "--plot=notes.txt"], "is no plot of `resnetgen sweep`"),
+    "a plot over another file": (["--vary=layer3.blocks=1..4", "--plot=notes.txt"], "is not a plot of `resnetgen sweep`"),
+    "a plot over the rows": (["--vary=layer3.blocks=1..4", "--plot=rows.csv"], "the plot and the rows need a file each"),
     "too many": (["--vary=layer3.blocks=1..90000", "--vary=layer2.blocks=1..90000"], "at most 100,000,000"),
 }  # fmt: skip
 
@@ -142,21 +143,21 @@ WRONG_CALLS = {
 @pytest.mark.parametrize("name", WRONG_CALLS)
 def test_a_wrong_call_is_one_clear_error_and_writes_nothing(name: str, folder: Path, sweep) -> None:
     (folder / "notes.txt").write_text("mine")
-    arguments, told = WRONG_CALLS[name]
+    arguments, message = WRONG_CALLS[name]
     done = sweep("resnet50", *arguments, "-o", "rows.csv")
     assert done.exit_code == 2
-    assert told in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
     assert [each.name for each in folder.iterdir()] == ["notes.txt"]
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-def test_another_suffix_is_refused(folder: Path, sweep) -> None:
+def test_another_suffix_is_an_error(folder: Path, sweep) -> None:
     done = sweep(*DEPTH, "-o", "rows.xlsx")
     assert done.exit_code == 2
     assert "neither .csv nor .jsonl" in " ".join(done.stderr.split())
 
 
-def test_a_wrong_spec_is_told_as_everywhere(folder: Path, sweep) -> None:
+def test_a_wrong_spec_is_reported_as_by_other_commands(folder: Path, sweep) -> None:
     Path("wrong.yaml").write_text("network: wrong\nextends: resnet18\nshortcut: projektion\n")
     done = sweep("wrong.yaml", "--vary=layer1.blocks=1..3", "-o", "rows.csv")
     assert done.exit_code == 1

@@ -1,4 +1,4 @@
-"""What a sweep says of a variant is what compiling the variant says, whatever varies."""
+"""The figures and the error of a variant are those of compiling it, whatever varies."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from generated.strategy import spec_of
 
 from resnetgen import pipeline
 from resnetgen.compiler.diagnostics.model import Source, SpecError
-from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, parse
-from resnetgen.compiler.ir.op_def import NO_WEIGHTS, complete
+from resnetgen.compiler.frontend.tree import MapTree, Scalar
+from resnetgen.compiler.frontend.yaml_reader import parse
+from resnetgen.compiler.ir.op_def import complete_attributes
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 from resnetgen.reports.sweep import sweep
-from resnetgen.reports.sweep.costs import Costs
-from resnetgen.reports.sweep.evaluate import Evaluator, Figures, figures_of
-from resnetgen.reports.sweep.rows import NAMES
+from resnetgen.reports.sweep.costs import Costs, Evaluator, Figures, figures_of
+from resnetgen.reports.sweep.rows import FIGURE_NAMES
 from resnetgen.reports.sweep.space import Space, parse_space
-from resnetgen.reports.sweep.symbols import Base, base_of
-from resnetgen.reports.sweep.terms import RATE, is_rate
+from resnetgen.reports.sweep.symbols import RATE, BaseSpec, is_rate, read_base
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 
@@ -112,10 +111,10 @@ SWEEPS = {
 }  # fmt: skip
 
 
-def base(spec: str | Path) -> Base:
+def base(spec: str | Path) -> BaseSpec:
     if spec in OWN:
-        return Base(parse(Source(str(spec), OWN[str(spec)])), (), {})
-    return base_of(spec, {})
+        return BaseSpec(parse(Source(str(spec), OWN[str(spec)])), (), {})
+    return read_base(spec, {})
 
 
 def some_of(space: Space, most: int) -> list[tuple[int, ...]]:
@@ -125,25 +124,25 @@ def some_of(space: Space, most: int) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_a_variant_costs_what_it_costs_compiled(name: str) -> None:
+def test_the_cost_of_a_variant_is_that_of_compiling_it(name: str) -> None:
     spec, vary = SWEEPS[name]
     space = parse_space(vary)
     costs = Costs(base(spec), space)
     for choice in some_of(space, 50):
-        settings = {path: setting.text for path, setting in space.settings(choice)}
+        settings = {path: each.text for path, each in space.values(choice)}
         try:
             if spec in OWN:
                 expected = figures_of(pipeline.compile_text(OWN[str(spec)], **settings).cost)
             else:
                 expected = figures_of(pipeline.compile_spec(spec, **settings).cost)
         except SpecError as error:
-            fault = error.diagnostics[0]
-            expected = f"{fault.code}: {fault.message}"
+            first = error.diagnostics[0]
+            expected = f"{first.code}: {first.message}"
         assert costs.of(choice) == expected, settings
         assert costs.of(choice) == expected, f"{settings}, the second time"
 
 
-def test_the_sample_holds_sound_and_refused_variants() -> None:
+def test_the_samples_contain_figures_and_errors() -> None:
     kinds = {
         type(costs.of(choice))
         for name in ("groups that do not divide", "blocks")
@@ -154,20 +153,20 @@ def test_the_sample_holds_sound_and_refused_variants() -> None:
     assert kinds == {Figures, str}
 
 
-def test_what_variants_share_is_not_computed_again() -> None:
+def test_what_variants_share_is_computed_once() -> None:
     space = parse_space(["layer1.blocks=1..20", "layer2.blocks=1..20", "layer3.blocks=1..20"])
-    costs = Costs(base_of("resnet110", {}), space)
+    costs = Costs(read_base("resnet110", {}), space)
     for variant in range(space.count):
         costs.of(space.choice(variant))
     evaluator = costs.evaluator(space.choice(0))
     assert isinstance(evaluator, Evaluator)
-    # Two walks over stem, three stages of 20 depths, head.
-    assert evaluator.learned == 2 * (1 + 3 * 20 + 1)
+    # Two passes over stem, three stages of 20 depths, head.
+    assert evaluator.evaluations == 2 * (1 + 3 * 20 + 1)
 
 
-def test_rates_by_position_are_no_reason_to_compute_again() -> None:
+def test_rates_by_position_share_their_cost() -> None:
     space = parse_space(["layer1.blocks=2..9", "layer2.blocks=2..9", "layer3.blocks=2..9"])
-    costs = Costs(base_of(SPECS / "resnet50_dp.yaml", {}), space)
+    costs = Costs(read_base(SPECS / "resnet50_dp.yaml", {}), space)
     for variant in range(space.count):
         costs.of(space.choice(variant))
     evaluator = costs.evaluator(space.choice(0))
@@ -178,14 +177,14 @@ def test_rates_by_position_are_no_reason_to_compute_again() -> None:
 
 @pytest.mark.parametrize("most", [0, 7, 60])
 def test_forgetting_changes_nothing(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.reports.sweep.evaluate.MOST_KEPT", most)
-    monkeypatch.setattr("resnetgen.reports.sweep.node_cost.MOST_KEPT", most)
-    monkeypatch.setattr("resnetgen.reports.sweep.costs.MOST_NETWORKS", 2)
-    monkeypatch.setattr("resnetgen.reports.sweep.costs.MOST_JUDGED", 1)
+    monkeypatch.setattr("resnetgen.reports.sweep.costs.MAX_REMEMBERED", most)
+    monkeypatch.setattr("resnetgen.reports.sweep.node_cost.MAX_KNOWN", most)
+    monkeypatch.setattr("resnetgen.reports.sweep.costs.MAX_NETWORKS", 2)
+    monkeypatch.setattr("resnetgen.reports.sweep.costs.MAX_VERDICTS", 1)
     space = parse_space(
         ["block=basic,bottleneck", "block.groups=1,2,3", "layer2.width=30,32", "output_stride=8,32"]
     )
-    costs = Costs(base_of("resnet50", {}), space)
+    costs = Costs(read_base("resnet50", {}), space)
     for choice in some_of(space, 24):
         assert costs.of(choice) == costs.compiled(choice)
 
@@ -194,7 +193,7 @@ def test_forgetting_changes_nothing(most: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 def leaves(tree: MapTree, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, Scalar]]:
-    """The paths of a document that hold a scalar."""
+    """The paths of a document whose value is a scalar."""
     for key, value in tree.entries.items():
         if isinstance(value, MapTree):
             yield from leaves(value, (*prefix, key))
@@ -203,7 +202,7 @@ def leaves(tree: MapTree, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, S
 
 
 def values(draw: random.Random, scalar: Scalar) -> list[str]:
-    """Values in place of one of a spec, some of which it cannot take."""
+    """Values for a path of a spec, some of them wrong."""
     value = scalar.value
     if isinstance(value, bool):
         return ["true", "false"]
@@ -223,16 +222,16 @@ def test_random_networks_with_random_numbers_varied(seed: int) -> None:
     numbers = [each for each in found if isinstance(each[1].value, int | float)]
     picked = dict(draw.sample(numbers, min(2, len(numbers))) + draw.sample(found, seed % 2))
     space = parse_space([f"{path}={','.join(values(draw, each))}" for path, each in picked.items()])
-    costs = Costs(Base(tree, (), {}), space)
+    costs = Costs(BaseSpec(tree, (), {}), space)
     for choice in some_of(space, 16):
-        assert costs.of(choice) == costs.compiled(choice), list(space.settings(choice))
+        assert costs.of(choice) == costs.compiled(choice), list(space.values(choice))
 
 
-# --- what the memory rests on
+# --- assumptions
 
 
 def test_figures_are_in_the_order_of_their_columns() -> None:
-    assert Figures._fields == NAMES
+    assert Figures._fields == FIGURE_NAMES
 
 
 @pytest.mark.parametrize(
@@ -242,25 +241,25 @@ def test_figures_are_in_the_order_of_their_columns() -> None:
 def test_no_cost_depends_on_a_rate(op: str, name: str) -> None:
     definition = OPS[op]
     source = TensorType(32, (8, 8))
-    found = []
+    effects = []
     for rate in (RATE, 1e-5, 0.1, 1.0):
-        attributes = complete(definition, {name: rate})
+        attributes = complete_attributes(definition, {name: rate})
         result = definition.shape(attributes, [source])
         weights = definition.weights(attributes, 32, 2)
-        flow = definition.flow(attributes, [ChannelInfo(32)], 2)
+        channels = definition.channels(attributes, [ChannelInfo(32)], 2)
         work = definition.macs(attributes, source, result)
-        stride, neutral = definition.stride(attributes), definition.neutral(attributes)
-        found.append((result, weights, flow, work, stride, neutral))
-    assert all(each == found[0] for each in found)
+        stride, identity = definition.stride(attributes), definition.is_identity(attributes)
+        effects.append((result, weights, channels, work, stride, identity))
+    assert all(each == effects[0] for each in effects)
 
 
-def test_rates_are_what_they_are_meant_to_be() -> None:
+def test_which_attributes_are_rates() -> None:
     rates = {
         (op, name) for op, each in OPS.items() for name in each.attributes if is_rate(op, name)
     }
     assert {("drop_path", "rate"), ("dropout", "rate"), ("batch_norm", "eps")} <= rates
     assert not any(OPS[op].attributes[name].kind != "float" for op, name in rates)
-    assert all(OPS[op].weights is NO_WEIGHTS for op, name in rates if name == "rate")
+    assert all(not OPS[op].has_weights for op, name in rates if name == "rate")
 
 
 def test_more_parameters_than_a_network_may_have_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""A sweep that was stopped, in whatever way, ends with the file that it would have written at once."""
+"""A sweep that was stopped, in any way, ends with the file that it would have written at once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 LONG = ["resnet110", *(f"--vary=layer{n}.blocks=1..{n + 39}" for n in (1, 2, 3))]  # 68,880 variants
 SHORT = ["resnet18", "--vary=layer1.blocks=0..2", "--vary=block=basic,bottleneck", "--vary=layer2.width=64,96"]  # fmt: skip
 
-# The command, which sends itself a signal after a number of rows. Its clock counts rows as well, and
-# so they are written a hundred at a time on any machine: the signal finds most of them in the file,
-# and some not yet.
+# The command, sending itself a signal after a number of rows. Its clock counts rows too, so that rows
+# are flushed a hundred at a time on any machine: when the signal comes, most rows are in the file and
+# some are not.
 STOPPED = """\
 import itertools, signal, sys
 from types import SimpleNamespace
@@ -72,7 +72,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         (".jsonl", signal.SIGTERM),
     ],
 )
-def test_kills_at_random_moments_lose_and_double_nothing(
+def test_kills_at_random_moments_lose_and_duplicate_nothing(
     suffix: str, stop: signal.Signals, folder: Path, command, environment, whole
 ) -> None:
     path, draw = folder / f"rows{suffix}", random.Random(f"{suffix} {stop}")
@@ -93,7 +93,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
         assert whole[suffix].startswith(found)
         assert json.loads(sidecar(path).read_text())["complete"] is False
         assert b"Traceback" not in done.stderr
-        assert (b"the same command goes on" in done.stderr) == (stop is signal.SIGINT)
+        assert (b"run the same command again" in done.stderr) == (stop is signal.SIGINT)
         size = len(found)
     subprocess.run([*command, *LONG, "-o", str(path)], env=environment(), check=True)
     assert path.read_bytes() == whole[suffix]
@@ -133,7 +133,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing(
     )
     assert done.returncode == 2
     assert done.stderr.startswith(f"error[unwritable]: cannot write `{path}`: ")
-    assert "the same command goes on after the last whole row" in done.stderr
+    assert "run the same command again to continue after the last whole row" in done.stderr
     assert path.read_bytes() == whole[".csv"][:most]
     subprocess.run([*command, *LONG, "-o", str(path)], env=environment(), check=True)
     assert path.read_bytes() == whole[".csv"]
@@ -151,7 +151,7 @@ def test_a_complete_sweep_does_nothing(folder: Path, sweep) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "difference"),
     [
         (["--set=layer3.blocks=3"], "`--set`"),
         (["--where=layer1.blocks < 2"], "`--where` was none, and is"),
@@ -159,8 +159,8 @@ def test_a_complete_sweep_does_nothing(folder: Path, sweep) -> None:
         (["--vary=layer3.blocks=1..2"], "`--vary`"),
     ],
 )
-def test_another_sweep_is_refused_and_forced(
-    change: list[str], told: str, folder: Path, sweep
+def test_another_sweep_is_refused_without_force(
+    change: list[str], difference: str, folder: Path, sweep
 ) -> None:
     path = folder / "rows.csv"
     sweep(*SHORT, "-o", str(path))
@@ -168,7 +168,7 @@ def test_another_sweep_is_refused_and_forced(
     done = sweep(*SHORT, *change, "-o", str(path))
     assert done.exit_code == 2
     assert "is another sweep" in done.stderr
-    assert told in done.stderr
+    assert difference in done.stderr
     assert path.read_bytes() == before
     assert sweep(*SHORT, *change, "-o", str(path), "--force").exit_code == 0
     assert path.read_bytes() != before
@@ -200,24 +200,27 @@ def test_a_foreign_file_is_left_alone(content: str, folder: Path, sweep) -> None
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "reason"),
     [
-        (lambda rows: rows + b"100,1\n", "was changed since"),
-        (lambda rows: rows.replace(b"variant", b"Variant"), "its first line is another"),
-        (lambda rows: rows + b"mine\n", "its last line is no row"),
+        (lambda rows: rows + b"100,1\n", "that was edited"),
+        (
+            lambda rows: rows.replace(b"variant", b"Variant"),
+            "its first line is not the line of columns",
+        ),
+        (lambda rows: rows + b"mine\n", "its last line is not a row"),
     ],
 )
-def test_a_file_that_was_edited_is_left_alone(edit, told: str, folder: Path, sweep) -> None:
+def test_a_file_that_was_edited_is_left_alone(edit, reason: str, folder: Path, sweep) -> None:
     path = folder / "rows.csv"
     sweep(*SHORT, "-o", str(path))
     meta = json.loads(sidecar(path).read_text())
-    if told != "was changed since":
+    if reason != "that was edited":
         sidecar(path).write_text(json.dumps({**meta, "complete": False}))
     edited = edit(path.read_bytes())
     path.write_bytes(edited)
     done = sweep(*SHORT, "-o", str(path))
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert reason in done.stderr
     assert path.read_bytes() == edited
 
 
@@ -231,7 +234,7 @@ def test_a_sweep_without_a_row_yet_may_become_another(folder: Path, sweep) -> No
 
 
 @pytest.mark.parametrize("path", ["nowhere/rows.csv", "folder.csv"])
-def test_a_place_that_takes_no_file_is_one_error(path: str, folder: Path, sweep) -> None:
+def test_an_unwritable_path_is_one_error(path: str, folder: Path, sweep) -> None:
     (folder / "folder.csv").mkdir()
     done = sweep(*SHORT, "-o", path)
     assert done.exit_code == 2

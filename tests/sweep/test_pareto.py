@@ -1,4 +1,4 @@
-"""The front of random points is what the definition says; the plot shows them."""
+"""The Pareto front of random points by its definition, and the plot."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from resnetgen.compiler.diagnostics.model import SpecError
-from resnetgen.reports.sweep.pareto import Axis, Front, parse_axes
-from resnetgen.reports.sweep.plot import MOST_DOTS, scale, svg
+from resnetgen.reports.sweep.pareto import MAX_DOTS, Axis, Front, axis_scale, parse_axes, plot_svg
 
 AXES = (Axis("macs", True), Axis("params", False))
 
@@ -24,23 +23,27 @@ def beats(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_front_is_what_nothing_beats(seed: int) -> None:
+def test_the_front_is_the_points_that_no_other_beats(seed: int) -> None:
     given = points(seed, 200, 12 if seed % 2 else 1000)
     front = Front(AXES)
     for row, point in enumerate(given):
         front.add(*point, row)
     expected = {each for each in given if not any(beats(other, each) for other in given)}
-    found = [(point.x, point.y) for point in front]
-    assert sorted(expected) == found
-    assert [given.index(each) for each in found] == [point.row for point in front]
+    shown = [(point.x, point.y) for point in front]
+    assert sorted(expected) == shown
+    assert [given.index(each) for each in shown] == [point.variant for point in front]
     assert not front.thinned
 
 
-def test_both_axes_may_count_down() -> None:
+def test_less_may_be_better_on_both_axes() -> None:
     front = Front((Axis("a", True), Axis("b", True)))
     for row, point in enumerate([(1, 5), (2, 2), (3, 3), (5, 1), (2, 2)]):
         front.add(*point, row)
-    assert [(point.x, point.y, point.row) for point in front] == [(1, 5, 0), (2, 2, 1), (5, 1, 3)]
+    assert [(point.x, point.y, point.variant) for point in front] == [
+        (1, 5, 0),
+        (2, 2, 1),
+        (5, 1, 3),
+    ]
 
 
 def test_a_front_that_outgrows_its_bound_keeps_its_ends() -> None:
@@ -49,8 +52,8 @@ def test_a_front_that_outgrows_its_bound_keeps_its_ends() -> None:
         front.add(each, each, each)
     assert len(front) <= 50
     assert front.thinned
-    rows = [point.row for point in front]
-    assert (rows[0], rows[-1]) == (0, 999)
+    variants = [point.variant for point in front]
+    assert (variants[0], variants[-1]) == (0, 999)
 
 
 def test_axes_are_columns_with_a_direction() -> None:
@@ -58,33 +61,33 @@ def test_axes_are_columns_with_a_direction() -> None:
 
 
 @pytest.mark.parametrize("text", ["macs", "macs,params,flops", "macs,-macs", "macs,parms", ""])
-def test_wrong_axes_are_a_fault(text: str) -> None:
+def test_wrong_axes_are_an_error(text: str) -> None:
     with pytest.raises(SpecError):
         parse_axes(text, ["macs", "params", "flops"])
 
 
-@pytest.mark.parametrize("count", [1, 30, MOST_DOTS + 1, 20_000])
+@pytest.mark.parametrize("count", [1, 30, MAX_DOTS + 1, 20_000])
 def test_a_plot_is_small_and_well_formed(count: int) -> None:
     given = points(1, count, 10**9)
     front = Front(AXES)
     for row, point in enumerate(given):
         front.add(*point, row)
-    text = svg("a <b> & c", ("macs", "params"), lambda: given, front)
+    text = plot_svg("a <b> & c", ("macs", "params"), lambda: given, front)
     root = ET.fromstring(text)
     assert root[0].text == f"a <b> & c: {count:,} variant{'s' * (count > 1)}"
     assert len(text) < 200_000
 
 
 def test_a_plot_of_nothing_says_so() -> None:
-    assert "no variant has figures" in svg("x", ("a", "b"), list, Front(AXES))
+    assert "no variant has figures" in plot_svg("x", ("a", "b"), list, Front(AXES))
 
 
 @pytest.mark.parametrize(
     ("least", "most", "log"),
     [(10, 20, False), (1, 15, True), (1e6, 1e12, True), (0, 0, False), (5, 5, False), (-3, 9, False), (0, 1e9, False)],
 )  # fmt: skip
-def test_a_scale_holds_its_range_and_has_some_ticks(least: float, most: float, log: bool) -> None:
-    axis = scale(least, most, 100, 700)
+def test_a_scale_covers_its_range_and_has_some_ticks(least: float, most: float, log: bool) -> None:
+    axis = axis_scale(least, most, 100, 700)
     assert axis.log is log
     assert 100 <= axis(least) <= axis(most) <= 700
     assert 3 <= len(axis.ticks()) <= 12

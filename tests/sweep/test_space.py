@@ -1,4 +1,4 @@
-"""Ranges and lists of values, and the variants that they make."""
+"""`--vary`: ranges and lists of values, and the variants that they make."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from resnetgen.reports.sweep.space import parse_factor, parse_space, space_of
     ],
 )
 def test_values(text: str, values: list[object]) -> None:
-    found = [setting.value for setting in parse_factor(text).settings]
-    assert found == values
-    assert list(map(type, found)) == list(map(type, values))
+    parsed = [each.value for each in parse_factor(text).values]
+    assert parsed == values
+    assert list(map(type, parsed)) == list(map(type, values))
 
 
-def test_the_text_of_a_value_says_the_value() -> None:
-    texts = [each.text for each in parse_factor("a=0..0.2..0.05,8..10").settings]
+def test_the_text_of_a_value() -> None:
+    texts = [each.text for each in parse_factor("a=0..0.2..0.05,8..10").values]
     assert texts == ["0.00", "0.05", "0.10", "0.15", "0.20", "8", "9", "10"]
 
 
@@ -48,7 +48,7 @@ def test_the_last_factor_varies_fastest() -> None:
     ]  # fmt: skip
 
 
-def test_python_values_say_the_same() -> None:
+def test_python_values_make_the_same_space() -> None:
     space = space_of({"a": range(1, 4), "b": ["x", True, [1, 2]], "c": "1..2"})
     assert space == parse_space(["a=1..3", "b=x,true,[1, 2]", "c=1..2"])
 
@@ -65,26 +65,26 @@ def test_python_values_say_the_same() -> None:
         (["a=1..5..0"], "1..5..0", "the step"),
         (["a=1..n"], "1..n", "is not a range"),
         (["a=1..2..3..4"], "1..2..3..4", "is not a range"),
-        (["a=1,2,1"], "1", "takes the value `1` twice"),
-        (["a=1..4,3"], "3", "takes the value `3` twice"),
-        (["a=x,x"], "x", "takes the value `x` twice"),
+        (["a=1,2,1"], "1", "has the value `1` twice"),
+        (["a=1..4,3"], "3", "has the value `3` twice"),
+        (["a=x,x"], "x", "has the value `x` twice"),
         (["a=1..2", "a=3"], "a", "varied twice"),
         (["a=1..999999999999"], "1..999999999999", "more than 100,000 values"),
         (["a=1..100000", "b=1..2000"], "b=1..2000", "200,000,000 variants"),
     ],
 )
-def test_a_wrong_range_is_one_fault_at_its_place(
+def test_a_wrong_range_is_one_error_that_marks_it(
     texts: list[str], marked: str, message: str
 ) -> None:
     with pytest.raises(SpecError) as raised:
         parse_space(texts)
-    (fault,) = raised.value.diagnostics
-    assert message in fault.message
-    assert fault.span
-    assert fault.span.file == "--vary"
-    assert fault.span.text == marked
+    (error,) = raised.value.diagnostics
+    assert message in error.message
+    assert error.span
+    assert error.span.file == "--vary"
+    assert error.span.text == marked
 
 
-def test_a_value_that_is_no_yaml_is_a_fault() -> None:
+def test_a_value_that_is_not_yaml_is_an_error() -> None:
     with pytest.raises(SpecError, match="missing here"):
         parse_space(["a=[1,2"])

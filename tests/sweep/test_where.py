@@ -1,12 +1,12 @@
-"""Conditions over varied paths and figures."""
+"""`--where`: conditions over varied paths and figures."""
 
 from __future__ import annotations
 
 import pytest
 
 from resnetgen.compiler.diagnostics.model import SpecError
+from resnetgen.reports.sweep.rows import parse_where
 from resnetgen.reports.sweep.space import parse_space
-from resnetgen.reports.sweep.where import parse_where
 
 SPACE = parse_space(["layer3.blocks=1..40", "block=basic,bottleneck", "nodes.up.0.width=8,16"])
 VARIANT = {"layer3.blocks": 4, "block": "basic", "nodes.up.0.width": 16, "macs": 5 * 10**9}
@@ -41,13 +41,13 @@ def test_only_some_conditions_need_the_costs() -> None:
         ("layer3.blocks ** 2 > 3", "layer3.blocks ** 2 > 3", "no `**`"),
     ],
 )
-def test_a_wrong_condition_points_into_its_text(text: str, marked: str, message: str) -> None:
+def test_a_wrong_condition_is_marked_in_its_text(text: str, marked: str, message: str) -> None:
     with pytest.raises(SpecError) as raised:
         parse_where(text, SPACE)
-    (fault,) = raised.value.diagnostics
-    assert message in fault.message
-    assert fault.span
-    assert fault.span.text == marked
+    (error,) = raised.value.diagnostics
+    assert message in error.message
+    assert error.span
+    assert error.span.text == marked
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_wrong_condition_points_into_its_text(text: str, marked: str, message:
         ("block < 3", "has no value"),
     ],
 )
-def test_a_condition_without_a_value_is_a_fault(text: str, message: str) -> None:
+def test_a_condition_without_a_value_is_an_error(text: str, message: str) -> None:
     with pytest.raises(SpecError) as raised:
         parse_where(text, SPACE).keeps(VARIANT)
     assert message in raised.value.diagnostics[0].message

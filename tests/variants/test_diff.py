@@ -9,28 +9,26 @@ from pathlib import Path
 import pytest
 
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.yaml_reader import python_value
+from resnetgen.compiler.frontend.tree import python_value
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.reports.formats import as_json
-from resnetgen.variants.diff import RESULT, Difference, _longest_rising, diff, view
+from resnetgen.variants.diff import RESULT_SHAPE, Difference, _longest_rising, diff, summarize
 from resnetgen.variants.diff_report import (
     MOST_LINES,
-    Names,
+    NetworkNames,
     as_data,
     as_markdown,
     as_text,
-    folded,
+    headline,
     modules,
-    ranges,
-    verdict,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / "tests/specs").glob("*.yaml"))
 HARD = ["vgg19", "googlenet", "resnet18_1d", "r3d_18", "resnet1202", "preact_resnet164", *OURS]
-NAMES = Names("a", "b")
+NAMES = NetworkNames("a", "b")
 
 
 def between(spec: str | Path, **settings: object) -> Difference:
@@ -191,22 +189,32 @@ def test_outputs_and_what_is_computed_in_training_only() -> None:
 
 
 def test_facts_of_nodes_have_words_that_no_attribute_has() -> None:
-    words = {"op", "inputs", "as", RESULT, "in training only", "init of weight", "init of bias"}
+    words = {
+        "op",
+        "inputs",
+        "as",
+        RESULT_SHAPE,
+        "in training only",
+        "init of weight",
+        "init of bias",
+    }
     assert not [op for op, each in OPS.items() if words & each.attributes.keys()]
 
 
 @pytest.mark.parametrize("spec", HARD, ids=str)
 def test_every_node_and_key_is_seen(spec: str | Path) -> None:
     compiled = compile_spec(spec)
-    seen = view(compiled)
-    assert [*seen.facts] == [node.name for node in compiled.graph.nodes]
+    seen = summarize(compiled)
+    assert [*seen.properties] == [node.name for node in compiled.graph.nodes]
     assert [*seen.keys.items()] == [*state_dict(compiled.graph).items()]
 
 
 def test_roles_are_found_wherever_their_nodes_stand() -> None:
     """As `init` prints them: of every block, and of the network's own nodes."""
-    found = view(compile_spec("preact_resnet50", **{"init.classifier.weight": "xavier_normal"}))
-    starts = {name for name, facts in found.facts.items() if "xavier" in str(facts)}
+    found = summarize(
+        compile_spec("preact_resnet50", **{"init.classifier.weight": "xavier_normal"})
+    )
+    starts = {name for name, facts in found.properties.items() if "xavier" in str(facts)}
     assert starts == {"head.fc"}
 
 
@@ -243,7 +251,7 @@ def text(before: str, after: str, **settings: object) -> str:
 
 def test_the_first_line_says_what_a_person_wants_to_know() -> None:
     def first(*specs: Compiled) -> str:
-        return verdict(diff(*specs), NAMES)
+        return headline(diff(*specs), NAMES)
 
     resnet50, costs = compile_spec("resnet50"), "25.56 M -> 31.14 M parameters (+21.9 %)"
     deeper = compile_spec("resnet50", **{"layer3.blocks": 11})
@@ -300,24 +308,12 @@ def test_markdown_has_the_same_rows(spec: str | Path) -> None:
 
 
 def test_heads_are_names_unless_these_are_long_or_the_same() -> None:
-    assert Names("resnet50", "mine").heads == ("resnet50", "mine")
-    assert Names("resnet50", "resnet50").heads == ("before", "after")
-    assert Names("resnet50", "x" * 40).heads == ("before", "after")
+    assert NetworkNames("resnet50", "mine").heads == ("resnet50", "mine")
+    assert NetworkNames("resnet50", "resnet50").heads == ("before", "after")
+    assert NetworkNames("resnet50", "x" * 40).heads == ("before", "after")
 
 
-# --- folding
-
-
-def test_ranges() -> None:
-    assert ranges([5]) == "5"
-    assert ranges([2, 0, 1, 5, 7, 8]) == "0-2,5,7-8"
-
-
-def test_names_that_differ_in_their_first_number_are_one() -> None:
-    lines = [(f"a.{at}.b.0", "x") for at in range(3)] + [("a.3.b.0", "y"), ("c1", "x")]
-    assert [(each.name, each.said, each.count) for each in folded(lines)] == [
-        ("a.0-2.b.0", "x", 3), ("a.3.b.0", "y", 1), ("c1", "x", 1)
-    ]  # fmt: skip
+# --- whole modules
 
 
 def test_whole_modules() -> None:
@@ -341,4 +337,4 @@ def test_the_library_is_known_by_its_own_specs() -> None:
     for one, other in pairwise(names):
         found = diff(compile_spec(one), compile_spec(other))
         assert not found.networks_equal
-        assert "\n" not in verdict(found, NAMES)
+        assert "\n" not in headline(found, NAMES)

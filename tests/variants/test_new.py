@@ -11,11 +11,12 @@ from typer.testing import CliRunner, Result
 
 from resnetgen.cli.app import app
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.inheritance import merge, apply_override
+from resnetgen.compiler.frontend.inheritance import apply_override, merge
 from resnetgen.compiler.frontend.library import canonical_text
-from resnetgen.compiler.frontend.yaml_reader import MapTree, parse_value
+from resnetgen.compiler.frontend.tree import MapTree
+from resnetgen.compiler.frontend.yaml_reader import parse_value
 from resnetgen.pipeline import compile_spec
-from resnetgen.variants.new_spec import changes
+from resnetgen.variants.new_spec import overlay
 from resnetgen.variants.repeats import depth
 
 Call = Callable[..., Result]
@@ -200,9 +201,9 @@ def test_a_wrong_wish(new: Call, arguments: tuple[str, ...], status: int, messag
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("resnet18", "'resnet18' is a network of the library"),
-        ("mine", "'mine' is the network to start from"),
-        ("base", "'base' is the network to start from"),
+        ("resnet18", "'resnet18' is the name of a library network"),
+        ("mine", "'mine' is the name of the network to start from"),
+        ("base", "'base' is the name of the network to start from"),
         ("a/b", "'a/b' is not a name"),
         ("torch", "'torch' is a module that the printed file imports"),
     ],
@@ -215,7 +216,7 @@ def test_a_wrong_name(new: Call, name: str, reason: str) -> None:
 def test_a_file_that_is_there_stays_without_force(new: Call) -> None:
     done(new("my77", "--from", "resnet50", "--depth", "77"))
     again = ("my77", "--from", "resnet50", "--depth", "80")
-    assert "error[file-exists]: `my77.yaml` is there already" in said(new(*again), 2)
+    assert "error[file-exists]: `my77.yaml` already exists" in said(new(*again), 2)
     assert Path("my77.yaml").read_text(encoding="utf-8") == MY77
     done(new(*again, "--force"))
     assert depth(compile_spec("my77.yaml").root) == 80
@@ -238,9 +239,9 @@ def test_a_base_that_cannot_be_extended_from_there(new: Call) -> None:
     Path("nets/mine.yaml").write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
     Path("mine.yml").write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
     told = said(new("net", "--from", "nets/mine.yaml", "--depth", "77"), 2)
-    assert "`extends` finds `mine` beside the new file only; say `-o nets/`" in told
+    assert "`extends` finds `mine` only beside the new file; use `-o nets/`" in told
     told = said(new("net", "--from", "mine.yml", "--depth", "77"), 2)
-    assert "`extends` finds NAME.yaml only, not `mine.yml`" in told
+    assert "`extends` only finds NAME.yaml, not `mine.yml`" in told
     done(new("net", "--from", "nets/mine.yaml", "--depth", "77", "-o", "-"))
 
 
@@ -310,8 +311,8 @@ def test_changes_over_the_base_give_the_other(settings: dict[str, str]) -> None:
     later = base
     for key, value in settings.items():
         later = apply_override(later, key, value)
-    assert canonical_text(merge(base, changes(base, later))) == canonical_text(later)
-    assert not changes(base, base).entries
+    assert canonical_text(merge(base, overlay(base, later))) == canonical_text(later)
+    assert not overlay(base, base).entries
 
 
 def test_changes_name_only_what_differs() -> None:
@@ -321,7 +322,7 @@ def test_changes_name_only_what_differs() -> None:
     )
     assert isinstance(base, MapTree)
     assert isinstance(later, MapTree)
-    assert canonical_text(changes(base, later)) == "{'a':{'c':{'d':4}},'f':None}"
+    assert canonical_text(overlay(base, later)) == "{'a':{'c':{'d':4}},'f':None}"
 
 
 # --- against torch

@@ -20,11 +20,11 @@ from resnetgen.variants.repeats import (
     Budget,
     DepthFamily,
     depth,
-    family_of,
+    depth_family,
     neighbours,
-    of_depth,
+    choose_by_depth,
     with_repeats,
-    within,
+    choose_within,
 )
 from resnetgen.variants.repeats_rule import DEEPEST, DepthRule
 
@@ -48,7 +48,9 @@ OTHERWISE = {
 }
 STATED = re.compile(r"(?:(?<=[a-z])|(?<=v2_)|(?<=3d_))\d{2,4}")
 NAMED = {
-    path.stem: int(found[0]) for path in library.network_files() if (found := STATED.search(path.stem))
+    path.stem: int(found[0])
+    for path in library.network_files()
+    if (found := STATED.search(path.stem))
 }
 
 
@@ -59,7 +61,7 @@ def compiled(name: str) -> Compiled:
 
 @cache
 def family(name: str) -> DepthFamily:
-    return family_of(compiled(name))
+    return depth_family(compiled(name))
 
 
 def test_most_names_state_a_depth() -> None:
@@ -227,7 +229,7 @@ def test_every_depth_of_the_right_form_can_be_reached(name: str) -> None:
 def test_what_is_chosen_has_the_depth(name: str) -> None:
     layers, _, least = FAMILIES[name]
     for wanted in range(least, 1203, 23 * layers):
-        choice = of_depth(family(name), wanted)
+        choice = choose_by_depth(family(name), wanted)
         changes = family(name).changes(choice.repeats)
         network = with_repeats(compiled(name).network, changes)
         assert depth(instantiate(network)) == wanted
@@ -261,28 +263,28 @@ def test_what_is_chosen_has_the_depth(name: str) -> None:
 def test_published_repeats_come_before_the_rule(
     base: str, wanted: int, repeats: str | None, published: str | None
 ) -> None:
-    choice = of_depth(family(base), wanted)
+    choice = choose_by_depth(family(base), wanted)
     assert choice.published == published
     assert repeats is None or str(choice) == repeats
 
 
 def test_other_blocks_have_no_published_repeats() -> None:
     assert (
-        of_depth(family_of(compile_spec("resnet50", **{"block.groups": 2})), 152).published is None
+        choose_by_depth(depth_family(compile_spec("resnet50", **{"block.groups": 2})), 152).published is None
     )
-    assert of_depth(family("wide_resnet28_10"), 38).published is None  # other widths
-    headless = family_of(compile_spec("resnet50", **{"head.classes": 10, "input.size": [64, 64]}))
-    assert of_depth(headless, 152).published == "resnet152"
+    assert choose_by_depth(family("wide_resnet28_10"), 38).published is None  # other widths
+    headless = depth_family(compile_spec("resnet50", **{"head.classes": 10, "input.size": [64, 64]}))
+    assert choose_by_depth(headless, 152).published == "resnet152"
 
 
 def test_a_block_of_the_persons_own_is_another(tmp_path: Path) -> None:
     spec = tmp_path / "mine.yaml"
     spec.write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
-    assert of_depth(family_of(compile_spec(spec)), 152).published == "resnet152"
+    assert choose_by_depth(depth_family(compile_spec(spec)), 152).published == "resnet152"
     (tmp_path / "blocks").mkdir()
     text = "block: bottleneck\nextends: bottleneck\nparams: {expansion: 2}\n"
     (tmp_path / "blocks" / "bottleneck.yaml").write_text(text, encoding="utf-8")
-    choice = of_depth(family_of(compile_spec(spec)), 152)
+    choice = choose_by_depth(depth_family(compile_spec(spec)), 152)
     assert (str(choice), choice.published) == ("3-4-40-3", None)
 
 
@@ -301,9 +303,9 @@ head: {classes: 10}
 
 def test_blocks_of_different_depth_add_up() -> None:
     base = compile_text(MIXED)
-    mixed = family_of(base)
+    mixed = depth_family(base)
     assert mixed.rule == DepthRule((2, 4, 2), (2, 3, 2), 2)
-    reached = {wanted: of_depth(mixed, wanted) for wanted in range(11, 60)}
+    reached = {wanted: choose_by_depth(mixed, wanted) for wanted in range(11, 60)}
     assert str(reached[22]) == "2-4-2"
     assert str(reached[25]) == "2-5-2"
     assert str(reached[24]) == "3-4-2"  # the rest of two layers is a block of `a`
@@ -311,7 +313,7 @@ def test_blocks_of_different_depth_add_up() -> None:
         network = with_repeats(base.network, mixed.changes(choice.repeats))
         assert depth(instantiate(network)) == wanted
     with pytest.raises(SpecError, match=r"(?s)2 in `a`, 3 in `b`, 2 in `c`.* 9 \(1-1-1\) and 11 "):
-        of_depth(mixed, 10)
+        choose_by_depth(mixed, 10)
 
 
 # --- what cannot be
@@ -327,12 +329,12 @@ def test_blocks_of_different_depth_add_up() -> None:
 def test_a_stage_without_a_number_is_told(stages: str, message: str) -> None:
     text = f"{HEAD}stages: {{{stages}}}\nblock: basic\nshortcut: projection\n"
     with pytest.raises(SpecError) as caught:
-        family_of(compile_text(text))
+        depth_family(compile_text(text))
     (fault,) = caught.value.diagnostics
     assert fault.code == "fixed-repeats"
     assert fault.message.startswith(message)
     assert fault.span
-    assert family_of(compile_text(text, **{"a.blocks": 2})).rule.base == (2,)
+    assert depth_family(compile_text(text, **{"a.blocks": 2})).rule.base == (2,)
 
 
 def test_a_network_without_stages_is_told() -> None:
@@ -346,7 +348,7 @@ stages: {{a: {{op: scaled, blocks: 2}}}}
 define: {{scaled: {{nodes: {{act: {{op: relu}}}}}}}}
 """
     with pytest.raises(SpecError, match="no stage of `net` is on the longest way"):
-        family_of(compile_text(text))
+        depth_family(compile_text(text))
 
 
 def test_stages_that_add_no_depth_stay_as_they_are() -> None:
@@ -360,15 +362,15 @@ stages:
 define: {{scaled: {{nodes: {{norm: {{op: norm}}}}}}}}
 """
     base = compile_text(text)
-    found = family_of(base)
+    found = depth_family(base)
     assert found.stages == ("a", "c")
-    assert found.changes(of_depth(found, 16).repeats) == {"a": 4, "c": 4}
+    assert found.changes(choose_by_depth(found, 16).repeats) == {"a": 4, "c": 4}
 
 
 @pytest.mark.parametrize("wanted", [3, 8, 51, 1201])
 def test_the_nearest_are_told_of_a_depth_that_cannot_be_reached(wanted: int) -> None:
     with pytest.raises(SpecError) as caught:
-        of_depth(family("resnet50"), wanted)
+        choose_by_depth(family("resnet50"), wanted)
     (fault,) = caught.value.diagnostics
     assert fault.code == "unreachable-depth"
     assert "3n + 2" in fault.notes[0].text
@@ -384,9 +386,9 @@ def test_the_nearest_are_told_of_a_depth_that_cannot_be_reached(wanted: int) -> 
 def test_a_budget_is_met_to_the_unit(name: str, figure: str) -> None:
     base, budget = family(name), Budget(figure, 0)
     for wanted in (base.rule.least, 40, 110):
-        choice = of_depth(base, base.rule.above(wanted - 1))
+        choice = choose_by_depth(base, base.rule.above(wanted - 1))
         cost = budget.of(base.cost(choice.repeats))
-        found = within(base, Budget(figure, cost))
+        found = choose_within(base, Budget(figure, cost))
         assert budget.of(base.cost(found.repeats)) <= cost
         assert found.depth >= choice.depth
         below, above = neighbours(base, found.depth)
@@ -394,22 +396,22 @@ def test_a_budget_is_met_to_the_unit(name: str, figure: str) -> None:
         assert budget.of(base.cost(above.repeats)) > cost
         if below:
             tight = budget.of(base.cost(found.repeats)) - 1
-            assert within(base, Budget(figure, tight)).depth < found.depth
+            assert choose_within(base, Budget(figure, tight)).depth < found.depth
 
 
 def test_published_repeats_that_cost_too_much_are_passed_over() -> None:
     base = family("resnet50")
     ours, theirs = base.cost((3, 4, 40, 3)), base.cost((3, 8, 36, 3))
     assert ours.params > theirs.params  # by rule, 152 layers would be beyond this budget
-    assert within(base, Budget("params", theirs.params)).published == "resnet152"
-    found = within(base, Budget("params", theirs.params - 1))
+    assert choose_within(base, Budget("params", theirs.params)).published == "resnet152"
+    found = choose_within(base, Budget("params", theirs.params - 1))
     assert (str(found), found.published) == ("3-4-37-3", None)
     assert base.cost((3, 4, 38, 3)).params > theirs.params
 
 
 def test_a_budget_under_the_shallowest_is_told() -> None:
     with pytest.raises(SpecError) as caught:
-        within(family("resnet50"), Budget("macs", 1e9))
+        choose_within(family("resnet50"), Budget("macs", 1e9))
     (fault,) = caught.value.diagnostics
     assert fault.code == "over-budget"
     assert fault.notes[0].text == "with 14 layers (1-1-1-1), the fewest, it has 1.469 G"
@@ -417,4 +419,4 @@ def test_a_budget_under_the_shallowest_is_told() -> None:
 
 def test_a_budget_without_end_is_told() -> None:
     with pytest.raises(SpecError, match="a network of 10,000 layers is within"):
-        within(family("resnet20"), Budget("params", 1e17))
+        choose_within(family("resnet20"), Budget("params", 1e17))

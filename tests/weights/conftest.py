@@ -1,18 +1,13 @@
-"""A small network of our own, and its checkpoint; the library, compiled once for all tests."""
+"""The small network `tiny`, and a checkpoint of it."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from resnetgen.weights.library_index import Networks
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
 
 SPEC = """\
@@ -39,41 +34,16 @@ def folder(folder: Path) -> Path:
 
 @pytest.fixture
 def state(folder: Path) -> State:
-    """A state_dict of the network that no initialisation gives."""
+    """A state_dict of the network that no initialisation returns."""
     import torch
 
     from resnetgen import load
 
     generator = torch.Generator().manual_seed(7)
-    found = load("tiny.yaml").state_dict()
-    for value in found.values():
+    values = load("tiny.yaml").state_dict()
+    for value in values.values():
         if value.is_floating_point():
             value.uniform_(0.5, 1.5, generator=generator)
         else:
             value.fill_(3)
-    return found
-
-
-@cache
-def library() -> Networks:
-    """The library, compiled: what every command asks for anew, in two seconds."""
-    networks = Networks(None)
-    for spec in networks.specs:
-        networks.shapes(spec)
-    return networks
-
-
-@pytest.fixture(scope="session", autouse=True)
-def known_library() -> Iterator[None]:
-    """Questions about the whole library find it compiled: once for all tests of a process."""
-    start = Networks.__init__
-
-    def known(self: Networks, *of: Any, **settings: Any) -> None:
-        start(self, *of, **settings)
-        if not of and not settings:
-            self._bodies |= library()._bodies
-            self._graphs |= library()._graphs
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Networks, "__init__", known)
-        yield
+    return values

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler.codegen.files import WriteError
+from resnetgen.compiler.codegen.files import WriteError, write_atomically
 
 
 @pytest.fixture
@@ -218,11 +218,13 @@ def test_a_file_system_without_hard_links(call, checkpoint, folder: Path, monkey
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links")
 
-    def fail(*_: object) -> None:
-        raise WriteError.__new__(WriteError)
+    def fail(path: Path, data: bytes) -> None:
+        if path.suffix == ".py":
+            raise WriteError.__new__(WriteError)
+        write_atomically(path, data)
 
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr("resnetgen.weights.safetensors_file.write_source", fail)
+    monkeypatch.setattr("resnetgen.weights.safetensors_file.write_atomically", fail)
     assert call(*arguments, "--set", "head.classes=4", "--except", "fc").exit_code != 0
     assert (folder / "tiny.safetensors").read_bytes() == before
     assert written(folder) == ["tiny.py", "tiny.safetensors"]

@@ -11,10 +11,10 @@ from peers import import_timm, import_torchvision
 from randomised import randomise
 
 from resnetgen import load
-from resnetgen.weights.convert import Translated, as_file, translate
-from resnetgen.weights.dialects import dialect
-from resnetgen.weights.errors import Misfit, WeightsError
-from resnetgen.weights.library_index import Networks
+from resnetgen.weights.convert import ConvertedCheckpoint, encode, convert_checkpoint
+from resnetgen.weights.dialects import load_dialect
+from resnetgen.weights.errors import WeightsMismatch, WeightsError
+from resnetgen.weights.library_index import NetworkIndex
 from resnetgen.weights.read import Checkpoint
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ def weights(spec: str, **settings: object) -> State:
 
 
 def converted(
-    state: State, to: str, networks: Networks | None = None, source: str | None = None
-) -> Translated:
-    among = [dialect(source)] if source else None
-    return translate(Checkpoint("x.pth", state), dialect(to), networks or Networks(), among)
+    state: State, to: str, networks: NetworkIndex | None = None, source: str | None = None
+) -> ConvertedCheckpoint:
+    among = [load_dialect(source)] if source else None
+    return convert_checkpoint(
+        Checkpoint("x.pth", state), load_dialect(to), networks or NetworkIndex(), among
+    )
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -49,19 +51,19 @@ def equal(one: Any, other: Any) -> bool:
 # --- from dialect to dialect
 
 
-def check_round(state: State, networks: Networks) -> None:
+def check_round(state: State, networks: NetworkIndex) -> None:
     here = state
     for to in ROUND:
         done = converted(here, to, networks)
-        assert done.target.dialect == dialect(to)
-        assert all(COUNTER in line for line in done.told)
+        assert done.target.dialect == load_dialect(to)
+        assert all(COUNTER in line for line in done.remarks)
         here = dict(done.state)
     assert equal(here, state)
 
 
 def test_a_round_through_all_dialects_changes_no_bit() -> None:
     state = weights("resnet18")
-    check_round(state, Networks())
+    check_round(state, NetworkIndex())
 
 
 @pytest.mark.slow
@@ -78,7 +80,7 @@ def test_a_round_through_all_dialects_changes_no_bit() -> None:
     ],
 )
 def test_a_round_of_any_depth_changes_no_bit(spec: str, settings: dict[str, object]) -> None:
-    check_round(weights(spec, **settings), Networks(spec, settings))
+    check_round(weights(spec, **settings), NetworkIndex(spec, settings))
 
 
 def test_the_names_are_those_of_the_other_library() -> None:
@@ -92,9 +94,9 @@ def test_the_names_are_those_of_the_other_library() -> None:
 
 def test_what_is_lost_is_said_and_starts_anew() -> None:
     there = converted(weights("resnet18"), "detectron2")
-    assert there.told == (f"x.pth: `{COUNTER}` of 20 modules is left out: the target has none",)
+    assert there.remarks == (f"x.pth: `{COUNTER}` of 20 modules is left out: the target has none",)
     back = converted(dict(there.state), "torchvision")
-    assert back.told == (f"x.pth: `{COUNTER}` of 20 modules is not in the file; set to 0",)
+    assert back.remarks == (f"x.pth: `{COUNTER}` of 20 modules is not in the file; set to 0",)
     counters = [value for key, value in back.state.items() if key.endswith(COUNTER)]
     assert len(counters) == 20
     assert {(str(value.dtype), int(value)) for value in counters} == {("torch.int64", 0)}
@@ -114,7 +116,7 @@ def test_wrappers_and_a_prefix_are_taken_off() -> None:
     done = converted(wrapped, "timm")
     assert equal(done.state, state)
     prefixes = [f"x.pth: taken off the keys: `{each}.`" for each in ("module", "net")]
-    assert list(done.told) == prefixes
+    assert list(done.remarks) == prefixes
 
 
 def test_a_deep_network_of_small_images_is_renamed() -> None:
@@ -148,7 +150,7 @@ def bottlenecks(folder: Path, name: str = "tiny") -> str:
 def test_a_kernel_has_its_axes_in_the_other_order(tmp_path: Path) -> None:
     spec = bottlenecks(tmp_path)
     state = weights(spec)
-    there = converted(state, "keras", Networks(spec))
+    there = converted(state, "keras", NetworkIndex(spec))
     kernel = there.state["conv2_block1_2_conv.kernel"]
     assert kernel.is_contiguous()
     assert kernel[0, 2, 3, 1].equal(state["layer1.0.conv2.weight"][1, 3, 0, 2])
@@ -159,10 +161,10 @@ def test_a_kernel_has_its_axes_in_the_other_order(tmp_path: Path) -> None:
 def test_to_keras_and_back_changes_no_bit(tmp_path: Path) -> None:
     spec = bottlenecks(tmp_path)
     state = weights(spec)
-    there = converted(state, "keras", Networks(spec))
-    back = converted(dict(there.state), "timm", Networks(spec))
+    there = converted(state, "keras", NetworkIndex(spec))
+    back = converted(dict(there.state), "timm", NetworkIndex(spec))
     assert equal(back.state, state)
-    assert "eps of 15 norms was 1e-05 and is 1.001e-05 there" in "\n".join(there.told)
+    assert "eps of 15 norms changes from 1e-05 to 1.001e-05" in "\n".join(there.remarks)
 
 
 BIASED = """\
@@ -187,8 +189,8 @@ def test_a_bias_is_taken_into_the_mean_behind_it(tmp_path: Path) -> None:
     theirs = load(spec, conv="{op: convolution, bias: true}")
     randomise(theirs.state_dict())
     assert theirs.conv1.bias.abs().min() > 0
-    done = converted(dict(theirs.state_dict()), "timm", Networks(spec), str(biased))
-    assert done.told == ("x.pth: the bias of 15 modules is taken into the mean of their norms",)
+    done = converted(dict(theirs.state_dict()), "timm", NetworkIndex(spec), str(biased))
+    assert done.remarks == ("x.pth: the bias of 15 modules is folded into the mean of their norms",)
     ours = load(spec)
     ours.load_state_dict(dict(done.state), strict=True)
     assert torch.allclose(outputs(ours, inputs()), outputs(theirs, inputs()), atol=1e-5)
@@ -205,7 +207,7 @@ def test_a_bias_that_more_than_a_norm_reads_is_not_dropped(tmp_path: Path) -> No
         "head: {classes: 2}\n"
     )
     with pytest.raises(WeightsError, match="read by more than a norm: `conv`"):
-        converted(weights(str(spec)), str(mine), Networks(str(spec)))
+        converted(weights(str(spec)), str(mine), NetworkIndex(str(spec)))
 
 
 def test_a_network_of_other_strides_is_refused() -> None:
@@ -215,9 +217,9 @@ def test_a_network_of_other_strides_is_refused() -> None:
     fault = caught.value.diagnostic
     assert fault.code == "ambiguous-network"
     assert fault.help == "say which it is, such as `--network resnet50_v1`"
-    assert converted(state, "keras", Networks("resnet50_v1")).spec == "resnet50_v1"
+    assert converted(state, "keras", NetworkIndex("resnet50_v1")).spec == "resnet50_v1"
     with pytest.raises(WeightsError) as caught:
-        converted(state, "keras", Networks("resnet50"))
+        converted(state, "keras", NetworkIndex("resnet50"))
     assert caught.value.diagnostic.code == "unlike-dialect"
 
 
@@ -230,8 +232,8 @@ def test_every_key_that_does_not_fit_is_told_in_the_names_of_the_file() -> None:
     state = dict(converted(weights("resnet18"), "huggingface").state)
     del state["resnet.embedder.embedder.convolution.weight"]
     state["extra.weight"] = torch.zeros(2)
-    with pytest.raises(Misfit, match="unexpected: extra: weight") as caught:
-        converted(state, "timm", Networks("resnet18"))
+    with pytest.raises(WeightsMismatch, match="unexpected: extra: weight") as caught:
+        converted(state, "timm", NetworkIndex("resnet18"))
     assert "1 tensor of 122 missing, 1 tensor unexpected" in caught.value.diagnostic.message
 
 
@@ -240,7 +242,7 @@ def test_what_lies_beside_the_network_is_not_dropped() -> None:
 
     state = {f"backbone.{key}": value for key, value in weights("resnet18").items()}
     state["neck.weight"] = torch.zeros(2)
-    with pytest.raises(Misfit, match="unexpected: neck: weight"):
+    with pytest.raises(WeightsMismatch, match="unexpected: neck: weight"):
         converted(state, "detectron2")
 
 
@@ -251,7 +253,7 @@ def test_a_dialect_without_the_modules_is_refused() -> None:
 
 
 def test_another_dialect_than_was_said_is_refused() -> None:
-    with pytest.raises(Misfit):
+    with pytest.raises(WeightsMismatch):
         converted(weights("resnet18"), "timm", source="huggingface")
 
 
@@ -346,9 +348,9 @@ def test_resnet50_of_keras_computes_the_same_there_and_back(tmp_path: Path) -> N
     )
     ours = load("resnet50_v1")
     randomise(ours.state_dict())
-    done = converted(ours.state_dict(), "keras", Networks("resnet50_v1"))
+    done = converted(ours.state_dict(), "keras", NetworkIndex("resnet50_v1"))
     path = tmp_path / "net.h5"
-    path.write_bytes(as_file(done, ".h5"))
+    path.write_bytes(encode(done, ".h5"))
     theirs.load_weights(path)
     expected = outputs(ours, inputs())
     assert (theirs_of(inputs()) - expected).abs().max() / expected.std() < 1e-4
@@ -357,7 +359,9 @@ def test_resnet50_of_keras_computes_the_same_there_and_back(tmp_path: Path) -> N
         values = [each + 0.1 if each.ndim == 1 else each for each in layer.get_weights()]
         layer.set_weights(values)
     theirs.save_weights(tmp_path / "net.weights.h5")
-    back = translate(read(tmp_path / "net.weights.h5"), dialect("timm"), Networks())
+    back = convert_checkpoint(
+        read(tmp_path / "net.weights.h5"), load_dialect("timm"), NetworkIndex()
+    )
     assert back.spec == "resnet50_v1"
     ours.load_state_dict(dict(back.state), strict=True)
     expected = theirs_of(inputs())

@@ -12,18 +12,18 @@ from resnetgen.compiler.frontend.expressions import ExpressionError
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import compile_spec
 from resnetgen.weights.dialects import (
-    FOLDER,
+    DIALECT_FOLDER,
     Renaming,
-    canonical,
-    dialect,
-    dialects,
-    own_shape,
-    renamed,
+    network_keys,
+    load_dialect,
+    shipped_dialects,
+    network_shape,
+    rename_modules,
 )
 from resnetgen.weights.errors import WeightsError
-from resnetgen.weights.tensor_layout import side
+from resnetgen.weights.tensor_layout import named_tensors
 
-DIALECTS = [each.name for each in dialects()]
+DIALECTS = [each.name for each in shipped_dialects()]
 
 
 # --- patterns
@@ -40,20 +40,20 @@ DIALECTS = [each.name for each in dialects()]
     ],
 )
 def test_a_path_is_renamed_there_and_back(ours: str, theirs: str, path: str, name: str) -> None:
-    renaming = Renaming.of(ours, theirs)
-    assert renaming.forth(path) == name
-    assert renaming.back(name) == path
+    renaming = Renaming.parse(ours, theirs)
+    assert renaming.to_dialect(path) == name
+    assert renaming.to_network(name) == path
 
 
 @pytest.mark.parametrize("path", ["layer1.0.conv12", "layer01.0.conv1", "xlayer1.0.conv1", "layer"])
 def test_another_path_is_not(path: str) -> None:
-    assert Renaming.of("layer<s>.<b>.conv1", "res<s + 1>.<b>").forth(path) is None
+    assert Renaming.parse("layer<s>.<b>.conv1", "res<s + 1>.<b>").to_dialect(path) is None
 
 
 def test_a_name_that_no_number_gives_is_not_taken_back() -> None:
-    assert Renaming.of("a<n>", "b<2 * n>").back("b7") is None
-    assert Renaming.of("a<n>", "b<n + 3>").back("b2") is None
-    assert Renaming.of("a<n>", "b<n - 1>").forth("a0") is None
+    assert Renaming.parse("a<n>", "b<2 * n>").to_network("b7") is None
+    assert Renaming.parse("a<n>", "b<n + 3>").to_network("b2") is None
+    assert Renaming.parse("a<n>", "b<n - 1>").to_dialect("a0") is None
 
 
 @pytest.mark.parametrize(
@@ -70,26 +70,26 @@ def test_a_name_that_no_number_gives_is_not_taken_back() -> None:
 )
 def test_what_cannot_be_turned_around_is_refused(ours: str, theirs: str) -> None:
     with pytest.raises(ExpressionError):
-        Renaming.of(ours, theirs)
+        Renaming.parse(ours, theirs)
 
 
 # --- what is shipped
 
 
 def test_a_dialect_is_the_file_of_its_name() -> None:
-    assert [path.stem for path in library.network_files(FOLDER)] == DIALECTS
-    assert all(each.doc and each.link for each in dialects())
+    assert [path.stem for path in library.network_files(DIALECT_FOLDER)] == DIALECTS
+    assert all(each.doc and each.link for each in shipped_dialects())
 
 
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("spec", ["resnet18", "resnet50", "resnet152", "wide_resnet50_2"])
 def test_keys_go_there_and_back(name: str, spec: str) -> None:
-    there, graph = dialect(name), compile_spec(spec).graph
-    kept = side(graph, there).tensors
+    there, graph = load_dialect(name), compile_spec(spec).graph
+    kept = named_tensors(graph, there).tensors
     own = {f"{module}.{tensor}" for module, tensor in _own(graph, there)}
-    assert set(canonical([each.key for each in kept.values()], there).values()) == own
+    assert set(network_keys([each.key for each in kept.values()], there).values()) == own
     for each in kept.values():
-        assert own_shape(each.key, each.shape, there) == each.weight.shape
+        assert network_shape(each.key, each.shape, there) == each.weight.shape
 
 
 def _own(graph, there) -> list[tuple[str, str]]:
@@ -109,12 +109,12 @@ def test_torchvision_and_timm_have_our_own_names() -> None:
         ("resnetv2_50", "timm"),
     ]:
         graph = compile_spec(spec).graph
-        assert renamed(graph, dialect(name)) == graph
+        assert rename_modules(graph, load_dialect(name)) == graph
 
 
 def test_a_module_without_a_name_is_told_and_folded() -> None:
     with pytest.raises(WeightsError) as caught:
-        renamed(compile_spec("resnetv2_50").graph, dialect("torchvision"))
+        rename_modules(compile_spec("resnetv2_50").graph, load_dialect("torchvision"))
     fault = caught.value.diagnostic
     assert fault.code == "unnamed-module"
     assert "`stages.*.blocks.*.norm*`" in fault.message
@@ -123,7 +123,7 @@ def test_a_module_without_a_name_is_told_and_folded() -> None:
 
 def test_an_unknown_dialect_has_a_suggestion() -> None:
     with pytest.raises(WeightsError, match="did you mean `detectron2`") as caught:
-        dialect("detectron")
+        load_dialect("detectron")
     assert caught.value.diagnostic.code == "unknown-dialect"
 
 
@@ -140,15 +140,17 @@ def written(folder: Path, text: str) -> str:
 
 def fault(folder: Path, text: str) -> tuple[str, int]:
     with pytest.raises(SpecError) as caught:
-        dialect(written(folder, text))
+        load_dialect(written(folder, text))
     [found] = caught.value.diagnostics
     assert found.span
     return found.code, found.span.line
 
 
 def test_a_dialect_of_ones_own(tmp_path: Path) -> None:
-    found = dialect(written(tmp_path, "names: {conv1: first}"))
-    assert canonical(["first.weight", "second.weight"], found) == {"first.weight": "conv1.weight"}
+    found = load_dialect(written(tmp_path, "names: {conv1: first}"))
+    assert network_keys(["first.weight", "second.weight"], found) == {
+        "first.weight": "conv1.weight"
+    }
 
 
 def test_faults_of_the_file_have_places(tmp_path: Path) -> None:
@@ -161,14 +163,14 @@ def test_faults_of_the_file_have_places(tmp_path: Path) -> None:
 
 def test_two_modules_of_one_name_are_a_fault_of_the_file(tmp_path: Path) -> None:
     lines = ["names:", "  conv1: a", "  bn1: a"]
-    found = dialect(written(tmp_path, "\n".join(lines)))
+    found = load_dialect(written(tmp_path, "\n".join(lines)))
     with pytest.raises(SpecError, match="`conv1` and `bn1` are both called `a`") as caught:
-        renamed(compile_spec("resnet18").graph, found)
+        rename_modules(compile_spec("resnet18").graph, found)
     assert caught.value.diagnostics[0].code == "module-path"
 
 
 def test_a_flattened_value_has_another_order_elsewhere(tmp_path: Path) -> None:
     names = "names: {features.<n>: f<n>, classifier.<n>: c<n>}"
-    found = dialect(written(tmp_path, f"tensors: keras\n{names}"))
+    found = load_dialect(written(tmp_path, f"tensors: keras\n{names}"))
     with pytest.raises(WeightsError, match="flattens 512 x 7 x 7"):
-        side(compile_spec("vgg11").graph, found)
+        named_tensors(compile_spec("vgg11").graph, found)

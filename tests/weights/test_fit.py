@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from resnetgen.weights.errors import Misfit, WeightsError
-from resnetgen.weights.match import Fit, TensorEntry, fit
-from resnetgen.weights.mismatch import LoadRequest, check, check_left
+from resnetgen.weights.errors import WeightsMismatch, WeightsError
+from resnetgen.weights.match import TensorMatch, TensorEntry, match_tensors
+from resnetgen.weights.mismatch import LoadRequest, check_match, check_leave
 
 WANTED = {
     "conv1.weight": (8, 3, 3, 3),
@@ -28,10 +28,10 @@ def without(*keys: str) -> dict[str, TensorEntry]:
     return {key: entry for key, entry in HELD.items() if key not in keys}
 
 
-def fault(found: Fit) -> tuple[str, str, str | None]:
+def fault(found: TensorMatch) -> tuple[str, str, str | None]:
     """Message, notes and help."""
-    with pytest.raises(Misfit) as caught:
-        check(found, ASKED)
+    with pytest.raises(WeightsMismatch) as caught:
+        check_match(found, ASKED)
     diagnostic = caught.value.diagnostic
     assert diagnostic.code == "weights-mismatch"
     assert caught.value.fit is found
@@ -39,25 +39,25 @@ def fault(found: Fit) -> tuple[str, str, str | None]:
 
 
 def test_equal_names_and_shapes_fit() -> None:
-    found = fit(WANTED, HELD)
-    check(found, ASKED)
+    found = match_tensors(WANTED, HELD)
+    check_match(found, ASKED)
     assert found.sources == {key: key for key in WANTED}
-    assert (*found.zeroed, *found.fresh, *found.unused, *found.converted) == ()
+    assert (*found.zeroed, *found.skipped, *found.unused, *found.converted) == ()
 
 
 def test_order_does_not_count() -> None:
-    assert fit(WANTED, dict(reversed(HELD.items()))).ok
+    assert match_tensors(WANTED, dict(reversed(HELD.items()))).ok
 
 
 def test_counters_that_an_old_checkpoint_lacks_start_at_zero() -> None:
-    found = fit(WANTED, without("bn1.num_batches_tracked"))
+    found = match_tensors(WANTED, without("bn1.num_batches_tracked"))
     assert found.ok
     assert found.zeroed == ("bn1.num_batches_tracked",)
 
 
 def test_one_counter_that_is_missing_among_others_is_a_fault() -> None:
     wanted = {**WANTED, "bn2.num_batches_tracked": ()}
-    assert fit(wanted, HELD).missing == ("bn2.num_batches_tracked",)
+    assert match_tensors(wanted, HELD).missing == ("bn2.num_batches_tracked",)
 
 
 def test_types_that_are_converted_are_counted() -> None:
@@ -66,7 +66,7 @@ def test_types_that_are_converted_are_counted() -> None:
         "fc.weight": TensorEntry((10, 8), "float16"),
         "fc.bias": TensorEntry((10,), "float16"),
     }
-    found = fit(WANTED, held)
+    found = match_tensors(WANTED, held)
     assert found.ok
     assert found.converted == {("float16", "float32"): 2}
 
@@ -84,9 +84,9 @@ def test_types_that_are_converted_are_counted() -> None:
     ],
 )
 def test_types_of_another_kind_are_refused(key: str, dtype: str) -> None:
-    found = fit(WANTED, {**HELD, key: TensorEntry(WANTED[key], dtype)})
+    found = match_tensors(WANTED, {**HELD, key: TensorEntry(WANTED[key], dtype)})
     message, notes, help = fault(found)
-    assert message == "`net.pth` does not fit `net`: 1 tensor of a type that is not converted"
+    assert message == "`net.pth` does not fit `net`: 1 tensor of a type that cannot be converted"
     assert f"of {dtype}" in notes
     assert help
 
@@ -96,7 +96,7 @@ def test_every_difference_is_listed() -> None:
         "conv1.weight": TensorEntry((8, 1)),
         "aux.bias": TensorEntry((4,)),
     }
-    message, notes, _ = fault(fit(WANTED, held))
+    message, notes, _ = fault(match_tensors(WANTED, held))
     assert message == (
         "`net.pth` does not fit `net`: 1 tensor of 5 missing, 1 tensor unexpected,"
         " 1 tensor of another shape"
@@ -110,73 +110,76 @@ def test_every_difference_is_listed() -> None:
 
 def test_a_whole_module_is_one_line() -> None:
     held = HELD | {f"aux.{part}.weight": TensorEntry((1,)) for part in "abc"}
-    assert fault(fit(WANTED, held))[1] == "unexpected: aux: all 3 tensors"
+    assert fault(match_tensors(WANTED, held))[1] == "unexpected: aux: all 3 tensors"
 
 
 def test_long_lists_end() -> None:
     held = {f"x{number}.{tensor}": TensorEntry(()) for number in range(50) for tensor in "ab"}
-    notes = fault(fit(WANTED, held | {"y" * 900: TensorEntry(())}))[1].splitlines()
+    notes = fault(match_tensors(WANTED, held | {"y" * 900: TensorEntry(())}))[1].splitlines()
     assert notes[-1] == "unexpected: and 85 more, in 43 modules"
     assert max(map(len, notes)) < 200
 
 
 def test_other_classes() -> None:
     held = {**HELD, "fc.weight": TensorEntry((7, 8)), "fc.bias": TensorEntry((7,))}
-    help = fault(fit(WANTED, held))[2]
+    help = fault(match_tensors(WANTED, held))[2]
     assert help is not None
-    assert help.startswith("as in the file: `--set head.classes=7`; or `--except fc` (in Python,")
+    assert help.startswith("to match the file: `--set head.classes=7`; or `--except fc` (in Python,")
 
 
 def test_other_channels() -> None:
-    help = fault(fit(WANTED, {**HELD, "conv1.weight": TensorEntry((8, 1, 3, 3))}))[2]
+    help = fault(match_tensors(WANTED, {**HELD, "conv1.weight": TensorEntry((8, 1, 3, 3))}))[2]
     assert help is not None
     assert "`--set input.channels=1`; or `--except conv1`" in help
 
 
 def test_another_width_is_not_taken_for_other_classes() -> None:
-    help = fault(fit(WANTED, {**HELD, "bn1.weight": TensorEntry((16,))}))[2]
+    help = fault(match_tensors(WANTED, {**HELD, "bn1.weight": TensorEntry((16,))}))[2]
     assert help is None or "--set" not in help
 
 
 def test_a_prefix_that_all_keys_have() -> None:
     held = {f"backbone.{key}": entry for key, entry in HELD.items()}
-    assert fault(fit(WANTED, held))[2] == "all keys begin with `backbone.`; save it again without"
+    assert (
+        fault(match_tensors(WANTED, held))[2]
+        == "all keys start with `backbone.`; save them again without it"
+    )
 
 
 @pytest.mark.parametrize(("leave", "left"), [("fc", 2), ("fc.bias", 1), ("bn1", 2)])
 def test_what_is_left_out_is_not_compared(leave: str, left: int) -> None:
     held = {key: entry for key, entry in HELD.items() if not key.startswith(leave)}
-    found = fit(WANTED, held, [leave])
+    found = match_tensors(WANTED, held, [leave])
     assert found.ok
-    assert len(found.fresh) == left
-    assert fit(WANTED, HELD, [leave]).fresh == found.fresh
-    assert not set(found.fresh) & found.sources.keys()
+    assert len(found.skipped) == left
+    assert match_tensors(WANTED, HELD, [leave]).skipped == found.skipped
+    assert not set(found.skipped) & found.sources.keys()
 
 
 def test_what_only_the_checkpoint_has_can_be_left_out() -> None:
-    found = fit(WANTED, HELD | {"aux.bias": TensorEntry(())}, ["aux"])
+    found = match_tensors(WANTED, HELD | {"aux.bias": TensorEntry(())}, ["aux"])
     assert found.ok
     assert found.unused == ("aux.bias",)
 
 
 def test_a_module_is_no_beginning_of_a_word() -> None:
-    assert fit(WANTED, HELD, ["f"]).fresh == ()
+    assert match_tensors(WANTED, HELD, ["f"]).skipped == ()
 
 
 @pytest.mark.parametrize("leave", ["head", "f", "fc.", "", "fc.weight.x"])
 def test_leaving_out_nothing_is_an_error(leave: str) -> None:
     with pytest.raises(WeightsError) as caught:
-        check_left([leave], WANTED, ASKED)
+        check_leave([leave], WANTED, ASKED)
     assert caught.value.diagnostic.code == "unknown-module"
 
 
 def test_a_misspelt_module_has_a_suggestion() -> None:
     with pytest.raises(WeightsError, match="did you mean `conv1`") as caught:
-        check_left(["conv"], WANTED, ASKED)
-    assert not isinstance(caught.value, Misfit)
+        check_leave(["conv"], WANTED, ASKED)
+    assert not isinstance(caught.value, WeightsMismatch)
 
 
 def test_none_of_it_needs_torch() -> None:
-    names = ", ".join(f"resnetgen.weights.{name}" for name in ("explain", "read", "fill", "place"))
+    names = ", ".join(f"resnetgen.weights.{name}" for name in ("mismatch", "read", "load", "safetensors_file"))
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ import pytest
 
 from resnetgen.weights import hdf5
 from resnetgen.weights.errors import WeightsError
-from resnetgen.weights.hdf5 import MOST_MEMBERS, UnsafeFile, arrays, as_hdf5
+from resnetgen.weights.hdf5 import MAX_MEMBERS, UnsafeFile, read_arrays, to_hdf5
 from resnetgen.weights.read import read
 
 
@@ -48,7 +48,7 @@ def refused(path: Path) -> str:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     import torch
 
-    (tmp_path / "x").write_bytes(as_hdf5(layers()))
+    (tmp_path / "x").write_bytes(to_hdf5(layers()))
     found = read(tmp_path / "x")
     assert found.format == "HDF5"
     flat = {
@@ -59,22 +59,22 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_the_same_tensors_give_the_same_bytes() -> None:
-    assert as_hdf5(layers()) == as_hdf5(layers())
+    assert to_hdf5(layers()) == to_hdf5(layers())
 
 
 def test_many_layers_have_their_names_in_several_attributes(tmp_path: Path) -> None:
     import torch
 
     many = {f"{'layer' * 20}{number}": {"bias": torch.zeros(1)} for number in range(1200)}
-    (tmp_path / "x").write_bytes(as_hdf5(many))
-    assert list(arrays(tmp_path / "x")) == [f"{name}.bias" for name in many]
+    (tmp_path / "x").write_bytes(to_hdf5(many))
+    assert list(read_arrays(tmp_path / "x")) == [f"{name}.bias" for name in many]
 
 
 def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
     import torch
 
     value = torch.full((3,), 1.5, dtype=torch.bfloat16)
-    (tmp_path / "x").write_bytes(as_hdf5({"a": {"bias": value}}))
+    (tmp_path / "x").write_bytes(to_hdf5({"a": {"bias": value}}))
     assert read(tmp_path / "x").tensors["a.bias"].equal(value.float())
 
 
@@ -89,7 +89,7 @@ def test_the_names_of_keras_2_are_read(tmp_path: Path) -> None:
         group["a/kernel:0"] = [[1.0]]
         group["b/inner/bias:0"] = [2.0]
 
-    found = arrays(make(tmp_path / "x", fill))
+    found = read_arrays(make(tmp_path / "x", fill))
     assert list(found) == ["a.kernel", "a.b.inner.bias"]
 
 
@@ -102,7 +102,7 @@ def test_a_numbered_file_is_read_by_the_names_of_its_layers(tmp_path: Path) -> N
         group["0"], group["1"] = [[1.0]], [2.0]
         file.create_group("optimizer/vars")["0"] = [3.0]
 
-    found = arrays(make(tmp_path / "x", fill))
+    found = read_arrays(make(tmp_path / "x", fill))
     assert list(found) == ["backbone.conv1.0", "backbone.conv1.1"]
 
 
@@ -168,7 +168,7 @@ def shared(file: Any) -> None:
 
 def crowd(file: Any) -> None:
     group = file.create_group("a")
-    for number in range(MOST_MEMBERS + 1):
+    for number in range(MAX_MEMBERS + 1):
         group.create_group(str(number))
 
 
@@ -189,18 +189,18 @@ def tensor_as_layer(file: Any) -> None:
     [
         (claim, "is compressed, or was never written"),
         (compressed, "is compressed, or was never written"),
-        (external, "a link to another place"),
-        (soft, "a link to another place"),
-        (raw, "lies in another file"),
-        (words, "is no number"),
-        (objects, "is no number"),
-        (circle, "lie more than 32 deep"),
-        (circle_of_layers, "lie more than 32 deep"),
+        (external, "is missing, or is a link"),
+        (soft, "is missing, or is a link"),
+        (raw, "is stored in another file"),
+        (words, "is not numeric"),
+        (objects, "is not numeric"),
+        (circle, "nested more than 32 deep"),
+        (circle_of_layers, "nested more than 32 deep"),
         (shared, "its tensors are larger than the file"),
         (nameless, "`gone` is missing"),
         (numbers_as_names, "TypeError"),
-        (tensor_as_layer, "`a` is no layer"),
-        (lambda file: None, "it holds no tensors"),
+        (tensor_as_layer, "`a` is not a layer"),
+        (lambda file: None, "it contains no tensors"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -214,21 +214,21 @@ def test_a_file_of_100_000_groups_is_refused(tmp_path: Path) -> None:
 
 
 def test_any_part_of_a_file_is_refused(tmp_path: Path) -> None:
-    data = as_hdf5(layers())
+    data = to_hdf5(layers())
     for length in [*range(8, 300, 13), *range(300, len(data) - 1, max(1, len(data) // 50))]:
         (tmp_path / "part").write_bytes(data[:length])
         with pytest.raises(Exception, match=r".") as caught:
-            arrays(tmp_path / "part")
+            read_arrays(tmp_path / "part")
         assert not isinstance(caught.value, UnsafeFile)
 
 
 def test_a_part_of_a_file_is_told_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "part").write_bytes(as_hdf5(layers())[:-100])
+    (tmp_path / "part").write_bytes(to_hdf5(layers())[:-100])
     assert "truncated file" in refused(tmp_path / "part")
 
 
 def test_damage_is_refused_or_gives_numbers(tmp_path: Path) -> None:
-    data = as_hdf5(layers())
+    data = to_hdf5(layers())
     choose = random.Random(0)
     for _ in range(300):
         damaged = bytearray(data)
@@ -236,26 +236,26 @@ def test_damage_is_refused_or_gives_numbers(tmp_path: Path) -> None:
             damaged[choose.randrange(8, len(data))] = choose.randrange(256)
         (tmp_path / "x").write_bytes(damaged)
         with suppress(Exception):
-            assert all(each.dtype.kind in "fiu" for each in arrays(tmp_path / "x").values())
+            assert all(each.dtype.kind in "fiu" for each in read_arrays(tmp_path / "x").values())
 
 
 @pytest.mark.parametrize(
     ("body", "what"),
-    [("while True: pass", "comes to no end"), ("import os; os.abort()", "ends the HDF5 library")],
+    [("while True: pass", "does not end"), ("import os; os.abort()", "crashes the HDF5 library")],
 )
 def test_a_reader_that_hangs_or_dies_is_told(tmp_path: Path, monkeypatch, body, what: str) -> None:
     """A file can do that to the HDF5 library; here a package of its name does."""
-    (tmp_path / "x").write_bytes(as_hdf5(layers()))
+    (tmp_path / "x").write_bytes(to_hdf5(layers()))
     (tmp_path / "h5py.py").write_text(body)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(hdf5, "_PATIENCE", 3)
+    monkeypatch.setattr(hdf5, "_TIMEOUT", 3)
     assert what in refused(tmp_path / "x")
 
 
 def test_nothing_that_lies_beside_the_file_is_run(tmp_path: Path, monkeypatch) -> None:
     """A folder that came with a checkpoint is not where the reading process looks for modules."""
     file = tmp_path / "given.h5"
-    file.write_bytes(as_hdf5(layers()))
+    file.write_bytes(to_hdf5(layers()))
     for name in ("h5py", "subprocess", "resnetgen", "numpy"):
         text = f"open({str(tmp_path / 'ran')!r}, 'w')"
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
@@ -267,7 +267,7 @@ def test_nothing_that_lies_beside_the_file_is_run(tmp_path: Path, monkeypatch) -
 def test_h5py_may_be_missing(tmp_path: Path, monkeypatch) -> None:
     import sys
 
-    (tmp_path / "x").write_bytes(as_hdf5(layers()))
+    (tmp_path / "x").write_bytes(to_hdf5(layers()))
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(WeightsError, match=r"pip install 'resnetgen\[keras\]'") as caught:
         read(tmp_path / "x")

@@ -9,7 +9,7 @@ import pytest
 
 import resnetgen
 from resnetgen import WeightsError, load
-from resnetgen.weights.errors import Misfit
+from resnetgen.weights.errors import WeightsMismatch
 
 
 def save(state: object, name: str = "tiny.pth") -> str:
@@ -89,7 +89,7 @@ def test_a_head_of_other_classes_keeps_its_initial_weights(state, caplog) -> Non
 
 def test_other_input_channels(state) -> None:
     name = save(state)
-    with pytest.raises(Misfit, match=r"--set input\.channels=3"):
+    with pytest.raises(WeightsMismatch, match=r"--set input\.channels=3"):
         load("tiny.yaml", weights=name, **{"input.channels": 5})
     loaded = load("tiny.yaml", weights=name, leave=["conv1"], **{"input.channels": 5})
     assert loaded.conv1.weight.shape[1] == 5
@@ -99,17 +99,17 @@ def test_what_only_the_file_has_is_left_out_when_asked(state, caplog) -> None:
     import torch
 
     name = save(state | {"aux.weight": torch.zeros(3)})
-    with pytest.raises(Misfit, match="--except aux"):
+    with pytest.raises(WeightsMismatch, match="--except aux"):
         load("tiny.yaml", weights=name)
     assert equal(load("tiny.yaml", weights=name, leave=("aux",)).state_dict(), state)
-    assert caplog.messages == ["tiny.pth: not used of the file: aux.weight"]
+    assert caplog.messages == ["tiny.pth: not used from the file: aux.weight"]
 
 
 @pytest.mark.parametrize("settings", [{"head.classes": 4}, {"layer2.blocks": 3}])
 def test_any_difference_is_an_error(state, settings: dict[str, object]) -> None:
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(WeightsMismatch) as caught:
         load("tiny.yaml", weights=save(state), **settings)
-    assert caught.value.fit.missing or caught.value.fit.reshaped
+    assert caught.value.fit.missing or caught.value.fit.shape_mismatches
     assert str(caught.value).startswith("error[weights-mismatch]: `tiny.pth` does not fit `tiny`")
 
 
@@ -125,9 +125,9 @@ def test_leaving_out_without_weights_is_an_error(folder: Path) -> None:
 
 def test_weights_of_another_network_are_recognised(folder: Path) -> None:
     name = save(load("resnet34").state_dict())
-    with pytest.raises(Misfit, match="the file has the names and shapes of `resnet34`"):
+    with pytest.raises(WeightsMismatch, match="the file has the names and shapes of `resnet34`"):
         load("resnet18", weights=name)
-    with pytest.raises(Misfit, match="the file has most names and shapes of `resnet34`"):
+    with pytest.raises(WeightsMismatch, match="the file has most names and shapes of `resnet34`"):
         load("resnet18", weights=save(load("resnet34", **{"head.classes": 5}).state_dict()))
 
 

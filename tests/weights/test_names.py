@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.weights.keys import modules, roots, unwrapped
+from resnetgen.weights.keys import module_paths, covering_paths, strip_wrappers
 
 WANTED = ("conv1.weight", "layer1.0.conv1.weight", "layer1.1.conv1.weight")
 
@@ -27,7 +27,7 @@ WANTED = ("conv1.weight", "layer1.0.conv1.weight", "layer1.1.conv1.weight")
     ],
 )
 def test_wrappers_that_all_keys_have_come_off(held, removed) -> None:
-    names, found = unwrapped(held, WANTED)
+    names, found = strip_wrappers(held, WANTED)
     assert names == dict(zip(WANTED, held, strict=True))
     assert found == removed
 
@@ -42,17 +42,17 @@ def test_wrappers_that_all_keys_have_come_off(held, removed) -> None:
     ],
 )
 def test_any_other_key_stays(held: list[str]) -> None:
-    assert unwrapped(held, WANTED) == ({key: key for key in held}, ())
+    assert strip_wrappers(held, WANTED) == ({key: key for key in held}, ())
 
 
 def test_a_network_may_have_a_module_of_that_name() -> None:
     keys = ["module.conv1.weight", "module.fc.weight"]
-    assert unwrapped(keys, keys) == ({key: key for key in keys}, ())
+    assert strip_wrappers(keys, keys) == ({key: key for key in keys}, ())
 
 
 def test_keys_stay_apart() -> None:
     held = ["module.module.a", "module.a", "a._orig_mod", "_orig_mod.a._orig_mod"]
-    assert len(unwrapped(held, ())[0]) == len(held)
+    assert len(strip_wrappers(held, ())[0]) == len(held)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_keys_stay_apart() -> None:
 )
 def test_modules_at_fault(chosen: list[str], expected: list[str]) -> None:
     every = ["fc.weight", "fc.bias", "layer1.0.a", "layer1.1.a", "layer1.1.b", "conv1.a", "x"]
-    found = roots(chosen, every)
+    found = covering_paths(chosen, every)
     assert list(found) == expected
     assert sorted(key for keys in found.values() for key in keys) == sorted(chosen)
 
 
 def test_all_keys_have_no_module_in_common() -> None:
-    assert roots(["a.x", "b.x"], ["a.x", "b.x"]) == {}
+    assert covering_paths(["a.x", "b.x"], ["a.x", "b.x"]) == {}
 
 
 def test_the_modules_of_keys() -> None:
-    assert modules(["layer1.0.a", "x"]) == {"layer1", "layer1.0"}
+    assert module_paths(["layer1.0.a", "x"]) == {"layer1", "layer1.0"}

@@ -135,7 +135,7 @@ def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch, write) -> None:
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     write(tmp_path / "x", {"a": tensors(), "b": Payload()})
     said = refused("x")
-    assert "it holds a Python object, `posix.mkdir`" in said or "nt.mkdir" in said
+    assert "it contains a Python object, `posix.mkdir`" in said or "nt.mkdir" in said
     assert os.listdir() == ["x"]
 
 
@@ -151,7 +151,7 @@ def test_a_bare_pickle_runs_nothing(tmp_path: Path, monkeypatch, protocol: int) 
 def test_objects_are_named(tmp_path: Path, write) -> None:
     write(tmp_path / "x", {"state_dict": tensors(), "args": argparse.Namespace(lr=1)})
     said = refused(tmp_path / "x")
-    assert "it holds a Python object, `argparse.Namespace`, and only tensors are read" in said
+    assert "it contains a Python object, `argparse.Namespace`; only tensors are read" in said
     assert "torch.save(model.state_dict(), FILE)" in said
 
 
@@ -207,7 +207,7 @@ def test_a_changed_number_in_an_archive_is_found(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "x").read_bytes())
     data[data.index(b"\0\0\xc0\x3f" * 100) + 2] ^= 1
     (tmp_path / "x").write_bytes(data)
-    assert "it is no sound archive" in refused(tmp_path / "x")
+    assert "it is not a valid archive" in refused(tmp_path / "x")
 
 
 def test_an_archive_without_checksums_is_read(tmp_path: Path, monkeypatch) -> None:
@@ -237,10 +237,10 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     [
         (b"", "it is empty"),
         (b"hello", "it is neither safetensors nor HDF5, nor written by torch.save"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(50), "the file is cut off or damaged"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(50), "the file is cut off or damaged; download it again"),
         (b"\xff" * 8 + b"{" + b"}" * 20, "SafetensorError"),
-        (b"\x80\x02\x85", "the file is cut off or damaged"),
-        (b"PK\x03\x04", "it is no sound archive"),
+        (b"\x80\x02\x85", "the file is cut off or damaged; download it again"),
+        (b"PK\x03\x04", "it is not a valid archive"),
     ],
 )
 def test_foreign_files_are_refused(tmp_path: Path, data: bytes, what: str) -> None:

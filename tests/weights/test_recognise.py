@@ -7,58 +7,58 @@ from collections.abc import Mapping
 import pytest
 
 from resnetgen.compiler.frontend import library
-from resnetgen.weights.dialects import dialect
-from resnetgen.weights.identify import Found, recognise
-from resnetgen.weights.library_index import Networks, Settings
+from resnetgen.weights.dialects import load_dialect
+from resnetgen.weights.identify import Identification, identify
+from resnetgen.weights.library_index import NetworkIndex, Settings
 from resnetgen.weights.match import TensorEntry, is_counter
-from resnetgen.weights.tensor_layout import side
+from resnetgen.weights.tensor_layout import named_tensors
 
 SAME_KEYS = ("resnet18", "resnetblur18")
 
 
 @pytest.fixture(scope="module")
-def networks() -> Networks:
+def networks() -> NetworkIndex:
     """The library, compiled once for all questions."""
-    return Networks()
+    return NetworkIndex()
 
 
 def held(
-    networks: Networks,
+    networks: NetworkIndex,
     spec: str,
     name: str | None = None,
     settings: Settings = (),
     prefix: str = "",
 ) -> dict[str, TensorEntry]:
     """What a checkpoint of a network in a dialect holds."""
-    there = dialect(name) if name else None
+    there = load_dialect(name) if name else None
     built = settings + (there.settings if there else ())
-    wanted = side(networks.graph(spec, built), there).wanted
+    wanted = named_tensors(networks.graph(spec, built), there).shapes
     return {
         prefix + key: TensorEntry(shape, "int64" if is_counter(key) else "float32")
         for key, shape in wanted.items()
     }
 
 
-def names(found: Found) -> set[str | None]:
+def names(found: Identification) -> set[str | None]:
     return {match.dialect and match.dialect.name for match in found.matches}
 
 
-def found(networks: Networks, entries: Mapping[str, TensorEntry]) -> Found:
-    return recognise(entries, "x.pth", networks)
+def found(networks: NetworkIndex, entries: Mapping[str, TensorEntry]) -> Identification:
+    return identify(entries, "x.pth", networks)
 
 
 @pytest.mark.parametrize("name", ["torchvision", "timm", "huggingface", "detectron2"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
-def test_every_network_of_the_keys_is_found(networks: Networks, name: str, prefix: str) -> None:
+def test_every_network_of_the_keys_is_found(networks: NetworkIndex, name: str, prefix: str) -> None:
     said = found(networks, held(networks, "resnet18", name, prefix=prefix))
     assert said.specs == SAME_KEYS
     assert name in names(said)
     assert (names(said) > {name}) == (name in ("torchvision", "timm"))
     assert "".join(f"{each}." for each in said.wrappers) == prefix
-    assert (said.prefix, said.beside, said.nearest) == ("", (), None)
+    assert (said.prefix, said.outside, said.nearest) == ("", (), None)
 
 
-def test_every_network_of_the_library_is_found(networks: Networks) -> None:
+def test_every_network_of_the_library_is_found(networks: NetworkIndex) -> None:
     by_shapes: dict[object, set[str]] = {}
     for spec in networks.specs:
         shapes = frozenset(networks.shapes(spec).items())
@@ -69,11 +69,11 @@ def test_every_network_of_the_library_is_found(networks: Networks) -> None:
         assert same <= set(found(networks, held(networks, spec)).specs), spec
 
 
-def test_the_network_may_lie_in_another_model(networks: Networks) -> None:
+def test_the_network_may_lie_in_another_model(networks: NetworkIndex) -> None:
     entries = held(networks, "resnet50", "detectron2", prefix="backbone.bottom_up.")
     entries |= {f"roi_heads.{number}.weight": TensorEntry((4, 4)) for number in range(20)}
     said = found(networks, entries)
-    assert (said.prefix, len(said.beside)) == ("backbone.bottom_up.", 20)
+    assert (said.prefix, len(said.outside)) == ("backbone.bottom_up.", 20)
     assert "resnet50" in said.specs
 
 
@@ -85,63 +85,65 @@ def test_the_network_may_lie_in_another_model(networks: Networks) -> None:
         (("head.classes", "7"), ("input.channels", "5")),
     ],
 )
-def test_other_classes_and_channels_are_recognised(networks: Networks, settings: Settings) -> None:
+def test_other_classes_and_channels_are_recognised(
+    networks: NetworkIndex, settings: Settings
+) -> None:
     for name in (None, "huggingface"):
         said = found(networks, held(networks, "resnet18", name, settings))
         assert said.specs == SAME_KEYS
         assert {match.settings for match in said.matches} == {settings}
 
 
-def test_a_dialect_of_other_networks_fits_only_those(networks: Networks) -> None:
+def test_a_dialect_of_other_networks_fits_only_those(networks: NetworkIndex) -> None:
     said = found(networks, held(networks, "resnet50_v1", "keras"))
     assert said.specs == ("resnet50_v1",)
     assert names(said) == {"keras"}
 
 
-def test_an_old_checkpoint_has_no_counters(networks: Networks) -> None:
+def test_an_old_checkpoint_has_no_counters(networks: NetworkIndex) -> None:
     entries = held(networks, "resnet18")
     old = {key: each for key, each in entries.items() if not is_counter(key)}
     assert found(networks, old).specs == SAME_KEYS
 
 
-def test_the_nearest_is_told_with_what_differs(networks: Networks) -> None:
+def test_the_nearest_is_told_with_what_differs(networks: NetworkIndex) -> None:
     entries = held(networks, "resnet34", "detectron2")
     del entries["linear.weight"], entries["linear.bias"]
     entries["extra.weight"] = TensorEntry((3,))
     said = found(networks, entries)
     assert not said.matches
     assert said.nearest
-    assert said.nearest.dialect == dialect("detectron2")
+    assert said.nearest.dialect == load_dialect("detectron2")
     assert said.nearest.spec == "resnet34"
-    assert said.nearest.fit.missing == ("fc.weight", "fc.bias")
-    assert list(said.nearest.fit.unexpected) == ["extra.weight"]
-    assert 0.9 < said.nearest.alike < 1
+    assert said.nearest.match.missing == ("fc.weight", "fc.bias")
+    assert list(said.nearest.match.unexpected) == ["extra.weight"]
+    assert 0.9 < said.nearest.similarity < 1
 
 
-def test_what_is_of_no_network_has_no_nearest(networks: Networks) -> None:
+def test_what_is_of_no_network_has_no_nearest(networks: NetworkIndex) -> None:
     said = found(
         networks, {"encoder.attn.q": TensorEntry((8, 8)), "encoder.attn.k": TensorEntry((8, 8))}
     )
     assert (said.matches, said.nearest) == ((), None)
 
 
-def test_types_that_are_not_converted_do_not_fit(networks: Networks) -> None:
+def test_types_that_are_not_converted_do_not_fit(networks: NetworkIndex) -> None:
     entries = held(networks, "resnet18")
     entries["conv1.weight"] = TensorEntry(entries["conv1.weight"].shape, "int8")
     said = found(networks, entries)
     assert not said.matches
     assert said.nearest
-    assert list(said.nearest.fit.retyped) == ["conv1.weight"]
+    assert list(said.nearest.match.dtype_mismatches) == ["conv1.weight"]
 
 
 def test_a_network_that_is_named_is_the_only_one() -> None:
-    networks = Networks("resnet18", {"layer2.blocks": "3"})
+    networks = NetworkIndex("resnet18", {"layer2.blocks": "3"})
     said = found(networks, held(networks, "resnet18", "timm"))
     assert said.specs == ("resnet18",)
-    assert found(networks, held(Networks(), "resnet18")).matches == ()
+    assert found(networks, held(NetworkIndex(), "resnet18")).matches == ()
 
 
-def test_matrices_are_counted_without_a_graph(networks: Networks) -> None:
+def test_matrices_are_counted_without_a_graph(networks: NetworkIndex) -> None:
     for spec in ("resnet18", "seresnet50", "ecaresnet26t", "googlenet", "vgg11", "resnet18_1d"):
         shapes = networks.shapes(spec).values()
-        assert networks.matrices(spec) == sum(len(shape) > 1 for shape in shapes)
+        assert networks.matrix_count(spec) == sum(len(shape) > 1 for shape in shapes)

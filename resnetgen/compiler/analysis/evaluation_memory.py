@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnetgen.compiler.analysis.inplace import overwritable
-from resnetgen.compiler.analysis.rows import folded_name
+from resnetgen.compiler.analysis.name_ranges import name_range
 from resnetgen.compiler.analysis.statements import calls, planned
 from resnetgen.compiler.ir.schedule import last_reads
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
@@ -45,7 +45,7 @@ def links_of(measured: TypedInstance) -> list[list[Link]]:
         for block, times in step.blocks:
             links.append(Link(names[at], block))
             if times > 1:
-                rest = folded_name(names[at + 1], names[at + times - 1])
+                rest = name_range(names[at + 1], names[at + times - 1])
                 links.append(Link(rest, block, count=times - 1))
             at += times
         found.append(links)
@@ -167,7 +167,7 @@ class EvaluationMemory:
         step = link.what
         assert step.node.op
         definition = step.node.op.definition
-        if definition.aliases:
+        if definition.aliases_input:
             return CallMemory(alias=0)
         extra = extra_of(step, self.batch, self.width)
         size = 0 if link.inplace else self.batch * step.result.elements * self.width
@@ -178,5 +178,5 @@ def extra_of(step: TypedNode, batch: int, width: int) -> int:
     """Bytes of what an op computes beside its result."""
     assert step.node.op
     types = [source for source in step.sources if source]
-    extra = step.node.op.definition.extra(step.node.op.attributes, types, step.result)
+    extra = step.node.op.definition.extra_memory(step.node.op.attributes, types, step.result)
     return extra.size(batch, width)

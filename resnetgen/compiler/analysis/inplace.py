@@ -44,7 +44,7 @@ def _makes_fresh(producer: InstanceNode) -> bool:
     """Whether a node's result is memory of its own, which its backward pass does not read."""
     if producer.op:
         definition = producer.op.definition
-        return not ("result" in definition.saves or definition.aliases)
+        return not ("result" in definition.saved_for_backward or definition.aliases_input)
     if not producer.runs:
         return False
     instance = producer.runs[-1].instance

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from resnetgen.compiler.ir.nodes import OpCall
-from resnetgen.compiler.ir.op_def import ONE_TAP
+from resnetgen.compiler.ir.op_def import same_position
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 
@@ -73,9 +73,9 @@ def op_reach(
     reach = joined(reaches, types, result) if len(reaches) > 1 else reaches[0]
     if definition.is_weighted:
         reach = replace(reach, depth=reach.depth + 1)
-    if definition.taps is ONE_TAP or not types[0].size:
+    if definition.window is same_position or not types[0].size:
         return reach
-    taps = definition.taps(call.attributes, types[0])
+    taps = definition.window(call.attributes, types[0])
     edges = tuple(
         (first + stride * tap.first, last + stride * tap.last)
         for (first, last), stride, tap in zip(reach.edges, reach.stride, taps, strict=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from resnetgen.compiler.analysis.name_ranges import name_range
 from resnetgen.compiler.analysis.receptive_field import ReceptiveField, ReceptiveFields
 from resnetgen.compiler.ir.nodes import Instance, Network
 from resnetgen.compiler.ir.shape_rules import TensorType
@@ -109,18 +110,9 @@ def _runs(
     for block, times in step.blocks:
         for first in (at,) if folded else range(at, at + times):
             count = times if folded else 1
-            yield _Run(block, folded_name(names[first], names[first + count - 1]), count, sources)
+            yield _Run(block, name_range(names[first], names[first + count - 1]), count, sources)
             sources = (reaches.blocks(block, count, sources), *sources[1:])
         at += times
-
-
-def folded_name(first: str, last: str) -> str:
-    """`layer3.1`, `layer3.35` -> `layer3.1-35`."""
-    parent, dot, number = last.rpartition(".")
-    if first == last:
-        return first
-    alike = first.rpartition(".")[0] == parent
-    return f"{first}-{number}" if dot and alike else f"{first} - {last}"
 
 
 def stages(measured: TypedInstance) -> dict[str, list[TypedNode]]:
@@ -189,7 +181,7 @@ def features(network: Network, root: Instance) -> tuple[Feature, ...]:
     for index in root.schedule:
         placed = root.nodes[index]
         strides[placed.key] = reduction(placed, strides)
-    channels = {placed.key: placed.flow.channels for placed in root.nodes}
+    channels = {placed.key: placed.result.channels for placed in root.nodes}
     found = []
     for output, key in zip(network.outputs, root.outputs, strict=False):
         stride = Fraction(strides[key]).limit_denominator(1024)

@@ -163,7 +163,7 @@ def _is_module(step: TypedNode) -> bool:
         return True
     definition = step.node.op.definition
     if isinstance(definition.torch, TorchFunction):
-        return definition.in_container is not None and "." in step.node.paths[0]
+        return definition.container_module is not None and "." in step.node.paths[0]
     return definition.torch.call is None
 
 

@@ -35,7 +35,7 @@ from resnetgen.compiler.analysis.evaluation_memory import (
     links_of,
 )
 from resnetgen.compiler.analysis.statements import execution_order
-from resnetgen.compiler.ir.shape_rules import WIDTHS, TensorType
+from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES, TensorType
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 
 COUNTER = 8  # bytes of an int64
@@ -94,7 +94,7 @@ class Training:
 
 def inference(measured: TypedInstance, batch: int = 1, dtype: str = "float32") -> Inference:
     """Memory in evaluation, for a batch. `dtype` is one of WIDTHS."""
-    width = WIDTHS[dtype]
+    width = DTYPE_BYTES[dtype]
     at, most = _highest(EvaluationMemory(measured, batch, width).run().trace)
     _, ideal = _highest(EvaluationMemory(measured, batch, width, planned=True).run().trace)
     source = batch * measured.source.elements * width
@@ -109,8 +109,8 @@ def profile(
 
     Equal blocks in a row are told once: `layer3.1-35.conv1`.
     """
-    source = batch * measured.source.elements * WIDTHS[dtype]
-    trace = EvaluationMemory(measured, batch, WIDTHS[dtype]).run().trace
+    source = batch * measured.source.elements * DTYPE_BYTES[dtype]
+    trace = EvaluationMemory(measured, batch, DTYPE_BYTES[dtype]).run().trace
     return [(name, source + live) for name, live in trace]
 
 
@@ -123,7 +123,7 @@ def training(
     measured: TypedInstance, batch: int = 1, dtype: str = "float32", optimizer: str = "momentum"
 ) -> Training:
     """Memory of a training step, for a batch. `optimizer` is one of OPTIMIZERS."""
-    width = WIDTHS[dtype]
+    width = DTYPE_BYTES[dtype]
     parameters, buffers = _weights(measured, width)
     kept = AutogradMemory(measured, batch, width).run()
     source = batch * measured.source.elements * width
@@ -268,21 +268,21 @@ class AutogradMemory:
         """One op; it saves nothing where no gradient flows back through it."""
         assert step.node.op
         definition, attributes = step.node.op.definition, step.node.op.attributes
-        passes = definition.training_only and definition.neutral(attributes)
-        views = passes or (definition.aliases and not definition.training_only)
+        passes = definition.training_only and definition.is_identity(attributes)
+        views = passes or (definition.aliases_input and not definition.training_only)
         size = self.size(step.result)
         storage = sources[0].storage if views or inplace else Storage(size)
         if passes or not (step.cost.params or any(source.gradient for source in sources)):
             return _Done(sources, _Value(storage, size, sources[0].gradient), hands_on=True)
         copies = (
-            inplace and "inputs" in definition.saves
+            inplace and "inputs" in definition.saved_for_backward
         )  # torch saves a copy of what it overwrites
-        saves = [each.storage for each in sources if "inputs" in definition.saves and not copies]
-        saves += [storage] if "result" in definition.saves else []
-        extra = extra_of(step, self.batch, self.width) if "extra" in definition.saves else 0
+        saves = [each.storage for each in sources if "inputs" in definition.saved_for_backward and not copies]
+        saves += [storage] if "result" in definition.saved_for_backward else []
+        extra = extra_of(step, self.batch, self.width) if "extra" in definition.saved_for_backward else 0
         extra += size if copies else 0
         params = step.cost.params * self.width
-        result, hands_on = _Value(storage, size, True), definition.hands_on
+        result, hands_on = _Value(storage, size, True), definition.passes_gradient
         return _Done(sources, result, tuple(saves), None, extra, params, hands_on)
 
 

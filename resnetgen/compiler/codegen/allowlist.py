@@ -223,7 +223,7 @@ def _is_super(node: ast.expr) -> bool:
 @cache
 def _library() -> frozenset[str]:
     """The dotted names of torch that a printed file may say."""
-    forms = [form for op in OPS.values() for form in (op.torch, op.in_container)]
+    forms = [form for op in OPS.values() for form in (op.torch, op.container_module)]
     modules = {form.callee for form in forms if isinstance(form, TorchModule) and not form.support}
     names = [
         *modules,

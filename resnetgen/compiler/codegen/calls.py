@@ -146,7 +146,7 @@ class Calls:
         guesses: Mapping[str, Expr],
     ) -> Doc:
         """An op that a slot holds, as the module that is handed in."""
-        form = what.definition.in_container or what.definition.torch
+        form = what.definition.container_module or what.definition.torch
         assert isinstance(form, TorchModule), "an op without a module form is not handed in"
         settled: dict[str | int, Expr] = {}
         for argument in form.arguments:
@@ -264,7 +264,7 @@ def _equals(expr: Expr, default: Any) -> bool:
 
 
 def _channels(row: Mapping[str, InstanceNode], name: str, instance: Instance) -> int:
-    flow = row[name].flow if name in row else instance.inputs[name]
+    flow = row[name].result if name in row else instance.inputs[name]
     assert flow is not None
     channels: int = flow.channels
     return channels

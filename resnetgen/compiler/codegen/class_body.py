@@ -36,7 +36,7 @@ from resnetgen.compiler.codegen.pretty import (
 from resnetgen.compiler.diagnostics.model import Diagnostic, Span, SpecError
 from resnetgen.compiler.frontend.expressions import Name
 from resnetgen.compiler.frontend.identifiers import camel_case
-from resnetgen.compiler.passes.module_paths import in_order
+from resnetgen.compiler.passes.module_paths import container_order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -324,7 +324,7 @@ def containers(units: Sequence[Statement]) -> Container:
 
 def _ordered(container: Container) -> Container:
     """Members by number where all have one."""
-    names = in_order(container.children)
+    names = container_order(container.children)
     children = {name: _ordered(container.children[name]) for name in names}
     return Container(children, container.units)
 

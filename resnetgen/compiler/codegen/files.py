@@ -1,24 +1,31 @@
-"""write_source(path, text, force): a module is placed whole or not at all, over nothing foreign.
+"""Output files: written whole or not at all, and never over somebody else's work.
 
-A printed module says in its docstring what it is:
+    refuse_to_overwrite(path, MODULE)     raises WriteError unless the file may be replaced
+    write_atomically(path, data)          the old file or the new one, never a part
+
+What resnetgen writes says so. A printed module has in its docstring
 
     Compiled by resnetgen from resnet50 (spec 0123456789abcdef, code fedcba9876543210).
 
-`code` is the digest of all that stands below the docstring, so that an edited file is recognised.
+where `code` is the digest of everything below the docstring, so an edited file is recognised. Each
+kind of file (module, drawing, weights, plan, plot, schema) has such a mark, described by a `Stamp`
+beside the code that prints it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO
 
 from resnetgen.compiler.diagnostics.model import Diagnostic
-
-_DOCSTRING = re.compile(r'"""(.*?)"""\n', re.DOTALL)
-_MARK = re.compile(r"Compiled by resnetgen from \S+\s\(spec [0-9a-f]{16},\scode ([0-9a-f]{16})\)\.")
 
 
 class WriteError(Exception):
@@ -29,85 +36,121 @@ class WriteError(Exception):
         super().__init__(diagnostic.message)
 
 
-def is_untouched(text: str) -> bool:
-    """Whether resnetgen printed this module and nobody edited it since."""
-    from resnetgen.compiler.codegen.render import body_digest  # jinja2 takes 0.07 s
-
-    docstring = _DOCSTRING.match(text)
-    if not docstring:
-        return False
-    marks = _MARK.findall(docstring[1])
-    return bool(marks) and marks[-1] == body_digest(text[docstring.end() :])
+# --- who wrote a file
 
 
-def destination(output: str | None, network: str, suffix: str = ".py") -> Path:
-    """Where a module goes: the file or folder that was named, else `NAME.py` here."""
-    return located(output, re.sub(r"[-.]", "_", network) + suffix)
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """How files of one kind show that resnetgen wrote them and that nobody edited them since.
 
-
-def located(output: str | None, file: str) -> Path:
-    """The file or folder that was named; `file` is what it is called in a folder, or here."""
-    if output is None:
-        return Path(file)
-    is_folder = output.endswith(("/", os.sep)) or os.path.isdir(output)
-    return Path(output, file) if is_folder else Path(output)
-
-
-def refuse_to_overwrite(path: Path, force: bool = False) -> None:
-    """Raises WriteError if something stands at the path that must not be replaced.
-
-    Never replaced: a folder, a device, a pipe. Replaced with `force` only: a file that resnetgen
-    did not print or that was edited since, and a symbolic link.
+    `verify` reads an open file; whatever it raises because the file is of another kind means no.
     """
+
+    verify: Callable[[BinaryIO], bool]
+    refusal: str = "was not written by resnetgen, or was edited since"
+    help: str = "use `--force` to replace it"
+    printable: bool = True  # whether commands also print this kind of file: `-o -`
+
+    @classmethod
+    def at_the_top(cls, mark: str) -> Stamp:
+        """The stamp of a text that starts with `mark`, a regular expression.
+
+        Its group is the `text_digest` of everything below.
+        """
+
+        def verify(file: BinaryIO) -> bool:
+            text = TextIOWrapper(file, encoding="utf-8").read()
+            found = re.match(mark, text, re.DOTALL)
+            return found is not None and found[1] == text_digest(text[found.end() :])
+
+        return cls(verify)
+
+    def is_on(self, path: Path) -> bool:
+        """Whether resnetgen wrote this file and nobody edited it since."""
+        try:
+            with path.open("rb") as file:
+                return self.verify(file)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return False
+
+
+def text_digest(text: str) -> str:
+    """16 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_IN_DOCSTRING = r'(?:(?!"""\n).)*'
+MODULE = Stamp.at_the_top(
+    rf'"""{_IN_DOCSTRING}Compiled by resnetgen from \S+\s'
+    rf'\(spec [0-9a-f]{{16}},\scode ([0-9a-f]{{16}})\)\.{_IN_DOCSTRING}"""\n'
+)
+# Specs have no mark: each is somebody's work, even if a command wrote it.
+SPEC = Stamp(
+    lambda file: False, "already exists", "use `--force` to replace it, or choose another name"
+)
+
+
+# --- where a file goes
+
+
+def file_name(network: str, suffix: str) -> str:
+    """The name of a network's file where nobody gives one: `resnet-1.5` -> `resnet_1_5.py`."""
+    return re.sub(r"[-.]", "_", network) + suffix
+
+
+def output_path(output: str | None, name: str) -> Path:
+    """The file that `output` names; `name` in the folder that it names, or in this folder."""
+    if output is None:
+        return Path(name)
+    is_folder = output.endswith(("/", os.sep)) or os.path.isdir(output)
+    return Path(output, name) if is_folder else Path(output)
+
+
+def refuse_to_overwrite(path: Path, stamp: Stamp, force: bool = False) -> None:
+    """Raises WriteError if the path has something that must not be replaced, or has no folder.
+
+    Never replaced: a folder, a device, a pipe. Replaced only with `force`: a symbolic link, and a
+    file without a valid stamp.
+    """
+    _refuse_special(path, stamp)
+    if force or not os.path.lexists(path):
+        return
+    if path.is_symlink():
+        reason = "is a symbolic link"
+    elif not stamp.is_on(path):
+        reason = stamp.refusal
+    else:
+        return
+    raise WriteError(Diagnostic("file-exists", f"`{path}` {reason}", help=stamp.help))
+
+
+def _refuse_special(path: Path, stamp: Stamp) -> None:
     try:
-        is_link = stat.S_ISLNK(os.lstat(path).st_mode)
         mode = path.stat().st_mode
-    except FileNotFoundError:
-        if force or not path.is_symlink():
+    except FileNotFoundError as error:  # also of a link to nothing
+        if path.parent.is_dir():
             return
-        raise _in_the_way(path, "is a symbolic link to nothing") from None
+        raise unwritable(path, error) from None
     except OSError as error:
         raise unwritable(path, error) from None
     if not stat.S_ISREG(mode):
-        help = "to print it, use `-o -`"
+        help = "to print it, use `-o -`" if stamp.printable else None
         raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file", help=help))
-    if force:
-        return
-    if is_link:
-        raise _in_the_way(path, "is a symbolic link")
-    if not _is_ours(path):
-        raise _in_the_way(path, "was not written by resnetgen, or was edited since")
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(3) == '"""' and is_untouched(f'"""{file.read()}')
-    except (OSError, UnicodeError):
-        return False
-
-
-def _in_the_way(path: Path, why: str) -> WriteError:
-    help = "use `--force` to replace it"
-    return WriteError(Diagnostic("file-exists", f"`{path}` {why}", help=help))
 
 
 def unwritable(path: Path, error: OSError, help: str | None = None) -> WriteError:
-    """Why a file cannot be written; `help` where there is a folder for it."""
+    """Why a file cannot be written; `help` applies if its folder exists."""
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        reason, help = f"there is no folder `{path.parent}`", "make the folder first"
+        reason, help = f"there is no folder `{path.parent}`", "create the folder first"
     return WriteError(Diagnostic("unwritable", f"cannot write `{path}`: {reason}", help=help))
 
 
-def write_source(path: Path, text: str, force: bool = False) -> None:
-    """Places a module. Raises WriteError; then the folder is as it was."""
-    refuse_to_overwrite(path, force)
-    write_atomically(path, text.encode())
+# --- writing
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file that is there either whole or not at all. Raises WriteError."""
+    """Writes a file whole or not at all. Raises WriteError; then the folder is as it was."""
     temporary = path.parent / f".resnetgen-{os.urandom(6).hex()}.tmp"
     try:
         _write_synced(temporary, data)

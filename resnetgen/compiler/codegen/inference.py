@@ -37,10 +37,10 @@ from resnetgen.compiler.frontend.identifiers import (
     camel_case,
 )
 from resnetgen.compiler.ir.nodes import Network
-from resnetgen.compiler.ir.op_def import NO_WEIGHTS, TorchFunction, TorchModule
+from resnetgen.compiler.ir.op_def import TorchFunction, TorchModule
 from resnetgen.compiler.ir.schedule import last_reads
-from resnetgen.compiler.ir.shape_rules import WIDTHS
-from resnetgen.compiler.passes.fold import FoldedGraph, FusedStep, deletions, largest, peak
+from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
+from resnetgen.compiler.passes.fold import FoldedGraph, FusedStep, deletions, largest_value, peak_memory
 from resnetgen.compiler.passes.infer_types import INPUT, TypedInstance
 
 # What glibc keeps of freed memory is twice the largest block that was mapped and freed, which counts
@@ -124,7 +124,7 @@ def _tiles(folded: FoldedGraph, names: Mapping[str, str], x: str) -> list[str]:
     faults than a second half does (docs/performance.md).
     """
     narrow = "bfloat16"  # in which the indices of a pooling weigh most
-    alive = max(2 * largest(folded), peak(folded, names, dtype=narrow) // WIDTHS[narrow])
+    alive = max(2 * largest_value(folded), peak_memory(folded, names, dtype=narrow) // DTYPE_BYTES[narrow])
     image = " * ".join(map(str, folded.input.shape))
     return [
         f"{MARGIN}if {x}.is_cpu and {x}.shape[0] > 1 and not torch.compiler.is_compiling():",
@@ -149,7 +149,7 @@ class _Modules:
 
     def text(self, step: FusedStep, reads: Sequence[str]) -> str:
         """The expression that computes a step from the variables that it reads."""
-        form = step.definition.in_inference or step.definition.torch
+        form = step.definition.inference_module or step.definition.torch
         if isinstance(form, TorchFunction):
             texts = {name: str(value) for name, value in step.node.attributes.items()}
             return form.write(reads, texts, self.axes)
@@ -163,7 +163,7 @@ class _Modules:
 
     def _attribute(self, step: FusedStep, doc: Doc) -> str:
         """The name of a module; those without weights are shared where they are equal."""
-        if step.definition.weights is not NO_WEIGHTS:
+        if step.definition.has_weights:
             attribute = unique(_identifier(step.node.module), self.taken)
             self.homes[attribute] = step
         elif doc in self._shared:
@@ -181,7 +181,7 @@ class _Modules:
         known = {
             **node.attributes,
             "in": self.types[step.inputs[0]].channels,
-            "relu": step.rectifies,
+            "relu": step.relu,
             "overwrites": step.overwrites,
             "inplace": step.overwrites,
         }

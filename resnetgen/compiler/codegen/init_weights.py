@@ -11,7 +11,7 @@ from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.classes import ClassGroup, ClassGroups
 from resnetgen.compiler.codegen.pretty import call
 from resnetgen.compiler.ir.nodes import InitRule, Network
-from resnetgen.compiler.ir.op_def import NO_WEIGHTS, TorchModule
+from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.module_paths import numbered_paths
 
@@ -71,7 +71,7 @@ def _by_role_of_root(network: Network, root: ClassGroup) -> Iterator[tuple[str, 
 def _by_op(network: Network, structures: ClassGroups) -> Iterator[tuple[str, list[str]]]:
     biased = _biased(network, structures)
     for name, rule in network.init.items():
-        if name not in OPS or OPS[name].weights is NO_WEIGHTS:
+        if name not in OPS or not OPS[name].has_weights:
             continue
         callee = _callee(name, network)
         if name not in biased:
@@ -94,7 +94,7 @@ def _biased(network: Network, structures: ClassGroups) -> dict[str, list[bool]]:
             for placed in instance.nodes:
                 if (
                     placed.op
-                    and placed.op.definition.weights is not NO_WEIGHTS
+                    and placed.op.definition.has_weights
                 ):
                     bias = bool(placed.op.attributes.get("bias", True))
                     found.setdefault(placed.op.name, []).append(bias)

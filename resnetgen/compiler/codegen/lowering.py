@@ -104,8 +104,8 @@ class Lowering:
     def op_unit(self, placed: InstanceNode, what: OpCall, path: str) -> Statement:
         definition = what.definition
         form = definition.torch
-        if isinstance(form, TorchFunction) and definition.in_container and "." in path:
-            form = definition.in_container
+        if isinstance(form, TorchFunction) and definition.container_module and "." in path:
+            form = definition.container_module
         if isinstance(form, TorchFunction):
             return self.function_unit(placed, form)
         unit = Statement(

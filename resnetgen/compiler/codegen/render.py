@@ -7,7 +7,6 @@ Templates decide where lines stand; every value that comes from a spec passes th
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from resnetgen.compiler.codegen.allowlist import AXES, check
+from resnetgen.compiler.codegen.files import text_digest
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.compiler.frontend.library import TEMPLATES
 from resnetgen.compiler.ir.op_def import TorchModule
@@ -42,7 +42,7 @@ def render(plan: ModulePlan) -> str:
     if len(body) > MOST_BYTES:
         message = f"the module of `{plan.name}` has {len(body):,} bytes; a file has at most 1 MiB"
         raise SpecError([Diagnostic("limit", message)])
-    head = environment.get_template("docstring.py.jinja").render(plan=plan, code=body_digest(body))
+    head = environment.get_template("docstring.py.jinja").render(plan=plan, code=text_digest(body))
     text = head.rstrip("\n") + "\n" + body
     check(text, _shipped(plan.support, plan.axes))
     return text
@@ -51,7 +51,7 @@ def render(plan: ModulePlan) -> str:
 def check_printed(source: str) -> None:
     """Raises BrokenPrint unless the text of a file is, by its syntax, one that may be printed."""
     named = set(_CLASS.findall(source))
-    forms = (form for op in OPS.values() for form in (op.torch, op.in_inference))
+    forms = (form for op in OPS.values() for form in (op.torch, op.inference_module))
     modules = (form for form in forms if isinstance(form, TorchModule))
     support = {form.support for form in modules if form.support and form.callee in named}
     check(source, frozenset().union(*(_shipped(support, axes) for axes in AXES)))
@@ -62,11 +62,6 @@ def _shipped(support: Iterable[str], axes: int) -> frozenset[str]:
     templates = (_environment().get_template(f"{name}.py.jinja") for name in support)
     texts = (each.render(plan={"axes": axes}) for each in templates)
     return frozenset(ast.dump(node) for text in texts for node in ast.parse(text).body)
-
-
-def body_digest(body: str) -> str:
-    """16 hex digits of the text below the module's docstring."""
-    return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
 @cache

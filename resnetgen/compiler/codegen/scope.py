@@ -208,7 +208,7 @@ class Scope:
             first = name == self.block.inputs[0]
             return self.expand("in_channels" if first else f"{name}_channels")
         placed = self.placed[name]
-        values = [row[name].flow.channels for row in self.rows]
+        values = [row[name].result.channels for row in self.rows]
         if _all_equal(values) and not self.kept:
             return Const(values[0])
         guess = self._propagated(placed)
@@ -232,7 +232,7 @@ class Scope:
         if len(flows) != len(sources):
             return None
         attributes = {**placed.op.attributes, **self.attribute_guesses(placed)}
-        return lift(definition.flow(_plain(attributes), flows, self.axes).channels)
+        return lift(definition.channels(_plain(attributes), flows, self.axes).channels)
 
     def _last_channels(self, placed: InstanceNode) -> Expr | None:
         """The output of a block in terms of our names, where its own channels say so."""
@@ -250,7 +250,7 @@ class Scope:
 
     def _flow(self, name: str) -> ChannelInfo:
         if name in self.placed:
-            return self.placed[name].flow
+            return self.placed[name].result
         found = self.instances[0].inputs[name]
         assert found is not None
         return found

@@ -1,16 +1,16 @@
-"""What each code of a diagnostic means: one Markdown file a code, beside this module.
+"""The explanation of each diagnostic code: one Markdown file per code, in `codes/`.
 
     # error: a value that nothing computes
 
-    Why it is wrong, what usually causes it, how to mend it.
+    Why it is wrong, what usually causes it, how to fix it.
 
-    ```yaml fails                              a spec, with carets below the place at fault;
+    ```yaml fails                              a spec, with carets below the span of the error;
     ```                                        or `console`, commands of which the last fails
-    ```yaml mended
+    ```yaml works
     ```
 
-entry("unknown-value") reads one of them. A file is read when it is asked for, so no other command
-pays for the catalogue.
+`entry("unknown-value")` reads one of them. Files are read on demand, so that no other command
+spends time on the catalogue.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from resnetgen.compiler.diagnostics.model import Severity
 _FOLDER = Path(__file__).parent / "codes"
 _TITLE = re.compile(r"# (?P<severity>error|warning): (?P<title>.+)\n\n")
 _FENCE = re.compile(
-    r"^```(?P<language>yaml|console) (?P<role>fails|mended)\n(?P<text>.*?)^```$",
+    r"^```(?P<language>yaml|console) (?P<role>fails|works)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_HEADINGS = {"fails": "This fails:", "mended": "This is sound:"}
+_HEADINGS = {"fails": "This fails:", "works": "This works:"}
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A spec, or commands, that fails with the code of its entry or that is mended."""
+    """A spec, or commands, that fails with the code of its entry, or the fixed version of it."""
 
-    role: Literal["fails", "mended"]
+    role: Literal["fails", "works"]
     language: Literal["yaml", "console"]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class CodeEntry:
-    """One code: how grave it is, what it says in one line, and the explanation with examples."""
+    """One code: its severity, a title of one line, and the explanation with examples."""
 
     code: str
     severity: Severity
     title: str
-    markdown: str  # all that stands below the title
+    markdown: str  # everything below the title
 
     @property
     def explanation(self) -> str:
-        """The explanation without the examples."""
+        """The text without the examples."""
         return _FENCE.sub("", self.markdown).strip()
 
     @property
     def examples(self) -> list[Example]:
         """The examples, in the order of the file."""
-        return [Example(**found.groupdict()) for found in _FENCE.finditer(self.markdown)]  # type: ignore[arg-type]
+        return [Example(**fence.groupdict()) for fence in _FENCE.finditer(self.markdown)]  # type: ignore[arg-type]
 
     def as_text(self) -> str:
         """The explanation as a terminal shows it: examples under a heading, indented."""
@@ -71,21 +71,25 @@ def _indented(fence: re.Match[str]) -> str:
 
 
 def codes() -> list[str]:
-    """Every code, by name."""
+    """All codes, sorted."""
     return sorted(path.stem for path in _FOLDER.glob("*.md"))
 
 
 def entry(code: str) -> CodeEntry:
-    """The entry of a code. Raises KeyError where there is none."""
+    """The entry of one code; KeyError if there is none."""
     if code not in codes():
         raise KeyError(code)
-    text = (_FOLDER / f"{code}.md").read_text(encoding="utf-8")
-    title = _TITLE.match(text)
-    assert title, f"{code}.md starts with `# error: TITLE`"
-    severity: Severity = "warning" if title["severity"] == "warning" else "error"
-    return CodeEntry(code, severity, title["title"], text[title.end() :].strip())
+    return _read(code)
 
 
 def entries() -> Iterator[CodeEntry]:
-    """All of them."""
-    return map(entry, codes())
+    """The entries of all codes, sorted by code."""
+    return map(_read, codes())
+
+
+def _read(code: str) -> CodeEntry:
+    text = (_FOLDER / f"{code}.md").read_text(encoding="utf-8")
+    title = _TITLE.match(text)
+    assert title, f"{code}.md does not start with `# error: TITLE` or `# warning: TITLE`"
+    severity: Severity = "warning" if title["severity"] == "warning" else "error"
+    return CodeEntry(code, severity, title["title"], text[title.end() :].strip())

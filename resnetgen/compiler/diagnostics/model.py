@@ -1,16 +1,14 @@
-"""What is said to the person who wrote a spec: where, what is wrong, why, what to type instead.
+"""Diagnostics: what is wrong in a spec, where, why, and what to type instead.
 
-A fault is a `Diagnostic`; a pass collects them and raises one `SpecError`. This module prints them:
-
-    specs/mine.yaml:4:11: error[unknown-value]: `projekt` is no shortcut
+    mine.yaml:4:11: error[unknown-name]: there is no op, block or slot `projekt`
       |
     4 | shortcut: projekt
       |           ^^^^^^^
       = help: did you mean `projection`?
 
-Faults of one pass, one a cause: a place is told once of each code.
-
-faults.record("unknown-name", "there is no block `basik`", span, "did you mean `basic`?")
+`Diagnostic` is the data of one such message, and `render` prints it. A pass reports its errors to a
+`DiagnosticCollector` and raises them together as one `SpecError`. The formats for programs (JSON,
+GitHub, SARIF) are in `formats.py`, the explanation of each code in `codes/`.
 """
 
 from __future__ import annotations
@@ -23,41 +21,34 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Literal, NoReturn
 
-MAX_REPORTED = 20  # that are told at once: more than a person mends before the next run
-COLUMNS = 160
-TAB = 4
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_LONGEST_WORD = 80
-_MOST_LISTED = 12  # names in one sentence
-_INVISIBLE = ("Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn")
-_STYLES = {"error": "1;31", "warning": "1;33", "place": "1", "gutter": "1;34"}
-
+MAX_REPORTED = 20  # errors of one run; nobody fixes more before running again
 
 Severity = Literal["error", "warning"]
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One text that was read, and its name as shown to the person."""
+    """A text that was read, and its name as shown to the user."""
 
     name: str
     text: str
-    shipped: bool = False  # a file of the library, which is not the person's to change
+    shipped: bool = False  # a file of the library, which the user does not edit
 
     def lines(self) -> list[str]:
         """The lines as YAML counts them (`str.splitlines` would also break at form feeds)."""
         return _lines(self)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4)  # every diagnostic of a file shows one of its lines
 def _lines(source: Source) -> list[str]:
-    """Each of the faults of a file shows some of its lines."""
     return _LINE_BREAK.split(source.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in a source: line and column from 1; `end` is exclusive, on the same line."""
+    """A position in a source: line and column from 1; `end` is exclusive, on the same line."""
 
     source: Source
     line: int
@@ -71,7 +62,7 @@ class Span:
 
     @property
     def text(self) -> str:
-        """What stands there."""
+        """The text between `column` and `end`."""
         return self.source.lines()[self.line - 1][self.column - 1 : self.end - 1]
 
     def __str__(self) -> str:
@@ -81,7 +72,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A reason, and the place it stems from."""
+    """One reason, and the position it comes from, if any."""
 
     text: str
     span: Span | None = None
@@ -89,7 +80,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One fault, or a warning. A note with its very span is printed beside the caret."""
+    """An error or a warning. A note with the same span is printed beside the caret."""
 
     code: str
     message: str
@@ -99,64 +90,121 @@ class Diagnostic:
     severity: Severity = "error"
 
 
+# --- raising
+
+
 class SpecError(Exception):
-    """The faults that one pass found, the first 20 of them; its text is their plain rendering."""
+    """The errors of one pass by position, the first 20 of them; `str()` is the plain rendering."""
 
     diagnostics: tuple[Diagnostic, ...]
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = truncated(sorted(diagnostics, key=_order))
+        self.diagnostics = truncated(sorted(diagnostics, key=_position))
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:
-        """The faults as they are printed without colour."""
+        """The diagnostics as they are printed, without colour."""
         return render(self.diagnostics)
 
 
-def truncated(faults: list[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """As many faults as are told; the last says that there are more."""
-    told = faults[:MAX_REPORTED]
-    if len(faults) > MAX_REPORTED:
-        more = Note(f"there are more; {MAX_REPORTED} are told at once")
-        told[-1] = replace(told[-1], notes=(*told[-1].notes, more))
-    return tuple(told)
+def _position(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    span = diagnostic.span
+    return (span.file, span.line, span.column) if span else ("", 0, 0)
 
 
-def _order(fault: Diagnostic) -> tuple[str, int, int]:
-    return (fault.span.file, fault.span.line, fault.span.column) if fault.span else ("", 0, 0)
+def truncated(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The first `MAX_REPORTED`; if some are left out, a note on the last one says so."""
+    shown = diagnostics[:MAX_REPORTED]
+    if len(diagnostics) > MAX_REPORTED:
+        more = Note(f"only the first {MAX_REPORTED} are shown")
+        shown[-1] = replace(shown[-1], notes=(*shown[-1].notes, more))
+    return tuple(shown)
+
+
+class DiagnosticCollector:
+    """The errors that a pass has reported so far: one of each code at each position.
+
+        errors = DiagnosticCollector()
+        errors.report("unknown-name", "there is no block `basik`", span, "did you mean `basic`?")
+        if errors:
+            raise SpecError(errors)
+
+    With `max_errors`, reporting one more raises at once.
+    """
+
+    def __init__(self, max_errors: int | None = None) -> None:
+        self.max_errors = max_errors
+        self._reported: dict[tuple[str, str, int, int], Diagnostic] = {}
+
+    def __len__(self) -> int:
+        return len(self._reported)
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self._reported.values())
+
+    def report(
+        self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
+    ) -> None:
+        """Adds an error, unless this code was already reported at this position."""
+        key = (code, span.file, span.line, span.column)
+        self._reported.setdefault(key, Diagnostic(code, message, span, notes, help))
+        if self.max_errors is not None and len(self) > self.max_errors:
+            raise SpecError(self)
+
+    def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Adds the errors of another pass; each has a span."""
+        for each in diagnostics:
+            assert each.span
+            self.report(each.code, each.message, each.span, each.help, *each.notes)
+
+    def raise_limit(self, message: str, span: Span) -> NoReturn:
+        """Raises everything reported, and that a limit is exceeded: going on may never end."""
+        raise SpecError([*self, Diagnostic("limit", message, span)])
+
+
+# --- printing
+
+_MAX_COLUMNS = 160  # of a source line
+_TAB_WIDTH = 4
+_STYLES = {"error": "1;31", "warning": "1;33", "place": "1", "gutter": "1;34"}
+_INVISIBLE = ("Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn")  # categories of Unicode
 
 
 def render(diagnostics: Iterable[Diagnostic], *, color: bool = False) -> str:
-    """Diagnostics -> text for a terminal, with the source line and a caret for each."""
+    """Diagnostics -> text for a terminal, each with its source line and a caret."""
     return "\n\n".join("\n".join(_block(each, color)) for each in diagnostics)
 
 
-def _block(fault: Diagnostic, color: bool) -> list[str]:
-    indent = " " * (len(str(fault.span.line)) + 1 if fault.span else 2)
-    lines = [_header(fault, color)]
-    if fault.span:
-        lines += _excerpt(fault.span, _label(fault), indent, fault.severity, color)
-    said = [("note", _note(note)) for note in fault.notes if not _is_label(note, fault)]
-    said += [("help", visible(fault.help))] if fault.help else []
+def _block(diagnostic: Diagnostic, color: bool) -> list[str]:
+    span, notes = diagnostic.span, diagnostic.notes
+    indent = " " * (len(str(span.line)) + 1 if span else 2)
+    lines = [_header(diagnostic, color)]
+    if span:
+        lines += _excerpt(span, _label(diagnostic), indent, diagnostic.severity, color)
+    below = [("note", note_text(note)) for note in notes if not _is_label(note, diagnostic)]
+    below += [("help", visible(diagnostic.help))] if diagnostic.help else []
     equals = _paint("=", "gutter", color)
-    return lines + [f"{indent}{equals} {kind}: {text}" for kind, text in said]
+    return lines + [f"{indent}{equals} {kind}: {text}" for kind, text in below]
 
 
-def _header(fault: Diagnostic, color: bool) -> str:
-    place = _paint(f"{visible(str(fault.span))}: ", "place", color) if fault.span else ""
-    kind = _paint(visible(f"{fault.severity}[{fault.code}]"), fault.severity, color)
-    return f"{place}{kind}: {visible(fault.message)}"
+def _header(diagnostic: Diagnostic, color: bool) -> str:
+    span, severity = diagnostic.span, diagnostic.severity
+    place = _paint(f"{visible(str(span))}: ", "place", color) if span else ""
+    kind = _paint(visible(f"{severity}[{diagnostic.code}]"), severity, color)
+    return f"{place}{kind}: {visible(diagnostic.message)}"
 
 
-def _is_label(note: Note, fault: Diagnostic) -> bool:
-    return note.span is not None and note.span == fault.span
+def _is_label(note: Note, diagnostic: Diagnostic) -> bool:
+    return note.span is not None and note.span == diagnostic.span
 
 
-def _label(fault: Diagnostic) -> str:
-    return "; ".join(visible(note.text) for note in fault.notes if _is_label(note, fault))
+def _label(diagnostic: Diagnostic) -> str:
+    labels = (note for note in diagnostic.notes if _is_label(note, diagnostic))
+    return "; ".join(visible(note.text) for note in labels)
 
 
-def _note(note: Note) -> str:
+def note_text(note: Note) -> str:
+    """A note in one line, with its position in parentheses."""
     return visible(f"{note.text} ({note.span})" if note.span else note.text)
 
 
@@ -176,12 +224,12 @@ def _excerpt(span: Span, label: str, indent: str, style: str, color: bool) -> li
 
 
 def _clip(line: str, column: int, end: int) -> tuple[str, int, int]:
-    """A line -> what is shown of it, the offset of the caret and its width, in columns."""
+    """A line -> the part that is shown, the offset of the caret and its width, in columns."""
     start = min(column - 1, len(line))
-    after = _fit(line[start : start + COLUMNS], COLUMNS)
-    left = line[max(0, start - COLUMNS) : start]
-    before = _fit(left[::-1], max(COLUMNS // 2, COLUMNS - _width(after)))[::-1]
-    after = _fit(line[start : start + COLUMNS], COLUMNS - _width(before))
+    after = _fit(line[start : start + _MAX_COLUMNS], _MAX_COLUMNS)
+    left = line[max(0, start - _MAX_COLUMNS) : start]
+    before = _fit(left[::-1], max(_MAX_COLUMNS // 2, _MAX_COLUMNS - _width(after)))[::-1]
+    after = _fit(line[start : start + _MAX_COLUMNS], _MAX_COLUMNS - _width(before))
     head = "..." if len(before) < start else ""
     tail = "..." if len(after) < len(line) - start else ""
     marked = _width(after[: max(1, end - column)])
@@ -190,7 +238,7 @@ def _clip(line: str, column: int, end: int) -> tuple[str, int, int]:
 
 
 def _fit(text: str, columns: int) -> str:
-    """The longest prefix that takes at most so many columns."""
+    """The longest prefix that is at most so many columns wide."""
     return text[: sum(total <= columns for total in accumulate(map(_cell_width, text)))]
 
 
@@ -199,7 +247,7 @@ def _width(text: str) -> int:
 
 
 def _cell_width(char: str) -> int:
-    """How many columns a terminal gives to a character as it is shown."""
+    """How many columns a character has on a terminal, as `_cell` shows it."""
     if " " <= char <= "~":
         return 1
     if unicodedata.category(char) in ("Mn", "Me"):
@@ -208,7 +256,7 @@ def _cell_width(char: str) -> int:
 
 
 def _cell(char: str) -> str:
-    return " " * TAB if char == "\t" else visible(char)
+    return " " * _TAB_WIDTH if char == "\t" else visible(char)
 
 
 def visible(text: str) -> str:
@@ -229,113 +277,35 @@ def _paint(text: str, style: str, color: bool) -> str:
     return f"\x1b[{_STYLES.get(style, '1')}m{text}\x1b[0m" if color else text
 
 
-def as_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, object]]:
-    """Diagnostics -> plain data, one map for each."""
-    return [
-        {
-            "code": fault.code,
-            "severity": fault.severity,
-            "message": fault.message,
-            **_place(fault.span),
-            "notes": [{"text": note.text, **_place(note.span)} for note in fault.notes],
-            "help": fault.help,
-        }
-        for fault in diagnostics
-    ]
+# --- words for messages
+
+_MAX_WORD = 80  # letters; finding a close match takes quadratic time
+_MAX_LISTED = 12  # names in one sentence
 
 
-def _place(span: Span | None) -> dict[str, object]:
-    if span is None:
-        return {"file": None, "line": None, "column": None, "end": None}
-    return {"file": span.file, "line": span.line, "column": span.column, "end": span.end}
-
-
-def as_github(diagnostics: Iterable[Diagnostic]) -> str:
-    """Diagnostics -> workflow commands of GitHub Actions, one line for each."""
-    return "\n".join(map(_github_line, diagnostics))
-
-
-def _github_line(fault: Diagnostic) -> str:
-    said = [visible(fault.message), *(f"note: {_note(note)}" for note in fault.notes)]
-    said += [f"help: {visible(fault.help)}"] if fault.help else []
-    where = _github_place(fault.span) if fault.span else ""
-    title = _github_property(visible(fault.code))
-    return f"::{fault.severity} {where}title={title}::{_github_text(chr(10).join(said))}"
-
-
-def _github_place(span: Span) -> str:
-    file = _github_property(visible(span.file))
-    return f"file={file},line={span.line},col={span.column},endColumn={span.end},"
-
-
-def _github_text(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _github_property(text: str) -> str:
-    return _github_text(text).replace(":", "%3A").replace(",", "%2C")
+def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
+    """The closest candidate as a sentence for `help`; None if none is close."""
+    match = closest_match(word, candidates)
+    return None if match is None else f"did you mean `{match}`?"
 
 
 def closest_match(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that was probably meant, if one is close: equal but for case comes first."""
+    """The candidate that was probably meant; one that differs only in case comes first."""
     folded = {each.casefold(): each for each in sorted(candidates, reverse=True)}
     wanted = word.casefold()
     if wanted in folded:
         return folded[wanted]
-    if len(word) > _LONGEST_WORD:  # the comparison takes quadratic time
+    if len(word) > _MAX_WORD:
         return None
-    # Not at the top: most runs have no fault, and this import takes longer than the module.
+    # Imported here because most runs report nothing, and it takes longer than this module.
     from difflib import get_close_matches
 
     close = get_close_matches(wanted, folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 
 
-def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """The same as a sentence for `help`."""
-    found = closest_match(word, candidates)
-    return None if found is None else f"did you mean `{found}`?"
-
-
 def listed(names: Iterable[str]) -> str:
-    """`a`, `b`, `c`; of many the first, and how many more there are."""
-    known = [f"`{each}`" for each in names]
-    more = [f"and {len(known) - _MOST_LISTED} more"] if len(known) > _MOST_LISTED else []
-    return ", ".join(known[:_MOST_LISTED] + more)
-
-
-class DiagnosticCollector:
-    """The faults so far. Raises SpecError once there are more than `most`; None: as many as come."""
-
-    def __init__(self, max_errors: int | None = None) -> None:
-        self.most = max_errors
-        self._found: dict[tuple[str, str, int, int], Diagnostic] = {}
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __iter__(self) -> Iterator[Diagnostic]:
-        return iter(self._found.values())
-
-    def report(
-        self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
-    ) -> None:
-        """Records a fault, unless its code was found at this place before."""
-        place = (code, span.file, span.line, span.column)
-        self._found.setdefault(place, Diagnostic(code, message, span, notes, help))
-        if self.most is not None and len(self) > self.most:
-            raise SpecError(self)
-
-    def extend(self, faults: Iterable[Diagnostic]) -> None:
-        """Records faults that another pass found."""
-        for each in faults:
-            assert each.span
-            self.report(each.code, each.message, each.span, each.help, *each.notes)
-
-    def raise_limit(self, message: str, span: Span) -> NoReturn:
-        """A limit is exceeded: raises SpecError, for reading on would take long or never end."""
-        raise SpecError([*self, Diagnostic("limit", message, span)])
-
-    def clear(self) -> None:
-        """Forgets all."""
-        self._found.clear()
+    """`a`, `b`, `c`; of many, the first 12 and how many more there are."""
+    quoted = [f"`{each}`" for each in names]
+    more = [f"and {len(quoted) - _MAX_LISTED} more"] if len(quoted) > _MAX_LISTED else []
+    return ", ".join(quoted[:_MAX_LISTED] + more)

@@ -20,31 +20,31 @@ from pathlib import Path
 
 from resnetgen.compiler.editor.properties import (
     block_form,
-    by_name,
+    arguments_by_name,
     network_definitions,
     network_form,
-    required,
-    requirements,
+    required_keys,
+    required_arguments,
     shared_definitions,
 )
 from resnetgen.compiler.editor.vocabulary import (
-    BINDINGS,
-    DEFAULTS,
-    HAS_VALUE,
-    INHERITS_NOTHING,
-    NAMES_NOTHING,
-    PASSES,
+    BINDING_KEYS,
+    DEFAULT_BINDINGS,
+    NOT_NULL,
+    NO_EXTENDS,
+    NO_CALLEE,
+    PASS_THROUGHS,
     Schema,
     Vocabulary,
-    calls,
-    each_stated,
-    has,
+    op_is,
+    restrict_values,
+    has_keys,
     ref,
-    stated,
+    restrict,
     vocabulary,
-    where,
+    if_then,
 )
-from resnetgen.compiler.frontend.schema import RESERVED, BlockForm, Input, NetworkForm
+from resnetgen.compiler.frontend.schema import NODE_KEYS, BlockForm, InputForm, NetworkForm
 from resnetgen.compiler.ir.ops import AMBIENT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -91,9 +91,9 @@ def network_layers(words: Vocabulary) -> list[Schema]:
     """The layers of a network, each where it holds."""
     known = {"allOf": [ref("PlainFile"), _known_bindings(words)]}
     return [
-        where(INHERITS_NOTHING, _whole_network()),
-        where(ref("PlainFile"), _library_network(words)),
-        where(known, _ambient_network()),
+        if_then(NO_EXTENDS, _whole_network()),
+        if_then(ref("PlainFile"), _library_network(words)),
+        if_then(known, _ambient_network()),
     ]
 
 
@@ -107,11 +107,11 @@ def layer_definitions(words: Vocabulary) -> dict[str, Schema]:
     return {
         "WholeNode": _whole_node(),
         "WholeBlock": _whole_block(),
-        "LibraryCall": {"allOf": [*by_name(words.blocks), ref("LibraryBlock")]},
-        "LibraryNode": {"allOf": [ref("LibraryCall"), *requirements(words.blocks)]},
+        "LibraryCall": {"allOf": [*arguments_by_name(words.blocks), ref("LibraryBlock")]},
+        "LibraryNode": {"allOf": [ref("LibraryCall"), *required_arguments(words.blocks)]},
         "LibraryBlock": _library_block(words),
         "AmbientCall": _ambient_call(words),
-        "AmbientBlock": {"properties": each_stated(("nodes", "slots"), ref("AmbientCall"))},
+        "AmbientBlock": {"properties": restrict_values(("nodes", "slots"), ref("AmbientCall"))},
     }
 
 
@@ -120,29 +120,29 @@ def layer_definitions(words: Vocabulary) -> dict[str, Schema]:
 
 def _whole_network() -> Schema:
     return {
-        **required(NetworkForm),
+        **required_keys(NetworkForm),
         "properties": {
-            "input": {"type": "object", **required(Input)},
-            **each_stated(("let", "params", "init", "stages"), HAS_VALUE),
-            **each_stated(("nodes",), ref("WholeNode")),
-            **each_stated(("define",), ref("WholeBlock")),
-            **stated(BINDINGS, where(has("nodes"), ref("WholeBlock"))),
+            "input": {"type": "object", **required_keys(InputForm)},
+            **restrict_values(("let", "params", "init", "stages"), NOT_NULL),
+            **restrict_values(("nodes",), ref("WholeNode")),
+            **restrict_values(("define",), ref("WholeBlock")),
+            **restrict(BINDING_KEYS, if_then(has_keys("nodes"), ref("WholeBlock"))),
         },
     }
 
 
 def _whole_node() -> Schema:
-    named = {"anyOf": [has("op"), has("nodes")]}
-    written = where(has("nodes"), ref("WholeBlock"))
-    return {"type": "object", "additionalProperties": HAS_VALUE, "allOf": [named, written]}
+    named = {"anyOf": [has_keys("op"), has_keys("nodes")]}
+    written = if_then(has_keys("nodes"), ref("WholeBlock"))
+    return {"type": "object", "additionalProperties": NOT_NULL, "allOf": [named, written]}
 
 
 def _whole_block() -> Schema:
     parts = {
-        **each_stated(("let", "params", "slots"), HAS_VALUE),
-        **each_stated(("nodes",), ref("WholeNode")),
+        **restrict_values(("let", "params", "slots"), NOT_NULL),
+        **restrict_values(("nodes",), ref("WholeNode")),
     }
-    return where(INHERITS_NOTHING, {"type": "object", **required(BlockForm), "properties": parts})
+    return if_then(NO_EXTENDS, {"type": "object", **required_keys(BlockForm), "properties": parts})
 
 
 # --- library: what known names take
@@ -155,27 +155,27 @@ def _own_names(words: Vocabulary) -> Schema:
 
 def plain_file(words: Vocabulary) -> Schema:
     """Gives no name of the library to a block of its own, as far as a schema can see."""
-    own = stated(("define",), _own_names(words))
-    return {"properties": {**own, **stated(("extends",), {"enum": list(words.bound)})}}
+    own = restrict(("define",), _own_names(words))
+    return {"properties": {**own, **restrict(("extends",), {"enum": list(words.bindings)})}}
 
 
 def _library_block(words: Vocabulary) -> Schema:
     parts = {
-        **each_stated(("nodes",), ref("LibraryNode")),
-        **each_stated(("slots",), ref("LibraryCall")),
+        **restrict_values(("nodes",), ref("LibraryNode")),
+        **restrict_values(("slots",), ref("LibraryCall")),
     }
-    own = {"properties": stated(("slots",), _own_names(words))}
-    return where(own, {"properties": parts})
+    own = {"properties": restrict(("slots",), _own_names(words))}
+    return if_then(own, {"properties": parts})
 
 
 def _library_network(words: Vocabulary) -> Schema:
-    bindings = [key for key in BINDINGS if key != "block"]
+    bindings = [key for key in BINDING_KEYS if key != "block"]
     return {
         "properties": {
-            **each_stated(("stages", "nodes"), ref("LibraryNode")),
-            **each_stated(("define",), ref("LibraryBlock")),
-            **stated(bindings, ref("LibraryCall")),
-            **stated(("block",), ref("LibraryBlock")),
+            **restrict_values(("stages", "nodes"), ref("LibraryNode")),
+            **restrict_values(("define",), ref("LibraryBlock")),
+            **restrict(bindings, ref("LibraryCall")),
+            **restrict(("block",), ref("LibraryBlock")),
         },
         "allOf": [
             *(_repeats(words, name) for name in words.blocks),
@@ -186,11 +186,11 @@ def _library_network(words: Vocabulary) -> Schema:
 
 def _repeats(words: Vocabulary, name: str) -> Schema:
     """What `block:` and the stages that name no `op` take, where `block:` is a name."""
-    named = stated(("block",), {"anyOf": [{"const": name}, {"type": "object", **calls(name)}]})
-    test = {"anyOf": [{"properties": named, **has("block")}, *_left(words, "block", name)]}
+    named = restrict(("block",), {"anyOf": [{"const": name}, {"type": "object", **op_is(name)}]})
+    test = {"anyOf": [{"properties": named, **has_keys("block")}, *_left(words, "block", name)]}
     takes = ref(f"takes_{name}")
-    stages = each_stated(("stages",), where(NAMES_NOTHING, takes))
-    return where(test, {"properties": {**stages, **stated(("block",), takes)}})
+    stages = restrict_values(("stages",), if_then(NO_CALLEE, takes))
+    return if_then(test, {"properties": {**stages, **restrict(("block",), takes)}})
 
 
 def _refines(words: Vocabulary, key: str) -> Iterator[Schema]:
@@ -198,19 +198,19 @@ def _refines(words: Vocabulary, key: str) -> Iterator[Schema]:
     for name in words.callees:
         cases = _left(words, key, name)
         if cases:
-            yield where({"anyOf": cases}, {"properties": stated((key,), ref(f"takes_{name}"))})
+            yield if_then({"anyOf": cases}, {"properties": restrict((key,), ref(f"takes_{name}"))})
 
 
 def _left(words: Vocabulary, key: str, name: str) -> list[Schema]:
     """The cases in which a name is bound to a key that the file itself leaves at it."""
-    left = stated((key,), NAMES_NOTHING)
-    bases = [network for network, bound in words.bound.items() if bound.get(key) == name]
+    left = restrict((key,), NO_CALLEE)
+    bases = [network for network, bound in words.bindings.items() if bound.get(key) == name]
     cases = []
-    if DEFAULTS.get(key) == name:
-        cases.append({"properties": left, **INHERITS_NOTHING})
+    if DEFAULT_BINDINGS.get(key) == name:
+        cases.append({"properties": left, **NO_EXTENDS})
     if bases:
-        base = stated(("extends",), {"enum": bases})
-        cases.append({"properties": {**left, **base}, **has("extends")})
+        base = restrict(("extends",), {"enum": bases})
+        cases.append({"properties": {**left, **base}, **has_keys("extends")})
     return cases
 
 
@@ -218,24 +218,24 @@ def _left(words: Vocabulary, key: str, name: str) -> list[Schema]:
 
 
 def _known_bindings(words: Vocabulary) -> Schema:
-    known = [*words.callees, *PASSES]
-    call = {"type": "object", "properties": {"op": {"enum": known}}, "not": has("nodes")}
-    return {"properties": stated(AMBIENT, {"anyOf": [{"enum": [*known, None]}, call]})}
+    known = [*words.callees, *PASS_THROUGHS]
+    call = {"type": "object", "properties": {"op": {"enum": known}}, "not": has_keys("nodes")}
+    return {"properties": restrict(AMBIENT, {"anyOf": [{"enum": [*known, None]}, call]})}
 
 
 def _ambient_network() -> Schema:
     inside = {
-        **each_stated(("stages", "nodes"), ref("AmbientCall")),
-        **each_stated(("define",), ref("AmbientBlock")),
+        **restrict_values(("stages", "nodes"), ref("AmbientCall")),
+        **restrict_values(("define",), ref("AmbientBlock")),
     }
-    return {"properties": inside | stated(("stem", "head", "block"), ref("AmbientBlock"))}
+    return {"properties": inside | restrict(("stem", "head", "block"), ref("AmbientBlock"))}
 
 
 def _ambient_call(words: Vocabulary) -> Schema:
     """Any argument of anything that is known: what is bound takes what it declares."""
-    known = {name for each in words.all.values() for name in (*each.arguments, *each.slots)}
-    called = {"properties": {"op": {"enum": list(words.ambient)}}, **has("op")}
+    known = {name for each in words.op_names.values() for name in (*each.arguments, *each.slots)}
+    called = {"properties": {"op": {"enum": list(words.ambient)}}, **has_keys("op")}
     return {
-        **where(called, {"propertyNames": {"enum": [*RESERVED, *sorted(known)]}}),
+        **if_then(called, {"propertyNames": {"enum": [*NODE_KEYS, *sorted(known)]}}),
         "allOf": [ref("AmbientBlock")],
     }

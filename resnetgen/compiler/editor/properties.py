@@ -13,40 +13,40 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel
 
 from resnetgen.compiler.editor.vocabulary import (
-    BINDINGS,
-    PASSES,
+    BINDING_KEYS,
+    PASS_THROUGHS,
     Callee,
     Schema,
     Vocabulary,
-    calls,
-    has,
-    map_of,
+    op_is,
+    has_keys,
+    map_or_null,
     ref,
-    where,
+    if_then,
 )
 from resnetgen.compiler.frontend.identifiers import MODULE_NAMES, PRINTED_NAMES
 from resnetgen.compiler.frontend.schema import (
-    RESERVED,
+    NODE_KEYS,
     BlockForm,
     InitForm,
     InlineForm,
-    Input,
+    InputForm,
     NetworkForm,
     NodeForm,
 )
 from resnetgen.compiler.passes.elaborate import INIT_RULES, INIT_RULES_OF_A_NUMBER
 
 
-def form_of(model: type[BaseModel]) -> Schema:
+def model_schema(model: type[BaseModel]) -> Schema:
     """What pydantic says of a form, without what an editor has no use for."""
     schema = model.model_json_schema()
     schema["properties"] = {key: _simple(each) for key, each in schema["properties"].items()}
     return {key: each for key, each in schema.items() if key not in ("$defs", "title", "required")}
 
 
-def required(model: type[BaseModel]) -> Schema:
+def required_keys(model: type[BaseModel]) -> Schema:
     """A map with the keys that a form needs."""
-    return has(
+    return has_keys(
         *(field.alias or name for name, field in model.model_fields.items() if field.is_required())
     )
 
@@ -81,21 +81,21 @@ def _put(form: Schema, keys: Iterable[str], value: Schema) -> None:
 
 def network_form(words: Vocabulary) -> Schema:
     """A network: the keys of a file."""
-    form = form_of(NetworkForm)
+    form = model_schema(NetworkForm)
     rules = {name: {**ref("Rules"), "description": op.doc} for name, op in words.ops.items()}
-    for key in BINDINGS:
-        _put(form, [key], _slot(words.fitting(key)))
+    for key in BINDING_KEYS:
+        _put(form, [key], _slot(words.names_for(key)))
     _put(form, ["stages", "nodes"], _NODES)
     _put(form, ["define"], _named(words, ref("Block")))
     listed = {"items": _names(words.networks), "minItems": 1, "uniqueItems": True}
     _put(form, ["extends"], {**_names(words.networks, "array"), "allOf": [listed]})
-    _put(form, ["init"], {**map_of(ref("Rules")), "properties": rules})
+    _put(form, ["init"], {**map_or_null(ref("Rules")), "properties": rules})
     return form
 
 
 def network_definitions(words: Vocabulary) -> dict[str, Schema]:
     """What stands in networks only."""
-    return {"Block": block_form(words), "Input": form_of(Input), "Rules": _rules()}
+    return {"Block": block_form(words), "Input": model_schema(InputForm), "Rules": _rules()}
 
 
 def block_form(words: Vocabulary) -> Schema:
@@ -108,9 +108,9 @@ def shared_definitions(words: Vocabulary) -> dict[str, Schema]:
     return {
         "Nodes": _nodes(),
         "Node": _node(words),
-        "Call": {"properties": {"op": _names(words.all)}, "allOf": [ref("OpCall")]},
-        "OpCall": {"allOf": by_name([*words.ops, *words.ambient])},
-        "SlotValue": _slot(words.all),
+        "Call": {"properties": {"op": _names(words.op_names)}, "allOf": [ref("OpCall")]},
+        "OpCall": {"allOf": arguments_by_name([*words.ops, *words.ambient])},
+        "SlotValue": _slot(words.op_names),
         "Inline": _block(InlineForm, words),
         **{f"takes_{name}": {"properties": each.arguments} for name, each in words.ambient.items()},
         **{f"takes_{name}": _takes(each) for name, each in words.callees.items()},
@@ -125,11 +125,11 @@ def _names(words: Mapping[str, Callee], *types: str) -> Schema:
 
 def _slot(words: Mapping[str, Callee]) -> Schema:
     """A name, a call, or a block written in place."""
-    written = {**where(has("nodes"), ref("Inline")), "else": ref("Call")}
+    written = {**if_then(has_keys("nodes"), ref("Inline")), "else": ref("Call")}
     return {
         "type": ["string", "object", "null"],
         **_names(words, "object"),
-        **where({"type": "object"}, written),
+        **if_then({"type": "object"}, written),
     }
 
 
@@ -138,7 +138,7 @@ def _nodes() -> Schema:
     taken = MODULE_NAMES | PRINTED_NAMES | {*keyword.kwlist, *keyword.softkwlist}
     told = "a name is letters, digits and `_`; dots nest: `conv1.0`"
     return {
-        **map_of(ref("Node")),
+        **map_or_null(ref("Node")),
         "properties": dict.fromkeys(sorted(taken), False),
         "propertyNames": {"pattern": r"^[A-Za-z0-9_.]*$", "patternErrorMessage": told},
     }
@@ -150,13 +150,13 @@ _NODES: Schema = {"type": ["object", "null"], "allOf": [ref("Nodes")]}
 
 def _named(words: Vocabulary, each: Schema) -> Schema:
     """Blocks or slots by name; those of ops and ambient slots are taken."""
-    taken = [*words.ops, *words.ambient, *PASSES]
-    return {**map_of(each), "properties": dict.fromkeys(taken, False)}
+    taken = [*words.ops, *words.ambient, *PASS_THROUGHS]
+    return {**map_or_null(each), "properties": dict.fromkeys(taken, False)}
 
 
 def _node(words: Vocabulary) -> Schema:
-    form = form_of(NodeForm)
-    _put(form, ["op"], _names(words.all))
+    form = model_schema(NodeForm)
+    _put(form, ["op"], _names(words.op_names))
     written = _block(InlineForm, words)["properties"]
     del written["inputs"]  # of a node they say what it reads
     return {
@@ -164,14 +164,14 @@ def _node(words: Vocabulary) -> Schema:
         "type": ["object", "null"],
         "allOf": [
             ref("OpCall"),
-            where(has("nodes"), {"properties": written}),
-            *requirements(words.ops),
+            if_then(has_keys("nodes"), {"properties": written}),
+            *required_arguments(words.ops),
         ],
     }
 
 
 def _block(model: type[BaseModel], words: Vocabulary) -> Schema:
-    form = form_of(model)
+    form = model_schema(model)
     _put(form, ["nodes"], _NODES)
     _put(form, ["slots"], _named(words, ref("SlotValue")))
     _put(form, ["extends"], _names(words.blocks))
@@ -183,7 +183,7 @@ def _rules() -> Schema:
     numbers = {"properties": {rule: {"type": "number"} for rule in INIT_RULES_OF_A_NUMBER}}
     one = {"type": "object", **numbers, "additionalProperties": False, "maxProperties": 1}
     rule = {"anyOf": [{"enum": list(INIT_RULES)}, {"type": ["number", "null"]}, one]}
-    form = form_of(InitForm)
+    form = model_schema(InitForm)
     _put(form, form["properties"], rule)
     return {**form, "type": ["object", "null"]}
 
@@ -194,16 +194,16 @@ def _takes(callee: Callee) -> Schema:
     for name, default in callee.slots.items():
         both = {"allOf": [ref("SlotValue"), ref("LibraryCall")]}
         arguments[name] = {"description": f"a slot, by default `{default}`", **both}
-    return {"properties": arguments, "propertyNames": {"enum": [*RESERVED, *arguments]}}
+    return {"properties": arguments, "propertyNames": {"enum": [*NODE_KEYS, *arguments]}}
 
 
-def by_name(names: Iterable[str]) -> list[Schema]:
+def arguments_by_name(names: Iterable[str]) -> list[Schema]:
     """What a call takes, by the name that its `op` says."""
-    return [where(calls(name), ref(f"takes_{name}")) for name in names]
+    return [if_then(op_is(name), ref(f"takes_{name}")) for name in names]
 
 
-def requirements(words: Mapping[str, Callee]) -> list[Schema]:
+def required_arguments(words: Mapping[str, Callee]) -> list[Schema]:
     """What a node has to give; a slot may leave it to its callers."""
     return [
-        where(calls(name), has(*each.required)) for name, each in words.items() if each.required
+        if_then(op_is(name), has_keys(*each.required)) for name, each in words.items() if each.required
     ]

@@ -31,19 +31,18 @@ from typing import Any
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Const, to_text
-from resnetgen.compiler.frontend.tree import entries, text_at
-from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries, text_at
 from resnetgen.compiler.ir.nodes import Binding, Block, Param, PassThrough
-from resnetgen.compiler.ir.op_def import Attribute, shown
+from resnetgen.compiler.ir.op_def import Attribute, format_value
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.passes.elaborate import DEFAULT_HEAD
-from resnetgen.compiler.passes.elaborate_blocks import Blocks
-from resnetgen.compiler.passes.elaborate_checks import offers
+from resnetgen.compiler.passes.elaborate_blocks import BlockElaborator
+from resnetgen.compiler.passes.elaborate_checks import offered_arguments
 
 # The keys of a network that name what is called, and the folder whose names fit.
 _FOLDERS = {"block": "blocks", "shortcut": "shortcuts", "stem": "stems", "head": "heads"}
-BINDINGS = (*AMBIENT, *_FOLDERS)
-DEFAULTS = {**AMBIENT, "head": DEFAULT_HEAD}
+BINDING_KEYS = (*AMBIENT, *_FOLDERS)
+DEFAULT_BINDINGS = {**AMBIENT, "head": DEFAULT_HEAD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,14 @@ class Vocabulary:
 
     ops: Mapping[str, Callee]
     ambient: Mapping[str, Callee]
-    folders: Mapping[str, Mapping[str, Callee]]  # the blocks of each kind
+    blocks_by_kind: Mapping[str, Mapping[str, Callee]]  # the blocks of each kind
     networks: Mapping[str, Callee]
-    bound: Mapping[str, Mapping[str, str]]  # of each network that changes no name: key -> name
+    bindings: Mapping[str, Mapping[str, str]]  # of each network that changes no name: key -> name
 
     @property
     def blocks(self) -> Mapping[str, Callee]:
         """The blocks of all kinds."""
-        return {name: each for kind in self.folders.values() for name, each in kind.items()}
+        return {name: each for kind in self.blocks_by_kind.values() for name, each in kind.items()}
 
     @property
     def callees(self) -> dict[str, Callee]:
@@ -67,22 +66,22 @@ class Vocabulary:
         return {**self.ops, **self.blocks}
 
     @property
-    def all(self) -> Mapping[str, Callee]:
+    def op_names(self) -> Mapping[str, Callee]:
         """What `op` of a node can name."""
-        return {**self.ambient, **self.callees, **PASSES}
+        return {**self.ambient, **self.callees, **PASS_THROUGHS}
 
-    def fitting(self, key: str) -> Mapping[str, Callee]:
+    def names_for(self, key: str) -> Mapping[str, Callee]:
         """The names that are meant for a key of a network."""
         if key in _FOLDERS:
-            return {**self.folders[_FOLDERS[key]], **PASSES}
-        return {**self.ops, **self.folders["blocks"], **PASSES}
+            return {**self.blocks_by_kind[_FOLDERS[key]], **PASS_THROUGHS}
+        return {**self.ops, **self.blocks_by_kind["blocks"], **PASS_THROUGHS}
 
 
 def vocabulary(folders: tuple[Path, ...]) -> Vocabulary:
     """The names of some folders, then of the library."""
     known_ops = op_callees()
     kinds = {kind: block_callees(kind, folders) for kind in library.BLOCK_KINDS}
-    known = {*known_ops, *PASSES, *(name for kind in kinds.values() for name in kind)}
+    known = {*known_ops, *PASS_THROUGHS, *(name for kind in kinds.values() for name in kind)}
     documents = _documents(folders)
     return Vocabulary(
         known_ops,
@@ -106,10 +105,10 @@ def _documents(folders: tuple[Path, ...]) -> dict[str, MapTree]:
 def _bound(tree: MapTree) -> dict[str, str]:
     """What a network binds to each key; a map that names nothing refines the default."""
     names: dict[str, str | None] = {}
-    for key in BINDINGS:
+    for key in BINDING_KEYS:
         value = tree.entries.get(key)
         written = isinstance(value, MapTree) and "nodes" in value.entries
-        names[key] = None if written else _called_name(value) or DEFAULTS.get(key)
+        names[key] = None if written else _called_name(value) or DEFAULT_BINDINGS.get(key)
     return {key: name for key, name in names.items() if name}
 
 
@@ -150,7 +149,7 @@ class Callee:
     slots: Mapping[str, str] = field(default_factory=dict)  # what stands in each by default
 
 
-PASSES = {"identity": Callee("the value passes", {}), "none": Callee("there is no value", {})}
+PASS_THROUGHS = {"identity": Callee("the value passes", {}), "none": Callee("there is no value", {})}
 
 
 def op_callees() -> dict[str, Callee]:
@@ -175,7 +174,7 @@ def _ambient(slot: str, default: str | None) -> Callee:
     doc = f"what the network calls `{slot}`"
     if default is None:
         offer = {"description": f"offered to what the network calls `{slot}`", "type": _ANY}
-        return Callee(f"{doc}; there is no default", dict.fromkeys(offers(slot), offer))
+        return Callee(f"{doc}; there is no default", dict.fromkeys(offered_arguments(slot), offer))
     op = op_callees()[default]
     return Callee(f"{doc}, by default `{default}`: {op.doc}", op.arguments)
 
@@ -187,7 +186,7 @@ def block_callees(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee
 
 def known_blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Block]:
     """The blocks of one kind by name, the nearest of each; those at fault are left out."""
-    names = Blocks(replace(library.load_text("{}"), folders=folders))
+    names = BlockElaborator(replace(library.load_text("{}"), folders=folders))
     paths = (
         path for each in (*folders, library.LIBRARY) for path in library.block_files(kind, each)
     )
@@ -204,7 +203,7 @@ def default_text(param: Param) -> str | None:
     if param.default is None:
         return None
     expression = param.default.expr
-    return shown(expression.value) if isinstance(expression, Const) else to_text(expression)
+    return format_value(expression.value) if isinstance(expression, Const) else to_text(expression)
 
 
 def _block(name: str, block: Block) -> Callee:
@@ -234,10 +233,10 @@ def _param(block: str, param: Param) -> Schema:
 
 def _attribute(attribute: Attribute) -> Schema:
     schema: Schema = {"description": attribute.doc + ", required" * attribute.required}
-    bounds = {"minimum": attribute.least, "maximum": attribute.most}
+    bounds = {"minimum": attribute.minimum, "maximum": attribute.maximum}
     limits = {key: bound for key, bound in bounds.items() if bound is not None}
     if attribute.kind == "word":
-        schema["enum"] = [*attribute.words, None]
+        schema["enum"] = [*attribute.choices, None]
     else:
         schema |= {"type": _TYPES[attribute.kind], **limits}
     if attribute.kind == "axes":
@@ -255,36 +254,36 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def where(test: Schema, then: Schema) -> Schema:
+def if_then(test: Schema, then: Schema) -> Schema:
     """What is so of a value that passes a test."""
     return {"if": test, "then": then}
 
 
-def map_of(each: Schema) -> Schema:
+def map_or_null(each: Schema) -> Schema:
     """A map, or `null`, which deletes one."""
     return {"type": ["object", "null"], "additionalProperties": each}
 
 
-def stated(keys: Iterable[str], value: Schema) -> Schema:
+def restrict(keys: Iterable[str], value: Schema) -> Schema:
     """What a layer says or asks of keys that the form has: they are offered there, not again."""
     return {key: {"doNotSuggest": True, "allOf": [value]} for key in keys}
 
 
-def each_stated(keys: Iterable[str], value: Schema) -> Schema:
+def restrict_values(keys: Iterable[str], value: Schema) -> Schema:
     """As `stated`, of maps: what each of their values is."""
-    return stated(keys, {"additionalProperties": value})
+    return restrict(keys, {"additionalProperties": value})
 
 
-def has(*keys: str) -> Schema:
+def has_keys(*keys: str) -> Schema:
     """A map with these keys."""
     return {"required": list(keys)}
 
 
-def calls(name: str) -> Schema:
+def op_is(name: str) -> Schema:
     """A map whose `op` is this name."""
     return {"properties": {"op": {"const": name}}, "required": ["op"]}
 
 
-INHERITS_NOTHING: Schema = {"not": has("extends")}
-HAS_VALUE: Schema = {"type": ["boolean", "number", "string", "array", "object"]}
-NAMES_NOTHING: Schema = {"type": "object", "not": {"anyOf": [has("op"), has("nodes")]}}
+NO_EXTENDS: Schema = {"not": has_keys("extends")}
+NOT_NULL: Schema = {"type": ["boolean", "number", "string", "array", "object"]}
+NO_CALLEE: Schema = {"type": "object", "not": {"anyOf": [has_keys("op"), has_keys("nodes")]}}

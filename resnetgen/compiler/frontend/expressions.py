@@ -1,8 +1,13 @@
-"""Arithmetic over parameters: `width * base_width // 64 * groups`.
+"""Arithmetic over parameters: parse, evaluate, substitute, simplify, print.
 
-An expression is parsed once from an allow-list over `ast` (never `eval`), evaluated against an
-environment of numbers, simplified, and printed again as Python. Non-goals: attributes, indexing,
-powers, calls of anything but the functions listed here.
+    parse("width * 4")                           ->  Apply("*", (Name("width"), Const(4)))
+    evaluate(parse("width * 4"), {"width": 64})  ->  256
+    to_text(parse("width * 4"))                  ->  "width * 4"
+
+Text is parsed with `ast` through an allow-list, never with `eval`. An expression is immutable and
+hashable, and may be printed again as a spec (`to_text`) or as Python (`to_python`).
+
+Non-goals: attributes, indexing, powers, calls of anything but the functions listed here.
 """
 
 from __future__ import annotations
@@ -19,18 +24,18 @@ from resnetgen.compiler.diagnostics.model import did_you_mean
 
 Value = bool | int | float | str | tuple["Value", ...]
 
-MAX_VALUE = 10**15  # beyond any size of a network; keeps products of sizes small numbers
+MAX_VALUE = 10**15  # beyond any size in a network; keeps products of sizes small numbers
 MAX_LENGTH = 1000  # characters of one expression
-MAX_DEPTH = 64  # operations inside of operations
-MAX_OPERATIONS = 256  # after names were replaced by what they stand for
+MAX_DEPTH = 64  # operations inside operations
+MAX_OPERATIONS = 256  # after names are replaced by their expressions
 
 
 class ExpressionError(ValueError):
-    """What is wrong with an expression, in words for the person who wrote it."""
+    """What is wrong with an expression, in words for its author."""
 
 
 class UnknownName(ExpressionError):
-    """A name that has no value where the expression stands."""
+    """A name that has no value in the scope of the expression."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no `{name}` here")
@@ -38,7 +43,7 @@ class UnknownName(ExpressionError):
 
 
 class Expr:
-    """An expression. Arithmetic on expressions builds simplified expressions."""
+    """An expression. Python's operators on expressions build simplified expressions."""
 
     __slots__ = ()
 
@@ -63,14 +68,14 @@ class Expr:
 
 @dataclass(frozen=True, slots=True)
 class Const(Expr):
-    """A number, a boolean, a word or a tuple of them."""
+    """A number, a boolean, a word, or a tuple of these."""
 
     value: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Name(Expr):
-    """A parameter, a `let`, or one of the names that the language provides."""
+    """A parameter, a `let`, or a name that the language provides, such as `in_channels`."""
 
     id: str
 
@@ -91,14 +96,20 @@ def lift(operand: ExprLike) -> Expr:
     return operand if isinstance(operand, Expr) else Const(operand)
 
 
+# --- functions
+
+
 def divisible(value: float, by: int, keep: float = 0.0) -> int:
-    """`value` rounded to a multiple of `by`, at least `by`, never below `keep * value`."""
+    """`value` rounded to a multiple of `by`, at least `by`, and never below `keep * value`.
+
+    `make_divisible` of the MobileNet papers' code, where `keep` is 0.9.
+    """
     rounded = max(by, int(value + by / 2) // by * by)
     return rounded + by if rounded < keep * value else rounded
 
 
 def _of_numbers(operation: Callable[[Any, Any], Any]) -> Callable[[Value, Value], Value]:
-    """Without what Python also does with lists and words: `[3, 3] * 1000000000`."""
+    """The operation on numbers only; Python would also compute `[3, 3] * 1000000000`."""
 
     def apply(left: Value, right: Value) -> Value:
         if not (isinstance(left, int | float) and isinstance(right, int | float)):
@@ -140,7 +151,7 @@ FUNCTION_NAMES = tuple(
     name for name in FUNCTIONS if name.isidentifier() and name not in ("neg", "not", "tuple")
 )
 
-_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=", "not", "and", "or")
+# --- text to expression
 
 _BINARY = {
     ast.Add: "+",
@@ -158,9 +169,9 @@ _BINARY = {
 }
 
 
-@lru_cache(maxsize=4096)  # the same few hundred texts stand in the blocks of all networks
+@lru_cache(maxsize=4096)  # the blocks of all networks have the same few hundred texts
 def parse(text: str) -> Expr:
-    """`"width * 4"` -> `Apply("*", (Name("width"), Const(4)))`; ExpressionError if it is not one."""
+    """The expression that a text spells. Raises ExpressionError."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"the expression is longer than {MAX_LENGTH} characters")
     try:
@@ -176,7 +187,7 @@ def parse(text: str) -> Expr:
 
 
 def _depth(node: ast.AST) -> int:
-    """How many levels a syntax tree has; names and operators are a level of their own."""
+    """How many levels a syntax tree has; names and operators count as one."""
     depth, level = 0, [node]
     while level:
         depth, level = depth + 1, [below for each in level for below in ast.iter_child_nodes(each)]
@@ -208,11 +219,17 @@ def _convert(node: ast.expr) -> Expr:
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTION_NAMES:
             return Apply(name, tuple(_convert(argument) for argument in node.args))
         case ast.Call(func=ast.Name(id=name)):
-            hint = did_you_mean(name, FUNCTION_NAMES) or f"there are {', '.join(FUNCTION_NAMES)}"
+            hint = (
+                did_you_mean(name, FUNCTION_NAMES)
+                or f"the functions are {', '.join(FUNCTION_NAMES)}"
+            )
             raise ExpressionError(f"there is no function `{name}`; {hint}")
         case ast.BinOp(op=ast.Pow()):
             raise ExpressionError("there is no `**`; write the product out")
     raise ExpressionError(f"`{ast.unparse(node)}` is not allowed in an expression")
+
+
+# --- expression to value
 
 
 def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:
@@ -224,8 +241,8 @@ def evaluate(expr: Expr, env: Mapping[str, Value]) -> Value:
             raise UnknownName(expr.id)
         return env[expr.id]
     assert isinstance(expr, Apply)
-    if expr.function == _VAST:
-        raise ExpressionError(f"more than {MAX_OPERATIONS} operations, with those of its names")
+    if expr.function == _TOO_LARGE:
+        raise ExpressionError(f"more than {MAX_OPERATIONS} operations, counting those of its names")
     if expr.function == "if":
         test, then, otherwise = expr.operands
         return evaluate(then if evaluate(test, env) else otherwise, env)
@@ -258,6 +275,11 @@ def _bounded(value: Value) -> Value:
     return value
 
 
+# --- names and parts
+
+_TOO_LARGE = "too_large"  # the function of an expression of which only the names are kept
+
+
 def free_names(expr: Expr) -> Iterator[str]:
     """The names that an expression reads, with repetitions."""
     if isinstance(expr, Name):
@@ -268,17 +290,17 @@ def free_names(expr: Expr) -> Iterator[str]:
 
 
 def substitute(expr: Expr, bindings: Mapping[str, Expr]) -> Expr:
-    """The expression with names replaced, simplified on the way up, and kept short."""
-    return _short(_substituted(expr, bindings))
+    """The expression with names replaced, simplified on the way up, and limited in size."""
+    return _limited(_substituted(expr, bindings))
 
 
-def _short(expr: Expr) -> Expr:
-    """The expression; of a vast one, which nobody could read, nothing but the names that it reads.
+def _limited(expr: Expr) -> Expr:
+    """The expression; if it is too large to evaluate or read, only the names that it reads.
 
-    Sums of sums double in size with each step, so each step has to be kept short.
+    Sums of sums double in size with each substitution, so each one has to be limited.
     """
     if _operations(expr, MAX_OPERATIONS) > MAX_OPERATIONS:
-        return Apply(_VAST, tuple(map(Name, dict.fromkeys(free_names(expr)))))
+        return Apply(_TOO_LARGE, tuple(map(Name, dict.fromkeys(free_names(expr)))))
     return expr
 
 
@@ -303,27 +325,33 @@ def _operations(expr: Expr, most: int) -> int:
     return count
 
 
-def replace_parts(expr: Expr, shorter: Mapping[Expr, Name]) -> Expr:
+def replace_parts(expr: Expr, names: Mapping[Expr, Name]) -> Expr:
     """The expression with whole subexpressions replaced by names."""
-    if expr in shorter:
-        return shorter[expr]
+    if expr in names:
+        return names[expr]
     if isinstance(expr, Apply):
-        return Apply(expr.function, tuple(replace_parts(each, shorter) for each in expr.operands))
+        return Apply(expr.function, tuple(replace_parts(each, names) for each in expr.operands))
     return expr
 
 
 def count_occurrences(expr: Expr, part: Expr) -> int:
-    """How often a subexpression stands in an expression."""
+    """How often an expression contains a subexpression."""
     if expr == part:
         return 1
-    return sum(count_occurrences(each, part) for each in expr.operands) if isinstance(expr, Apply) else 0
+    operands = expr.operands if isinstance(expr, Apply) else ()
+    return sum(count_occurrences(each, part) for each in operands)
+
+
+# --- simplification
+
+_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=", "not", "and", "or")
 
 
 def simplify(expr: Apply) -> Expr:
-    """One step of simplification at the root; operands are simplified already.
+    """One step of simplification at the root; the operands are already simplified.
 
     Folds constants; `x * 1`, `x + 0`, `x // 1` -> `x`; `x * a // b` where one divides the other.
-    Floats are never reassociated: the printed arithmetic gives the compiler's bits.
+    Floats are never reassociated: the printed arithmetic computes the compiler's result, bit for bit.
     """
     if all(isinstance(operand, Const) for operand in expr.operands):
         return _fold(expr)
@@ -355,15 +383,15 @@ def simplify(expr: Apply) -> Expr:
 
 
 def _boolean(expr: Apply) -> Expr:
-    """`x > 1 or false` -> `x > 1`; `x > 1 and false` -> `false`; of comparisons only."""
-    decides = expr.function == "or"
-    truths = [operand for operand in expr.operands if not isinstance(operand, Const)]
-    if not all(isinstance(each, Apply) and each.function in _COMPARISONS for each in truths):
+    """`x > 1 or false` -> `x > 1`; `x > 1 and false` -> `false`; for comparisons only."""
+    decisive = expr.function == "or"
+    tests = [operand for operand in expr.operands if not isinstance(operand, Const)]
+    if not all(isinstance(each, Apply) and each.function in _COMPARISONS for each in tests):
         return expr
     constants = [operand.value for operand in expr.operands if isinstance(operand, Const)]
-    if any(bool(value) is decides for value in constants):
-        return Const(decides)
-    return truths[0] if len(truths) == 1 else Apply(expr.function, tuple(truths))
+    if any(bool(value) is decisive for value in constants):
+        return Const(decisive)
+    return tests[0] if len(tests) == 1 else Apply(expr.function, tuple(tests))
 
 
 def _fold(expr: Apply) -> Expr:
@@ -397,48 +425,44 @@ def _quotient(expr: Apply, left: Expr, right: Expr) -> Expr:
     return expr
 
 
+# --- expression to text
+
+_LEFT_ASSOCIATIVE = ("+", "-", "*", "/", "//", "%")
 _PRECEDENCE = {
-    "if": 1,
-    "or": 2,
-    "and": 3,
-    "not": 4,
-    "+": 6,
-    "-": 6,
-    "*": 7,
-    "/": 7,
-    "//": 7,
-    "%": 7,
+    **{"if": 1, "or": 2, "and": 3, "not": 4},
+    **dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), 5),
+    **dict.fromkeys(("+", "-"), 6),
+    **dict.fromkeys(("*", "/", "//", "%"), 7),
+    "neg": 8,
 }
-_PRECEDENCE |= dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), 5) | {"neg": 8}
 _ATOM = 9
 _SPELLED_OUT = {
     "floor": lambda x: f"int({x} // 1)",
     "ceil": lambda x: f"-int(-({x}) // 1)",
 }
-_VAST = "vast"
-_UNPRINTABLE = ("log2", "sqrt", _VAST)  # the first two would need an import
+_UNPRINTABLE = ("log2", "sqrt", _TOO_LARGE)  # the first two would need an import
 
 
 def to_text(expr: Expr) -> str:
-    """The expression as its author would write it."""
+    """The expression as a spec has it."""
     return _source(expr, python=False)[0]
 
 
 def to_python(expr: Expr) -> str | None:
-    """The expression as Python that needs no import, or None where there is none."""
-    needs_import = any(name in _UNPRINTABLE for name in _functions(expr))
-    return None if needs_import else _source(expr, python=True)[0]
+    """The expression as Python; None if that would need an import, or be too large to read."""
+    return _source(expr, python=True)[0] if _is_printable(expr) else None
 
 
-def _functions(expr: Expr) -> Iterator[str]:
-    if isinstance(expr, Apply):
-        rounding_up = expr.function == "divisible" and len(expr.operands) == 3
-        yield "log2" if rounding_up else expr.function
-        for operand in expr.operands:
-            yield from _functions(operand)
+def _is_printable(expr: Expr) -> bool:
+    if not isinstance(expr, Apply):
+        return True
+    if expr.function in _UNPRINTABLE or (expr.function == "divisible" and len(expr.operands) == 3):
+        return False
+    return all(map(_is_printable, expr.operands))
 
 
 def _source(expr: Expr, python: bool) -> tuple[str, int]:
+    """The text of an expression, and the precedence of its outermost operator."""
     if isinstance(expr, Name):
         return expr.id, _ATOM
     if isinstance(expr, Const):
@@ -448,8 +472,9 @@ def _source(expr: Expr, python: bool) -> tuple[str, int]:
     if level == _ATOM:
         return _call_source(expr, python), _ATOM
     parts = [_source(operand, python) for operand in expr.operands]
+    groups_left = expr.function in _LEFT_ASSOCIATIVE
     texts = [
-        text if inner > level or (inner == level and index == 0 and 5 < level < 8) else f"({text})"
+        text if inner > level or (inner == level and index == 0 and groups_left) else f"({text})"
         for index, (text, inner) in enumerate(parts)
     ]
     match expr.function:
@@ -478,7 +503,7 @@ def _call_source(expr: Apply, python: bool) -> str:
 
 
 def expand_divisible(value: Expr, by: Expr) -> Expr:
-    """`divisible(v, 8)` in terms of `max` and `int`, as the printed file computes it."""
+    """`divisible(v, 8)` in terms of `max` and `int`, as the printed module computes it."""
     half = simplify(Apply("/", (by, Const(2))))
     whole = Apply("int", (Apply("+", (value, half)),))
     multiple = Apply("*", (Apply("//", (whole, by)), by))

@@ -1,22 +1,12 @@
-"""merge(base, later): one tree over another, as `extends` and `--set` mean it.
+"""Inheritance: how the documents that `extends` and `--set` name become one.
 
-    {width: 64, norm: batch_norm}  over  {width: 32, act: relu}  ->  {width: 64, act: relu, norm: ...}
+    merge({width: 64, norm: batch_norm}, {width: 32})  ->  {width: 32, norm: batch_norm}
 
-Spans travel with the values, so that a fault in what was inherited points to the file that wrote it.
-Non-goals: which file is over which (`library.py`), and what keys mean.
+Three parts: `merge` puts one tree over another, `apply_override` does so for one `--set KEY=VALUE`,
+and `c3_linearize` decides the order in which several files are merged. Spans travel with the
+values, so that an error in an inherited value points at the file that contains it.
 
-override(tree, key, value): one `--set KEY=VALUE` over a spec, as `extends` would have it.
-
-    layer3.blocks=11  ->  {stages: {layer3: {blocks: 11}}}, merged over the tree
-
-Faults of a value are told in a source of the name `--set KEY`.
-
-linear(orders): one order out of several, that of the files which a spec extends.
-
-    extends: [resnet50d, resnet101]  ->  resnet50, resnet50c, resnet50d, resnet101
-
-Each file stands once, after all that it extends, and lists keep their order. This is how Python
-orders the bases of a class, read from behind: there the first named wins, here the last.
+Non-goals: finding the files that `extends` names (`library.py`), and what keys mean.
 """
 
 from __future__ import annotations
@@ -24,43 +14,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, SpecError, did_you_mean
-from resnetgen.compiler.frontend.tree import entries
-from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree, parse_value
+from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries, without
+from resnetgen.compiler.frontend.yaml_reader import parse_value
+from resnetgen.compiler.frontend.yaml_writer import value_to_flow
 
-_WRITTEN = {"nodes", "extends", "params"}  # keys of a block that is written out, not called
+_INLINE_KEYS = {"nodes", "extends", "params"}  # keys of an inline block, and not of a call
+
+# --- merging
 
 
 def merge_specs(specs: Sequence[MapTree]) -> MapTree:
-    """Networks each over the one before; `doc` of an earlier one described the other network."""
-    first, *rest = (without(each, "extends") for each in specs)
+    """Networks, each over those before it. `doc` is not inherited: it describes the other one."""
+    merged, *rest = (without(each, "extends") for each in specs)
     for later in rest:
-        first = merge(without(first, "doc"), later)
-    return first
+        merged = merge(without(merged, "doc"), later)
+    return merged
 
 
 def merge(base: Tree, later: Tree, *, deferred: bool = False) -> MapTree:
-    """`extends`: maps merge deeply, `null` deletes, scalars and lists replace.
+    """One map over another: maps merge deeply, `null` deletes, scalars and lists replace.
 
-    A map that names `op` replaces wholly, and so does a written block (`nodes`) over a call; any
-    other refines, also a bare name: `bottleneck` and `{groups: 32}` give
-    `{op: bottleneck, groups: 32}`. `deferred`: inside of a block that extends another, which is not
-    here yet; what it deletes, and where it puts new nodes, is left to the merge with that.
+    A map with an `op` replaces the whole value, and so does an inline block (`nodes`) over a call.
+    Any other map refines, even a bare name: `bottleneck` and `{groups: 32}` become
+    `{op: bottleneck, groups: 32}`.
+
+    `deferred`: these are parts of a block that extends another, which is merged later. Only that
+    merge can tell what is there to delete, and where `after` puts a node.
     """
     assert isinstance(base, MapTree)
     assert isinstance(later, MapTree)
-    entries, keys = dict(base.entries), dict(base.keys)
-    inside = deferred or "extends" in base.entries
+    merged, keys = dict(base.entries), dict(base.keys)
+    inner_deferred = deferred or "extends" in base.entries
     for key, value in later.entries.items():
-        if _deletes(value) and (key in entries or not deferred):
-            if key not in entries:
-                raise SpecError([_nothing_to_delete(key, later.keys[key], entries)])
-            del entries[key], keys[key]
+        if _is_null(value) and (key in merged or not deferred):
+            if key not in merged:
+                raise SpecError([_nothing_to_delete(key, later.keys[key], merged)])
+            del merged[key], keys[key]
             continue
-        entries[key] = merge_value(entries.get(key), value, deferred=inside)
+        merged[key] = merge_value(merged.get(key), value, deferred=inner_deferred)
         keys[key] = later.keys[key]
         if isinstance(value, MapTree) and "after" in value.entries:
-            entries = _moved_after(entries, key, value.entries["after"], deferred)
-    return MapTree(entries, keys, later.span)
+            merged = _moved_after(merged, key, value.entries["after"], deferred)
+    return MapTree(merged, keys, later.span)
 
 
 def merge_value(base: Tree | None, later: Tree, *, deferred: bool = False) -> Tree:
@@ -68,14 +63,29 @@ def merge_value(base: Tree | None, later: Tree, *, deferred: bool = False) -> Tr
     if not isinstance(later, MapTree) or _replaces(later, base):
         return later
     if base is None and not deferred:
-        _refuse_deletions(later)
+        _check_no_deletions(later)
     if isinstance(base, Scalar) and isinstance(base.value, str):
         base = MapTree({"op": base}, {"op": base.span}, base.span)
     return merge(base, later, deferred=deferred) if isinstance(base, MapTree) else later
 
 
-def _deletes(value: Tree) -> bool:
+def _replaces(later: MapTree, base: Tree | None) -> bool:
+    """A call replaces what it is merged over; an inline block replaces all but an inline block."""
+    base_is_inline = isinstance(base, MapTree) and bool(_INLINE_KEYS & base.entries.keys())
+    return "op" in later.entries or ("nodes" in later.entries and not base_is_inline)
+
+
+def _is_null(value: Tree) -> bool:
     return isinstance(value, Scalar) and value.value is None
+
+
+def _check_no_deletions(new: MapTree) -> None:
+    """A map over nothing has nothing to delete, unless it is a block that extends another."""
+    for key, value in new.entries.items() if "extends" not in new.entries else ():
+        if _is_null(value):
+            raise SpecError([_nothing_to_delete(key, new.keys[key], ())])
+        if isinstance(value, MapTree) and "op" not in value.entries:
+            _check_no_deletions(value)
 
 
 def _nothing_to_delete(key: str, span: Span, known: Iterable[str]) -> Diagnostic:
@@ -83,37 +93,23 @@ def _nothing_to_delete(key: str, span: Span, known: Iterable[str]) -> Diagnostic
     return Diagnostic("unknown-key", message, span, help=did_you_mean(key, known))
 
 
-def _refuse_deletions(new: MapTree) -> None:
-    """A map over nothing has nothing to delete, unless it is a block that extends another."""
-    for key, value in new.entries.items() if "extends" not in new.entries else ():
-        if _deletes(value):
-            raise SpecError([_nothing_to_delete(key, new.keys[key], ())])
-        if isinstance(value, MapTree) and "op" not in value.entries:
-            _refuse_deletions(value)
+def _moved_after(merged: dict[str, Tree], key: str, after: Tree, deferred: bool) -> dict[str, Tree]:
+    """The entries with `key` moved behind the one that its `after` names, and `after` removed.
 
-
-def _replaces(later: MapTree, base: Tree | None) -> bool:
-    """A call replaces; so does a written block over a call, but not over a written block."""
-    written = isinstance(base, MapTree) and bool(_WRITTEN & base.entries.keys())
-    return "op" in later.entries or ("nodes" in later.entries and not written)
-
-
-def _moved_after(
-    entries: dict[str, Tree], key: str, after: Tree, deferred: bool
-) -> dict[str, Tree]:
-    """`after: KEY` places a new node, and is gone then: one that stays had no effect."""
-    value = entries[key]
+    An `after` that remains had no effect; elaboration reports it.
+    """
+    value = merged[key]
     if not isinstance(after, Scalar) or not isinstance(value, MapTree):
-        return entries
-    if deferred and after.text not in entries:
-        return entries
+        return merged
+    if deferred and after.text not in merged:
+        return merged
     value = without(value, "after")
-    if after.text not in entries or after.text == key:
+    if after.text not in merged or after.text == key:
         message = f"there is no node `{after.text}` to follow"
-        hint = did_you_mean(after.text, (each for each in entries if each != key))
+        hint = did_you_mean(after.text, (each for each in merged if each != key))
         raise SpecError([Diagnostic("unknown-value", message, after.span, help=hint)])
     ordered: dict[str, Tree] = {}
-    for name, tree in entries.items():
+    for name, tree in merged.items():
         if name != key:
             ordered[name] = tree
         if name == after.text:
@@ -121,97 +117,97 @@ def _moved_after(
     return ordered
 
 
-def without(tree: MapTree, *dropped: str) -> MapTree:
-    """The map without some of its keys."""
-    kept = {key: each for key, each in tree.entries.items() if key not in dropped}
-    return MapTree(kept, tree.keys, tree.span)
+# --- --set
 
 
 def apply_override(tree: MapTree, key: str, value: object) -> MapTree:
-    """The spec with one value set: the longest keys that match, stages first. Raises SpecError."""
-    leaf = parse_value(value if isinstance(value, str) else as_yaml(value), f"--set {key}")
+    """The spec with one value set, as a file that extends it would set it. Raises SpecError.
+
+        layer3.blocks=11  ->  {stages: {layer3: {blocks: 11}}}, merged over the tree
+
+    Errors in the value are reported in a source named `--set KEY`.
+    """
+    text = value if isinstance(value, str) else value_to_flow(value)
+    leaf = parse_value(text, f"--set {key}")
     path = _path(tree, key)
-    _refuse_unknown(tree, path, leaf, key)
+    _check_path(tree, path, leaf, key)
     for name in reversed(path):
         leaf = MapTree({name: leaf}, {name: leaf.span}, leaf.span)
     return merge(tree, leaf)
 
 
 def _path(tree: MapTree, key: str) -> list[str]:
-    """`layer3.blocks` -> [stages, layer3, blocks]."""
+    """`layer3.blocks` -> [stages, layer3, blocks]: the longest keys that match, stages first."""
     steps = key.split(".")
     stages = tree.entries.get("stages")
-    in_stages = bool(_longest(stages, steps))
-    path, here = (["stages"], stages) if in_stages else ([], tree)
+    is_stage = bool(_longest(stages, steps))
+    path, here = (["stages"], stages) if is_stage else ([], tree)
     while steps:
-        taken = _longest(here, steps) or 1
-        name = ".".join(steps[:taken])
+        count = _longest(here, steps) or 1
+        name = ".".join(steps[:count])
         path.append(name)
         here = here.entries.get(name) if isinstance(here, MapTree) else None
-        steps = steps[taken:]
+        steps = steps[count:]
     return path
 
 
-def _refuse_unknown(tree: MapTree, path: list[str], leaf: Tree, key: str) -> None:
-    """A path that leads nowhere is a mistake of the call. Raises SpecError."""
-    from resnetgen.compiler.frontend.schema import NetworkForm
-
-    names = [field.alias or name for name, field in NetworkForm.model_fields.items()]
-    if path[0] not in names:
-        known = [*entries(tree, "stages"), *names]
-        new = f"a new stage is `stages.{path[0]}`" if isinstance(leaf, MapTree) else None
-        help = " ".join(filter(None, (did_you_mean(path[0], known), new)))
-        message = f"there is no stage and no key `{path[0]}` in this network"
-        raise _refused("unknown-key", message, leaf, key, help)
-    if path[0] == "extends":
-        message = "`extends` has been followed before anything is set"
-        help = "write a file that extends the other spec, and set values of that"
-        raise _refused("no-effect", message, leaf, key, help)
-    below = path[2:3] not in ([], ["extends"])
-    if path[0] == "define" and below and path[1] not in entries(tree, "define"):
-        message = f"this network defines no block `{path[1]}`"
-        help = f"over a block of a file, set `define.{path[1]}.extends={path[1]}` before"
-        raise _refused("unknown-key", message, leaf, key, help)
-
-
-def _refused(code: str, message: str, leaf: Tree, key: str, help: str) -> SpecError:
-    note = Note(f"set by `{key}`")
-    return SpecError([Diagnostic(code, message, leaf.span, (note,), help or None)])
-
-
 def _longest(tree: Tree | None, steps: list[str]) -> int:
+    """How many of the steps, joined by dots, are a key of the map; 0 if none are."""
     if not isinstance(tree, MapTree):
         return 0
     counts = range(len(steps), 0, -1)
     return next((count for count in counts if ".".join(steps[:count]) in tree.entries), 0)
 
 
-def as_yaml(value: object) -> str:
-    """A Python value of `compile_spec(spec, **overrides)` as YAML flow text."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {as_yaml(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(as_yaml(each) for each in value) + "]"
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+def _check_path(tree: MapTree, path: list[str], leaf: Tree, key: str) -> None:
+    """Raises SpecError for a path that cannot be set."""
+    from resnetgen.compiler.frontend.schema import NetworkForm, form_keys
+
+    names = form_keys(NetworkForm)
+    if path[0] not in names:
+        known = [*entries(tree, "stages"), *names]
+        new = f"to add a stage, set `stages.{path[0]}`" if isinstance(leaf, MapTree) else None
+        help = " ".join(filter(None, (did_you_mean(path[0], known), new)))
+        message = f"there is no stage and no key `{path[0]}` in this network"
+        raise _override_error("unknown-key", message, leaf, key, help)
+    if path[0] == "extends":
+        message = "`extends` is followed before any value is set"
+        help = "write a file that extends the other spec, and set values of that"
+        raise _override_error("no-effect", message, leaf, key, help)
+    below = path[2:3] not in ([], ["extends"])
+    if path[0] == "define" and below and path[1] not in entries(tree, "define"):
+        message = f"this network defines no block `{path[1]}`"
+        help = f"to change a block of a file, first set `define.{path[1]}.extends={path[1]}`"
+        raise _override_error("unknown-key", message, leaf, key, help)
+
+
+def _override_error(code: str, message: str, leaf: Tree, key: str, help: str) -> SpecError:
+    note = Note(f"set by `{key}`")
+    return SpecError([Diagnostic(code, message, leaf.span, (note,), help or None)])
+
+
+# --- the order of several
 
 
 def c3_linearize(orders: Sequence[Sequence[str]]) -> list[str] | None:
-    """An order that holds all of several; None where they contradict each other.
+    """One order that respects several; None if they contradict each other.
 
         [a, b], [a, c], [b, c]  ->  [a, b, c]
 
-    What they leave open goes by the later of them, which stands last. This is C3 (Barrett et al.,
-    "A Monotonic Superclass Linearization for Dylan", OOPSLA 1996, section 2).
+    With `extends: [resnet50d, resnet101]`, the files are merged in the order resnet50, resnet50c,
+    resnet50d, resnet101: each once, after everything it extends, and lists keep their order.
+    What the given orders leave open follows the later of them. This is how Python orders the bases
+    of a class, read backwards: there the first base wins, here the last.
+
+    Source: Barrett et al., "A Monotonic Superclass Linearization for Dylan", OOPSLA 1996, section 2.
     """
-    found: list[str] = []
-    left = [list(each) for each in orders if each]
-    while left:
-        lasts = (each[-1] for each in reversed(left))
-        last = next((n for n in lasts if not any(n in each[:-1] for each in left)), None)
+    merged: list[str] = []
+    rest = [list(each) for each in orders if each]
+    while rest:
+        lasts = (each[-1] for each in reversed(rest))
+        last = next((n for n in lasts if not any(n in each[:-1] for each in rest)), None)
         if last is None:
             return None
-        found.insert(0, last)
-        left = [rest for each in left if (rest := [n for n in each if n != last])]
-    return found
+        merged.insert(0, last)
+        rest = [left for each in rest if (left := [n for n in each if n != last])]
+    return merged

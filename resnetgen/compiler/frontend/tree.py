@@ -1,57 +1,141 @@
-"""Parts of a positioned tree by key: what a map holds, with an answer also where it holds nothing."""
+"""The positioned tree of a document: its maps, lists and scalars, each with the span it was read from.
+
+    {width: 010}  ->  MapTree({"width": Scalar(10, "010", span)}, {"width": span of the key}, span)
+
+`yaml_reader` builds it and `inheritance` merges several; spans travel with the values, so that every
+later error can point at the file and line that caused it. Reading a part that is not there is not
+an error here: the answer is then empty.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from resnetgen.compiler.diagnostics.model import Span
-from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
 
-_EMPTY: Mapping[str, Tree] = {}
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A value without parts; `text` is what was written, without quotes."""
+
+    value: str | int | float | bool | None
+    text: str
+    span: Span
+    quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListTree:
+    """A list, in block or flow form."""
+
+    items: tuple[Tree, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class MapTree:
+    """A map. Its keys are the text that was written (`0`, `1.10`); `keys` has their spans."""
+
+    entries: dict[str, Tree]
+    keys: dict[str, Span]
+    span: Span
+
+
+Tree: TypeAlias = Scalar | ListTree | MapTree
+
+
+def python_value(tree: Tree) -> object:
+    """Tree -> dicts, lists and scalar values."""
+    if isinstance(tree, MapTree):
+        return {key: python_value(value) for key, value in tree.entries.items()}
+    if isinstance(tree, ListTree):
+        return [python_value(item) for item in tree.items]
+    return tree.value
+
+
+def without(tree: MapTree, *dropped: str) -> MapTree:
+    """The map without some of its keys."""
+    kept = {key: each for key, each in tree.entries.items() if key not in dropped}
+    return MapTree(kept, tree.keys, tree.span)
+
+
+# --- parts by key
 
 
 def entries(tree: MapTree, key: str) -> Mapping[str, Tree]:
-    """The values of the map at a key, by their keys; none where there is no map."""
+    """The entries of the map at a key; empty if there is no map."""
     inner = tree.entries.get(key)
-    return inner.entries if isinstance(inner, MapTree) else _EMPTY
-
-
-def key_spans(tree: MapTree, key: str) -> Mapping[str, Span]:
-    """Where the keys of the map at a key stand."""
-    inner = tree.entries.get(key)
-    return inner.keys if isinstance(inner, MapTree) else {}
+    return inner.entries if isinstance(inner, MapTree) else {}
 
 
 def keys(tree: MapTree, key: str) -> Iterable[tuple[str, Span]]:
-    """The keys of the map at a key, and where they stand."""
-    return [
-        (name, span) for name, span in key_spans(tree, key).items() if name in entries(tree, key)
-    ]
+    """The keys of the map at a key, with their spans."""
+    inner = tree.entries.get(key)
+    if not isinstance(inner, MapTree):
+        return []
+    return [(name, span) for name, span in inner.keys.items() if name in inner.entries]
 
 
-def key_of(tree: MapTree, key: str, name: str) -> Span:
-    """Where one key of the map at a key stands."""
-    return key_spans(tree, key)[name]
+def text_at(tree: MapTree, key: str) -> str | None:
+    """The text of the scalar at a key; None if there is none, or it is `null`."""
+    value = tree.entries.get(key)
+    return value.text if isinstance(value, Scalar) and value.value is not None else None
 
 
 def scalars(tree: Tree | None) -> tuple[Scalar, ...]:
-    """One name or a list of names."""
+    """One name or a list of names, as a tuple."""
     if isinstance(tree, ListTree):
         return tuple(item for item in tree.items if isinstance(item, Scalar))
     return (tree,) if isinstance(tree, Scalar) else ()
 
 
-def text_at(tree: MapTree, key: str) -> str | None:
-    """The text of the scalar at a key; None where there is none, or `null`."""
-    value = tree.entries.get(key)
-    return value.text if isinstance(value, Scalar) and value.value is not None else None
-
-
 def stage_repeats(tree: MapTree) -> dict[str, int]:
     """How many blocks each stage of a spec has, where `blocks:` is a number."""
-    found: dict[str, int] = {}
+    repeats: dict[str, int] = {}
     for key, stage in entries(tree, "stages").items():
         count = stage.entries.get("blocks") if isinstance(stage, MapTree) else None
         if isinstance(count, Scalar) and type(count.value) is int:
-            found[key] = count.value
-    return found
+            repeats[key] = count.value
+    return repeats
+
+
+# --- parts by path
+
+
+def value_at(tree: Tree, path: Sequence[str | int]) -> Tree:
+    """The value at a path, or the last value along it that exists."""
+    for step in path:
+        below = child(tree, step)
+        if below is None:
+            break
+        tree = below
+    return tree
+
+
+def value_span(tree: Tree, path: Sequence[str | int]) -> Span:
+    """The span of `value_at`."""
+    return value_at(tree, path).span
+
+
+def key_span(tree: Tree, path: Sequence[str | int]) -> Span:
+    """The span of the key at the end of a path; for an item of a list, as `value_span`."""
+    parent = tree
+    for step in path[:-1]:
+        below = child(parent, step)
+        if below is None:
+            return parent.span
+        parent = below
+    if path and isinstance(parent, MapTree) and str(path[-1]) in parent.keys:
+        return parent.keys[str(path[-1])]
+    return value_span(parent, path[-1:])
+
+
+def child(tree: Tree, step: str | int) -> Tree | None:
+    """The entry of a map, or the item of a list."""
+    if isinstance(tree, MapTree):
+        return tree.entries.get(str(step))
+    if isinstance(tree, ListTree) and isinstance(step, int) and 0 <= step < len(tree.items):
+        return tree.items[step]
+    return None

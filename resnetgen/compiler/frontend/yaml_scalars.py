@@ -1,7 +1,9 @@
-"""Bytes -> text that is safe to handle; plain text -> the value it stands for.
+"""Bytes -> text, and plain text -> value: everything in reading a file that is not structure.
 
-What the reader does that is not about structure: the size of a file, its encoding, characters
-that a terminal or an editor may act on, and the scalar rules of YAML 1.2's core schema.
+    b"width: 010"  ->  "width: 010"      and       "010"  ->  10
+
+This covers the size of a file, its encoding, characters that a terminal or an editor may act on,
+and the scalar rules of YAML 1.2's core schema.
 """
 
 from __future__ import annotations
@@ -18,45 +20,34 @@ from pathlib import Path
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError
 
 MAX_BYTES = 1 << 20
-MAX_SCALAR = 10_000
+MAX_SCALAR = 10_000  # characters
 MAX_DIGITS = 18
 MAX_ERRORS_PER_CAUSE = 2
 
-# What a terminal or an editor may act on: controls, surrogates, line separators, a byte order
-# mark inside the text, and the marks that reverse the direction of text.
-_UNSAFE = (
-    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff"
-    "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
-_UNSAFE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+# --- bytes to text
 
 
 def read_bytes(path: Path) -> bytes:
-    """At most one byte more than is allowed; a pipe or a device is refused, not waited for."""
+    """At most one byte more than is allowed. A pipe or a device is an error, and not waited for."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _demand_regular(os.fstat(handle).st_mode, path)
+        _check_regular(os.fstat(handle).st_mode, path)
         with open(handle, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)
     finally:
         os.close(handle)
 
 
-def _demand_regular(mode: int, path: Path) -> None:
+def _check_regular(mode: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def _too_large(name: str) -> Diagnostic:
-    return Diagnostic("limit", "a spec has at most 1 MiB", Span(Source(name, ""), 1, 1, 2))
-
-
 def decode_utf8(data: bytes, name: str) -> Source:
-    """Bytes in UTF-8 -> their text."""
-    if data.startswith(_UTF16):
+    """Bytes -> the source of this name. Raises SpecError."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SpecError([_not_utf8("the file is in UTF-16", Span(Source(name, ""), 1, 1, 2))])
     if len(data) > MAX_BYTES:
         raise SpecError([_too_large(name)])
@@ -64,7 +55,7 @@ def decode_utf8(data: bytes, name: str) -> Source:
         return Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:
         source = Source(name, data.decode("utf-8", "replace"))
-        span = _at(source, len(data[: error.start].decode("utf-8")))
+        span = _span_at(source, len(data[: error.start].decode("utf-8")))
         message = f"byte 0x{data[error.start]:02x} is not valid UTF-8"
         raise SpecError([_not_utf8(message, span)]) from None
 
@@ -73,8 +64,23 @@ def _not_utf8(message: str, span: Span) -> Diagnostic:
     return Diagnostic("yaml-encoding", message, span, help="save the file as UTF-8")
 
 
+def _too_large(name: str) -> Diagnostic:
+    return Diagnostic("limit", "a spec has at most 1 MiB", Span(Source(name, ""), 1, 1, 2))
+
+
+# --- characters
+
+# What a terminal or an editor may act on: controls, surrogates, line separators, a byte order
+# mark inside the text, and the marks that reverse the direction of text.
+_UNSAFE = (
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff"
+    "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_UNSAFE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
+
+
 def check_characters(source: Source) -> Source:
-    """The source without a byte order mark; every character and its size are harmless."""
+    """The source without a byte order mark; SpecError if it is too large or not safe to print."""
     if len(source.text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise SpecError([_too_large(source.name)])
     if source.text.startswith("\ufeff"):
@@ -85,7 +91,7 @@ def check_characters(source: Source) -> Source:
             Diagnostic(
                 "yaml-encoding",
                 f"{_described(each[0])} is not allowed",
-                _at(source, each.start()),
+                _span_at(source, each.start()),
                 help="remove it; specs are saved as UTF-8",
             )
             for each in unsafe
@@ -94,7 +100,7 @@ def check_characters(source: Source) -> Source:
 
 
 def _unsafe_in(text: str) -> Iterator[re.Match[str]]:
-    """The unsafe characters; the pattern for all of Unicode takes 4 ms to compile, so not for ASCII."""
+    """The unsafe characters. Compiling the pattern for all of Unicode takes 4 ms: not for ASCII."""
     return (_UNSAFE_ASCII if text.isascii() else re.compile(_UNSAFE)).finditer(text)
 
 
@@ -103,11 +109,13 @@ def _described(char: str) -> str:
     return f"character U+{ord(char):04X} ({name})" if name else f"character U+{ord(char):04X}"
 
 
-def _at(source: Source, index: int) -> Span:
+def _span_at(source: Source, index: int) -> Span:
     before = Source(source.name, source.text[:index]).lines()
     column = len(before[-1]) + 1
     return Span(source, len(before), column, column + 1)
 
+
+# --- scalars
 
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -121,7 +129,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 class ScalarError(Exception):
-    """A scalar that stands for nothing: why, and under which code."""
+    """A scalar that has no value: the code of the diagnostic, and the reason as its message."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -129,7 +137,7 @@ class ScalarError(Exception):
 
 
 def scalar_text(text: str) -> str:
-    """The text of a scalar, if it is short and harmless: escapes can spell any character."""
+    """The text, if it is short and safe: an escape in quotes can be any character."""
     if len(text) > MAX_SCALAR:
         raise ScalarError("limit", f"a value has at most {MAX_SCALAR:,} characters")
     if unsafe := next(_unsafe_in(text.replace("\r", "\0")), None):
@@ -138,7 +146,7 @@ def scalar_text(text: str) -> str:
 
 
 def resolve(text: str) -> str | int | float | bool | None:
-    """Plain text -> its value in YAML 1.2's core schema."""
+    """Plain text -> its value in YAML 1.2's core schema (section 10.3.2)."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text) or _BASED_INT.fullmatch(text):
@@ -153,7 +161,7 @@ def resolve(text: str) -> str | int | float | bool | None:
 
 
 def _integer(text: str) -> int:
-    # The length comes first: Python refuses to convert thousands of digits.
+    # The length is checked first: Python refuses to convert thousands of digits.
     base = {"0o": 8, "0x": 16}.get(text[:2], 10)
     digits = len(text.lstrip("+-")) - (2 if base != 10 else 0)
     if digits <= MAX_DIGITS and abs(number := int(text, base)) < 10**MAX_DIGITS:

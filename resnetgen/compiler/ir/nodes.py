@@ -1,17 +1,17 @@
-"""The IR, on one page: symbolic blocks, their instances, and the flat graph.
+"""The IR on one page: symbolic blocks, their instances, and the flat graph.
 
-symbolic   Network > Block > BlockNode        expressions over parameters, as the author wrote them
-instances  Instance > Placed                  one for each distinct (block, arguments, input channels)
-concrete   Graph > Node                       every op of the network, with types
+    symbolic    Network > Block > BlockNode       expressions over parameters, as in the spec
+    instances   Instance > InstanceNode           one for each distinct (block, arguments, input channels)
+    flat        Graph > Node                      every op of the network, with types
 
-A network of 1202 layers has the instances of one of 20: passes that walk instances cost what the
+Example: `layer2: {blocks: 4, width: 128, stride: 2}`.
+
+    symbolic    BlockNode("layer2", target=bottleneck, repeat=4, arguments={width: 128, stride: 2})
+    instances   InstanceNode("layer2", BlockCalls(1 x bottleneck of stride 2, 3 x bottleneck of stride 1))
+    flat        layer2.0.conv1, layer2.0.bn1, ..., layer2.3.act3
+
+A network of 1202 layers has as many instances as one of 20, so a pass over instances costs what the
 distinct blocks cost. Nothing here knows YAML, torch or Jinja.
-
-called_blocks(network): every block that a network may call, each once, its own body not among them.
-
-    block: {op: bottleneck, attention: eca}  ->  imagenet, bottleneck, eca, projection, ...
-
-What a call decides is not known yet: a slot's default is there, and also what replaces it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ from resnetgen.compiler.ir.op_def import OpDef
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 
-# What a stage's expressions may read beside the network's own names.
-STAGE_NAMES = ("index", "position", "total", "first", "last")
+# --- symbolic: what `elaborate` makes of a spec
 
-# --- symbolic
+# What the expressions of a stage may read besides the names of the network.
+STAGE_NAMES = ("index", "position", "total", "first", "last")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourcedExpr:
-    """An expression, where it was written; of an argument of a call, what its names stand for."""
+    """A term: an expression and its position in the spec.
+
+    `names`, for an argument of a call: the terms that its names refer to, in the caller.
+    """
 
     expr: Expr
     span: Span
@@ -43,27 +46,27 @@ class SourcedExpr:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A call through a slot: the block's own, or an ambient one of the network."""
+class Op:
+    """A call of an op of the table."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Op:
-    """A call of an entry of the op table."""
+class Slot:
+    """A call through a slot: one of the block, or an ambient one of the network."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class PassThrough:
-    """`identity`: the value passes."""
+    """`identity`: the result is the input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """`none`: there is no value."""
+    """`none`: there is no result."""
 
 
 IDENTITY, NONE = PassThrough(), Absent()
@@ -72,7 +75,7 @@ SHORTCUT = Slot("shortcut")  # the ambient slot of the residual connection
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Binding:
-    """What a slot holds: a target with some of its arguments."""
+    """The content of a slot: a target, and some of its arguments."""
 
     target: Target
     arguments: Mapping[str, SourcedExpr]
@@ -82,7 +85,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockNode:
-    """A node of a block. Its key is its name, and its module path unless `path` says otherwise."""
+    """A node of a block. Its key is its name, and its module path unless `path` differs."""
 
     key: str
     target: Target
@@ -90,8 +93,8 @@ class BlockNode:
     arguments: Mapping[str, SourcedExpr]
     slots: Mapping[str, Binding]
     when: SourcedExpr | None
-    otherwise: str | None  # `else:`, the value that passes where the node is left out
-    path: str  # may hold `<EXPR>`, `*`; `.` splices
+    otherwise: str | None  # `else:`, whose value is used where the node is left out
+    path: str  # may contain `<EXPR>` and `*`; `.` splices
     role: str | None
     repeat: SourcedExpr | None  # `blocks:`
     stage: bool  # it counts in `position` and `total`
@@ -104,16 +107,16 @@ class BlockNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Param:
-    """A parameter of a block; required where there is no default."""
+    """A parameter of a block; required if it has no default."""
 
     name: str
-    kind: str | None  # "int", "float", "bool", or None: whatever the default is
+    kind: str | None  # "int", "float", "bool"; None: any value, as the default
     default: SourcedExpr | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A symbolic block: declaration order is registration order, `schedule` the order of execution."""
+    """A symbolic block. Nodes are in the order of registration, `schedule` is that of execution."""
 
     name: str
     class_name: str | None
@@ -125,120 +128,16 @@ class Block:
     when: SourcedExpr | None
     nodes: tuple[BlockNode, ...]
     output: str | None  # None: several, which the network names
-    schedule: tuple[int, ...]
+    schedule: tuple[int, ...]  # indices into `nodes`
     span: Span
 
 
 Target = Op | Block | Slot | PassThrough | Absent
 
-# --- instances
-
-
-@dataclass(frozen=True, slots=True)
-class BoundSlot:
-    """A slot's content in an instance: a target and the values of its arguments."""
-
-    target: Op | Block | PassThrough | Absent
-    arguments: tuple[tuple[str, Value], ...] = ()
-    slots: tuple[tuple[str, BoundSlot], ...] = ()
-    terms: Mapping[str, SourcedExpr] = field(
-        default_factory=dict, compare=False
-    )  # of the arguments
-    span: Span | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OpCall:
-    """An op with the values of all its attributes."""
-
-    name: str
-    attributes: Mapping[str, Any]
-    terms: Mapping[str, SourcedExpr] = field(default_factory=dict)  # where they were written
-
-    @property
-    def definition(self) -> OpDef:
-        """Its entry in the op table."""
-        return OPS[self.name]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RepeatedBlock:
-    """Equal blocks in a row."""
-
-    instance: Instance
-    count: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BlockCalls:
-    """The blocks that a node runs one after the other: several in a stage, else one."""
-
-    runs: tuple[RepeatedBlock, ...]
-
-
-# PassThrough: a call through a slot that does nothing in this instance, but does something in
-# another instance of the same block.
-Callee = OpCall | BlockCalls | PassThrough
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InstanceNode:
-    """A node that is present in an instance, and what it calls there."""
-
-    block_node: BlockNode
-    key: str
-    paths: tuple[str, ...]  # one a block of a repeated stage; `*` not yet numbered
-    inputs: tuple[str, ...]  # keys of placed nodes, or names of the block's inputs
-    callee: Callee
-    flow: ChannelInfo
-    scope: Mapping[str, Expr] | None = None  # of a spliced node: the names of its block, in ours
-    group: str | None = None  # of a spliced node: the call that brought it, `stem` or `head`
-
-    @property
-    def op(self) -> OpCall | None:
-        """The op that it calls; None where it calls blocks, or nothing."""
-        return self.callee if isinstance(self.callee, OpCall) else None
-
-    @property
-    def runs(self) -> tuple[RepeatedBlock, ...]:
-        """The blocks that it calls; empty where it calls an op, or nothing."""
-        return self.callee.runs if isinstance(self.callee, BlockCalls) else ()
-
-    @property
-    def role(self) -> str | None:
-        """The role by which `init` names it."""
-        return self.block_node.role
-
-    @property
-    def size(self) -> int:
-        """Its ops, expanded."""
-        if self.runs:
-            return sum(run.instance.size * run.count for run in self.runs)
-        return 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Instance:
-    """A block with numbers in place of its parameters; hash-consed, so equal ones are one object."""
-
-    block: Block
-    values: Mapping[str, Value]  # params, let, in_channels, ...
-    given: frozenset[str]  # the params that the caller wrote
-    inputs: Mapping[str, ChannelInfo | None]
-    nodes: tuple[InstanceNode, ...]  # in declaration order
-    schedule: tuple[int, ...]  # indices into `placed`, in order of execution
-    outputs: tuple[str, ...]
-    flow: ChannelInfo  # of the first output
-    stride: float  # how far the first output is reduced against the first input
-    size: int  # ops, expanded
-    origins: Mapping[str, SourcedExpr] = field(
-        default_factory=dict
-    )  # where its values were written
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InitRule:
-    """How weights of one op or role start: `{weight: RULE, bias: RULE}`."""
+    """How the weights of an op or a role are initialised: `{weight: RULE, bias: RULE}`."""
 
     rules: Mapping[str, tuple[str, float | None]]
     span: Span | None
@@ -246,7 +145,7 @@ class InitRule:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A result of the network: its name, and the key of the node that computes it."""
+    """An output of the network: its name, and the key of the node that computes it."""
 
     name: str
     key: str
@@ -255,7 +154,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A network: the block that is its body, and what holds for all blocks in it."""
+    """A network: the block that is its body, and what applies to every block in it."""
 
     name: str
     doc: str
@@ -265,13 +164,13 @@ class Network:
     root: Block
     ambient: Mapping[str, Binding]
     outputs: tuple[Output, ...]
-    named_outputs: bool  # a dict, not a tuple
-    train_outputs: tuple[Output, ...]  # further results, in training only
+    named_outputs: bool  # returned as a dict, not as a tuple
+    train_outputs: tuple[Output, ...]  # further ones, in training only
     init: Mapping[str, InitRule]
     output_stride: int | None
     output_stride_span: Span | None
     input_span: Span
-    digest: str  # of the whole text that gave it meaning
+    digest: str  # of every text that it was elaborated from
     span: Span
 
     @property
@@ -280,12 +179,114 @@ class Network:
         return len(self.input.size)
 
 
-# --- concrete
+# --- instances: what `instantiate` makes of a network
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSlot:
+    """The content of a slot in an instance: a target, and the values of its arguments."""
+
+    target: Op | Block | PassThrough | Absent
+    arguments: tuple[tuple[str, Value], ...] = ()
+    slots: tuple[tuple[str, BoundSlot], ...] = ()
+    terms: Mapping[str, SourcedExpr] = field(default_factory=dict, compare=False)
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpCall:
+    """An op with the values of all its attributes, and the terms of those that the spec sets."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    terms: Mapping[str, SourcedExpr] = field(default_factory=dict)
+
+    @property
+    def definition(self) -> OpDef:
+        """Its entry in the op table."""
+        return OPS[self.name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RepeatedBlock:
+    """`count` equal blocks in a row."""
+
+    instance: Instance
+    count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockCalls:
+    """The blocks that a node runs one after the other: several for a stage, otherwise one."""
+
+    runs: tuple[RepeatedBlock, ...]
+
+
+# PassThrough is a call through a slot that does nothing in this instance of its block, but does
+# something in another one.
+Callee = OpCall | BlockCalls | PassThrough
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceNode:
+    """A node that is present in an instance, and what it calls there."""
+
+    block_node: BlockNode
+    key: str
+    paths: tuple[str, ...]  # one for each block of a stage; `*` is not yet numbered
+    inputs: tuple[str, ...]  # keys of nodes, names of inputs of the block, or `none`
+    callee: Callee
+    result: ChannelInfo
+    # Of a node that was spliced in from another block:
+    scope: Mapping[str, Expr] | None = None  # the names of that block in terms of this one's
+    group: str | None = None  # the key of the node that called that block, `stem` or `head`
+
+    @property
+    def op(self) -> OpCall | None:
+        """The op that it calls; None if it calls blocks or nothing."""
+        return self.callee if isinstance(self.callee, OpCall) else None
+
+    @property
+    def runs(self) -> tuple[RepeatedBlock, ...]:
+        """The blocks that it calls; empty if it calls an op or nothing."""
+        return self.callee.runs if isinstance(self.callee, BlockCalls) else ()
+
+    @property
+    def role(self) -> str | None:
+        """The role by which `init` refers to it."""
+        return self.block_node.role
+
+    @property
+    def size(self) -> int:
+        """The number of its ops, expanded."""
+        if self.runs:
+            return sum(run.instance.size * run.count for run in self.runs)
+        return 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instance:
+    """A block with values for its parameters. Hash-consed: equal instances are one object."""
+
+    block: Block
+    values: Mapping[str, Value]  # of params, `let`, `in_channels`, ...
+    given: frozenset[str]  # the params that the caller set
+    inputs: Mapping[str, ChannelInfo | None]  # None: the input is `none`
+    nodes: tuple[InstanceNode, ...]  # in the order of registration
+    schedule: tuple[int, ...]  # indices into `nodes`, in the order of execution
+    outputs: tuple[str, ...]
+    result: ChannelInfo  # of the first output
+    stride: float  # by how much the first output is smaller than the first input
+    size: int  # ops, expanded
+    origins: Mapping[str, SourcedExpr] = field(default_factory=dict)  # the terms of `values`
+
+
+# --- flat: what `flatten` makes of an instance
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An op of the flat graph. `inputs` is the truth about operand order."""
+    """An op of the flat graph, with its operands in order."""
 
     name: str
     module: str  # the path of its module in the printed network
@@ -293,7 +294,7 @@ class Node:
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(compare=False)
     channels: int  # of its first input
-    index: int  # registration order
+    index: int  # in the order of registration
     span: Span = field(compare=False)
     training: bool = False  # computed in training only
     type: TensorType | None = None
@@ -301,7 +302,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Every op of a network. Invariant: nodes stand in an order in which they can be executed."""
+    """Every op of a network. Invariant: the nodes are in an order in which they can be executed."""
 
     name: str
     input: TensorType
@@ -310,8 +311,16 @@ class Graph:
     train_outputs: tuple[str, ...] = ()
 
 
+# --- a walk over the symbolic blocks
+
+
 def called_blocks(network: Network) -> Iterator[Block]:
-    """The blocks below, as they are found."""
+    """Every block that a network may call, each once, without the network's own.
+
+        block: {op: bottleneck, attention: eca}  ->  imagenet, bottleneck, eca, projection, ...
+
+    What a call selects is not known yet: both the default of a slot and what replaces it are here.
+    """
     seen: set[int] = set()
     todo = list(_called(network.root))
     for binding in network.ambient.values():

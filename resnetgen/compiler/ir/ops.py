@@ -1,112 +1,119 @@
-"""The ops: every fact of each in one entry of one table.
+"""The ops: everything about each of them in one entry of one table.
 
-An entry says which attributes an op takes, how channels and shapes follow, which weights it holds,
-how many multiply-adds it costs, which positions it reads, what its backward pass keeps, and how it
-is written in PyTorch. Adding an op touches this table.
-Attribute rules and channel rules work on numbers and on expressions alike, so that the same rule
-gives the compiler its figures and the printed class its arithmetic.
+    OPS["relu"]   what it computes, its attributes, shapes, weights, costs, gradients, and how it is printed
+
+To add an op, add an entry; the fields are explained in `op_def.py`, and rules that several ops share
+are in `shape_rules.py`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from resnetgen.compiler.ir import shape_rules as rules
 from resnetgen.compiler.ir.op_def import (
-    AFFINE,
-    CEIL,
-    CONVOLUTION,
-    DILATION,
-    EPS,
-    KERNEL,
-    OUT,
-    PADDING,
-    POOL_STRIDE,
-    RATE,
-    STATISTICS,
-    STRIDE,
-    WEIGHTED,
     Attribute,
     ModuleArgument,
     OpDef,
-    Saved,
+    SavedValue,
     TorchFunction,
     TorchModule,
-    write_concat,
-    write_pad,
-    write_resize,
-    write_subsample,
+    WeightLayout,
+    channels_last,
 )
-from resnetgen.compiler.ir.shape_rules import (
-    ChannelInfo,
-    Extra,
-    TensorType,
-    Weight,
-    adaptive_shape,
-    adaptive_taps,
-    add_shape,
-    avg_pool_shape,
-    batch_norm_weights,
-    blur_shape,
-    blur_taps,
-    broadcast_shape,
-    channel_conv_shape,
-    concat_flow,
-    concat_origins,
-    concat_shape,
-    convolution_flow,
-    convolution_macs,
-    convolution_shape,
-    convolution_weights,
-    flatten_flow,
-    flatten_origins,
-    flatten_taps,
-    forward_taps,
-    global_shape,
-    global_taps,
-    group_norm_shape,
-    largest,
-    linear_shape,
-    linear_weights,
-    pad_channels,
-    pad_origins,
-    pad_shape,
-    padded,
-    partial_results,
-    per_axis,
-    pool_shape,
-    resize_shape,
-    resize_taps,
-    same_padding,
-    spatial,
-    subsample_shape,
-    subsample_taps,
-    window_taps,
+from resnetgen.compiler.ir.shape_rules import ChannelInfo, ExtraMemory, TensorType
+
+# --- attributes that several ops have
+
+OUT = Attribute("int", doc="output channels", minimum=1, scales_with_width=True)
+KERNEL = Attribute("axes", doc="kernel size", minimum=1)
+STRIDE = Attribute("axes", 1, "stride", minimum=1)
+PADDING = Attribute("axes", rules.same_padding, "zeros on each side", minimum=0)
+DILATION = Attribute("axes", 1, "distance between the taps of the kernel", minimum=1)
+EPS = Attribute("float", 1e-5, "added to the variance", minimum=0)
+RATE = Attribute("float", doc="probability of dropping", minimum=0, maximum=1)
+POOL_STRIDE = Attribute(
+    "axes", lambda a: a["kernel"], "stride; the kernel size by default", minimum=1
 )
+CEIL = Attribute("bool", False, "round the output size up")
+
+# --- how several ops are printed
+
+CONVOLUTION = (
+    ModuleArgument("in"),
+    ModuleArgument("out"),
+    ModuleArgument("kernel"),
+    ModuleArgument("stride", "stride", 1),
+    ModuleArgument("padding", "padding", 0),
+    ModuleArgument("dilation", "dilation", 1),
+    ModuleArgument("groups", "groups", 1),
+    ModuleArgument("bias", "bias", True),
+)
+
+
+def write_subsample(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
+    """`x[:, :, ::2, ::2]`."""
+    stride = attributes["stride"]
+    step = f"::{stride}" if stride.isdigit() else f":: {stride}"  # as ruff spaces slices
+    return f"{inputs[0]}[:, :, {', '.join([step] * axes)}]"
+
+
+def write_pad(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
+    """`nn.functional.pad(x, (0, 0, 0, 0, 8, 8))`: the channels come after the spatial axes."""
+    zeros = "0, 0, " * axes
+    return f"nn.functional.pad({inputs[0]}, ({zeros}{attributes['front']}, {attributes['back']}))"
+
+
+def write_resize(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
+    """`nn.functional.interpolate(x, scale_factor=2, mode="bilinear")`."""
+    linear = ("linear", "bilinear", "trilinear")[axes - 1]
+    mode = "nearest" if attributes["mode"] == "nearest" else linear
+    return (
+        f'nn.functional.interpolate({inputs[0]}, scale_factor={attributes["scale"]}, mode="{mode}")'
+    )
+
+
+def write_concat(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
+    """`torch.cat([x, y], dim=1)`."""
+    return f"torch.cat([{', '.join(inputs)}], dim=1)"
+
+
+# --- how other frameworks store weights: keras.layers Conv2D and Dense; BatchNormalization, ...
+
+KERAS_KERNEL = {
+    "keras": {"weight": WeightLayout("kernel", channels_last), "bias": WeightLayout("bias")}
+}
+KERAS_AFFINE = {"weight": WeightLayout("gamma"), "bias": WeightLayout("beta")}
+KERAS_STATISTICS = {
+    "running_mean": WeightLayout("moving_mean"),
+    "running_var": WeightLayout("moving_variance"),
+}
+
+
+# --- the table
 
 
 def _activation(
     callee: str,
     doc: str,
-    call: str,
-    saves: Saved,
+    function: str,
+    saved: SavedValue,
     *,
     inplace: bool = False,
     idempotent: bool = False,
-    keeps_zero: Literal["all"] | None = None,
+    preserves_zero: Literal["all"] | None = None,
 ) -> OpDef:
     arguments = (ModuleArgument("inplace", "inplace", False),) if inplace else ()
-    module = TorchModule(callee, arguments)
     return OpDef(
         doc,
-        module,
-        (call,),
-        inplace=inplace,
-        idempotent=idempotent,
-        keeps_zero=keeps_zero,
-        saves=(saves,),
+        TorchModule(callee, arguments),
+        (function,),
         pointwise=True,
+        idempotent=idempotent,
+        saved_for_backward=(saved,),
+        inplace=inplace,
+        preserves_zero=preserves_zero,
         kind="activation",
     )
 
@@ -122,24 +129,20 @@ OPS: Mapping[str, OpDef] = {
             "stride": STRIDE,
             "dilation": DILATION,
             "groups": Attribute(
-                "int", 1, "groups of channels convolved apart", least=1, of_width=True
+                "int", 1, "groups of channels convolved apart", minimum=1, scales_with_width=True
             ),
             "padding": PADDING,
             "bias": Attribute("bool", None, "false by default where only norms read the result"),
         },
-        flow=convolution_flow,
-        shape=convolution_shape,
-        weights=convolution_weights,
-        macs=convolution_macs,
-        stride=lambda a: largest(a["stride"]),
-        taps=window_taps,
-        saves=("inputs",),
-        kind="convolution",
-        short="conv",
-        adds="bias",
-        layouts=WEIGHTED,
+        channels=rules.convolution_channels,
+        shape=rules.convolution_shape,
+        weights=rules.convolution_weights,
+        macs=rules.convolution_macs,
+        stride=rules.largest_stride,
+        window=rules.kernel_window,
+        saved_for_backward=("inputs",),
         makes_channels=True,
-        in_inference=TorchModule(
+        inference_module=TorchModule(
             "FusedConv",
             (
                 *CONVOLUTION,
@@ -148,6 +151,10 @@ OPS: Mapping[str, OpDef] = {
             ),
             support="fused_conv",
         ),
+        kind="convolution",
+        abbreviation="conv",
+        bias_tensor="bias",
+        layouts=KERAS_KERNEL,
     ),
     "linear": OpDef(
         "fully connected layer",
@@ -157,15 +164,15 @@ OPS: Mapping[str, OpDef] = {
         ),
         ("linear",),
         {"out": OUT, "bias": Attribute("bool", True, "adds a bias")},
-        flow=lambda a, flows, axes: ChannelInfo(a["out"], 1),
-        shape=linear_shape,
-        weights=linear_weights,
+        channels=lambda a, inputs, axes: ChannelInfo(a["out"], 1),
+        shape=rules.linear_shape,
+        weights=rules.linear_weights,
         macs=lambda a, source, result: source.channels * result.channels,
-        saves=("inputs",),
-        kind="linear",
-        adds="bias",
-        layouts=WEIGHTED,
+        saved_for_backward=("inputs",),
         makes_channels=True,
+        kind="linear",
+        bias_tensor="bias",
+        layouts=KERAS_KERNEL,
     ),
     "channel_conv": OpDef(
         "1-D convolution over the channel axis of a pooled value (ECA, arXiv 1910.03151)",
@@ -182,20 +189,17 @@ OPS: Mapping[str, OpDef] = {
         ),
         ("view_as",),
         {
-            "kernel": Attribute("int", doc="kernel size", least=1),
-            "padding": Attribute("int", same_padding, "zeros on each side", least=0),
+            "kernel": Attribute("int", doc="kernel size", minimum=1),
+            "padding": Attribute("int", rules.same_padding, "zeros on each side", minimum=0),
             "bias": Attribute("bool", False, "adds a bias"),
         },
-        weights=lambda a, channels, axes: (
-            (Weight("weight", (1, 1, a["kernel"])),)
-            + ((Weight("bias", (1,)),) if a["bias"] else ())
-        ),
-        shape=lambda a, types: channel_conv_shape(a, types),
+        shape=rules.channel_conv_shape,
+        weights=rules.channel_conv_weights,
         macs=lambda a, source, result: source.channels * a["kernel"],
-        saves=("inputs",),
+        saved_for_backward=("inputs",),
+        reads_adjacent_channels=True,
         kind="convolution",
-        adds="bias",
-        orders_channels=True,
+        bias_tensor="bias",
     ),
     "batch_norm": OpDef(
         "batch normalisation (arXiv 1502.03167)",
@@ -208,18 +212,21 @@ OPS: Mapping[str, OpDef] = {
             ),
         ),
         ("batch_norm",),
-        {"eps": EPS, "momentum": Attribute("float", 0.1, "weight of the new statistics", least=0)},
-        shape=spatial,
-        weights=batch_norm_weights,
-        saves=("inputs", "extra"),
-        extra=lambda a, types, result: Extra(once=2 * 4 * result.channels),
+        {
+            "eps": EPS,
+            "momentum": Attribute("float", 0.1, "weight of the new statistics", minimum=0),
+        },
+        shape=rules.spatial_shape,
+        weights=rules.batch_norm_weights,
         is_norm=True,
         pointwise=True,
+        saved_for_backward=("inputs", "extra"),
+        extra_memory=lambda a, types, result: ExtraMemory(once=2 * 4 * result.channels),
+        inference_module=TorchModule("ScaleShift", (ModuleArgument("in"),), support="scale_shift"),
         kind="normalisation",
-        short="BN",
-        subtracts="running_mean",
-        in_inference=TorchModule("ScaleShift", (ModuleArgument("in"),), support="scale_shift"),
-        layouts={"keras": AFFINE | STATISTICS},
+        abbreviation="BN",
+        mean_tensor="running_mean",
+        layouts={"keras": KERAS_AFFINE | KERAS_STATISTICS},
     ),
     "group_norm": OpDef(
         "group normalisation (arXiv 1803.08494)",
@@ -228,29 +235,29 @@ OPS: Mapping[str, OpDef] = {
             (ModuleArgument("groups"), ModuleArgument("in"), ModuleArgument("eps", "eps", 1e-5)),
         ),
         ("group_norm",),
-        {"groups": Attribute("int", 32, "groups of channels", least=1, of_width=True), "eps": EPS},
-        shape=group_norm_shape,
-        weights=lambda a, channels, axes: (
-            Weight("weight", (channels,)),
-            Weight("bias", (channels,)),
-        ),
+        {
+            "groups": Attribute("int", 32, "groups of channels", minimum=1, scales_with_width=True),
+            "eps": EPS,
+        },
+        shape=rules.group_norm_shape,
+        weights=rules.group_norm_weights,
         is_norm=True,
-        saves=("inputs", "extra"),
-        extra=lambda a, types, result: Extra(values=2 * a["groups"]),
+        saved_for_backward=("inputs", "extra"),
+        extra_memory=lambda a, types, result: ExtraMemory(values=2 * a["groups"]),
         kind="normalisation",
-        short="GN",
-        layouts={"keras": AFFINE},
+        abbreviation="GN",
+        layouts={"keras": KERAS_AFFINE},
     ),
     "relu": _activation("nn.ReLU", "max(x, 0)", "relu", "result", inplace=True, idempotent=True),
     "relu6": _activation(
         "nn.ReLU6", "min(max(x, 0), 6)", "hardtanh", "inputs", inplace=True, idempotent=True
     ),
     "silu": _activation(
-        "nn.SiLU", "x * sigmoid(x), also called swish", "silu", "inputs", keeps_zero="all"
+        "nn.SiLU", "x * sigmoid(x), also called swish", "silu", "inputs", preserves_zero="all"
     ),
-    "gelu": _activation("nn.GELU", "x * Phi(x)", "gelu", "inputs", keeps_zero="all"),
+    "gelu": _activation("nn.GELU", "x * Phi(x)", "gelu", "inputs", preserves_zero="all"),
     "sigmoid": _activation("nn.Sigmoid", "1 / (1 + exp(-x))", "sigmoid", "result"),
-    "tanh": _activation("nn.Tanh", "hyperbolic tangent", "tanh", "result", keeps_zero="all"),
+    "tanh": _activation("nn.Tanh", "hyperbolic tangent", "tanh", "result", preserves_zero="all"),
     "max_pool": OpDef(
         "maximum over a window",
         TorchModule(
@@ -271,14 +278,14 @@ OPS: Mapping[str, OpDef] = {
             "padding": PADDING,
             "ceil": CEIL,
         },
-        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
-        shape=pool_shape,
-        stride=lambda a: largest(a["stride"]),
-        taps=window_taps,
-        saves=("inputs", "extra"),
-        extra=lambda a, types, result: Extra(bytes=8 * result.elements),
+        channels=rules.only_channels,
+        shape=rules.pool_shape,
+        stride=rules.largest_stride,
+        window=rules.kernel_window,
+        saved_for_backward=("inputs", "extra"),
+        extra_memory=lambda a, types, result: ExtraMemory(bytes=8 * result.elements),
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
     "avg_pool": OpDef(
         "mean over a window",
@@ -300,74 +307,76 @@ OPS: Mapping[str, OpDef] = {
             "ceil": CEIL,
             "count_pad": Attribute("bool", True, "count the padding in the mean"),
         },
-        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
-        shape=avg_pool_shape,
-        stride=lambda a: largest(a["stride"]),
-        taps=window_taps,
-        saves=("inputs",),
+        channels=rules.only_channels,
+        shape=rules.avg_pool_shape,
+        stride=rules.largest_stride,
+        window=rules.kernel_window,
+        saved_for_backward=("inputs",),
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
     "avg_pool_same": OpDef(
-        "mean over a window of stride 1 that keeps the size: zeros stand after the last position",
+        "mean over a window of stride 1 that keeps the size: zeros follow the last position",
         TorchModule("AvgPoolSame", (ModuleArgument("kernel"),), support="avg_pool_same"),
         ("avg_pool1d", "avg_pool2d", "avg_pool3d"),
-        {"kernel": Attribute("int", doc="kernel size", least=1)},
-        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
-        shape=spatial,
-        taps=forward_taps,
-        saves=("extra",),
-        extra=lambda a, types, result: Extra(values=padded(types[0], a["kernel"] - 1)),
+        {"kernel": Attribute("int", doc="kernel size", minimum=1)},
+        channels=rules.only_channels,
+        shape=rules.spatial_shape,
+        window=rules.forward_window,
+        saved_for_backward=("extra",),
+        extra_memory=lambda a, types, result: ExtraMemory(
+            values=rules.padded_elements(types[0], a["kernel"] - 1)
+        ),
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
     "adaptive_avg_pool": OpDef(
         "mean over windows chosen so that the output has a given size",
         TorchModule("nn.AdaptiveAvgPool{n}d", (ModuleArgument("size"),)),
         ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
-        {"size": Attribute("axes", doc="output size", least=1)},
-        flow=lambda a, flows, axes: ChannelInfo(
-            flows[0].channels, math.prod(per_axis(a["size"], axes))
-        ),
-        shape=adaptive_shape,
-        taps=adaptive_taps,
-        saves=("inputs",),
+        {"size": Attribute("axes", doc="output size", minimum=1)},
+        channels=rules.adaptive_channels,
+        shape=rules.adaptive_shape,
+        window=rules.adaptive_window,
+        saved_for_backward=("inputs",),
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
     "global_avg_pool": OpDef(
         "mean over all positions; the spatial axes stay, of size 1",
         TorchModule("nn.AdaptiveAvgPool{n}d", (ModuleArgument(1),)),
         ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
-        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels, 1),
-        shape=global_shape,
-        taps=global_taps,
+        channels=lambda a, inputs, axes: ChannelInfo(inputs[0].channels, 1),
+        shape=rules.global_shape,
+        window=rules.global_window,
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
     "flatten": OpDef(
         "all axes of an image into one",
         TorchFunction(lambda inputs, a, axes: f"{inputs[0]}.flatten(1)"),
         ("flatten",),
-        flow=flatten_flow,
+        channels=rules.flatten_channels,
         shape=lambda a, types: TensorType(types[0].elements, ()),
-        taps=flatten_taps,
-        hands_on=True,
-        aliases=True,
-        in_container=TorchModule("nn.Flatten"),
-        keeps_zero="all",
-        moves=flatten_origins,
+        window=rules.flatten_window,
+        aliases_input=True,
+        passes_gradient=True,
+        preserves_zero="all",
+        channel_origins=rules.flatten_origins,
+        container_module=TorchModule("nn.Flatten"),
     ),
     "dropout": OpDef(
         "zeroes values at random in training",
         TorchModule("nn.Dropout", (ModuleArgument("rate"),)),
         ("dropout",),
         {"rate": RATE},
-        neutral=lambda a: a["rate"] == 0,
-        saves=("extra",),
-        extra=lambda a, types, result: Extra(bytes=result.elements),  # a mask of bytes, on a GPU
-        aliases=True,
+        is_identity=lambda a: a["rate"] == 0,
         training_only=True,
+        saved_for_backward=("extra",),
+        extra_memory=lambda a, types, result: ExtraMemory(
+            bytes=result.elements
+        ),  # a mask, on a GPU
+        aliases_input=True,
         kind="regularisation",
     ),
     "drop_path": OpDef(
@@ -375,11 +384,11 @@ OPS: Mapping[str, OpDef] = {
         TorchModule("DropPath", (ModuleArgument("rate"),), support="drop_path"),
         ("mul", "__mul__"),
         {"rate": RATE},
-        neutral=lambda a: a["rate"] == 0,
-        saves=("extra",),
-        extra=lambda a, types, result: Extra(values=1),
-        aliases=True,
+        is_identity=lambda a: a["rate"] == 0,
         training_only=True,
+        saved_for_backward=("extra",),
+        extra_memory=lambda a, types, result: ExtraMemory(values=1),
+        aliases_input=True,
         kind="regularisation",
     ),
     "blur": OpDef(
@@ -390,103 +399,103 @@ OPS: Mapping[str, OpDef] = {
             support="blur_pool",
         ),
         ("conv1d", "conv2d", "conv3d"),
-        {"stride": Attribute("axes", doc="stride", least=1)},
-        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
-        shape=blur_shape,
+        {"stride": Attribute("axes", doc="stride", minimum=1)},
+        channels=rules.only_channels,
+        shape=rules.blur_shape,
         macs=lambda a, source, result: result.elements * 3 ** len(source.size),
-        stride=lambda a: largest(a["stride"]),
-        taps=blur_taps,
-        saves=("inputs", "extra"),
-        extra=lambda a, types, result: Extra(values=padded(types[0], 2)),
+        stride=rules.largest_stride,
+        window=rules.blur_window,
+        saved_for_backward=("inputs", "extra"),
+        extra_memory=lambda a, types, result: ExtraMemory(
+            values=rules.padded_elements(types[0], 2)
+        ),
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
     "add": OpDef(
         "sum of values of one shape",
         TorchFunction(lambda inputs, a, axes: " + ".join(inputs)),
         ("add", "iadd"),
         arity=None,
-        shape=add_shape,
-        extra=partial_results,
-        hands_on=True,
+        shape=rules.add_shape,
         pointwise=True,
+        extra_memory=rules.partial_results,
+        passes_gradient=True,
+        preserves_zero="all",
         kind="join",
-        short="+",
-        keeps_zero="all",
+        abbreviation="+",
     ),
     "mul": OpDef(
         "product; axes of size 1 of the second value stretch",
         TorchFunction(lambda inputs, a, axes: " * ".join(inputs)),
         ("mul", "imul"),
         arity=None,
-        shape=broadcast_shape,
-        saves=("inputs", "extra"),
-        extra=partial_results,
+        shape=rules.mul_shape,
         pointwise=True,
+        saved_for_backward=("inputs", "extra"),
+        extra_memory=rules.partial_results,
+        preserves_zero="any",
         kind="join",
-        short="×",
-        keeps_zero="any",
+        abbreviation="×",
     ),
     "concat": OpDef(
         "concatenation along the channels",
         TorchFunction(write_concat, uses_torch=True, names_operands=True),
         ("cat",),
         arity=None,
-        flow=concat_flow,
-        shape=concat_shape,
-        hands_on=True,
+        channels=rules.concat_channels,
+        shape=rules.concat_shape,
+        passes_gradient=True,
+        preserves_zero="all",
+        channel_origins=rules.concat_origins,
         kind="join",
-        keeps_zero="all",
-        moves=concat_origins,
     ),
     "subsample": OpDef(
         "every stride-th position of each axis",
         TorchFunction(write_subsample),
         ("getitem",),
-        {"stride": Attribute("int", doc="stride, along every axis", least=1)},
-        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
-        shape=subsample_shape,
-        stride=lambda a: largest(a["stride"]),
-        taps=subsample_taps,
-        neutral=lambda a: largest(a["stride"]) == 1,
-        aliases=True,
+        {"stride": Attribute("int", doc="stride, along every axis", minimum=1)},
+        channels=rules.only_channels,
+        shape=rules.subsample_shape,
+        stride=rules.largest_stride,
+        window=rules.subsample_window,
+        is_identity=lambda a: a["stride"] == 1,
+        aliases_input=True,
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
     "pad_channels": OpDef(
         "zero channels before and after",
         TorchFunction(write_pad),
         ("pad",),
         {
-            "front": Attribute("int", 0, "zero channels before", least=0, of_width=True),
-            "back": Attribute("int", 0, "zero channels after", least=0, of_width=True),
+            "front": Attribute("int", 0, "zero channels before", minimum=0, scales_with_width=True),
+            "back": Attribute("int", 0, "zero channels after", minimum=0, scales_with_width=True),
         },
-        flow=lambda a, flows, axes: ChannelInfo(
-            pad_channels(a, flows[0].channels), flows[0].positions
-        ),
-        shape=pad_shape,
-        neutral=lambda a: a["front"] == 0 and a["back"] == 0,
-        keeps_zero="all",
-        moves=pad_origins,
+        channels=rules.pad_channels,
+        shape=rules.pad_shape,
+        is_identity=lambda a: a["front"] == 0 and a["back"] == 0,
+        preserves_zero="all",
+        channel_origins=rules.pad_origins,
     ),
     "resize": OpDef(
         "enlarges by an integer factor",
         TorchFunction(write_resize),
         ("interpolate",),
         {
-            "scale": Attribute("int", doc="factor", least=1),
-            "mode": Attribute("word", "nearest", "interpolation", words=("nearest", "linear")),
+            "scale": Attribute("int", doc="factor", minimum=1),
+            "mode": Attribute("word", "nearest", "interpolation", choices=("nearest", "linear")),
         },
-        flow=lambda a, flows, axes: ChannelInfo(flows[0].channels),
-        shape=resize_shape,
+        channels=rules.only_channels,
+        shape=rules.resize_shape,
         stride=lambda a: 1 / a["scale"],
-        taps=resize_taps,
+        window=rules.resize_window,
+        preserves_zero="all",
         kind="resampling",
-        keeps_zero="all",
     ),
 }
 
-# The ambient slots of a network and what they are bound to where it says nothing.
+# The ambient slots of a network, and what each is bound to by default.
 AMBIENT: Mapping[str, str | None] = {
     "conv": "convolution",
     "norm": "batch_norm",

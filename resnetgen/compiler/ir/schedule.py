@@ -1,22 +1,29 @@
-"""Orders of execution over lists of reads: `reads[i]` are the indices that i reads.
+"""Orders of execution, and what is alive while they run.
 
-keys a, b, c that read (x,), (a,), (a, b)   ->   reads [], [0], [0, 1]
+    reads_among(["a", "b", "c"], [["x"], ["a"], ["a", "b"]])  ->  [[], [0], [0, 1]]
+    stable_order([[2], [], [1]])                              ->  [1, 2, 0]
+    find_cycle([[1], [0]])                                    ->  [0, 1]
+    last_reads([["x"], ["a"], ["a", "b"]])                    ->  {"x": 0, "a": 2, "b": 2}
+
+Functions over indices: `reads[i]` are the indices of what i reads.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+# --- who reads whom
 
 
 def reads_among(keys: Iterable[str], inputs: Iterable[Iterable[str]]) -> list[list[int]]:
-    """The indices of the keys that each reads; what it reads beside them does not count."""
+    """For each key, the indices of the keys that it reads; other inputs are ignored."""
     producers = {key: index for index, key in enumerate(keys)}
     return [[producers[name] for name in each if name in producers] for each in inputs]
 
 
 def needed_for(outputs: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> set[str]:
-    """The keys that some outputs are computed from, directly or not; `inputs` says what each reads."""
+    """The keys that some outputs are computed from, directly or not; `inputs` are those of each key."""
     needed, todo = set[str](), list(outputs)
     while todo:
         key = todo.pop()
@@ -26,15 +33,16 @@ def needed_for(outputs: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> s
     return needed
 
 
-def last_reads(reads: Sequence[Sequence[str]]) -> dict[str, int]:
-    """The last statement that reads each value."""
-    return {name: at for at, names in enumerate(reads) for name in names}
+# --- orders
 
 
 def stable_order(
     reads: Sequence[Sequence[int]], ranks: Sequence[int] | None = None
 ) -> list[int] | None:
-    """A topological order that keeps to the ranks (by default the given order) where it can; None for a cycle."""
+    """A topological order that follows the ranks (by default the given order) where it can.
+
+    None if there is a cycle.
+    """
     ranks = ranks if ranks is not None else range(len(reads))
     readers: list[list[int]] = [[] for _ in reads]
     waiting = [len(set(each)) for each in reads]
@@ -55,7 +63,7 @@ def stable_order(
 
 
 def find_cycle(reads: Sequence[Sequence[int]]) -> list[int]:
-    """The shortest cycle through the first index that lies on one, in the order of the reads."""
+    """The shortest cycle through the first index that is on one, each before what it reads."""
     import networkx
 
     graph = networkx.DiGraph((reader, each) for reader, row in enumerate(reads) for each in row)
@@ -68,3 +76,25 @@ def find_cycle(reads: Sequence[Sequence[int]]) -> list[int]:
     paths = (networkx.shortest_path(graph, each, start) for each in back)
     shortest: list[int] = min(paths, key=len)
     return [start, *shortest[:-1]]
+
+
+# --- liveness
+
+
+def last_reads(reads: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The last step that reads each value."""
+    return {name: step for step, names in enumerate(reads) for name in names}
+
+
+def live_values(
+    made: Sequence[Sequence[str]], until: Mapping[str, int]
+) -> Iterator[tuple[str, ...]]:
+    """The values that are alive while each step runs, in the order in which they were made.
+
+    `made`: the values that each step adds. `until`: the last step during which each is alive.
+    """
+    alive: tuple[str, ...] = ()
+    for step, new in enumerate(made):
+        alive = (*alive, *new)
+        yield alive
+        alive = tuple(name for name in alive if until[name] > step)

@@ -1,18 +1,13 @@
-"""Rules that ops share: what follows from attributes and inputs for channels, shapes, weights and cost.
+"""Rules that ops share: what follows from attributes and inputs for channels, shapes, weights, cost.
 
-A rule takes the attributes of a node and what it reads; the table in `ops.py` names the rules of each
-op. Which positions an op reads is said in `taps.py`.
+    convolution {out: 64, kernel: 7, stride: 2, padding: 3} of 3 x 224 x 224
+        shape     64 x 112 x 112
+        weights   weight (64, 3, 7, 7)
+        macs      118,013,952
+        window    positions 2 i - 3 to 2 i + 3 of the input, along each axis
 
-Taps: which positions of its input a position of an op's result reads, along each axis.
-
-kernel 3, stride 2, padding 1   ->   Taps(first=-1, last=1, step=2): position 5 reads 9, 10, 11
-
-Where each channel of a result comes from, for the ops that put channels elsewhere.
-
-    pad_channels  front 1, back 1  of 2 channels  ->  zero, channel 0, channel 1, zero
-    concat        of 1 and 2 channels             ->  0 of the first, 0 and 1 of the second
-
-All other ops make channels of their own, or keep those of their inputs.
+A rule is a function of the attributes of a node and of what it reads; the table in `ops.py` names
+the rules of each op. Types have no batch axis: every figure is for one image.
 """
 
 from __future__ import annotations
@@ -25,13 +20,15 @@ from typing import Any, NamedTuple
 Attributes = Mapping[str, Any]
 
 # Bytes of a value; `tf32` is float32 in memory.
-WIDTHS: Mapping[str, int] = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+
+# --- what rules compute
 
 
 class ShapeError(ValueError):
-    """Why an op cannot take its inputs, in the field's words, and what would mend it.
+    """Why an op does not accept its inputs, in the field's words, and how to fix it.
 
-    `too_small`: the input of the network may be at fault. `at`: the attributes that do not suit.
+    `at`: the attributes that do not fit. `too_small`: the input of the network may be the cause.
     """
 
     def __init__(
@@ -50,7 +47,7 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """The type of a value: channels, spatial size (empty once flattened), no batch axis."""
+    """The type of a value: channels, and the spatial size (empty once flattened)."""
 
     channels: int
     size: tuple[int, ...]
@@ -63,7 +60,7 @@ class TensorType:
 
     @property
     def elements(self) -> int:
-        """Elements of one image."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     def __str__(self) -> str:
@@ -72,7 +69,7 @@ class TensorType:
 
 @dataclass(frozen=True, slots=True)
 class ChannelInfo:
-    """What a block may know of a value: channels, and the positions an image has where that is fixed.
+    """What a block may know of a value: its channels, and its positions where their number is fixed.
 
     `positions` is 1 after a global pool, 49 after an adaptive pool to 7 x 7, else None: blocks
     never see a spatial size.
@@ -84,7 +81,7 @@ class ChannelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A tensor of the state_dict: its name in the module, shape, and whether it is trained."""
+    """A tensor of the state_dict: its name in the module, its shape, and whether it is trained."""
 
     name: str
     shape: tuple[int, ...]
@@ -93,25 +90,49 @@ class Weight:
 
     @property
     def elements(self) -> int:
-        """Elements of the tensor."""
+        """The number of elements."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
-class Extra:
-    """The memory of what an op computes beside its result: indices, statistics, a mask, a padded input."""
+class ExtraMemory:
+    """What an op computes besides its result: indices, statistics, a mask, a padded input."""
 
-    values: int = 0  # of each image, in the type of the activations
-    bytes: int = 0  # of each image, in a type of their own
+    values: int = 0  # per image, in the type of the activations
+    bytes: int = 0  # per image, in a type of their own
     once: int = 0  # bytes, for a batch of any size
 
     def size(self, batch: int, width: int) -> int:
-        """Bytes for a batch, where a value has `width`."""
+        """Bytes for a batch whose values have `width` bytes."""
         return batch * (self.values * width + self.bytes) + self.once
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The positions of the input that one position of the result reads, along one axis.
+
+    Position `i` reads from `i * step + first` to `i * step + last`. After an enlargement these are
+    fractions, bounds that are valid for every `i`. Infinite: the whole axis.
+    """
+
+    first: float = 0
+    last: float = 0
+    step: float = 1
+
+
+class ChannelOrigin(NamedTuple):
+    """The channel of an operand that a channel comes from; `position`, once these are channels."""
+
+    operand: int
+    channel: int
+    position: int = 0
+
+
+# --- values for each axis, and kernels
+
+
 def per_axis(value: Any, axes: int) -> tuple[int, ...]:
-    """One integer an axis; ShapeError where their number is wrong."""
+    """One integer for each axis. Raises ShapeError if their number is wrong."""
     if not isinstance(value, tuple):
         return (value,) * axes
     if len(value) != axes:
@@ -120,11 +141,18 @@ def per_axis(value: Any, axes: int) -> tuple[int, ...]:
 
 
 def elementwise(rule: Callable[..., Any], *values: Any) -> Any:
+    """A rule applied to values, axis by axis if one of them has a value for each axis."""
     axes = max((len(value) for value in values if isinstance(value, tuple)), default=0)
     if not axes:
         return rule(*values)
     columns = [per_axis(value, axes) for value in values]
     return tuple(rule(*column) for column in zip(*columns, strict=True))
+
+
+def largest(value: Any) -> int:
+    """The largest value of any axis."""
+    largest: int = max(value) if isinstance(value, tuple) else value
+    return largest
 
 
 def same_padding(attributes: Attributes) -> Any:
@@ -138,32 +166,32 @@ def same_padding(attributes: Attributes) -> Any:
     return elementwise(rule, attributes["kernel"], attributes.get("dilation", 1))
 
 
-def window(attributes: Attributes, source: TensorType, ceil: bool = False) -> tuple[int, ...]:
-    """The spatial size after a kernel slides over the input (torch.nn.Conv2d, MaxPool2d)."""
-    axes = len(source.size)
-    if not axes:
-        raise ShapeError("it needs spatial axes, and its input is flattened")
-    return tuple(
-        window_axis(size, *sliding, ceil=ceil)
-        for size, sliding in zip(source.size, slides(attributes, axes), strict=True)
-    )
-
-
-def slides(attributes: Attributes, axes: int) -> Iterator[tuple[int, int, int, int]]:
-    """How a kernel slides along each axis: its size, stride, padding and dilation."""
+def kernel_axes(attributes: Attributes, axes: int) -> Iterator[tuple[int, int, int, int]]:
+    """The size, stride, padding and dilation of a kernel, along each axis."""
     given = (attributes["kernel"], attributes["stride"], attributes["padding"])
     columns = (per_axis(value, axes) for value in (*given, attributes.get("dilation", 1)))
     return zip(*columns, strict=True)
 
 
-def window_axis(
+def output_size(attributes: Attributes, source: TensorType, ceil: bool = False) -> tuple[int, ...]:
+    """The spatial size after a kernel slides over the input (torch.nn.Conv2d, MaxPool2d)."""
+    axes = len(source.size)
+    if not axes:
+        raise ShapeError("it needs spatial axes, and its input is flattened")
+    return tuple(
+        output_axis(size, *kernel, ceil=ceil)
+        for size, kernel in zip(source.size, kernel_axes(attributes, axes), strict=True)
+    )
+
+
+def output_axis(
     size: int, kernel: int, stride: int, padding: int, dilation: int, *, ceil: bool
 ) -> int:
-    """The size along one axis, in windows; `ceil` adds one that starts inside and ends outside."""
-    reach = dilation * (kernel - 1) + 1
-    room = size + 2 * padding - reach
+    """The number of windows along one axis; `ceil` adds one that starts inside and ends outside."""
+    span = dilation * (kernel - 1) + 1
+    room = size + 2 * padding - span
     if room < 0:
-        what = f"a kernel of {kernel}" if dilation == 1 else f"a dilated kernel that spans {reach}"
+        what = f"a kernel of {kernel}" if dilation == 1 else f"a dilated kernel that spans {span}"
         message = f"{what} does not fit into {size} (padding {padding})"
         raise ShapeError(message, too_small=True, at=("kernel", "padding"))
     if not ceil:
@@ -172,9 +200,36 @@ def window_axis(
     return windows - 1 if (windows - 1) * stride >= size + padding else windows
 
 
-def largest(value: Any) -> int:
-    largest: int = max(value) if isinstance(value, tuple) else value
-    return largest
+# --- channels, shapes, weights and multiply-adds: what several ops share
+
+
+def only_channels(attributes: Attributes, inputs: Sequence[ChannelInfo], axes: int) -> ChannelInfo:
+    """The channels stay; the number of positions is not known any more."""
+    return ChannelInfo(inputs[0].channels)
+
+
+def spatial_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    """The shape stays, and has spatial axes."""
+    if not types[0].size:
+        raise ShapeError("it needs spatial axes, and its input is flattened")
+    return types[0]
+
+
+def largest_stride(attributes: Attributes) -> float:
+    """An op shrinks its input by its stride."""
+    return largest(attributes["stride"])
+
+
+# --- convolutions and linear layers
+
+
+def convolution_channels(
+    attributes: Attributes, inputs: Sequence[ChannelInfo], axes: int
+) -> ChannelInfo:
+    pointwise = (
+        attributes["kernel"] == 1 and attributes["stride"] == 1 and attributes["padding"] == 0
+    )
+    return ChannelInfo(attributes["out"], inputs[0].positions if pointwise else None)
 
 
 def convolution_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -184,7 +239,7 @@ def convolution_shape(attributes: Attributes, types: Sequence[TensorType]) -> Te
         if channels % groups:
             message = f"{channels} {what} channels do not divide into {groups} groups"
             raise ShapeError(message, at=("groups", *at))
-    return TensorType(out, window(attributes, source))
+    return TensorType(out, output_size(attributes, source))
 
 
 def convolution_weights(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:
@@ -200,15 +255,6 @@ def convolution_macs(attributes: Attributes, source: TensorType, result: TensorT
     return result.elements * (source.channels // groups) * kernel
 
 
-def convolution_flow(
-    attributes: Attributes, flows: Sequence[ChannelInfo], axes: int
-) -> ChannelInfo:
-    pointwise = (
-        attributes["kernel"] == 1 and attributes["stride"] == 1 and attributes["padding"] == 0
-    )
-    return ChannelInfo(attributes["out"], flows[0].positions if pointwise else None)
-
-
 def linear_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     if types[0].size:
         reason = f"a linear layer needs a flattened input, and this one is {types[0]}"
@@ -221,19 +267,33 @@ def linear_weights(attributes: Attributes, channels: int, axes: int) -> tuple[We
     return (weight, Weight("bias", (attributes["out"],))) if attributes["bias"] else (weight,)
 
 
+def channel_conv_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    if math.prod(types[0].size) != 1:
+        raise ShapeError(
+            f"it reads one value a channel (after global_avg_pool), and this is {types[0]}"
+        )
+    return types[0]
+
+
+def channel_conv_weights(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:
+    weight = Weight("weight", (1, 1, attributes["kernel"]))
+    return (weight, Weight("bias", (1,))) if attributes["bias"] else (weight,)
+
+
+# --- norms
+
+
 def batch_norm_weights(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:
     statistics = (
         Weight("running_mean", (channels,), trained=False),
         Weight("running_var", (channels,), trained=False),
         Weight("num_batches_tracked", (), trained=False, counter=True),
     )
-    return (Weight("weight", (channels,)), Weight("bias", (channels,)), *statistics)
+    return (*group_norm_weights(attributes, channels, axes), *statistics)
 
 
-def spatial(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    if not types[0].size:
-        raise ShapeError("it needs spatial axes, and its input is flattened")
-    return types[0]
+def group_norm_weights(attributes: Attributes, channels: int, axes: int) -> tuple[Weight, ...]:
+    return (Weight("weight", (channels,)), Weight("bias", (channels,)))
 
 
 def group_norm_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -243,26 +303,29 @@ def group_norm_shape(attributes: Attributes, types: Sequence[TensorType]) -> Ten
     return types[0]
 
 
+# --- pools and resampling
+
+
 def pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     (source,) = types
     pairs = elementwise(lambda k, p: p * 2 <= k, attributes["kernel"], attributes["padding"])
     if not (all(pairs) if isinstance(pairs, tuple) else pairs):
         reason = "the padding of a pool is at most half its kernel"
         raise ShapeError(reason, at=("padding", "kernel"))
-    result = TensorType(source.channels, window(attributes, source, attributes["ceil"]))
+    result = TensorType(source.channels, output_size(attributes, source, attributes["ceil"]))
     if largest(attributes.get("dilation", 1)) > 1:
-        refuse_empty_windows(attributes, source, result)
+        check_windows(attributes, source, result)
     return result
 
 
-def refuse_empty_windows(attributes: Attributes, source: TensorType, result: TensorType) -> None:
-    """The taps of a dilated window may all lie in the padding, where there is nothing to pool."""
-    sliding = slides(attributes, len(source.size))
-    for size, windows, along in zip(source.size, result.size, sliding, strict=True):
+def check_windows(attributes: Attributes, source: TensorType, result: TensorType) -> None:
+    """All taps of a dilated window may be in the padding, where there is nothing to pool."""
+    kernels = kernel_axes(attributes, len(source.size))
+    for size, windows, along in zip(source.size, result.size, kernels, strict=True):
         kernel, stride, padding, dilation = along
         for start in range(-padding, windows * stride - padding, stride):
             if not any(0 <= start + dilation * tap < size for tap in range(kernel)):
-                raise ShapeError(f"a window of the pool holds padding only, on {source}")
+                raise ShapeError(f"a window of the pool is all padding, on {source}")
 
 
 def avg_pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -275,34 +338,45 @@ def avg_pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> Tenso
     return pool_shape(attributes, types)
 
 
+def adaptive_channels(
+    attributes: Attributes, inputs: Sequence[ChannelInfo], axes: int
+) -> ChannelInfo:
+    return ChannelInfo(inputs[0].channels, math.prod(per_axis(attributes["size"], axes)))
+
+
 def adaptive_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    source = spatial(attributes, types)
+    source = spatial_shape(attributes, types)
     return TensorType(source.channels, per_axis(attributes["size"], len(source.size)))
 
 
 def global_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    source = spatial(attributes, types)
+    source = spatial_shape(attributes, types)
     return TensorType(source.channels, (1,) * len(source.size))
 
 
-def flatten_flow(attributes: Attributes, flows: Sequence[ChannelInfo], axes: int) -> ChannelInfo:
-    (flow,) = flows
-    if flow.positions is None:
-        reason = "the number of values depends on the input size here"
-        raise ShapeError(reason, "put `global_avg_pool` or `adaptive_avg_pool` before it")
-    return ChannelInfo(flow.channels * flow.positions, 1)
+def blur_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    (source,) = types
+    if any(axis < 2 for axis in source.size):
+        raise ShapeError(
+            f"reflection padding by 1 needs two positions an axis, and this is {source}"
+        )
+    size = output_size({**attributes, "kernel": 3, "padding": 1}, source)
+    return TensorType(source.channels, size)
 
 
-def broadcast_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    """All inputs alike, but for axes of 1 in later ones that stretch (a gate times its input)."""
-    first = types[0]
-    for other in types[1:]:
-        same_axes = len(other.size) == len(first.size)
-        if not same_axes or any(
-            b not in (a, 1) for a, b in zip(first.shape, other.shape, strict=True)
-        ):
-            raise ShapeError(f"cannot multiply {first} by {other}")
-    return first
+def subsample_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = spatial_shape(attributes, types)
+    strides = per_axis(attributes["stride"], len(source.size))
+    size = tuple(-(-axis // stride) for axis, stride in zip(source.size, strides, strict=True))
+    return TensorType(source.channels, size)
+
+
+def resize_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    source = spatial_shape(attributes, types)
+    return TensorType(source.channels, tuple(axis * attributes["scale"] for axis in source.size))
+
+
+# --- joins
 
 
 def add_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -314,6 +388,27 @@ def add_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType
     return types[0]
 
 
+def mul_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
+    """All inputs are alike, but axes of 1 in later ones stretch (a gate times its input)."""
+    first = types[0]
+    for other in types[1:]:
+        same_axes = len(other.size) == len(first.size)
+        if not same_axes or any(
+            b not in (a, 1) for a, b in zip(first.shape, other.shape, strict=True)
+        ):
+            raise ShapeError(f"cannot multiply {first} by {other}")
+    return first
+
+
+def concat_channels(
+    attributes: Attributes, inputs: Sequence[ChannelInfo], axes: int
+) -> ChannelInfo:
+    total = inputs[0].channels
+    for each in inputs[1:]:
+        total = total + each.channels
+    return ChannelInfo(total, inputs[0].positions)
+
+
 def concat_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
     for other in types[1:]:
         if other.size != types[0].size:
@@ -322,114 +417,105 @@ def concat_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorT
     return TensorType(sum(each.channels for each in types), types[0].size)
 
 
-def concat_flow(attributes: Attributes, flows: Sequence[ChannelInfo], axes: int) -> ChannelInfo:
-    total = flows[0].channels
-    for flow in flows[1:]:
-        total = total + flow.channels
-    return ChannelInfo(total, flows[0].positions)
+# --- channels moved
 
 
-def subsample_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    source = spatial(attributes, types)
-    strides = per_axis(attributes["stride"], len(source.size))
-    size = tuple(-(-axis // stride) for axis, stride in zip(source.size, strides, strict=True))
-    return TensorType(source.channels, size)
+def flatten_channels(
+    attributes: Attributes, inputs: Sequence[ChannelInfo], axes: int
+) -> ChannelInfo:
+    (source,) = inputs
+    if source.positions is None:
+        reason = "the number of values depends on the input size here"
+        raise ShapeError(reason, "put `global_avg_pool` or `adaptive_avg_pool` before it")
+    return ChannelInfo(source.channels * source.positions, 1)
 
 
-def pad_channels(attributes: Attributes, channels: Any) -> Any:
-    return channels + attributes["front"] + attributes["back"]
+def pad_channels(attributes: Attributes, inputs: Sequence[ChannelInfo], axes: int) -> ChannelInfo:
+    channels = inputs[0].channels + attributes["front"] + attributes["back"]
+    return ChannelInfo(channels, inputs[0].positions)
 
 
 def pad_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    source = spatial(attributes, types)
-    return TensorType(pad_channels(attributes, source.channels), source.size)
+    source = spatial_shape(attributes, types)
+    return TensorType(source.channels + attributes["front"] + attributes["back"], source.size)
 
 
-def blur_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    (source,) = types
-    if any(axis < 2 for axis in source.size):
-        raise ShapeError(
-            f"reflection padding by 1 needs two positions an axis, and this is {source}"
-        )
-    return TensorType(source.channels, window({**attributes, "kernel": 3, "padding": 1}, source))
+# --- where each channel of a result comes from: None for a channel of zeros
 
 
-def resize_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    source = spatial(attributes, types)
-    return TensorType(source.channels, tuple(axis * attributes["scale"] for axis in source.size))
-
-
-def channel_conv_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    if math.prod(types[0].size) != 1:
-        raise ShapeError(
-            f"it reads one value a channel (after global_avg_pool), and this is {types[0]}"
-        )
-    return types[0]
-
-
-# --- memory beside the result
-
-
-def padded(source: TensorType, zeros: int) -> int:
-    """Elements of an input that is padded by so many positions along each axis."""
-    return source.channels * math.prod(axis + zeros for axis in source.size)
-
-
-def partial_results(
-    attributes: Attributes, types: Sequence[TensorType], result: TensorType
-) -> Extra:
-    """`a + b + c` is two sums, and `a * b * c` two products."""
-    return Extra(values=(len(types) - 2) * result.elements)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What a position of a result reads along one axis.
-
-    Position `i` reads the positions of the input from `i * step + first` to `i * step + last`. After
-    an enlargement these are fractions: bounds that hold for every `i`. Infinite: all there are.
-    """
-
-    first: float = 0
-    last: float = 0
-    step: float = 1
-
-
-def window_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
-    """A kernel that slides over a padded input."""
+def concat_origins(
+    attributes: Attributes, types: Sequence[TensorType]
+) -> tuple[ChannelOrigin | None, ...]:
+    """The channels of all operands, one after the other."""
     return tuple(
-        Window(-padding, dilation * (kernel - 1) - padding, stride)
-        for kernel, stride, padding, dilation in slides(attributes, len(source.size))
+        ChannelOrigin(operand, channel)
+        for operand, each in enumerate(types)
+        for channel in range(each.channels)
     )
 
 
-def blur_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+def pad_origins(
+    attributes: Attributes, types: Sequence[TensorType]
+) -> tuple[ChannelOrigin | None, ...]:
+    """front 1, back 1 of 2 channels  ->  None, channel 0, channel 1, None."""
+    inside = (ChannelOrigin(0, channel) for channel in range(types[0].channels))
+    return (*[None] * attributes["front"], *inside, *[None] * attributes["back"])
+
+
+def flatten_origins(
+    attributes: Attributes, types: Sequence[TensorType]
+) -> tuple[ChannelOrigin | None, ...]:
+    """All positions of the first channel, then those of the next."""
+    positions = range(math.prod(types[0].size))
+    return tuple(
+        ChannelOrigin(0, channel, position)
+        for channel in range(types[0].channels)
+        for position in positions
+    )
+
+
+# --- windows: the positions that a position of the result reads
+
+
+def kernel_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+    """A kernel that slides over a padded input.
+
+    kernel 3, stride 2, padding 1  ->  Window(first=-1, last=1, step=2): position 5 reads 9, 10, 11
+    """
+    return tuple(
+        Window(-padding, dilation * (kernel - 1) - padding, stride)
+        for kernel, stride, padding, dilation in kernel_axes(attributes, len(source.size))
+    )
+
+
+def blur_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """Three taps, whatever the stride."""
-    return window_taps({**attributes, "kernel": 3, "padding": 1}, source)
+    return kernel_window({**attributes, "kernel": 3, "padding": 1}, source)
 
 
-def forward_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+def forward_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """A window of stride 1 that begins at its own position."""
     return (Window(0, attributes["kernel"] - 1),) * len(source.size)
 
 
-def subsample_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+def subsample_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """Every `stride`-th position."""
     return (Window(step=attributes["stride"]),) * len(source.size)
 
 
-def adaptive_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+def adaptive_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """Windows that cover the input, as many as the result has positions."""
     targets = per_axis(attributes["size"], len(source.size))
     return tuple(
-        adaptive_axis(size, target) for size, target in zip(source.size, targets, strict=True)
+        adaptive_window_axis(size, target)
+        for size, target in zip(source.size, targets, strict=True)
     )
 
 
-def adaptive_axis(size: int, windows: int) -> Window:
+def adaptive_window_axis(size: int, windows: int) -> Window:
     """Window `i` of torch's adaptive pools is `floor(i * step) ... ceil((i + 1) * step) - 1`."""
     if windows == 1:
-        return every_tap(size)
+        return whole_axis(size)
     step = size // windows if size % windows == 0 else size / windows
     starts = [i * size // windows for i in range(windows)]
     ends = [-(-(i + 1) * size // windows) - 1 for i in range(windows)]
@@ -437,65 +523,43 @@ def adaptive_axis(size: int, windows: int) -> Window:
     return Window(first, max(end - i * step for i, end in enumerate(ends)), step)
 
 
-def global_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
-    """All of the input."""
-    return tuple(every_tap(size) for size in source.size)
+def global_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+    """The whole input."""
+    return tuple(whole_axis(size) for size in source.size)
 
 
-def every_tap(size: int) -> Window:
-    """All positions of an axis, from anywhere."""
+def whole_axis(size: int) -> Window:
+    """Every position of an axis, read from any position."""
     return Window(-math.inf, math.inf, size)
 
 
-def flatten_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
-    """All positions of a fixed number: where that is 1, there is nothing to gather."""
-    return tuple(every_tap(size) if size > 1 else Window() for size in source.size)
+def flatten_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+    """Every position of a fixed number; if there is only one, nothing is gathered."""
+    return tuple(whole_axis(size) if size > 1 else Window() for size in source.size)
 
 
-def resize_taps(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
+def resize_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
     """`nearest` reads `floor(i / scale)`; `linear` both neighbours of `(i + 0.5) / scale - 0.5`."""
     scale = attributes["scale"]
-    taps = Window((1 - scale) / scale, 0, 1 / scale)
+    window = Window((1 - scale) / scale, 0, 1 / scale)
     if attributes["mode"] != "nearest" and scale > 1:
         places = [(2 * i + 1 - scale) / (2 * scale) for i in range(scale)]
         first = min(math.floor(place) - i / scale for i, place in enumerate(places))
         last = max(math.ceil(place) - i / scale for i, place in enumerate(places))
-        taps = Window(first, last, 1 / scale)
-    return (taps,) * len(source.size)
+        window = Window(first, last, 1 / scale)
+    return (window,) * len(source.size)
 
 
-class Origin(NamedTuple):
-    """A channel of an operand; of one of its positions, where these become channels."""
-
-    operand: int
-    channel: int
-    position: int = 0
+# --- extra memory
 
 
-def concat_origins(
-    attributes: Attributes, types: Sequence[TensorType]
-) -> tuple[Origin | None, ...]:
-    """The channels of all operands, one after the other."""
-    return tuple(
-        Origin(operand, channel)
-        for operand, each in enumerate(types)
-        for channel in range(each.channels)
-    )
+def padded_elements(source: TensorType, zeros: int) -> int:
+    """The elements of an input that is padded by so many positions along each axis."""
+    return source.channels * math.prod(axis + zeros for axis in source.size)
 
 
-def pad_origins(attributes: Attributes, types: Sequence[TensorType]) -> tuple[Origin | None, ...]:
-    """The channels of the input between zeros, which come from nowhere."""
-    inside = (Origin(0, channel) for channel in range(types[0].channels))
-    return (*[None] * attributes["front"], *inside, *[None] * attributes["back"])
-
-
-def flatten_origins(
-    attributes: Attributes, types: Sequence[TensorType]
-) -> tuple[Origin | None, ...]:
-    """All positions of the first channel, then those of the next."""
-    positions = range(math.prod(types[0].size))
-    return tuple(
-        Origin(0, channel, position)
-        for channel in range(types[0].channels)
-        for position in positions
-    )
+def partial_results(
+    attributes: Attributes, types: Sequence[TensorType], result: TensorType
+) -> ExtraMemory:
+    """`a + b + c` is two sums, and `a * b * c` two products."""
+    return ExtraMemory(values=(len(types) - 2) * result.elements)

@@ -25,8 +25,16 @@ from resnetgen.compiler.frontend.inheritance import merge_value
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.schema import NetworkForm, check_form
 from resnetgen.compiler.frontend.suppressions import check_allow
-from resnetgen.compiler.frontend.tree import entries, scalars, key_of, keys, text_at
-from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.tree import (
+    MapTree,
+    Scalar,
+    Tree,
+    entries,
+    key_span,
+    keys,
+    scalars,
+    text_at,
+)
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
     NONE,
@@ -45,20 +53,20 @@ from resnetgen.compiler.ir.nodes import (
 )
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
-from resnetgen.compiler.passes.elaborate_blocks import Blocks, CallContext
+from resnetgen.compiler.passes.elaborate_blocks import BlockElaborator, CallContext
 from resnetgen.compiler.passes.elaborate_checks import (
     check_name,
     check_own_names,
     check_shadow,
     keys_in,
     params_of,
-    terms,
+    parse_terms,
 )
 
 
 def check_block(document: Document) -> Block:
     """The symbolic block of a file that declares one. Raises SpecError with every fault found."""
-    names = Blocks(document)
+    names = BlockElaborator(document)
     name = text_at(document.tree, "block") or ""
     names.open.append(name)
     block = names.block_of(name, document.tree)
@@ -69,7 +77,7 @@ def check_block(document: Document) -> Block:
     return block
 
 
-def check_names(names: Blocks, block: Block) -> None:
+def check_names(names: BlockElaborator, block: Block) -> None:
     """Records a fault for each expression that reads a name which no call of the block can give."""
     for term, known in _terms(block):
         for name in dict.fromkeys(free_names(term.expr)):
@@ -139,7 +147,7 @@ def elaborate(document: Document) -> Network:
     faults = check_form(document.tree, NetworkForm)
     if faults:
         raise SpecError(faults)
-    names = Blocks(document)
+    names = BlockElaborator(document)
     names.faults.extend(check_allow(document.tree))
     network = _network(names)
     if network is None or names.faults:
@@ -155,7 +163,7 @@ def _is_a_block(tree: MapTree) -> Diagnostic:
     )
 
 
-def _network(names: Blocks) -> Network | None:
+def _network(names: BlockElaborator) -> Network | None:
     tree = names.tree
     name = text_at(tree, "network") or ""
     check_name(names.faults, name, tree.entries["network"].span, file_name_error)
@@ -206,7 +214,7 @@ def _integer(tree: Tree) -> int:
     return tree.value
 
 
-def _ambient(names: Blocks, slot: str) -> Binding | None:
+def _ambient(names: BlockElaborator, slot: str) -> Binding | None:
     """What the network binds to an ambient slot; None where a call of it is a fault."""
     default = AMBIENT[slot]
     found = _slot_value(names, slot, default)
@@ -215,14 +223,14 @@ def _ambient(names: Blocks, slot: str) -> Binding | None:
     return found
 
 
-def _slot_value(names: Blocks, key: str, default: str | None) -> Binding | None:
+def _slot_value(names: BlockElaborator, key: str, default: str | None) -> Binding | None:
     tree = names.tree.entries.get(key)
     if tree is None or (isinstance(tree, Scalar) and tree.value is None):
         return None
     return names.binding(tree, CallContext(key, names.tree.keys[key], default=default))
 
 
-def _root(names: Blocks, name: str) -> Block:
+def _root(names: BlockElaborator, name: str) -> Block:
     """The network's own block: stem, stages, nodes, head."""
     tree = names.tree
     for part in ("stages", "nodes"):
@@ -232,8 +240,8 @@ def _root(names: Blocks, name: str) -> Block:
     for key, each in entries(tree, "stages").items():
         nodes.append(_stage(names, key, each, nodes))
     for key, each in entries(tree, "nodes").items():
-        nodes.append(names.node(key, each, key_of(tree, "nodes", key), (), nodes))
-    let = terms(names.faults, tree, "let")
+        nodes.append(names.node(key, each, key_span(tree, ("nodes", key)), (), nodes))
+    let = parse_terms(names.faults, tree, "let")
     params = params_of(names.faults, tree)
     for param, span in keys(tree, "params"):
         if params[param].default is None:
@@ -263,7 +271,7 @@ def _with_classes(
 
 
 def _spliced(
-    names: Blocks, key: str, binding: Binding | None, before: list[BlockNode]
+    names: BlockElaborator, key: str, binding: Binding | None, before: list[BlockNode]
 ) -> list[BlockNode]:
     """Stem and head stand in the network's own scope."""
     if binding is None or binding.target in (IDENTITY, NONE):
@@ -291,9 +299,9 @@ def _spliced(
     return [node]
 
 
-def _stage(names: Blocks, key: str, tree: Tree, before: list[BlockNode]) -> BlockNode:
+def _stage(names: BlockElaborator, key: str, tree: Tree, before: list[BlockNode]) -> BlockNode:
     """A stage: its own arguments over the network's `block:`."""
-    span = key_of(names.tree, "stages", key)
+    span = key_span(names.tree, ("stages", key))
     base = names.tree.entries.get("block")
     assert isinstance(tree, MapTree)
     if "op" not in tree.entries:
@@ -308,7 +316,7 @@ def _stage(names: Blocks, key: str, tree: Tree, before: list[BlockNode]) -> Bloc
     return names.node(key, tree, span, (), before, stage=True)
 
 
-def _outputs(names: Blocks, root: Block) -> tuple[Output, ...]:
+def _outputs(names: BlockElaborator, root: Block) -> tuple[Output, ...]:
     """What the network gives: what `outputs:` says, else its last node."""
     if "outputs" in names.tree.entries:
         return _output_list(names, root, "outputs")
@@ -320,7 +328,7 @@ def _outputs(names: Blocks, root: Block) -> tuple[Output, ...]:
     return ()
 
 
-def _output_list(names: Blocks, root: Block, key: str) -> tuple[Output, ...]:
+def _output_list(names: BlockElaborator, root: Block, key: str) -> tuple[Output, ...]:
     tree = names.tree.entries.get(key)
     if isinstance(tree, MapTree):
         pairs = [(name, each) for name, each in tree.entries.items() if isinstance(each, Scalar)]
@@ -337,12 +345,12 @@ def _output_list(names: Blocks, root: Block, key: str) -> tuple[Output, ...]:
     return tuple(Output(name, each.text, each.span) for name, each in pairs)
 
 
-def _init(names: Blocks, root: Block) -> Mapping[str, InitRule]:
+def _init(names: BlockElaborator, root: Block) -> Mapping[str, InitRule]:
     rules = dict(DEFAULT_INIT)
     blocks = [root, *filter(None, names.blocks.values()), *filter(None, names.inlines.values())]
     roles = {node.role for block in blocks for node in block.nodes if node.role}
     for key, tree in entries(names.tree, "init").items():
-        span = key_of(names.tree, "init", key)
+        span = key_span(names.tree, ("init", key))
         if key not in OPS and key not in roles:
             hint = did_you_mean(key, [*OPS, *roles])
             names.faults.report(
@@ -357,7 +365,7 @@ def _init(names: Blocks, root: Block) -> Mapping[str, InitRule]:
     return rules
 
 
-def _init_rule(names: Blocks, tree: Tree) -> tuple[str, float | None] | None:
+def _init_rule(names: BlockElaborator, tree: Tree) -> tuple[str, float | None] | None:
     if isinstance(tree, Scalar) and isinstance(tree.value, int | float):
         return ("constant", float(tree.value))
     if isinstance(tree, Scalar) and tree.text in INIT_RULES:

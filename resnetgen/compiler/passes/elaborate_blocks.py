@@ -23,11 +23,20 @@ from resnetgen.compiler.diagnostics.model import (
 )
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.identifiers import node_key_error
-from resnetgen.compiler.frontend.inheritance import merge, without
+from resnetgen.compiler.frontend.inheritance import merge
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.schema import RESERVED, BlockForm, check_form
-from resnetgen.compiler.frontend.tree import entries, scalars, key_of, text_at
-from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.schema import NODE_KEYS, BlockForm, check_form
+from resnetgen.compiler.frontend.tree import (
+    ListTree,
+    MapTree,
+    Scalar,
+    Tree,
+    entries,
+    key_span,
+    scalars,
+    text_at,
+    without,
+)
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
     NONE,
@@ -42,23 +51,23 @@ from resnetgen.compiler.ir.nodes import (
 )
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.passes.elaborate_checks import (
-    PASSING,
+    PASS_NAMES,
     check_argument,
     check_name,
     check_own_names,
     check_reads,
     class_name,
+    execution_order,
     keys_in,
     module_path,
-    optional_term,
     params_of,
-    schedule,
-    term,
-    terms,
+    parse_optional_term,
+    parse_term,
+    parse_terms,
 )
 
 
-class Lookup:
+class BlockLookup:
     """Where one document finds blocks, and `trees`, the texts that have given it a meaning so far."""
 
     def __init__(self, document: Document, faults: DiagnosticCollector) -> None:
@@ -92,7 +101,9 @@ class Lookup:
         if not isinstance(base_name, Scalar):
             return tree
         if len(chain) >= library.MAX_CHAIN:
-            self.faults.raise_limit(f"a chain of more than {library.MAX_CHAIN} blocks", base_name.span)
+            self.faults.raise_limit(
+                f"a chain of more than {library.MAX_CHAIN} blocks", base_name.span
+            )
         base = self.base(base_name, chain)
         inherited = self.extended(base, [*chain, base]) if base else None
         if base is None or inherited is None:
@@ -138,13 +149,13 @@ class CallContext:
     is_node: bool = False  # else the value of a slot
 
 
-class Blocks:
+class BlockElaborator:
     """The blocks of one document by name, those that it defines and those that it finds."""
 
     def __init__(self, document: Document) -> None:
         self.tree = document.tree
         self.faults = DiagnosticCollector(max_errors=MAX_REPORTED)
-        self.lookup = Lookup(document, self.faults)
+        self.lookup = BlockLookup(document, self.faults)
         self.blocks: dict[str, Block | None] = {}
         self.inlines: dict[int, Block | None] = {}
         self.open: list[str] = []  # names of the blocks being elaborated, to find recursion
@@ -161,7 +172,7 @@ class Blocks:
             return None
         self.blocks[name] = None
         self.open.append(name)
-        named = key_of(self.tree, "define", name) if name in self.lookup.define else None
+        named = key_span(self.tree, ("define", name)) if name in self.lookup.define else None
         self.blocks[name] = self.block_of(name, tree, named)
         self.open.pop()
         return self.blocks[name]
@@ -175,9 +186,9 @@ class Blocks:
         if tree is None:
             return None
         params = params_of(self.faults, tree)
-        let = terms(self.faults, tree, "let")
+        let = parse_terms(self.faults, tree, "let")
         slots = {
-            slot: self.binding(each, CallContext(slot, key_of(tree, "slots", slot)))
+            slot: self.binding(each, CallContext(slot, key_span(tree, ("slots", slot))))
             for slot, each in entries(tree, "slots").items()
         }
         check_own_names(self.faults, tree, "block")
@@ -187,7 +198,7 @@ class Blocks:
         first = inputs[0].text if inputs else "x"
         nodes: list[BlockNode] = []
         for key, node in entries(tree, "nodes").items():
-            span = key_of(tree, "nodes", key)
+            span = key_span(tree, ("nodes", key))
             nodes.append(self.node(key, node, span, tuple(slots), nodes, first=first))
         return self.block(name, tree, nodes, params, let, slots, named)
 
@@ -227,7 +238,7 @@ class Blocks:
         named: Span | None = None,
     ) -> Block:
         """The block, or the network's own, of its parts: what its nodes read is checked."""
-        when = optional_term(self.faults, tree, "when")
+        when = parse_optional_term(self.faults, tree, "when")
         inputs = tuple(each.text for each in scalars(tree.entries.get("inputs"))) or ("x",)
         check_reads(self.faults, nodes, inputs)
         return Block(
@@ -241,7 +252,7 @@ class Blocks:
             when=when,
             nodes=tuple(nodes),
             output=self.output(tree, nodes, inputs),
-            schedule=schedule(self.faults, nodes),
+            schedule=execution_order(self.faults, nodes),
             span=named or tree.keys.get("block") or tree.keys.get("network") or tree.span,
         )
 
@@ -279,7 +290,7 @@ class Blocks:
         check_name(self.faults, key, span, node_key_error)
         binding = self.binding(tree, CallContext(key, span, slots, is_node=True))
         inputs, otherwise, path = map(tree.entries.get, ("inputs", "else", "as"))
-        repeat = optional_term(self.faults, tree, "blocks")
+        repeat = parse_optional_term(self.faults, tree, "blocks")
         self.check_after(tree, key)
         return BlockNode(
             key=key,
@@ -288,7 +299,7 @@ class Blocks:
             or (before[-1].key if before else first,),
             arguments=binding.arguments,
             slots=binding.slots,
-            when=optional_term(self.faults, tree, "when"),
+            when=parse_optional_term(self.faults, tree, "when"),
             otherwise=otherwise.text if isinstance(otherwise, Scalar) else None,
             path=module_path(self.faults, path, key, repeat is not None),
             role=text_at(tree, "role"),
@@ -358,7 +369,7 @@ class Blocks:
 
     def call(self, target: Target, tree: MapTree, place: CallContext, span: Span) -> Binding:
         """The arguments of a call, apart from those that are slots of what is called."""
-        reserved = RESERVED if place.is_node else ("op",)
+        reserved = NODE_KEYS if place.is_node else ("op",)
         inline = _INLINE_KEYS if "nodes" in tree.entries else ()
         implied = None if isinstance(tree.entries.get("op"), Scalar) else place.key
         # What the network binds itself may take more than its default does.
@@ -375,7 +386,7 @@ class Blocks:
                 continue
             if not open_ended:
                 check_argument(self.faults, target, name, key_span, implied)
-            arguments[name] = term(self.faults, value, key_span)
+            arguments[name] = parse_term(self.faults, value, key_span)
         return Binding(target, arguments, bindings, span)
 
     def target(self, name: str, slots: tuple[str, ...], span: Span) -> Target:
@@ -401,7 +412,7 @@ class Blocks:
 
     def tell_unknown(self, name: str, slots: tuple[str, ...], span: Span) -> None:
         """A name that nothing has."""
-        known = [*slots, *AMBIENT, *OPS, *PASSING, *self.lookup.names()]
+        known = [*slots, *AMBIENT, *OPS, *PASS_NAMES, *self.lookup.names()]
         hint = (
             did_you_mean(name, known)
             or "`resnetgen list blocks` and `resnetgen list ops` show what there is"

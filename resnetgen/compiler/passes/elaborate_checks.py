@@ -22,10 +22,13 @@ from collections.abc import Callable, Collection, Sequence
 
 from resnetgen.compiler.diagnostics.model import DiagnosticCollector, Note, Span, did_you_mean
 from resnetgen.compiler.frontend.expressions import Apply, Const, Expr, ExpressionError, parse
-from resnetgen.compiler.frontend.identifiers import class_name_error, identifier_error, node_key_error
-from resnetgen.compiler.frontend.schema import RESERVED
-from resnetgen.compiler.frontend.tree import entries, key_of, keys
-from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.identifiers import (
+    class_name_error,
+    identifier_error,
+    node_key_error,
+)
+from resnetgen.compiler.frontend.schema import NODE_KEYS
+from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, entries, key_span, keys
 from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
     Block,
@@ -40,20 +43,20 @@ from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.ir.schedule import find_cycle, stable_order
 
 
-def term(faults: DiagnosticCollector, tree: Tree, key_span: Span) -> SourcedExpr:
+def parse_term(faults: DiagnosticCollector, tree: Tree, key_span: Span) -> SourcedExpr:
     """The value of a key as an expression; 0 after a fault."""
     return SourcedExpr(_expression(faults, tree), tree.span, key_span)
 
 
-def optional_term(faults: DiagnosticCollector, tree: MapTree, key: str) -> SourcedExpr | None:
+def parse_optional_term(faults: DiagnosticCollector, tree: MapTree, key: str) -> SourcedExpr | None:
     """The value at a key of a map, where there is one."""
-    return term(faults, tree.entries[key], tree.keys[key]) if key in tree.entries else None
+    return parse_term(faults, tree.entries[key], tree.keys[key]) if key in tree.entries else None
 
 
-def terms(faults: DiagnosticCollector, tree: MapTree, key: str) -> dict[str, SourcedExpr]:
+def parse_terms(faults: DiagnosticCollector, tree: MapTree, key: str) -> dict[str, SourcedExpr]:
     """The values of the map at a key, by their own keys."""
     return {
-        name: term(faults, each, key_of(tree, key, name))
+        name: parse_term(faults, each, key_span(tree, (key, name)))
         for name, each in entries(tree, key).items()
     }
 
@@ -76,8 +79,8 @@ def _expression(faults: DiagnosticCollector, tree: Tree) -> Expr:
     return Const(tree.value)
 
 
-KINDS = ("int", "float", "bool")  # of the parameters that a caller must give
-PASSING = ("identity", "none")  # what can be called and does nothing
+PARAM_KINDS = ("int", "float", "bool")  # of the parameters that a caller must give
+PASS_NAMES = ("identity", "none")  # what can be called and does nothing
 
 
 def params_of(faults: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
@@ -85,18 +88,18 @@ def params_of(faults: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
     params: dict[str, Param] = {}
     for name, each in entries(tree, "params").items():
         word = each.value if isinstance(each, Scalar) and not each.quoted else None
-        if isinstance(word, str) and word in KINDS:
+        if isinstance(word, str) and word in PARAM_KINDS:
             params[name] = Param(name, word, None)
             continue
         if isinstance(word, str) and word.isidentifier() and word not in params:
             _check_kind(faults, word, each.span)
-        params[name] = Param(name, None, term(faults, each, key_of(tree, "params", name)))
+        params[name] = Param(name, None, parse_term(faults, each, key_span(tree, ("params", name))))
     return params
 
 
 def _check_kind(faults: DiagnosticCollector, word: str, span: Span) -> None:
     """A default that is one unknown word, and nearly `int`: the other reasons are misleading."""
-    if not word.endswith("_channels") and (hint := did_you_mean(word, KINDS)):
+    if not word.endswith("_channels") and (hint := did_you_mean(word, PARAM_KINDS)):
         faults.report("expression", f"there is no `{word}` here", span, hint)
 
 
@@ -137,7 +140,7 @@ def check_own_names(faults: DiagnosticCollector, tree: MapTree, what: str) -> No
     parts = [entries(tree, part) for part in ("params", "slots", "let")]
     for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
         check_name(faults, each, span)
-        if each in RESERVED or each.endswith("in_channels"):
+        if each in NODE_KEYS or each.endswith("in_channels"):
             message = f"`{each}` has a meaning of its own in the language"
             faults.report("wrong-name", message, span)
     for each, span in keys(tree, "slots"):
@@ -149,19 +152,19 @@ def check_own_names(faults: DiagnosticCollector, tree: MapTree, what: str) -> No
 
 def check_shadow(faults: DiagnosticCollector, name: str, span: Span) -> None:
     """Names of what can be called are looked up in one order, and none may hide another."""
-    if name in OPS or name in AMBIENT or name in PASSING:
+    if name in OPS or name in AMBIENT or name in PASS_NAMES:
         message = f"`{name}` is the name of an op or an ambient slot"
         faults.report("shadowed-name", message, span)
 
 
-def parameters(target: Target) -> Sequence[str]:
+def declared_arguments(target: Target) -> Sequence[str]:
     """The arguments that an op or a block declares."""
     if isinstance(target, Op):
         return list(OPS[target.name].attributes)
     return list(target.params) if isinstance(target, Block) else []
 
 
-def offers(slot: str) -> list[str]:
+def offered_arguments(slot: str) -> list[str]:
     """What a call of an ambient slot may offer to whatever the network binds to it."""
     if slot == SHORTCUT.name:
         return ["out", "stride", "dilation", "first_dilation"]
@@ -177,18 +180,18 @@ def check_argument(
     `implied` is the key whose default is called: the person has not named what is called.
     """
     if isinstance(target, Op):
-        known, what = parameters(target), f"`{target.name}` has no attribute"
+        known, what = declared_arguments(target), f"`{target.name}` has no attribute"
     elif isinstance(target, Block):
         known = [*target.params, *target.slots]
         what = f"{f'`{implied}`' if implied else f'the block `{target.name}`'} has no parameter"
     elif isinstance(target, Slot) and target.name in AMBIENT:
-        known, what = offers(target.name), f"a call of `{target.name}` has no"
+        known, what = offered_arguments(target.name), f"a call of `{target.name}` has no"
         if not known:
             return
     else:
         return
     if name not in known:
-        near = known if name in RESERVED else [*known, *RESERVED]
+        near = known if name in NODE_KEYS else [*known, *NODE_KEYS]
         hint = did_you_mean(name, near) or (f"it has {', '.join(known)}" if known else None)
         faults.report("unknown-argument", f"{what} `{name}`", span, hint)
 
@@ -239,7 +242,7 @@ def _tell_unknown(
     faults.report("unknown-value", message, span, did_you_mean(name, known))
 
 
-def schedule(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
+def execution_order(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
     """A stable topological order; a cycle is a fault, told as the path that closes it."""
     producers = {key: index for index, node in enumerate(nodes) for key in keys_of(node)}
     reads = [

@@ -41,10 +41,10 @@ from resnetgen.compiler.ir.nodes import (
     SourcedExpr,
     Target,
 )
-from resnetgen.compiler.ir.op_def import complete, shown, wrong_value
+from resnetgen.compiler.ir.op_def import complete_attributes, format_value, value_error
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
-from resnetgen.compiler.passes.elaborate_checks import offers, parameters
-from resnetgen.compiler.passes.provenance import culprit, follow, mistyped
+from resnetgen.compiler.passes.elaborate_checks import offered_arguments, declared_arguments
+from resnetgen.compiler.passes.provenance import term_to_blame, resolve, mistyped_term
 
 
 class ErrorReported(Exception):
@@ -56,12 +56,12 @@ class EvalContext:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.faults = DiagnosticCollector()
+        self.diagnostics = DiagnosticCollector()
         self.ambient: dict[str, BoundSlot] = {}
 
     def bind_ambient(self) -> None:
         """Binds the ambient slots of the network. Raises Broken."""
-        self.bind_ambient_in(self.own({}))
+        self.bind_ambient_in(self.network_values({}))
 
     def bind_ambient_in(self, own: Mapping[str, Value]) -> None:
         """Binds them where the network's names have these values: they read its `let`."""
@@ -69,18 +69,22 @@ class EvalContext:
         for name, binding in self.network.ambient.items():
             self.ambient[name] = self.bind(binding, values, {}, {})
 
-    def fault(
+    def error(
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
     ) -> ErrorReported:
         """Records a fault, to be raised where nothing can go on; one place has one of a code."""
-        self.faults.report(code, message, span, help, *notes)
+        self.diagnostics.report(code, message, span, help, *notes)
         return ErrorReported()
 
-    def near(self, word: str, candidates: Iterable[str]) -> str | None:
-        """`did you mean ...?`; not looked for once there are more faults than are told."""
-        return None if len(self.faults) > MAX_REPORTED else did_you_mean(word, candidates)
+    def forget_errors(self) -> None:
+        """Drops the errors reported so far, for a caller that tries several variants."""
+        self.diagnostics = DiagnosticCollector()
 
-    def own(self, given: Mapping[str, Value]) -> dict[str, Value]:
+    def suggest(self, word: str, candidates: Iterable[str]) -> str | None:
+        """`did you mean ...?`; not looked for once there are more faults than are told."""
+        return None if len(self.diagnostics) > MAX_REPORTED else did_you_mean(word, candidates)
+
+    def network_values(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """The network's parameters and `let`, which may read some names that are given. Raises Broken."""
         values: dict[str, Value] = {"in_channels": self.network.input.channels, **given}
         for name, param in self.network.root.params.items():
@@ -96,20 +100,20 @@ class EvalContext:
             return evaluate(term.expr, values)
         except UnknownName as error:
             name = error.name
-            hint = self.near(name, values)
+            hint = self.suggest(name, values)
             if name in STAGE_NAMES:
                 hint = f"only a stage knows `{name}`; give the block a parameter that it passes on"
             elif not hint and values:
                 hint = f"there are {listed(values)}"
-            raise self.fault("expression", str(error), term.span, hint) from None
+            raise self.error("expression", str(error), term.span, hint) from None
         except ExpressionError as error:
             read = [name for name in dict.fromkeys(free_names(term.expr)) if name in values]
-            told = ", ".join(f"`{name}` is {shown(values[name])}" for name in read)
+            told = ", ".join(f"`{name}` is {format_value(values[name])}" for name in read)
             notes = [Note(told)] if told else []
-            place = mistyped(term, self.network).span
+            place = mistyped_term(term, self.network).span
             if place != term.span:
                 notes = [Note("computed from this", place), Note("here", term.span), *notes]
-            raise self.fault("expression", str(error), place, None, *notes) from None
+            raise self.error("expression", str(error), place, None, *notes) from None
 
     def bind(
         self,
@@ -129,7 +133,7 @@ class EvalContext:
         given, below, terms = dict(base.arguments), dict(base.slots), dict(base.terms)
         for name, term in binding.arguments.items():
             given[name] = self.argument(base.target, name, term, values)
-            terms[name] = follow(term, origins)
+            terms[name] = resolve(term, origins)
         for name, each in binding.slots.items():
             below[name] = self.bind(each, values, slots, origins)
         return BoundSlot(
@@ -144,7 +148,7 @@ class EvalContext:
             "(option A), or `shortcut: none` (a plain network)"
         )
         note = Note("called here", span)
-        return self.fault("missing-shortcut", message, self.network.span, hint, note)
+        return self.error("missing-shortcut", message, self.network.span, hint, note)
 
     def argument(
         self, target: Target, name: str, term: SourcedExpr, values: Mapping[str, Value]
@@ -165,18 +169,18 @@ def op_call(facts: EvalContext, node: BlockNode, name: str, arguments: Arguments
     definition = OPS[name]
     for key, (value, term) in arguments.items():
         attribute = definition.attributes.get(key)
-        wrong = wrong_value(attribute, value, facts.network.axes) if attribute else None
+        wrong = value_error(attribute, value, facts.network.axes) if attribute else None
         if wrong:
-            place = term and (culprit if type(value) is int else mistyped)(term, facts.network)
+            place = term and (term_to_blame if type(value) is int else mistyped_term)(term, facts.network)
             raise _wrong_attribute(facts, node, f"`{key}` of `{name}`", wrong, term, place)
     for key, attribute in definition.attributes.items():
         if attribute.required and key not in arguments:
             message = f"`{name}` needs `{key}`: {attribute.doc}"
             hint = f"say `{key}: ...` here"
-            raise facts.fault("missing-argument", message, node.op_span, hint)
+            raise facts.error("missing-argument", message, node.op_span, hint)
     known = {key: value for key, (value, _) in arguments.items() if key in definition.attributes}
     terms = {key: term for key, (_, term) in arguments.items() if term}
-    return OpCall(name, complete(definition, known), terms)
+    return OpCall(name, complete_attributes(definition, known), terms)
 
 
 def _wrong_attribute(
@@ -190,12 +194,12 @@ def _wrong_attribute(
     """A value that does not suit an attribute, told where it was written."""
     if term is not None and place is not None and place is not term:
         notes = [Note("computed from this", place.span), Note(f"it is {what}", term.span)]
-        return facts.fault("wrong-value", f"{what} {wrong}", place.span, None, *notes)
+        return facts.error("wrong-value", f"{what} {wrong}", place.span, None, *notes)
     if term is None or term.span.source is node.span.source:
         span = term.span if term else node.span
-        return facts.fault("wrong-value", f"{what} {wrong}", span)
+        return facts.error("wrong-value", f"{what} {wrong}", span)
     message = f"`{term.key_span.text}` {wrong}"
-    return facts.fault("wrong-value", message, term.span, None, Note(f"it is {what}", node.span))
+    return facts.error("wrong-value", message, term.span, None, Note(f"it is {what}", node.span))
 
 
 def check_arity(facts: EvalContext, node: BlockNode, bound: BoundSlot) -> None:
@@ -206,27 +210,27 @@ def check_arity(facts: EvalContext, node: BlockNode, bound: BoundSlot) -> None:
         if count != len(wanted):
             names = ", ".join(wanted)
             message = f"`{bound.target.name}` takes {len(wanted)} inputs ({names}), not {count}"
-            raise facts.fault("wrong-inputs", message, span)
+            raise facts.error("wrong-inputs", message, span)
         return
     assert isinstance(bound.target, Op)
     arity = OPS[bound.target.name].arity
     if arity is None and count < 2:
         hint = "say `inputs: [a, b]`"
         message = f"`{node.key}` joins two values or more"
-        raise facts.fault("wrong-inputs", message, span, hint)
+        raise facts.error("wrong-inputs", message, span, hint)
     if arity is not None and count != arity:
         hint = f"join them first: {{op: concat, inputs: [{', '.join(node.inputs)}]}}"
         message = f"`{node.key}` takes one input, not {count}"
-        raise facts.fault("wrong-inputs", message, span, hint)
+        raise facts.error("wrong-inputs", message, span, hint)
 
 
 def check_offer(
     facts: EvalContext, slot: Slot, bound: BoundSlot, name: str, term: SourcedExpr
 ) -> None:
     """What neither an ambient slot nor what it holds knows is a misspelling."""
-    if slot.name not in AMBIENT or name in offers(slot.name):
+    if slot.name not in AMBIENT or name in offered_arguments(slot.name):
         return
-    known = list(dict.fromkeys([*offers(slot.name), *parameters(bound.target)]))
+    known = list(dict.fromkeys([*offered_arguments(slot.name), *declared_arguments(bound.target)]))
     message = f"neither `{slot.name}` nor what it is bound to has `{name}`"
-    hint = facts.near(name, known) or f"there are {listed(known)}"
-    facts.fault("unknown-argument", message, term.key_span, hint)
+    hint = facts.suggest(name, known) or f"there are {listed(known)}"
+    facts.error("unknown-argument", message, term.key_span, hint)

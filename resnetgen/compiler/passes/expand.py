@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resnetgen.compiler.diagnostics.model import DiagnosticCollector
-from resnetgen.compiler.frontend.inheritance import without
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.yaml_reader import MapTree, Scalar, Tree
+from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, without
 from resnetgen.compiler.ir.nodes import Network, called_blocks
-from resnetgen.compiler.passes.elaborate_blocks import Lookup
+from resnetgen.compiler.passes.elaborate_blocks import BlockLookup
 
 
 def expand(document: Document, network: Network) -> MapTree:
     """The tree of a spec that stands alone; `network` is what the document has been compiled to."""
-    lookup = Lookup(document, DiagnosticCollector())
+    lookup = BlockLookup(document, DiagnosticCollector())
     tree = document.tree
     called = (block.name for block in called_blocks(network))
     todo = [*lookup.define, *_bases(tree), *called]

@@ -2,36 +2,30 @@
 
     layer1: {blocks: 3}  ->  layer1.0.conv1, layer1.0.bn1, ..., layer1.2.act3
 
-Nodes stand in the order of execution; `index` is the order of registration, which is the order of
-the state_dict. Types are filled in by `shapes.py`.
-
-infer_shapes(graph) -> Graph: every node with its type. check(graph): networkx holds it together.
+infer_flat_types(graph) -> Graph: the same, with the type of each node.
 
     conv1: convolution(input)  ->  conv1: convolution(input) : 64 x 112 x 112
 
-The flat graph of a sound network is sound; a failure here is a defect of the compiler.
+check_graph(graph): raises InvalidGraph unless networkx confirms its invariants.
+
+Invariant: nodes are in the order of execution; `index` is the order of registration, which is that
+of the state_dict. The flat types and costs are computed a second time, op by op, to check
+`infer_types.py`. So the flat graph of a sound network is sound: an error here is a defect of the
+compiler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from resnetgen.compiler.ir.nodes import (
-    Graph,
-    Instance,
-    InstanceNode,
-    Network,
-    Node,
-    OpCall,
-    RepeatedBlock,
-)
+from resnetgen.compiler.ir.nodes import Graph, Instance, InstanceNode, Network, Node, OpCall
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.ir.shape_rules import TensorType, Weight
 from resnetgen.compiler.passes.infer_types import INPUT, Cost
-from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths, trie
+from resnetgen.compiler.passes.module_paths import module_trie, numbered_paths, shared_paths
 
 if TYPE_CHECKING:
     import networkx
@@ -39,92 +33,83 @@ if TYPE_CHECKING:
 
 def flatten(network: Network, root: Instance) -> Graph:
     """The flat graph, without types."""
-    walk = _Walk({path: rank for rank, path in enumerate(registration_order(root))})
-    names = walk.instance(root, {root.block.inputs[0]: INPUT}, FlattenedAt("", ""))
-    outputs = [names[key] for key in root.outputs]
+    flattener = Flattener({path: rank for rank, path in enumerate(registration_order(root))})
+    names = flattener.instance(root, {root.block.inputs[0]: INPUT}, Prefix("", ""))
+    outputs = tuple(names[key] for key in root.outputs)
     count = len(network.outputs)
     graph = Graph(
-        network.name,
-        network.input,
-        tuple(walk.nodes),
-        tuple(outputs[:count]),
-        tuple(outputs[count:]),
+        network.name, network.input, tuple(flattener.nodes), outputs[:count], outputs[count:]
     )
     return _mark_training(graph)
 
 
 @dataclass(frozen=True, slots=True)
-class FlattenedAt:
-    """Where an instance stands: prefixes of names and of module paths, which differ where modules are shared."""
+class Prefix:
+    """Where an instance is: its prefix of names, and of module paths, which modules may share."""
 
     name: str
     module: str
 
 
-class _Walk:
+class Flattener:
+    """The nodes so far. `ranks`: the rank of each module path in the order of registration."""
+
     def __init__(self, ranks: Mapping[str, int]) -> None:
-        self.ranks = ranks  # of module paths, in the order of registration
+        self.ranks = ranks
         self.nodes: list[Node] = []
 
-    def instance(
-        self, instance: Instance, names: dict[str, str], place: FlattenedAt
-    ) -> dict[str, str]:
-        """Emits the ops of an instance; gives the name of each of its values."""
+    def instance(self, instance: Instance, names: dict[str, str], prefix: Prefix) -> dict[str, str]:
+        """Emits the ops of an instance; `names`, of its inputs, is completed by those of its values."""
         paths = numbered_paths(instance.nodes)
         shared = shared_paths(paths)
         for index in instance.schedule:
-            placed, own = instance.nodes[index], paths[index]
-            told = [placed.key if path in shared else path for path in own]
+            node = instance.nodes[index]
             places = [
-                FlattenedAt(place.name + name, place.module + path)
-                for name, path in zip(told, own, strict=True)
+                Prefix(prefix.name + (node.key if path in shared else path), prefix.module + path)
+                for path in paths[index]
             ]
-            if placed.op:
-                names[placed.key] = self.op(placed, placed.op, names, places[0])
-            elif placed.runs:
-                names[placed.key] = self.blocks(placed, placed.runs, names, places)
+            if node.op:
+                names[node.key] = self.op(node, node.op, names, places[0])
+            elif node.runs:
+                names[node.key] = self.blocks(node, names, places)
             else:
-                names[placed.key] = names[placed.inputs[0]]
+                names[node.key] = names[node.inputs[0]]
         return names
 
-    def op(
-        self, placed: InstanceNode, call: OpCall, names: dict[str, str], place: FlattenedAt
-    ) -> str:
-        inputs = tuple(names[key] for key in placed.inputs)
-        rank, span = self.ranks[place.module], placed.block_node.span
-        node = Node(place.name, place.module, call.name, inputs, call.attributes, 0, rank, span)
-        self.nodes.append(node)
-        return place.name
+    def op(self, node: InstanceNode, call: OpCall, names: Mapping[str, str], place: Prefix) -> str:
+        """Emits an op; returns its name."""
+        inputs = tuple(names[key] for key in node.inputs)
+        rank, span = self.ranks[place.module], node.block_node.span
+        flat = Node(place.name, place.module, call.name, inputs, call.attributes, 0, rank, span)
+        self.nodes.append(flat)
+        return flat.name
 
-    def blocks(
-        self,
-        placed: InstanceNode,
-        runs: tuple[RepeatedBlock, ...],
-        names: dict[str, str],
-        places: list[FlattenedAt],
-    ) -> str:
-        sources = [names.get(key) for key in placed.inputs]
-        instances = (run.instance for run in runs for _ in range(run.count))
-        for place, instance in zip(places, instances, strict=True):
+    def blocks(self, node: InstanceNode, names: Mapping[str, str], places: Sequence[Prefix]) -> str:
+        """Emits the blocks that a node runs; returns the name of their result."""
+        sources = [names.get(key) for key in node.inputs]
+        for place, instance in zip(places, _blocks_of(node), strict=True):
             pairs = zip(instance.block.inputs, sources, strict=True)
-            inside = FlattenedAt(f"{place.name}.", f"{place.module}.")
+            inside = Prefix(f"{place.name}.", f"{place.module}.")
             inner = self.instance(instance, {key: name for key, name in pairs if name}, inside)
             sources[0] = inner[instance.outputs[0]]
         assert sources[0] is not None
         return sources[0]
 
 
+def _blocks_of(node: InstanceNode) -> list[Instance]:
+    return [run.instance for run in node.runs for _ in range(run.count)]
+
+
 def registration_order(instance: Instance, prefix: str = "") -> list[str]:
     """The module paths of all ops, as torch registers them."""
     paths = numbered_paths(instance.nodes)
     order: list[str] = []
-    for index, number in trie(instance.nodes, paths).leaves():
-        placed, path = instance.nodes[index], prefix + paths[index][number]
-        if placed.op:
+    for index, number in module_trie(instance.nodes, paths).leaves():
+        node, path = instance.nodes[index], prefix + paths[index][number]
+        if node.op:
             order.append(path)
-        elif placed.runs:
-            each = [run.instance for run in placed.runs for _ in range(run.count)]
-            order += registration_order(each[number], f"{path}.")
+        elif node.runs:
+            order += registration_order(_blocks_of(node)[number], f"{path}.")
     return order
 
 
@@ -138,11 +123,10 @@ def _mark_training(graph: Graph) -> Graph:
     )
 
 
-class BrokenGraph(AssertionError):
-    """An invariant of the flat graph does not hold: a defect of the compiler."""
+# --- types
 
 
-def infer_shapes(graph: Graph) -> Graph:
+def infer_flat_types(graph: Graph) -> Graph:
     """The graph with a type at every node."""
     types: dict[str, TensorType] = {INPUT: graph.input}
     nodes: list[Node] = []
@@ -153,49 +137,11 @@ def infer_shapes(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def as_networkx(graph: Graph) -> networkx.MultiDiGraph:
-    """The graph for networkx: one edge for each operand, so that `add(x, x)` has two."""
-    import networkx
-
-    drawn = networkx.MultiDiGraph(name=graph.name)
-    drawn.add_node(INPUT, type=graph.input)
-    for node in graph.nodes:
-        drawn.add_node(node.name, op=node.op, type=node.type)
-    for node in graph.nodes:
-        for operand, name in enumerate(node.inputs):
-            drawn.add_edge(name, node.name, operand=operand)
-    return drawn
+# --- what follows from a typed graph
 
 
-def check(graph: Graph) -> None:
-    """Cycles, order, reachability from the input and to an output, and types along every edge."""
-    import networkx
-
-    drawn = as_networkx(graph)
-    if not networkx.is_directed_acyclic_graph(drawn):
-        raise BrokenGraph(f"{graph.name}: a cycle {networkx.find_cycle(drawn)}")
-    if len(drawn) != len(graph.nodes) + 1:
-        raise BrokenGraph(f"{graph.name}: two nodes of one name")
-    behind = networkx.descendants(drawn, INPUT) | {INPUT}
-    drawn.add_edges_from((name, "outputs") for name in (*graph.outputs, *graph.train_outputs))
-    ahead = networkx.ancestors(drawn, "outputs")
-    stray = [node.name for node in graph.nodes if node.name not in behind or node.name not in ahead]
-    if stray:
-        raise BrokenGraph(f"{graph.name}: {stray[0]} lies on no path from the input to an output")
-    seen = {INPUT: graph.input}
-    for node in graph.nodes:
-        if any(name not in seen for name in node.inputs):
-            raise BrokenGraph(f"{graph.name}: {node.name} stands before what it reads")
-        if node.type != OPS[node.op].shape(node.attributes, [seen[name] for name in node.inputs]):
-            raise BrokenGraph(
-                f"{graph.name}: the type of {node.name} does not follow from its inputs"
-            )
-        assert node.type is not None
-        seen[node.name] = node.type
-
-
-def weights(node: Node, axes: int) -> tuple[Weight, ...]:
-    """The tensors that a node holds."""
+def weights_of(node: Node, axes: int) -> tuple[Weight, ...]:
+    """The tensors of a node."""
     return OPS[node.op].weights(node.attributes, node.channels, axes)
 
 
@@ -206,21 +152,73 @@ def state_dict(graph: Graph) -> dict[str, tuple[int, ...]]:
     return {
         f"{node.module}.{weight.name}": weight.shape
         for node in ordered
-        for weight in weights(node, axes)
+        for weight in weights_of(node, axes)
     }
 
 
 def graph_cost(graph: Graph) -> Cost:
-    """The sum over all nodes: what `measure` must give."""
+    """The sum over all nodes, which must be the cost that `infer_types` computes."""
     total = Cost()
     types = {INPUT: graph.input} | {node.name: node.type for node in graph.nodes if node.type}
     for node in graph.nodes:
-        held = weights(node, len(graph.input.size))
+        weights = weights_of(node, len(graph.input.size))
         source, result = types[node.inputs[0]], types[node.name]
         total += Cost(
-            sum(weight.elements for weight in held if weight.trained),
-            sum(weight.elements for weight in held if not weight.trained),
+            sum(weight.elements for weight in weights if weight.trained),
+            sum(weight.elements for weight in weights if not weight.trained),
             0 if node.training else OPS[node.op].macs(node.attributes, source, result),
             0 if node.training or OPS[node.op].training_only else result.elements,
         )
     return total
+
+
+# --- the check by networkx
+
+
+class InvalidGraph(AssertionError):
+    """An invariant of the flat graph is violated: a defect of the compiler."""
+
+
+def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
+    """The graph for networkx: one edge for each operand, so that `add(x, x)` has two."""
+    import networkx
+
+    digraph = networkx.MultiDiGraph(name=graph.name)
+    digraph.add_node(INPUT, type=graph.input)
+    for node in graph.nodes:
+        digraph.add_node(node.name, op=node.op, type=node.type)
+    for node in graph.nodes:
+        for operand, name in enumerate(node.inputs):
+            digraph.add_edge(name, node.name, operand=operand)
+    return digraph
+
+
+def check_graph(graph: Graph) -> None:
+    """Cycles, order, reachability from the input and to an output, and types along every edge."""
+    import networkx
+
+    digraph = to_networkx(graph)
+    if not networkx.is_directed_acyclic_graph(digraph):
+        raise InvalidGraph(f"{graph.name}: a cycle {networkx.find_cycle(digraph)}")
+    if len(digraph) != len(graph.nodes) + 1:
+        raise InvalidGraph(f"{graph.name}: two nodes of one name")
+    behind = networkx.descendants(digraph, INPUT) | {INPUT}
+    digraph.add_edges_from((name, "outputs") for name in (*graph.outputs, *graph.train_outputs))
+    ahead = networkx.ancestors(digraph, "outputs")
+    stray = [node.name for node in graph.nodes if node.name not in behind or node.name not in ahead]
+    if stray:
+        raise InvalidGraph(f"{graph.name}: {stray[0]} is on no path from the input to an output")
+    _check_order_and_types(graph)
+
+
+def _check_order_and_types(graph: Graph) -> None:
+    types = {INPUT: graph.input}
+    for node in graph.nodes:
+        if any(name not in types for name in node.inputs):
+            raise InvalidGraph(f"{graph.name}: {node.name} comes before what it reads")
+        if node.type != OPS[node.op].shape(node.attributes, [types[name] for name in node.inputs]):
+            raise InvalidGraph(
+                f"{graph.name}: the type of {node.name} does not follow from its inputs"
+            )
+        assert node.type is not None
+        types[node.name] = node.type

@@ -1,34 +1,32 @@
-"""fold(graph) -> Folded: what is left to compute in evaluation, in as few calls as may be.
+"""fold(graph) -> FoldedGraph: what is left to compute in evaluation, in as few calls as possible.
 
     conv1 = convolution(x); bn1 = batch_norm(conv1); add = add(bn1, y); act = relu(add)
-        ->  act: convolution(x) with bn1 folded into its weights, plus y, then relu
+        ->  act: convolution(x) with bn1 folded into its weights, plus y, then ReLU
 
-A norm behind a convolution or a linear layer is arithmetic on its weights, done once. A convolution
-adds another value and rectifies while its result is still in the cache. Non-goals: the weights
-themselves, tiles and memory formats, which are the business of who runs the steps.
+A norm after a convolution or a linear layer is arithmetic on its weights, done once. A convolution
+adds another value and applies the ReLU while its result is still in the cache.
 
-peak(folded, variables), deletions(folded, variables): what is alive while folded steps run.
+Then, for the module that is printed from it: `peak_memory`, and the `deletions` that keep to it.
 
     x = torch.cat([up, skip], dim=1)
-    del skip                          where it would raise the peak, until another value takes its name
+    del skip                          where it would raise the peak until its variable is reassigned
 
-Python holds a value until its variable is bound anew. What stands idle for one call more is let be;
-what stands idle longer is deleted where most is alive. Tensors are counted as in `memory.py`, the
-input included; a convolution over two axes adds in place, as oneDNN does.
+Invariant: steps are in an order in which they can be executed, and none is for training alone.
+Non-goals: the weights themselves, tiles and memory formats, which are up to whoever runs the steps.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from resnetgen.compiler.ir.nodes import Graph, Node
 from resnetgen.compiler.ir.op_def import OpDef
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.ir.schedule import last_reads
-from resnetgen.compiler.ir.shape_rules import WIDTHS, TensorType
+from resnetgen.compiler.ir.schedule import last_reads, live_values
+from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES, TensorType
 from resnetgen.compiler.passes.infer_types import INPUT
 
 
@@ -41,8 +39,8 @@ class FusedStep:
     inputs: tuple[str, ...]
     norm: Node | None = None  # folded into weight and bias
     addend: str | None = None  # a value that is added to the result
-    rectifies: bool = False  # a ReLU is applied last
-    overwrites: bool = False  # the result may take the memory of the addend, or else of the input
+    relu: bool = False  # applied last
+    overwrites: bool = False  # the result may take the memory of `overwritten`
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -50,19 +48,19 @@ class FusedStep:
         return self.inputs if self.addend is None else (*self.inputs, self.addend)
 
     @property
-    def target(self) -> str:
-        """The value whose memory its own takes where it overwrites."""
+    def overwritten(self) -> str:
+        """The value whose memory the result may take: the addend, otherwise the input."""
         return self.inputs[0] if self.addend is None else self.addend
 
     @property
     def type(self) -> TensorType:
-        """The type of its value; an activation and a sum have that of what they read."""
+        """The type of its value; what is folded into a node does not change it."""
         assert self.node.type is not None
         return self.node.type
 
     @property
     def definition(self) -> OpDef:
-        """The facts of its op."""
+        """The entry of its op in the table."""
         return OPS[self.node.op]
 
 
@@ -78,14 +76,14 @@ class FoldedGraph:
 
 def fold(graph: Graph) -> FoldedGraph:
     """The evaluation of a typed graph."""
-    folded = _evaluated(graph)
-    for join in (_with_norm, _with_addend, _with_relu):
-        folded = _joined(folded, join)
-    return _overwriting(folded)
+    folded = _evaluation(graph)
+    for join in (_fold_norm, _fold_addend, _fold_relu):
+        folded = _join_steps(folded, join)
+    return _mark_overwrites(folded)
 
 
-def _evaluated(graph: Graph) -> FoldedGraph:
-    """Without nodes that only training computes, or that pass their input on."""
+def _evaluation(graph: Graph) -> FoldedGraph:
+    """Leaves out the nodes that only training computes, and those that pass their input on."""
     values = {INPUT: INPUT}
     steps: list[FusedStep] = []
     for node in graph.nodes:
@@ -93,7 +91,7 @@ def _evaluated(graph: Graph) -> FoldedGraph:
             continue
         inputs = tuple(values[name] for name in node.inputs)
         op = OPS[node.op]
-        passes = op.training_only or op.neutral(node.attributes)
+        passes = op.training_only or op.is_identity(node.attributes)
         values[node.name] = inputs[0] if passes else node.name
         if not passes:
             steps.append(FusedStep(node.name, node, inputs))
@@ -104,13 +102,13 @@ def _evaluated(graph: Graph) -> FoldedGraph:
 # --- two steps become one
 
 
-def _joined(
+def _join_steps(
     folded: FoldedGraph, join: Callable[[FusedStep, FusedStep], FusedStep | None]
 ) -> FoldedGraph:
-    """Joins a step with one whose value it alone reads, where `join` gives both as one.
+    """Joins a step with one whose value only it reads, where `join` returns both as one.
 
-    The two stand where the later one stood: whatever that reads is known there. Of two convolutions
-    that are added the later one adds, since its result is still in the cache.
+    The result takes the place of the later one, where everything that it reads is known. Of two
+    convolutions that are added, the later one adds: its result is still in the cache.
     """
     readers = Counter(name for step in folded.steps for name in step.reads)
     readers.update(folded.outputs)
@@ -119,43 +117,40 @@ def _joined(
     for step in folded.steps:
         known = {name for name in step.inputs if name in made}
         for source in sorted(known, key=ranks.__getitem__, reverse=True):
-            both = join(made[source], step) if readers[source] == 1 else None
-            if both:
+            joined = join(made[source], step) if readers[source] == 1 else None
+            if joined:
                 del made[source]
-                step = both
+                step = joined
                 break
         made[step.name] = step
     return replace(folded, steps=tuple(made.values()))
 
 
-def _with_norm(before: FusedStep, step: FusedStep) -> FusedStep | None:
+def _fold_norm(before: FusedStep, step: FusedStep) -> FusedStep | None:
     if step.definition.scales_channels and before.definition.makes_channels and not before.norm:
         return replace(before, name=step.name, norm=step.node)
     return None
 
 
-def _with_addend(before: FusedStep, step: FusedStep) -> FusedStep | None:
-    adds = before.definition.fuses and before.addend is None
+def _fold_addend(before: FusedStep, step: FusedStep) -> FusedStep | None:
+    adds = before.definition.fuses_add_relu and before.addend is None
     if not (adds and step.definition.is_sum and len(step.inputs) == 2):
         return None
     first, second = step.inputs
     return replace(before, name=step.name, addend=first if second == before.name else second)
 
 
-def _with_relu(before: FusedStep, step: FusedStep) -> FusedStep | None:
-    if step.node.op == "relu" and before.definition.fuses:  # also a second one: it changes nothing
-        return replace(before, name=step.name, rectifies=True)
+def _fold_relu(before: FusedStep, step: FusedStep) -> FusedStep | None:
+    if step.node.op == "relu" and before.definition.fuses_add_relu:  # a second one changes nothing
+        return replace(before, name=step.name, relu=True)
     return None
 
 
-# --- memory
-
-
-def _overwriting(folded: FoldedGraph) -> FoldedGraph:
+def _mark_overwrites(folded: FoldedGraph) -> FoldedGraph:
     """Marks the steps whose result may take the memory of a value that nothing reads later."""
-    last = {name: index for index, step in enumerate(folded.steps) for name in step.reads}
+    last = last_reads([step.reads for step in folded.steps])
     last |= dict.fromkeys(folded.outputs, len(folded.steps))
-    views = [step for step in folded.steps if step.definition.aliases]
+    views = [step for step in folded.steps if step.definition.aliases_input]
     shared = {
         INPUT,
         *(step.name for step in views),
@@ -164,122 +159,129 @@ def _overwriting(folded: FoldedGraph) -> FoldedGraph:
     steps = []
     for index, step in enumerate(folded.steps):
         able = step.addend is not None or step.definition.inplace
-        alone = step.target not in shared and step.reads.count(step.target) == 1
-        steps.append(replace(step, overwrites=able and alone and last[step.target] == index))
+        unshared = step.overwritten not in shared and step.reads.count(step.overwritten) == 1
+        overwrites = able and unshared and last[step.overwritten] == index
+        steps.append(replace(step, overwrites=overwrites))
     return replace(folded, steps=tuple(steps))
 
 
-FUSED_AXES = 2  # of a convolution that oneDNN adds to a value in place
+# --- memory of the printed module
 
 
-def peak(
+def peak_memory(
     folded: FoldedGraph, variables: Mapping[str, str], batch: int = 1, dtype: str = "float32"
 ) -> int:
     """The most bytes of values alive at once in a call of the folded module, the input included.
 
-    For a batch that is not split. `variables` says what each value is bound to; `dtype` is one of
-    WIDTHS.
+    For a batch that is not split. `variables`: the variable of each value; `dtype` is one of
+    `DTYPE_BYTES`.
     """
-    values = _Values(folded)
-    return values.peak(values.planned(variables), batch, WIDTHS[dtype])
+    lifetimes = _Lifetimes(folded, variables)
+    return lifetimes.peak(lifetimes.planned, batch, DTYPE_BYTES[dtype])
 
 
 def deletions(folded: FoldedGraph, variables: Mapping[str, str]) -> dict[str, list[str]]:
-    """The variables to delete after each step, by its name, so that the peak is that of `peak`.
+    """The variables to delete after each step, by its name, so that `peak_memory` is the peak.
 
-    The largest go first, and only where too much would be alive, in float32 or in bfloat16.
+    Python keeps a value until its variable is reassigned; a value may stay idle for one step more
+    without `del`. Of those that stay longer, the largest are deleted, and only where too much would
+    be alive, in float32 or in bfloat16.
     """
-    values = _Values(folded)
-    planned, until = values.planned(variables), values.bound(variables)
-    found: dict[str, list[str]] = {}
-    for width in (WIDTHS["float32"], WIDTHS["bfloat16"]):
-        most = values.peak(planned, 1, width)
-        while name := values.in_the_way(until, planned, most, width):
-            until[name] = planned[name]
-            found.setdefault(folded.steps[until[name]].name, []).append(variables[name])
-    return found
+    lifetimes = _Lifetimes(folded, variables)
+    until = dict(lifetimes.reassigned)
+    deleted: dict[str, list[str]] = {}
+    for width in (DTYPE_BYTES["float32"], DTYPE_BYTES["bfloat16"]):
+        peak = lifetimes.peak(lifetimes.planned, 1, width)
+        while name := lifetimes.largest_idle(until, peak, width):
+            until[name] = lifetimes.planned[name]
+            deleted.setdefault(folded.steps[until[name]].name, []).append(variables[name])
+    return deleted
 
 
-def largest(folded: FoldedGraph) -> int:
+def largest_value(folded: FoldedGraph) -> int:
     """The elements of the largest value of an image."""
     return max(step.type.elements for step in folded.steps)
 
 
-Until = Mapping[str, int]  # the step after which each value is let go of
+ADD_IN_PLACE_AXES = 2  # spatial axes of a convolution that oneDNN adds to a value in place
+
+Until = Mapping[str, int]  # the last step during which each value is alive
 
 
 @dataclass(frozen=True, eq=False)
-class _Values:
-    """The values of a folded network, by name."""
+class _Lifetimes:
+    """From which step to which each value of a folded network is alive, and in which memory."""
 
     folded: FoldedGraph
+    variables: Mapping[str, str]
 
     @cached_property
     def types(self) -> Mapping[str, TensorType]:
         return {INPUT: self.folded.input} | {step.name: step.type for step in self.folded.steps}
 
     @cached_property
-    def homes(self) -> Mapping[str, str]:
-        """The value whose memory each has: its own, or that of what it overwrites or shows."""
-        found = {INPUT: INPUT}
+    def owners(self) -> Mapping[str, str]:
+        """The value whose memory each is in: itself, or what it overwrites or is a view of."""
+        owners = {INPUT: INPUT}
         for step in self.folded.steps:
-            adds_aside = step.addend is not None and len(step.type.size) != FUSED_AXES
-            takes = step.definition.aliases or (step.overwrites and not adds_aside)
-            found[step.name] = found[step.target] if takes else step.name
-        return found
+            adds_in_place = step.addend is None or len(step.type.size) == ADD_IN_PLACE_AXES
+            reuses = step.definition.aliases_input or (step.overwrites and adds_in_place)
+            owners[step.name] = owners[step.overwritten] if reuses else step.name
+        return owners
 
     @cached_property
-    def last(self) -> Until:
-        """The last reader of each value; the caller holds the input, and gets the outputs."""
+    def needed(self) -> Until:
+        """The last reader; the caller keeps the input, and receives the outputs."""
         steps = self.folded.steps
-        found = {step.name: at for at, step in enumerate(steps)}
-        found |= last_reads([step.reads for step in steps])
-        return found | dict.fromkeys((INPUT, *self.folded.outputs), len(steps))
+        until = {step.name: at for at, step in enumerate(steps)}
+        until |= last_reads([step.reads for step in steps])
+        return until | dict.fromkeys((INPUT, *self.folded.outputs), len(steps))
 
-    def bound(self, variables: Mapping[str, str]) -> dict[str, int]:
-        """The step that binds the variable of each value anew."""
-        until, holds = dict[str, int](), dict[str, str]()
+    @cached_property
+    def reassigned(self) -> Until:
+        """The step that reassigns the variable of each value."""
+        until, current = dict[str, int](), dict[str, str]()
         for at, step in enumerate(self.folded.steps):
-            variable = variables[step.name]
-            if variable in holds:
-                until[holds[variable]] = at
-            holds[variable] = step.name
+            variable = self.variables[step.name]
+            if variable in current:
+                until[current[variable]] = at
+            current[variable] = step.name
         return dict.fromkeys(self.types, len(self.folded.steps)) | until
 
-    def planned(self, variables: Mapping[str, str]) -> Until:
-        """The last reader, or the step behind it where that binds the variable anew."""
-        bound = self.bound(variables)
+    @cached_property
+    def planned(self) -> Until:
+        """The last reader, or the step after it if that reassigns the variable."""
         return {
-            name: bound[name] if bound[name] == at + 1 else at for name, at in self.last.items()
+            name: at + 1 if self.reassigned[name] == at + 1 else at
+            for name, at in self.needed.items()
         }
 
-    def alive(self, until: Until) -> Iterator[tuple[int, FusedStep, list[str]]]:
+    def alive(self, until: Until) -> Iterator[tuple[int, FusedStep, Sequence[str]]]:
         """The values that are alive while each step runs, its own among them."""
-        names = [INPUT]
-        for at, step in enumerate(self.folded.steps):
-            names.append(step.name)
+        steps = self.folded.steps
+        made = [[step.name] if at else [INPUT, step.name] for at, step in enumerate(steps)]
+        for at, (step, names) in enumerate(zip(steps, live_values(made, until), strict=True)):
             yield at, step, names
-            names = [name for name in names if until[name] > at]
 
     def peak(self, until: Until, batch: int, width: int) -> int:
         alive = self.alive(until)
-        return max(self.bytes(step, names, batch, width) for _, step, names in alive)
+        return max(self.size(step, names, batch, width) for _, step, names in alive)
 
-    def bytes(self, step: FusedStep, names: list[str], batch: int, width: int) -> int:
-        """Of what is alive while a step runs: each memory once, and what it computes beside its result."""
-        homes = {self.homes[name] for name in names}
-        held = batch * width * sum(self.types[home].elements for home in homes)
-        if step.definition.in_inference is not None:  # a module that computes its result alone
-            return held
+    def size(self, step: FusedStep, names: Sequence[str], batch: int, width: int) -> int:
+        """Bytes alive while a step runs: each memory once, and what it computes besides its result."""
+        owners = {self.owners[name] for name in names}
+        size = batch * width * sum(self.types[owner].elements for owner in owners)
+        if step.definition.inference_module is not None:  # it computes nothing but its result
+            return size
         types = [self.types[name] for name in step.inputs]
-        extra = step.definition.extra(step.node.attributes, types, step.type)
-        return held + extra.size(batch, width)
+        extra = step.definition.extra_memory(step.node.attributes, types, step.type)
+        return size + extra.size(batch, width)
 
-    def in_the_way(self, until: Until, planned: Until, most: int, width: int) -> str | None:
-        """The largest value that is alive longer than planned, where more than `most` is alive."""
+    def largest_idle(self, until: Until, peak: int, width: int) -> str | None:
+        """The largest value that is alive longer than planned, at the first step beyond the peak."""
         for at, step, names in self.alive(until):
-            if self.bytes(step, names, 1, width) > most:
-                needed = {self.homes[name] for name in names if planned[name] >= at}
-                idle = [name for name in names if self.homes[name] not in needed]
-                return max(idle, key=lambda name: self.types[self.homes[name]].elements)
+            if self.size(step, names, 1, width) > peak:
+                needed = {self.owners[name] for name in names if self.planned[name] >= at}
+                idle = [name for name in names if self.owners[name] not in needed]
+                return max(idle, key=lambda name: self.types[self.owners[name]].elements)
         return None

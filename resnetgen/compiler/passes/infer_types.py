@@ -1,13 +1,19 @@
-"""measure(network, root) -> Measured: types and costs, on the instances.
+"""infer_types(network, root) -> TypedInstance: the types and costs of every instance.
 
-One walk over the distinct instances, memoised by (instance, input types); totals are multiplied by
-repeats, so a report costs what the distinct blocks cost. A property test holds the totals equal to
-the sum over the flattened graph. Faults of shape are found here and told once a cause.
+    conv1: convolution {out: 64, ...} of 3 x 224 x 224
+        ->  TypedNode(result=64 x 112 x 112, cost=Cost(params=9408, macs=118013952, ...))
+
+One walk over the distinct instances, memoised by (instance, input types); costs are multiplied by
+repeats, so the walk costs what the distinct blocks cost. Shape errors are found here, and reported
+once for each cause. A property test compares the totals with the sum over the flat graph.
+
+Invariant: every node of the result has a type. Non-goals: the order and the names of the ops of the
+whole network (`flatten.py`), and how a shape error is explained (`shape_errors.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, DiagnosticCollector, SpecError
@@ -21,17 +27,19 @@ from resnetgen.compiler.ir.nodes import (
 )
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
-from resnetgen.compiler.passes.provenance import CallSite
-from resnetgen.compiler.passes.shape_errors import shape_fault, swap_operands
+from resnetgen.compiler.passes.provenance import CallSite, Types
+from resnetgen.compiler.passes.shape_errors import shape_error, swap_operands
 
-INPUT = "input"
+INPUT = "input"  # the name of the network's input in the flat graph
 
-MOST_PARAMS = 10**15  # of one network
+MAX_PARAMS = 10**15  # of one network
+
+# --- the result
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a node or a network costs, for one image; sums and multiples of costs are costs."""
+    """The cost of a node or a network, for one image; sums and multiples of costs are costs."""
 
     params: int = 0  # trained parameters
     buffers: int = 0  # elements of the state_dict that are not trained
@@ -59,13 +67,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TypedNode:
-    """One placed node with types: its inputs, its result, its cost, what its blocks measure."""
+    """A node of an instance with the types of its inputs and its result, its cost and its blocks."""
 
     node: InstanceNode
-    sources: tuple[TensorType | None, ...]  # None: an input of a block that is `none`
+    sources: tuple[TensorType | None, ...]  # None: an input that is `none`
     result: TensorType
     cost: Cost
-    blocks: tuple[tuple[TypedInstance, int], ...] = ()
+    blocks: tuple[tuple[TypedInstance, int], ...] = ()  # each with its repeats
     training: bool = False  # computed in training only
 
     @property
@@ -82,7 +90,7 @@ class TypedInstance:
 
     instance: Instance
     inputs: tuple[TensorType | None, ...]  # None: an input that is `none`
-    nodes: tuple[TypedNode, ...]  # in the order of `instance.placed`
+    nodes: tuple[TypedNode, ...]  # in the order of `instance.nodes`
     outputs: tuple[TensorType, ...]
     cost: Cost
 
@@ -94,154 +102,169 @@ class TypedInstance:
         return first
 
 
-def measure(network: Network, root: Instance) -> TypedInstance:
-    """Types and cost of the whole network. Raises SpecError with every fault of shape."""
-    walk = TypeInference(network)
+def op_counts(
+    nodes: Iterable[tuple[TypedNode, int]], times: int = 1
+) -> Iterator[tuple[TypedNode, int]]:
+    """The distinct ops below some nodes, and how often each runs: additive figures sum over these."""
+    for node, count in nodes:
+        if node.node.op:
+            yield node, times * count
+        for block, repeats in node.blocks:
+            yield from op_counts(((each, 1) for each in block.nodes), times * count * repeats)
+
+
+# --- the pass
+
+
+def infer_types(network: Network, root: Instance) -> TypedInstance:
+    """Types and cost of the whole network. Raises SpecError with all shape errors."""
+    inference = TypeInference(network)
     types = dict(zip(root.block.inputs, (network.input,), strict=True))
-    measured = walk.instance(root, types, ())
-    if walk.faults or measured is None:
-        raise SpecError(walk.faults)
-    if measured.cost.params > MOST_PARAMS:
-        raise SpecError([_too_large(measured)])
-    return measured
+    typed = inference.typed_instance(root, types, ())
+    if inference.diagnostics or typed is None:
+        raise SpecError(inference.diagnostics)
+    if typed.cost.params > MAX_PARAMS:
+        raise SpecError([_too_large(typed)])
+    return typed
 
 
-def _too_large(measured: TypedInstance) -> Diagnostic:
-    """More parameters than any machine holds: the node that has most of them is told."""
-    largest = max(measured.nodes, key=lambda step: step.cost.params)
-    found = f"{measured.cost.params:.1e} parameters, most of them in `{largest.node.key}`"
-    message = f"{found}; a network has at most {MOST_PARAMS:.0e}"
+def _too_large(typed: TypedInstance) -> Diagnostic:
+    """More parameters than fit on any machine; reported at the node that has most of them."""
+    largest = max(typed.nodes, key=lambda node: node.cost.params)
+    total = f"{typed.cost.params:.1e} parameters, most of them in `{largest.node.key}`"
+    message = f"{total}; a network has at most {MAX_PARAMS:.0e}"
     return Diagnostic("limit", message, largest.node.block_node.span)
 
 
 class TypeInference:
-    """The memo of one walk over instances at input types, and the faults so far."""
+    """The memo of one walk over instances at input types, and the errors so far.
+
+    `call_sites` are the calls that led to an instance, the outermost first: they explain errors.
+    """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.memo: dict[tuple[int, tuple[TensorType | None, ...]], TypedInstance | None] = {}
-        self.faults = DiagnosticCollector()
-        self.refused: set[BlockNode] = set()
+        self.diagnostics = DiagnosticCollector()
+        self.reported: set[BlockNode] = set()
 
-    def instance(
-        self,
-        instance: Instance,
-        inputs: Mapping[str, TensorType | None],
-        frames: tuple[CallSite, ...],
+    def typed_instance(
+        self, instance: Instance, inputs: Types, call_sites: tuple[CallSite, ...]
     ) -> TypedInstance | None:
+        """An instance at input types; None if there is an error in it."""
         key = (id(instance), tuple(inputs.values()))
         if key not in self.memo:
-            self.memo[key] = self.fresh(instance, inputs, frames)
+            self.memo[key] = self.infer_instance(instance, inputs, call_sites)
         return self.memo[key]
 
-    def fresh(
-        self,
-        instance: Instance,
-        inputs: Mapping[str, TensorType | None],
-        frames: tuple[CallSite, ...],
+    def infer_instance(
+        self, instance: Instance, inputs: Types, call_sites: tuple[CallSite, ...]
     ) -> TypedInstance | None:
-        types: dict[str, TensorType | None] = dict(inputs)
-        steps = self.steps(instance, types, frames)
+        """The same, not memoised."""
+        types = dict(inputs)
+        nodes = self.infer_nodes(instance, types, call_sites)
         outputs = [types[name] for name in instance.outputs]
-        if any(step is None for step in steps) or any(output is None for output in outputs):
+        if any(node is None for node in nodes) or any(output is None for output in outputs):
             return None
-        done = [step for step in steps if step]
+        typed = [node for node in nodes if node]
         if instance.block is self.network.root and self.network.train_outputs:
-            done = _without_training(done, instance.outputs[: len(self.network.outputs)])
-        cost = sum((step.cost for step in done), Cost())
-        found = tuple(each for each in outputs if each)
-        return TypedInstance(instance, tuple(inputs.values()), tuple(done), found, cost)
+            typed = _mark_training(typed, instance.outputs[: len(self.network.outputs)])
+        cost = sum((node.cost for node in typed), Cost())
+        known = tuple(output for output in outputs if output)
+        return TypedInstance(instance, tuple(inputs.values()), tuple(typed), known, cost)
 
-    def steps(
+    def infer_nodes(
         self,
         instance: Instance,
         types: dict[str, TensorType | None],
-        frames: tuple[CallSite, ...],
+        call_sites: tuple[CallSite, ...],
     ) -> list[TypedNode | None]:
-        """The steps of an instance, None behind a fault; `types`, its values so far, is completed."""
-        steps: list[TypedNode | None] = [None] * len(instance.nodes)
+        """The nodes of an instance, None after an error. `types`, the inputs, receives their values."""
+        typed: list[TypedNode | None] = [None] * len(instance.nodes)
         for index in instance.schedule:
-            placed = instance.nodes[index]
-            sources = [types.get(name) for name in placed.inputs]
-            known = [source for source in sources if source is not None]
-            missing = any(
+            node = instance.nodes[index]
+            sources = tuple(types.get(name) for name in node.inputs)
+            unknown = any(
                 source is None and name != "none"
-                for name, source in zip(placed.inputs, sources, strict=True)
+                for name, source in zip(node.inputs, sources, strict=True)
             )
-            step = None if missing else self.step(instance, placed, known, sources, types, frames)
-            types[placed.key] = step.result if step else None
-            steps[index] = step
-        return steps
+            if not unknown:
+                typed[index] = self.infer_node(instance, node, sources, types, call_sites)
+            result = typed[index]
+            types[node.key] = result.result if result else None
+        return typed
 
-    def step(
+    def infer_node(
         self,
         instance: Instance,
-        placed: InstanceNode,
-        known: list[TensorType],
-        sources: list[TensorType | None],
-        types: Mapping[str, TensorType | None],
-        frames: tuple[CallSite, ...],
+        node: InstanceNode,
+        sources: tuple[TensorType | None, ...],
+        types: Types,
+        call_sites: tuple[CallSite, ...],
     ) -> TypedNode | None:
-        if isinstance(placed.callee, PassThrough):
-            return TypedNode(placed, tuple(sources), known[0], Cost())
-        if placed.op:
-            try:
-                return op_step(placed, placed.op, known)
-            except ShapeError as error:
-                self.refuse(instance, placed, types, frames, error)
-                if placed.op.definition.arity is not None:
-                    return None
-                meant = (
-                    swap_operands(placed.op, known) or known[0]
-                )  # what follows is checked too
-                return TypedNode(placed, tuple(sources), meant, Cost())
-        return self.stage(instance, placed, sources, types, frames)
+        """One node, whose operands `sources` are; None if there is an error."""
+        known = [source for source in sources if source is not None]
+        if isinstance(node.callee, PassThrough):
+            return TypedNode(node, sources, known[0], Cost())
+        if node.op is None:
+            return self.infer_calls(instance, node, sources, types, call_sites)
+        try:
+            return typed_op(node, node.op, known)
+        except ShapeError as error:
+            self.report(instance, node, types, call_sites, error)
+            if node.op.definition.arity is not None:
+                return None
+            # The result of a join is known well enough to check what follows.
+            result = swap_operands(node.op, known) or known[0]
+            return TypedNode(node, sources, result, Cost())
 
-    def refuse(
+    def report(
         self,
         instance: Instance,
-        placed: InstanceNode,
-        types: Mapping[str, TensorType | None],
-        frames: tuple[CallSite, ...],
+        node: InstanceNode,
+        types: Types,
+        call_sites: tuple[CallSite, ...],
         error: ShapeError,
     ) -> None:
-        """Records what an op cannot take: one fault a node of a block, and one a place at fault.
+        """Reports that an op does not accept its inputs: once for each node, and for each position.
 
-        After a fault the sizes that follow are a guess: none is told to be too small.
+        After an error the sizes that follow are a guess, so none is reported as too small.
         """
-        node = placed.block_node
-        if node in self.refused or (self.faults and error.too_small):
+        block_node = node.block_node
+        if block_node in self.reported or (self.diagnostics and error.too_small):
             return
-        self.refused.add(node)
-        self.faults.extend([shape_fault(self.network, instance, placed, types, frames, error)])
+        self.reported.add(block_node)
+        diagnostic = shape_error(self.network, instance, node, types, call_sites, error)
+        self.diagnostics.extend([diagnostic])
 
-    def stage(
+    def infer_calls(
         self,
         instance: Instance,
-        placed: InstanceNode,
-        sources: list[TensorType | None],
-        types: Mapping[str, TensorType | None],
-        frames: tuple[CallSite, ...],
+        node: InstanceNode,
+        sources: tuple[TensorType | None, ...],
+        types: Types,
+        call_sites: tuple[CallSite, ...],
     ) -> TypedNode | None:
-        here, cost, blocks, at = sources[0], Cost(), list[tuple[TypedInstance, int]](), 0
-        assert here is not None
-        for run in placed.runs:
+        """The blocks that a node runs. Equal ones are inferred until the type repeats."""
+        current, *others = sources
+        assert current is not None
+        cost, blocks, index = Cost(), list[tuple[TypedInstance, int]](), 0
+        for run in node.runs:
             done = 0
             while done < run.count:
-                inputs = dict(zip(run.instance.block.inputs, (here, *sources[1:]), strict=True))
-                path = placed.paths[min(at, len(placed.paths) - 1)]
-                frame = CallSite(instance, placed, path, types, at)
-                measured = self.instance(run.instance, inputs, (*frames, frame))
-                if measured is None:
+                inputs = dict(zip(run.instance.block.inputs, (current, *others), strict=True))
+                path = node.paths[min(index, len(node.paths) - 1)]
+                call_site = CallSite(instance, node, path, types, index)
+                typed = self.typed_instance(run.instance, inputs, (*call_sites, call_site))
+                if typed is None:
                     return None
-                settled = measured.outputs[0] == here
-                times = run.count - done if settled else 1
-                cost, blocks = cost + measured.cost * times, [*blocks, (measured, times)]
-                here, done, at = measured.outputs[0], done + times, at + times
-        return TypedNode(placed, tuple(sources), here, cost, tuple(blocks))
+                times = run.count - done if typed.outputs[0] == current else 1
+                cost, blocks = cost + typed.cost * times, [*blocks, (typed, times)]
+                current, done, index = typed.outputs[0], done + times, index + times
+        return TypedNode(node, sources, current, cost, tuple(blocks))
 
 
-def op_step(placed: InstanceNode, call: OpCall, sources: list[TensorType]) -> TypedNode:
+def typed_op(node: InstanceNode, call: OpCall, sources: Sequence[TensorType]) -> TypedNode:
     """One op: its result and its cost. Raises ShapeError."""
     definition = call.definition
     result = definition.shape(call.attributes, sources)
@@ -252,32 +275,23 @@ def op_step(placed: InstanceNode, call: OpCall, sources: list[TensorType]) -> Ty
         macs=definition.macs(call.attributes, sources[0], result),
         activations=0 if definition.training_only else result.elements,
     )
-    return TypedNode(placed, tuple(sources), result, cost)
+    return TypedNode(node, tuple(sources), result, cost)
 
 
-def _without_training(steps: list[TypedNode], outputs: tuple[str, ...]) -> list[TypedNode]:
-    """What only the training outputs need is held in memory, but not computed in evaluation."""
-    needed = needed_for(outputs, {step.node.key: step.node.inputs for step in steps})
-    return [step if step.node.key in needed else _held(step) for step in steps]
+# --- what only the training outputs need: it has weights, and is not computed in evaluation
 
 
-def _held(step: TypedNode) -> TypedNode:
-    blocks = tuple((_held_block(block), times) for block, times in step.blocks)
-    cost = replace(step.cost, macs=0, activations=0)
-    return replace(step, cost=cost, blocks=blocks, training=True)
+def _mark_training(nodes: list[TypedNode], outputs: tuple[str, ...]) -> list[TypedNode]:
+    needed = needed_for(outputs, {node.node.key: node.node.inputs for node in nodes})
+    return [node if node.node.key in needed else _training_only(node) for node in nodes]
 
 
-def _held_block(block: TypedInstance) -> TypedInstance:
-    steps = tuple(_held(step) for step in block.nodes)
-    return replace(block, nodes=steps, cost=replace(block.cost, macs=0, activations=0))
+def _training_only(node: TypedNode) -> TypedNode:
+    blocks = tuple((_training_block(block), times) for block, times in node.blocks)
+    cost = replace(node.cost, macs=0, activations=0)
+    return replace(node, cost=cost, blocks=blocks, training=True)
 
 
-def op_counts(
-    steps: Iterable[tuple[TypedNode, int]], times: int = 1
-) -> Iterator[tuple[TypedNode, int]]:
-    """The distinct ops below some steps, and how often each runs: what additive figures sum over."""
-    for step, count in steps:
-        if step.node.op:
-            yield step, times * count
-        for block, repeats in step.blocks:
-            yield from op_counts(((each, 1) for each in block.nodes), times * count * repeats)
+def _training_block(block: TypedInstance) -> TypedInstance:
+    nodes = tuple(_training_only(node) for node in block.nodes)
+    return replace(block, nodes=nodes, cost=replace(block.cost, macs=0, activations=0))

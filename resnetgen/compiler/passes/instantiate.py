@@ -25,15 +25,15 @@ from resnetgen.compiler.ir.nodes import (
     Network,
     PassThrough,
 )
-from resnetgen.compiler.ir.op_def import shown
+from resnetgen.compiler.ir.op_def import format_value
 from resnetgen.compiler.ir.shape_rules import ChannelInfo
 from resnetgen.compiler.passes.evaluate import Arguments, ErrorReported, EvalContext
 from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes, NodeIsLive
-from resnetgen.compiler.passes.module_paths import conflicts
-from resnetgen.compiler.passes.provenance import Names, named, within
+from resnetgen.compiler.passes.module_paths import path_conflicts
+from resnetgen.compiler.passes.provenance import Names, bind_names, with_names
 
-MOST_INSTANCES = 4_000
-DEEPEST = 32  # blocks in blocks
+MAX_INSTANCES = 4_000
+MAX_DEPTH = 32  # blocks in blocks
 
 
 def instantiate(network: Network) -> Instance:
@@ -44,7 +44,7 @@ def instantiate(network: Network) -> Instance:
         try:
             root = walk.root()
         except NodeIsLive as found:
-            idleness = DeadNodes(idleness.kept | {found.place})
+            idleness = DeadNodes(idleness.known_live | {found.place})
         else:
             walk.check(instances_below(root))
             return root
@@ -70,10 +70,10 @@ def instances_below(root: Instance) -> list[Instance]:
 class Instantiator:
     """The memo of one walk, and the faults so far: one a cause."""
 
-    def __init__(self, network: Network, idleness: DeadNodes) -> None:
+    def __init__(self, network: Network, dead_nodes: DeadNodes) -> None:
         self.network = network
-        self.idleness = idleness
-        self.facts = EvalContext(network)
+        self.dead_nodes = dead_nodes
+        self.ctx = EvalContext(network)
         self.memo: dict[Any, Instance | PassThrough | None] = {}
         self.depth = 0
 
@@ -84,17 +84,17 @@ class Instantiator:
         network = self.network
         flow = ChannelInfo(network.input.channels)
         try:
-            self.facts.bind_ambient()
-            found = self.block(network.root, {}, {}, (flow,), network.span)
+            self.ctx.bind_ambient()
+            found = self.instance(network.root, {}, {}, (flow,), network.span)
             if not isinstance(found, Instance):
-                self.facts.fault("no-value", "the network computes nothing", network.span)
+                self.ctx.error("no-value", "the network computes nothing", network.span)
         except ErrorReported:
             found = None
-        if self.facts.faults or not isinstance(found, Instance):
-            raise SpecError(self.facts.faults)
+        if self.ctx.diagnostics or not isinstance(found, Instance):
+            raise SpecError(self.ctx.diagnostics)
         return found
 
-    def block(
+    def instance(
         self,
         block: Block,
         arguments: Arguments,
@@ -107,19 +107,19 @@ class Instantiator:
         numbers = tuple((name, type(value), value) for name, (value, _) in arguments.items())
         key = (id(block), numbers, tuple(slots.items()), flows)
         if key not in self.memo:
-            if self.depth > DEEPEST or len(self.memo) > MOST_INSTANCES:
-                raise self.facts.fault(
+            if self.depth > MAX_DEPTH or len(self.memo) > MAX_INSTANCES:
+                raise self.ctx.error(
                     "limit", "too many different blocks, or blocks in blocks", span
                 )
             self.depth += 1
-            self.memo[key] = self.fresh(block, arguments, slots, flows, span, caller)
+            self.memo[key] = self.new_instance(block, arguments, slots, flows, span, caller)
             self.depth -= 1
         found = self.memo[key]
         if found is None:
             raise ErrorReported
         return found
 
-    def fresh(
+    def new_instance(
         self,
         block: Block,
         arguments: Arguments,
@@ -129,18 +129,18 @@ class Instantiator:
         caller: BlockNode | None,
     ) -> Instance | PassThrough | None:
         try:
-            origins = named(block, {name: term for name, (_, term) in arguments.items() if term})
+            origins = bind_names(block, {name: term for name, (_, term) in arguments.items() if term})
             values = self.environment(block, arguments, origins, flows, span, caller)
-            if block.when and not self.facts.value(block.when, values):
+            if block.when and not self.ctx.value(block.when, values):
                 return IDENTITY
             own = {name: slots.get(name) for name in block.slots}
             bound = {
-                name: given or self.facts.bind(block.slots[name], values, {}, origins)
+                name: given or self.ctx.bind(block.slots[name], values, {}, origins)
                 for name, given in own.items()
             }
             inputs = dict(zip(block.inputs, flows, strict=True))
             return BlockInstantiator(
-                self.facts, self.block, self.idleness, block, values, bound, inputs, origins
+                self.ctx, self.instance, self.dead_nodes, block, values, bound, inputs, origins
             ).instance(frozenset(arguments))
         except ErrorReported:
             return None
@@ -165,17 +165,17 @@ class Instantiator:
                 wrong = _wrong_argument(param.kind, value)
                 if wrong:
                     message = f"`{name}` of `{block.name}` {wrong}"
-                    raise self.facts.fault("wrong-value", message, term.span if term else span)
+                    raise self.ctx.error("wrong-value", message, term.span if term else span)
                 values[name] = value
             elif param.default is not None:
-                values[name] = self.facts.value(within(param.default, origins), values)
+                values[name] = self.ctx.value(with_names(param.default, origins), values)
             else:
-                raise self.missing(block, name, span, caller)
+                raise self.missing_argument(block, name, span, caller)
         for name, term in block.let.items():
-            values[name] = self.facts.value(within(term, origins), values)
+            values[name] = self.ctx.value(with_names(term, origins), values)
         return values
 
-    def missing(
+    def missing_argument(
         self, block: Block, name: str, span: Span, caller: BlockNode | None
     ) -> ErrorReported:
         """A required parameter is missing: of a stage, or of a call."""
@@ -183,27 +183,27 @@ class Instantiator:
         if caller and caller.stage:
             note = Note(f"`{block.name}` is named here", span)
             hint = f"say `{name}: ...` in `{caller.key}`"
-            return self.facts.fault("missing-argument", message, caller.span, hint, note)
+            return self.ctx.error("missing-argument", message, caller.span, hint, note)
         kind = {"bool": "true or false", "int": "an integer", "float": "a number"}
         wanted = kind.get(block.params[name].kind or "", "...")
         hint = f"say `{{op: {block.name}, {name}: {wanted}}}`"
-        return self.facts.fault("missing-argument", message, span, hint)
+        return self.ctx.error("missing-argument", message, span, hint)
 
     # --- what must hold of the whole
 
     def check(self, instances: Sequence[Instance]) -> None:
         """Every value is read, every module has a path of its own. Raises SpecError."""
         for instance in instances:
-            for placed, other, reason in conflicts(instance):
+            for placed, other, reason in path_conflicts(instance):
                 notes = [Note(f"`{other.key}` stands here", other.block_node.span)]
                 hint = "give each a path of its own; only equal nodes without weights share one"
-                self.facts.fault("module-path", reason, placed.block_node.path_span, hint, *notes)
+                self.ctx.error("module-path", reason, placed.block_node.path_span, hint, *notes)
         for instance, placed in _unread(instances):
-            self.unread(instance, placed)
-        if self.facts.faults:
-            raise SpecError(self.facts.faults)
+            self.report_unread(instance, placed)
+        if self.ctx.diagnostics:
+            raise SpecError(self.ctx.diagnostics)
 
-    def unread(self, instance: Instance, placed: InstanceNode) -> None:
+    def report_unread(self, instance: Instance, placed: InstanceNode) -> None:
         """A node that nothing reads is a fault: it would hold weights that never train."""
         own = [node for node in instance.block.nodes if node.key == placed.group]
         if own and placed.scope is not None:
@@ -212,11 +212,11 @@ class Instantiator:
             span, outputs = own[0].op_span, self.network.outputs
             if span.source is not self.network.span.source and outputs:
                 span = outputs[0].span
-            self.facts.fault("unread", message, span, hint, Note("written here", own[0].op_span))
+            self.ctx.error("unread", message, span, hint, Note("written here", own[0].op_span))
             return
         what = "stage" if placed.block_node.stage else "node"
         hint = "name it in `inputs:`, `output:` or `outputs:`, or take it out"
-        self.facts.fault(
+        self.ctx.error(
             "unread", f"nothing reads the {what} `{placed.key}`", placed.block_node.span, hint
         )
 
@@ -241,4 +241,4 @@ def _wrong_argument(kind: str | None, value: Value) -> str | None:
     if kind is None or type(value) in wanted[kind]:
         return None
     name = {"int": "an integer", "float": "a number", "bool": "true or false"}[kind]
-    return f"must be {name}, not `{shown(value)}`"
+    return f"must be {name}, not `{format_value(value)}`"

@@ -40,7 +40,7 @@ from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import reads_among, stable_order
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, ShapeError
 from resnetgen.compiler.passes import stages
-from resnetgen.compiler.passes.elaborate_checks import parameters
+from resnetgen.compiler.passes.elaborate_checks import declared_arguments
 from resnetgen.compiler.passes.evaluate import (
     Arguments,
     ErrorReported,
@@ -50,9 +50,9 @@ from resnetgen.compiler.passes.evaluate import (
     op_call,
 )
 from resnetgen.compiler.passes.module_paths import evaluated_path
-from resnetgen.compiler.passes.provenance import follow
+from resnetgen.compiler.passes.provenance import resolve
 from resnetgen.compiler.passes.shape_error_causes import size_dependent_op
-from resnetgen.compiler.passes.stages import reduction, with_bias
+from resnetgen.compiler.passes.stages import reduction, decide_biases
 
 Reference = str | None  # a key, or None for `none`
 Flows = tuple[ChannelInfo | None, ...]
@@ -67,58 +67,58 @@ class BlockInstantiator:
 
     def __init__(
         self,
-        facts: EvalContext,
+        ctx: EvalContext,
         instance_of: InstanceOf,
-        idleness: DeadNodes,
+        dead_nodes: DeadNodes,
         block: Block,
         values: dict[str, Value],
         slots: Mapping[str, BoundSlot],
         inputs: Mapping[str, ChannelInfo | None],
         origins: Mapping[str, SourcedExpr],
     ) -> None:
-        self.facts = facts
+        self.ctx = ctx
         self.instance_of = instance_of
-        self.idleness = idleness
+        self.dead_nodes = dead_nodes
         self.block = block
         self.values = values
         self.slots = slots
         self.inputs = inputs
         self.origins = origins  # where the arguments were written
-        self.flows: dict[str, ChannelInfo] = {name: flow for name, flow in inputs.items() if flow}
-        self.where: dict[str, Reference] = {
+        self.channels: dict[str, ChannelInfo] = {name: flow for name, flow in inputs.items() if flow}
+        self.source_of: dict[str, Reference] = {
             name: name if flow else None for name, flow in inputs.items()
         }
-        self.absence = Absence(facts, block, [name for name, flow in inputs.items() if not flow])
+        self.absent = AbsentValues(ctx, block, [name for name, flow in inputs.items() if not flow])
         self.strides: dict[str, float] = dict.fromkeys(inputs, 1)
-        self.placed: list[list[InstanceNode]] = [[] for _ in block.nodes]
-        self.stages = stages.stages_of(facts, block, values)
-        self.broken: set[str] = set()
+        self.nodes: list[list[InstanceNode]] = [[] for _ in block.nodes]
+        self.stages = stages.stages_of(ctx, block, values)
+        self.failed: set[str] = set()
         self.dilation = 1  # of the stages so far, under `output_stride`
 
     def instance(self, given: frozenset[str]) -> Instance | None:
         """The instance of the block; None after a fault."""
-        before = len(self.facts.faults)
+        before = len(self.ctx.diagnostics)
         for index in self.block.schedule:
             self.visit(index, self.block.nodes[index])
-        placed = with_bias([each for row in self.placed for each in row])
+        nodes = decide_biases([each for row in self.nodes for each in row])
         outputs = self.outputs()
-        size = sum(each.size for each in placed)
-        if size > stages.MOST_NODES:
-            largest = max(placed, key=lambda each: each.size)
-            stages.too_many(
-                self.facts, largest.block_node, f"{size} ops, most of them in `{largest.key}`"
+        size = sum(each.size for each in nodes)
+        if size > stages.MAX_OPS:
+            largest = max(nodes, key=lambda each: each.size)
+            stages.too_many_ops(
+                self.ctx, largest.block_node, f"{size} ops, most of them in `{largest.key}`"
             )
-        if len(self.facts.faults) > before or self.broken:
+        if len(self.ctx.diagnostics) > before or self.failed:
             return None
         return Instance(
             block=self.block,
             values=self.values,
             given=given,
             inputs=self.inputs,
-            nodes=tuple(placed),
-            schedule=schedule_of(placed),
+            nodes=tuple(nodes),
+            schedule=schedule_of(nodes),
             outputs=outputs,
-            flow=self.flows[outputs[0]],
+            result=self.channels[outputs[0]],
             stride=self.strides[outputs[0]],
             size=size,
             origins=self.origins,
@@ -126,16 +126,16 @@ class BlockInstantiator:
 
     def outputs(self) -> tuple[str, ...]:
         """The keys of the values that the block gives."""
-        network, whose = self.facts.network, f"the block `{self.block.name}`"
+        network, whose = self.ctx.network, f"the block `{self.block.name}`"
         named = [(self.block.output or "", self.block.span)]
         if self.block is network.root:
             given = (*network.outputs, *network.train_outputs)
             named, whose = [(output.key, output.span) for output in given], "the network"
         for key, span in named:
-            if self.where.get(key) is None and key not in self.broken:
+            if self.source_of.get(key) is None and key not in self.failed:
                 message = f"{whose} gives `{key}`, which is `none` here"
-                self.absence.fault(message, key, span, "given here")
-        return tuple(found for key, _ in named if (found := self.where.get(key)))
+                self.absent.error(message, key, span, "given here")
+        return tuple(found for key, _ in named if (found := self.source_of.get(key)))
 
     # --- one node
 
@@ -143,79 +143,79 @@ class BlockInstantiator:
         """Places a node, or says which value stands in its place."""
         passes = node.otherwise or node.inputs[0]
         try:
-            if self.broken & {*node.inputs, passes}:
+            if self.failed & {*node.inputs, passes}:
                 raise ErrorReported
             if self.is_left_out(node):
-                self.stand_in(node, passes)
+                self.bypass(node, passes)
             else:
                 self.resolve(index, node, passes)
         except ErrorReported:
-            self.broken.add(node.key)
-            self.where.setdefault(node.key, self.block.inputs[0])
+            self.failed.add(node.key)
+            self.source_of.setdefault(node.key, self.block.inputs[0])
 
     def is_left_out(self, node: BlockNode) -> bool:
-        return node.when is not None and not self.facts.value(node.when, self.values)
+        return node.when is not None and not self.ctx.value(node.when, self.values)
 
     def resolve(self, index: int, node: BlockNode, passes: str) -> None:
         """Finds what a node calls, directly or through a slot, and what it reads."""
-        bound = self.bound(node)
+        bound = self.bound_slot(node)
         if isinstance(bound.target, Absent):
-            self.where[node.key] = None
+            self.source_of[node.key] = None
             note = Note(f"`{node.key}` is `none`", bound.span or node.op_span)
-            self.absence.why[node.key] = note
+            self.absent.why[node.key] = note
         elif isinstance(bound.target, PassThrough):
-            self.pass_on(index, node, passes)
+            self.pass_through(index, node, passes)
         elif (inputs := self.operands(node, bound)) is not None:
-            self.place(index, node, bound, inputs, passes)
+            self.emit_call(index, node, bound, inputs, passes)
 
-    def bound(self, node: BlockNode) -> BoundSlot:
+    def bound_slot(self, node: BlockNode) -> BoundSlot:
         if not isinstance(node.target, Slot):
             return BoundSlot(node.target)
         name = node.target.name
-        bound = self.slots.get(name) or self.facts.ambient.get(name)
+        bound = self.slots.get(name) or self.ctx.ambient.get(name)
         if bound is None:
-            raise self.facts.unbound(name, node.op_span)
+            raise self.ctx.unbound(name, node.op_span)
         return bound
 
-    def pass_on(self, index: int, node: BlockNode, passes: str) -> None:
+    def pass_through(self, index: int, node: BlockNode, passes: str) -> None:
         """Leaves a node out; a call through a slot may do something in another instance."""
         if passes == "none" and node.target == SHORTCUT:
-            raise self.absence.dropped_shortcut(node)
-        source = self.where.get(passes)
+            raise self.absent.dropped_shortcut(node)
+        source = self.source_of.get(passes)
         called = isinstance(node.target, Slot) and source is not None
-        if not called or passes != node.inputs[0] or self.idleness.leaves_out(self.block, node):
-            self.stand_in(node, passes)
+        if not called or passes != node.inputs[0] or self.dead_nodes.drops(self.block, node):
+            self.bypass(node, passes)
             return
         assert source is not None
-        path = self.path(node, {})
-        self.add(
-            index, InstanceNode(node, node.key, (path,), (source,), IDENTITY, self.flows[source])
+        path = self.module_path(node, {})
+        self.emit(
+            index, InstanceNode(node, node.key, (path,), (source,), IDENTITY, self.channels[source])
         )
 
-    def stand_in(self, node: BlockNode, passes: str) -> None:
+    def bypass(self, node: BlockNode, passes: str) -> None:
         """The value that passes stands for a node that is left out."""
-        self.where[node.key] = self.where.get(passes)
-        self.absence.passed_on(node, passes)
+        self.source_of[node.key] = self.source_of.get(passes)
+        self.absent.passed_on(node, passes)
 
     def operands(self, node: BlockNode, bound: BoundSlot) -> tuple[Reference, ...] | None:
         """The values that a node reads. Joins drop `none`, and pass a single value on."""
-        check_arity(self.facts, node, bound)
-        inputs = tuple(None if name == "none" else self.where.get(name) for name in node.inputs)
+        check_arity(self.ctx, node, bound)
+        inputs = tuple(None if name == "none" else self.source_of.get(name) for name in node.inputs)
         if isinstance(bound.target, Block) and inputs[0] is not None:
             return inputs
         present = tuple(each for each in inputs if each is not None)
         if isinstance(bound.target, Op) and OPS[bound.target.name].arity is None:
             if len(present) > 1:
                 return present
-            self.stand_in(node, next((n for n in node.inputs if self.where.get(n)), node.inputs[0]))
+            self.bypass(node, next((n for n in node.inputs if self.source_of.get(n)), node.inputs[0]))
             return None
         if len(present) == len(inputs):
             return present
         gone = node.inputs[inputs.index(None)]
         message = f"`{node.key}` reads `{gone}`, which is `none` here"
-        raise self.absence.fault(message, gone, node.read_spans.get(gone, node.span))
+        raise self.absent.error(message, gone, node.read_spans.get(gone, node.span))
 
-    def place(
+    def emit_call(
         self,
         index: int,
         node: BlockNode,
@@ -225,65 +225,65 @@ class BlockInstantiator:
     ) -> None:
         """Places what a node calls."""
         if node.repeat is not None or node.stage:
-            self.repeat(index, node, bound, inputs)
+            self.emit_stage(index, node, bound, inputs)
             return
-        what = self.call(node, bound, self.values, inputs, {})
+        what = self.evaluate_call(node, bound, self.values, inputs, {})
         if isinstance(what, PassThrough):
-            self.pass_on(index, node, passes)
+            self.pass_through(index, node, passes)
         elif isinstance(what, Instance) and node.path == ".":
             rename = self.splice(index, node, what, inputs, "", {})
             own = {name: key for name, key in rename.items() if name not in what.inputs}
-            self.where |= own
+            self.source_of |= own
         elif node.path == ".":
             message = f"`as: .` splices the nodes of a block, and `{node.key}` calls an op"
-            raise self.facts.fault("not-a-block", message, node.path_span, "leave `as` out")
+            raise self.ctx.error("not-a-block", message, node.path_span, "leave `as` out")
         else:
             callee = BlockCalls((RepeatedBlock(what, 1),)) if isinstance(what, Instance) else what
             names = tuple(name or "none" for name in inputs)
-            flow = self.result(node, what, inputs)
-            placed = InstanceNode(node, node.key, (self.path(node, {}),), names, callee, flow)
-            if does_nothing(placed) and self.idleness.leaves_out(self.block, node):
-                self.stand_in(node, passes)
+            flow = self.result_of(node, what, inputs)
+            placed = InstanceNode(node, node.key, (self.module_path(node, {}),), names, callee, flow)
+            if is_identity(placed) and self.dead_nodes.drops(self.block, node):
+                self.bypass(node, passes)
             else:
-                self.add(index, placed)
+                self.emit(index, placed)
 
-    def add(self, index: int, placed: InstanceNode) -> None:
+    def emit(self, index: int, placed: InstanceNode) -> None:
         """Records a placed node, which is the value of its key from now on."""
-        if placed.scope is None and not does_nothing(placed):
-            self.idleness.works(self.block, placed.block_node)
-        self.placed[index].append(placed)
-        self.flows[placed.key] = placed.flow
-        self.where[placed.key] = placed.key
+        if placed.scope is None and not is_identity(placed):
+            self.dead_nodes.mark_live(self.block, placed.block_node)
+        self.nodes[index].append(placed)
+        self.channels[placed.key] = placed.result
+        self.source_of[placed.key] = placed.key
         self.strides[placed.key] = reduction(placed, self.strides)
 
-    def result(
+    def result_of(
         self, node: BlockNode, what: Instance | OpCall, inputs: tuple[Reference, ...]
     ) -> ChannelInfo:
         if isinstance(what, Instance):
-            return what.flow
-        flows = [self.flows[name] for name in inputs if name]
+            return what.result
+        channels = [self.channels[name] for name in inputs if name]
         try:
-            return what.definition.flow(what.attributes, flows, self.facts.network.axes)
+            return what.definition.channels(what.attributes, channels, self.ctx.network.axes)
         except ShapeError as error:
             message = f"{node.key}: {error}"
-            raise self.refused(node, message, error, inputs) from None
+            raise self.rejected_input(node, message, error, inputs) from None
 
-    def refused(
+    def rejected_input(
         self, node: BlockNode, message: str, error: ShapeError, inputs: tuple[Reference, ...]
     ) -> ErrorReported:
         """An op cannot take its input: told at an op before it that made it so, where there is one."""
-        placed = [each for row in self.placed for each in row]
-        cause = size_dependent_op(placed, self.flows, inputs[0] or "", self.origins)
+        placed = [each for row in self.nodes for each in row]
+        cause = size_dependent_op(placed, self.channels, inputs[0] or "", self.origins)
         if cause is None:
-            return self.facts.fault("shape-mismatch", message, node.span, error.help)
-        blame = cause.blames(self.facts.network)[0]
+            return self.ctx.error("shape-mismatch", message, node.span, error.help)
+        blame = cause.blames(self.ctx.network)[0]
         span = blame.span if blame.own else node.span
         here = [Note(f"`{node.key}` is this node", node.span)] if blame.own else []
-        return self.facts.fault("shape-mismatch", message, span, error.help, blame.note, *here)
+        return self.ctx.error("shape-mismatch", message, span, error.help, blame.note, *here)
 
     # --- stages and spliced blocks
 
-    def repeat(
+    def emit_stage(
         self, index: int, node: BlockNode, bound: BoundSlot, inputs: tuple[Reference, ...]
     ) -> None:
         """Places the blocks of a stage, evaluated until they repeat."""
@@ -291,37 +291,37 @@ class BlockInstantiator:
         assert source is not None
         stage = self.stage(node, source)
         runs: list[RepeatedBlock] = []
-        flow, at, steady = self.flows[source], 0, not stages.depends_on_index(node)
+        flow, at, steady = self.channels[source], 0, not stages.depends_on_index(node)
         while at < stage.count:
             what = self.block_at(node, bound, stage, at, flow, others)
             if node.path == ".":
                 prefix = f"{node.key}.{at}." if node.repeat else f"{node.key}."
                 self.splice(index, node, what, (source, *others), prefix, stage.values(at))
-                source = self.where[node.key] or source
+                source = self.source_of[node.key] or source
             settled = runs and runs[-1].instance is what and steady and at > 1 and node.path != "."
             times = stage.count - at if settled else 1
             if runs and runs[-1].instance is what:
                 runs[-1] = RepeatedBlock(what, runs[-1].count + times)
             else:
                 runs.append(RepeatedBlock(what, times))
-            at, flow = at + times, what.flow
+            at, flow = at + times, what.result
             size = sum(run.instance.size * run.count for run in runs)
-            if size > stages.MOST_NODES:
-                raise stages.too_many(self.facts, node, f"{size} ops in `{node.key}`")
+            if size > stages.MAX_OPS:
+                raise stages.too_many_ops(self.ctx, node, f"{size} ops in `{node.key}`")
         if node.path == ".":
             return
         names = tuple(name or "none" for name in inputs)
-        paths = tuple(self.path(node, stage.values(at)) for at in range(stage.count))
-        self.add(index, InstanceNode(node, node.key, paths, names, BlockCalls(tuple(runs)), flow))
+        paths = tuple(self.module_path(node, stage.values(at)) for at in range(stage.count))
+        self.emit(index, InstanceNode(node, node.key, paths, names, BlockCalls(tuple(runs)), flow))
 
     def stage(self, node: BlockNode, source: str) -> stages.Stage:
         """The stage of a node, with its stride and dilation."""
         found = self.stages.get(node.key)
         if found is None:
-            count = stages.block_count(self.facts, node, self.values)
+            count = stages.block_count(self.ctx, node, self.values)
             found = stages.Stage(count, 0, count)
         reduction = self.strides.get(source, 1)
-        stage = stages.strided(self.facts, node, found, self.values, reduction, self.dilation)
+        stage = stages.with_stride(self.ctx, node, found, self.values, reduction, self.dilation)
         self.dilation = stage.dilation
         return stage
 
@@ -336,15 +336,15 @@ class BlockInstantiator:
     ) -> Instance:
         """The instance of one block of a stage."""
         here = "the block before"
-        self.flows[here] = flow
-        instead = stages.stage_arguments(self.facts, node, bound, stage, at)
+        self.channels[here] = flow
+        instead = stages.stage_arguments(self.ctx, node, bound, stage, at)
         values = {**self.values, **stage.values(at)}
-        what = self.call(node, bound, values, (here, *others), instead)
+        what = self.evaluate_call(node, bound, values, (here, *others), instead)
         if isinstance(what, PassThrough):
-            raise self.facts.fault("no-value", f"the blocks of `{node.key}` do nothing", node.span)
+            raise self.ctx.error("no-value", f"the blocks of `{node.key}` do nothing", node.span)
         if isinstance(what, OpCall):
             message = f"a stage repeats a block, and `{what.name}` is an op"
-            raise self.facts.fault("not-a-block", message, node.op_span)
+            raise self.ctx.error("not-a-block", message, node.op_span)
         return what
 
     def splice(
@@ -359,15 +359,15 @@ class BlockInstantiator:
         """Places the nodes of a block as if they were written here; gives their keys here."""
         pairs = zip(what.block.inputs, inputs, strict=True)
         names = {name: source for name, source in pairs if source is not None}
-        placed, rename = stages.spliced(node, what, names, prefix, stage)
+        placed, rename = stages.spliced_nodes(node, what, names, prefix, stage)
         for each in placed:
-            self.add(index, each)
-        self.where[node.key] = rename[what.outputs[0]]
+            self.emit(index, each)
+        self.source_of[node.key] = rename[what.outputs[0]]
         return rename
 
     # --- calls
 
-    def call(
+    def evaluate_call(
         self,
         node: BlockNode,
         bound: BoundSlot,
@@ -380,32 +380,32 @@ class BlockInstantiator:
             name: (value, bound.terms.get(name))
             for name, value in (*bound.arguments, *instead.items())
         }
-        known = parameters(bound.target)
+        known = declared_arguments(bound.target)
         for name, term in node.arguments.items():
             if isinstance(node.target, Slot) and name not in known:
-                check_offer(self.facts, node.target, bound, name, term)
+                check_offer(self.ctx, node.target, bound, name, term)
             elif name in instead:
-                arguments[name] = (instead[name], follow(term, self.origins))
+                arguments[name] = (instead[name], resolve(term, self.origins))
             else:
-                value = self.facts.argument(bound.target, name, term, values)
-                arguments[name] = (value, follow(term, self.origins))
+                value = self.ctx.argument(bound.target, name, term, values)
+                arguments[name] = (value, resolve(term, self.origins))
         if isinstance(bound.target, Op):
-            return op_call(self.facts, node, bound.target.name, arguments)
+            return op_call(self.ctx, node, bound.target.name, arguments)
         assert isinstance(bound.target, Block)
         slots = dict(bound.slots)
         for name, binding in node.slots.items():
-            slots[name] = self.facts.bind(binding, values, self.slots, self.origins)
-        flows = tuple(self.flows[name] if name else None for name in inputs)
+            slots[name] = self.ctx.bind(binding, values, self.slots, self.origins)
+        channels = tuple(self.channels[name] if name else None for name in inputs)
         span = bound.span or node.op_span
-        return self.instance_of(bound.target, arguments, slots, flows, span, node)
+        return self.instance_of(bound.target, arguments, slots, channels, span, node)
 
     # --- paths
 
-    def path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
+    def module_path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
         """The module path of a node, or of one block of a stage."""
         if "<" not in node.path:
             return node.path
-        return evaluated_path(self.facts, node, {**self.values, **extra, "stage": node.key})
+        return evaluated_path(self.ctx, node, {**self.values, **extra, "stage": node.key})
 
 
 def schedule_of(placed: Sequence[InstanceNode]) -> tuple[int, ...]:
@@ -419,14 +419,14 @@ def schedule_of(placed: Sequence[InstanceNode]) -> tuple[int, ...]:
 _HINT = "only `add`, `mul` and `concat` do without a value; `identity` passes one on"
 
 
-class Absence:
+class AbsentValues:
     """The values of one instance that are `none`, each with the note that says why.
 
     `inputs` are the inputs of its block that the call leaves out.
     """
 
-    def __init__(self, facts: EvalContext, block: Block, inputs: Iterable[str]) -> None:
-        self.facts = facts
+    def __init__(self, ctx: EvalContext, block: Block, inputs: Iterable[str]) -> None:
+        self.ctx = ctx
         self.why = {
             name: Note(f"`{name}` is `none` in a call of `{block.name}`") for name in inputs
         }
@@ -438,26 +438,26 @@ class Absence:
         elif source in self.why:
             self.why[node.key] = self.why[source]
 
-    def fault(self, message: str, name: str, read: Span, how: str = "read here") -> ErrorReported:
+    def error(self, message: str, name: str, read: Span, how: str = "read here") -> ErrorReported:
         """`none` is read where a value is needed: told at its cause, which may have many readers.
 
         Not so where only the reader stands in the file that the person is writing.
         """
-        why, own = self.why.get(name), self.facts.network.span.source
+        why, own = self.why.get(name), self.ctx.network.span.source
         if why is None or why.span is None or (read.source is own and why.span.source is not own):
-            return self.facts.fault("no-value", message, read, _HINT, *([why] if why else []))
+            return self.ctx.error("no-value", message, read, _HINT, *([why] if why else []))
         notes = [Note(how, read)] if read != why.span else []
-        return self.facts.fault("no-value", message, why.span, _HINT, *notes)
+        return self.ctx.error("no-value", message, why.span, _HINT, *notes)
 
     def dropped_shortcut(self, node: BlockNode) -> ErrorReported:
         """`else: none` of a shortcut that is the identity: the residual addition would vanish."""
         message = "`else: none` takes the shortcut away wherever its policy is the identity"
-        policy = self.facts.ambient["shortcut"].span
+        policy = self.ctx.ambient["shortcut"].span
         notes = [Note("the policy", policy)] if policy else []
         hint = (
             "leave `else` out: the identity passes its input; a plain network says `shortcut: none`"
         )
-        return self.facts.fault("no-value", message, node.read_spans["none"], hint, *notes)
+        return self.ctx.error("no-value", message, node.read_spans["none"], hint, *notes)
 
 
 class NodeIsLive(Exception):
@@ -475,28 +475,28 @@ class DeadNodes:
     to do something elsewhere, so that its module stands in every instance or in none.
     """
 
-    def __init__(self, kept: frozenset[tuple[Block, str]]) -> None:
-        self.kept = kept
-        self.left_out: set[tuple[Block, str]] = set()
-        self.busy: set[tuple[Block, str]] = set()
+    def __init__(self, known_live: frozenset[tuple[Block, str]]) -> None:
+        self.known_live = known_live
+        self.dropped: set[tuple[Block, str]] = set()
+        self.live: set[tuple[Block, str]] = set()
 
-    def leaves_out(self, block: Block, node: BlockNode) -> bool:
+    def drops(self, block: Block, node: BlockNode) -> bool:
         """Whether a node that does nothing here is left out."""
         place = (block, node.key)
-        if place in self.kept or place in self.busy:
+        if place in self.known_live or place in self.live:
             return False
-        self.left_out.add(place)
+        self.dropped.add(place)
         return True
 
-    def works(self, block: Block, node: BlockNode) -> None:
+    def mark_live(self, block: Block, node: BlockNode) -> None:
         """Records that a node does something. Raises NotIdle where it was left out."""
         place = (block, node.key)
-        if place in self.left_out:
+        if place in self.dropped:
             raise NodeIsLive(place)
-        self.busy.add(place)
+        self.live.add(place)
 
 
-def does_nothing(placed: InstanceNode) -> bool:
+def is_identity(placed: InstanceNode) -> bool:
     """Whether a node passes its input as it is, and may be left out.
 
     Not so in a numbered container, where the numbers of the others would lose their meaning.
@@ -505,5 +505,5 @@ def does_nothing(placed: InstanceNode) -> bool:
         return True
     numbered = placed.paths[0].rpartition(".")[2].isdigit()
     if placed.op and not numbered:
-        return placed.op.definition.neutral(placed.op.attributes)
+        return placed.op.definition.is_identity(placed.op.attributes)
     return False

@@ -24,7 +24,6 @@ from resnetgen.compiler.frontend.expressions import (
 )
 from resnetgen.compiler.frontend.identifiers import node_key_error
 from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode
-from resnetgen.compiler.ir.op_def import NO_WEIGHTS
 from resnetgen.compiler.passes.evaluate import EvalContext
 
 
@@ -39,11 +38,11 @@ class Trie:
         """The leaves in registration order."""
         if self.leaf is not None:
             yield self.leaf
-        for name in in_order(self.children):
+        for name in container_order(self.children):
             yield from self.children[name].leaves()
 
 
-def in_order(members: Iterable[str]) -> list[str]:
+def container_order(members: Iterable[str]) -> list[str]:
     """The members of a container as torch registers them: by number, else as they were declared."""
     names = list(members)
     return sorted(names, key=int) if all(name.isdigit() for name in names) else names
@@ -59,13 +58,13 @@ def evaluated_path(facts: EvalContext, node: BlockNode, env: Mapping[str, Value]
             name = error.name if isinstance(error, UnknownName) else ""
             hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
             message = f"in the path `{node.path}`: {error}"
-            raise facts.fault("expression", message, node.path_span, hint) from None
+            raise facts.error("expression", message, node.path_span, hint) from None
 
     path = re.sub(r"<([^<>]*)>", written, node.path)
     reason = node_key_error(path.replace(".*", ""))
     if reason:
         message = f"the path `{node.path}` gives `{path}`: it {reason}"
-        raise facts.fault("wrong-name", message, node.path_span)
+        raise facts.error("wrong-name", message, node.path_span)
     return path
 
 
@@ -87,7 +86,7 @@ def _numbered(path: str, taken: dict[str, int]) -> str:
     return ".".join(components)
 
 
-def trie(placed: Sequence[InstanceNode], paths: Sequence[Sequence[str]]) -> Trie:
+def module_trie(placed: Sequence[InstanceNode], paths: Sequence[Sequence[str]]) -> Trie:
     """The containers of a block. A path that is given twice keeps its first place."""
     root = Trie()
     for index, each in enumerate(paths):
@@ -100,7 +99,7 @@ def trie(placed: Sequence[InstanceNode], paths: Sequence[Sequence[str]]) -> Trie
     return root
 
 
-def conflicts(instance: Instance) -> Iterator[tuple[InstanceNode, InstanceNode, str]]:
+def path_conflicts(instance: Instance) -> Iterator[tuple[InstanceNode, InstanceNode, str]]:
     """Placed nodes whose module path another one has too, or lies inside; and why that cannot be.
 
     Equal nodes without weights may share a path: they are one module (`as: relu`).
@@ -131,7 +130,7 @@ def shared_paths(paths: Sequence[Sequence[str]]) -> frozenset[str]:
 def _shareable(one: InstanceNode, other: InstanceNode) -> bool:
     if one.op and other.op:
         same = one.op.name == other.op.name and one.op.attributes == other.op.attributes
-        return same and one.op.definition.weights is NO_WEIGHTS
+        return same and not one.op.definition.has_weights
     if one.runs and other.runs:
         blocks = {id(run.instance): run.instance for run in (*one.runs, *other.runs)}
         return len(blocks) == 1 and all(_is_stateless(each) for each in blocks.values())
@@ -140,7 +139,7 @@ def _shareable(one: InstanceNode, other: InstanceNode) -> bool:
 
 def _is_stateless(instance: Instance) -> bool:
     for placed in instance.nodes:
-        if placed.op and placed.op.definition.weights is not NO_WEIGHTS:
+        if placed.op and placed.op.definition.has_weights:
             return False
         runs = placed.runs
         if not all(_is_stateless(run.instance) for run in runs):

@@ -35,35 +35,35 @@ from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 Names = Mapping[str, SourcedExpr]  # what the names of a block stand for in one call of it
 
 
-def named(block: Block, given: Names) -> dict[str, SourcedExpr]:
+def bind_names(block: Block, given: Names) -> dict[str, SourcedExpr]:
     """What the names of a block stand for in a call that gives some arguments."""
     names = dict(given)
     for name, param in block.params.items():
         if param.default and name not in names:
-            names[name] = follow(param.default, names)
+            names[name] = resolve(param.default, names)
     for name, term in block.let.items():
-        names[name] = follow(term, names)
+        names[name] = resolve(term, names)
     return names
 
 
-def follow(term: SourcedExpr, names: Names) -> SourcedExpr:
+def resolve(term: SourcedExpr, names: Names) -> SourcedExpr:
     """The text that a term stands for: of a bare name, what was written for it."""
     if isinstance(term.expr, Name) and term.expr.id in names:
         return names[term.expr.id]
-    return within(term, names)
+    return with_names(term, names)
 
 
-def within(term: SourcedExpr, names: Names) -> SourcedExpr:
+def with_names(term: SourcedExpr, names: Names) -> SourcedExpr:
     """A term, and what its names stand for."""
     return SourcedExpr(term.expr, term.span, term.key_span, names)
 
 
-def sources(term: SourcedExpr) -> Iterator[SourcedExpr]:
+def ancestors(term: SourcedExpr) -> Iterator[SourcedExpr]:
     """A term and all from which its value was computed, the nearest first."""
     return _reached(term, lambda each: True)
 
 
-def own_texts(term: SourcedExpr, network: Network) -> list[SourcedExpr]:
+def own_terms(term: SourcedExpr, network: Network) -> list[SourcedExpr]:
     """The person's own texts behind a value: one, or those from which a library block computes it.
 
     A bare name says nothing of a value: it is taken only where there is no other.
@@ -95,9 +95,9 @@ def is_own(span: Span, network: Network) -> bool:
     return span.source is network.span.source or not span.source.shipped
 
 
-def culprit(term: SourcedExpr, network: Network) -> SourcedExpr:
+def term_to_blame(term: SourcedExpr, network: Network) -> SourcedExpr:
     """The text to blame for a value that does not suit; of the library only for want of other."""
-    own = own_texts(term, network)
+    own = own_terms(term, network)
     return next((each for each in own if not _is_choice(each)), next(iter(own), term))
 
 
@@ -106,13 +106,13 @@ def _is_choice(term: SourcedExpr) -> bool:
     return isinstance(term.expr, Const) and type(term.expr.value) is bool
 
 
-def mistyped(term: SourcedExpr, network: Network) -> SourcedExpr:
+def mistyped_term(term: SourcedExpr, network: Network) -> SourcedExpr:
     """The same for a value of a wrong type: of several numbers behind it, one that is no integer."""
-    own = own_texts(term, network)
+    own = own_terms(term, network)
     odd = (
         each for each in own if isinstance(each.expr, Const) and type(each.expr.value) is not int
     )
-    return next(odd, None) or culprit(term, network)
+    return next(odd, None) or term_to_blame(term, network)
 
 
 Types = Mapping[str, TensorType | None]
@@ -123,10 +123,10 @@ class CallSite:
     """A call on the way to a fault: who called, which node, at which path; `types` are the caller's."""
 
     instance: Instance
-    placed: InstanceNode
+    node: InstanceNode
     path: str
     types: Types
-    at: int  # which block of a stage
+    index: int  # which block of a stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class TraceStep:
     """One op on a way, and what was written for it; without `call`, a node that is left out here."""
 
     key: str
-    node: BlockNode
+    block_node: BlockNode
     call: OpCall | None
     source: TensorType
     result: TensorType
@@ -152,7 +152,7 @@ def names_at(frames: Sequence[CallSite], instance: Instance) -> Names:
     names = frames[0].instance.origins
     below = [*(frame.instance for frame in frames[1:]), instance]
     for frame, called in zip(frames, below, strict=True):
-        names = names_of_call(frame.placed, called, names)
+        names = names_of_call(frame.node, called, names)
     return names
 
 
@@ -162,29 +162,29 @@ def names_of_call(placed: InstanceNode, called: Instance, names: Names) -> Names
         return called.origins
     arguments = placed.block_node.arguments
     given = {
-        name: follow(arguments[name], names) if name in arguments else called.origins[name]
+        name: resolve(arguments[name], names) if name in arguments else called.origins[name]
         for name in called.given
         if name in arguments or name in called.origins
     }
-    return named(called.block, given)
+    return bind_names(called.block, given)
 
 
-def history(
+def full_trace(
     instance: Instance, types: Types, key: str, frames: Sequence[CallSite]
 ) -> list[TraceStep]:
     """The legs of a value of an instance, the nearest first, back to the input of the network."""
-    legs, reached = way(instance, types, key, names_at(frames, instance))
+    legs, reached = trace(instance, types, key, names_at(frames, instance))
     while frames:
         *above, frame = frames
         names = names_at(above, frame.instance)
-        before, index = through(frame.placed, frame.types, names, instance, reached, frame.at)
-        further, reached = way(frame.instance, frame.types, frame.placed.inputs[index], names)
+        before, index = trace_calls(frame.node, frame.types, names, instance, reached, frame.index)
+        further, reached = trace(frame.instance, frame.types, frame.node.inputs[index], names)
         legs += [*before, *further]
         instance, frames = frame.instance, above
     return legs
 
 
-def way(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[TraceStep], str]:
+def trace(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[TraceStep], str]:
     """The legs of a value within an instance, and the input of the block to which they lead."""
     by_key = {placed.key: placed for placed in instance.nodes}
     legs: list[TraceStep] = []
@@ -193,33 +193,33 @@ def way(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[
         source, index = types.get(placed.inputs[0]), 0
         if placed.runs:
             called = placed.runs[-1].instance
-            inner, index = through(placed, types, names, called, called.block.inputs[0], None)
+            inner, index = trace_calls(placed, types, names, called, called.block.inputs[0], None)
             policy = placed.block_node.target == SHORTCUT
             for leg in inner:
                 inside = f"{placed.key}.{leg.key}"
                 legs.append(replace(leg, key=inside, policy=leg.policy or policy))
         elif source is not None:
             call = placed.op
-            terms, policy = terms_of(placed, names), placed.block_node.target == SHORTCUT
+            terms, policy = attribute_terms(placed, names), placed.block_node.target == SHORTCUT
             result = types.get(key) or source
             legs.append(TraceStep(placed.key, placed.block_node, call, source, result, terms, policy))
-        legs += left_out(instance, placed, placed.inputs[index], types, names)
+        legs += bypassed_steps(instance, placed, placed.inputs[index], types, names)
         key = placed.inputs[index]
     return legs, key
 
 
-def terms_of(placed: InstanceNode, names: Names) -> Mapping[str, SourcedExpr]:
+def attribute_terms(placed: InstanceNode, names: Names) -> Mapping[str, SourcedExpr]:
     """What was written for the attributes of an op, or for a node that passes its input."""
     call = placed.op
     terms = dict(call.terms) if call else {}
     if placed.scope is None:
         known = call.definition.attributes if call else placed.block_node.arguments
         own = placed.block_node.arguments.items()
-        terms |= {name: follow(term, names) for name, term in own if name in known}
+        terms |= {name: resolve(term, names) for name, term in own if name in known}
     return terms
 
 
-def left_out(
+def bypassed_steps(
     instance: Instance, reader: InstanceNode, key: str, types: Types, names: Names
 ) -> list[TraceStep]:
     """The nodes between a node and a value that it reads that do nothing here."""
@@ -232,7 +232,7 @@ def left_out(
         found: list[TraceStep] = []
         while name in nodes and name not in present:
             node = nodes[name]
-            terms = {each: follow(term, names) for each, term in node.arguments.items()}
+            terms = {each: resolve(term, names) for each, term in node.arguments.items()}
             policy = node.target == SHORTCUT
             found.append(TraceStep(name, node, None, source, source, terms, policy))
             name = node.otherwise or node.inputs[0]
@@ -241,7 +241,7 @@ def left_out(
     return []
 
 
-def through(
+def trace_calls(
     placed: InstanceNode, types: Types, names: Names, last: Instance, reached: str, at: int | None
 ) -> tuple[list[TraceStep], int]:
     """The legs of the blocks that a node calls, and which of its inputs they lead to.
@@ -252,7 +252,7 @@ def through(
         return [], last.block.inputs.index(reached)
     legs: list[TraceStep] = []
     for instance, inner in reversed(_blocks(placed, types, at)):
-        found, reached = way(
+        found, reached = trace(
             instance, inner, instance.outputs[0], names_of_call(placed, instance, names)
         )
         legs += found
@@ -302,13 +302,13 @@ def types_of(instance: Instance, inputs: Types) -> Types:
     return types
 
 
-def part(
+def diverge(
     one: list[TraceStep], other: list[TraceStep]
 ) -> tuple[list[TraceStep], list[TraceStep], list[TraceStep]]:
     """Two ways -> what only the first has, what only the second has, what both have."""
     shared = 0
     for left, right in zip(reversed(one), reversed(other), strict=False):
-        if left.node is not right.node or left.source != right.source or left.key != right.key:
+        if left.block_node is not right.block_node or left.source != right.source or left.key != right.key:
             break
         shared += 1
     at = len(one) - shared

@@ -15,17 +15,17 @@ from fractions import Fraction
 from resnetgen.compiler.diagnostics.model import Note, Span
 from resnetgen.compiler.frontend.expressions import Name
 from resnetgen.compiler.ir.nodes import InstanceNode, Network, SourcedExpr
-from resnetgen.compiler.ir.op_def import STRIDE, shown
-from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.ir.op_def import format_value
+from resnetgen.compiler.ir.ops import OPS, STRIDE
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType, per_axis
 from resnetgen.compiler.passes.provenance import (
     Names,
     TraceStep,
     is_own,
     names_of_call,
-    own_texts,
-    sources,
-    terms_of,
+    own_terms,
+    ancestors,
+    attribute_terms,
 )
 
 STRIDES = (
@@ -44,7 +44,7 @@ class Operand:
 
     name: str
     type: TensorType
-    legs: Sequence[TraceStep]
+    steps: Sequence[TraceStep]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Cause:
 
     def blames(self, network: Network) -> list[Blame]:
         """The places to point at: the person's own, where there are some."""
-        own = [each for term in self.terms for each in own_texts(term, network)]
+        own = [each for term in self.terms for each in own_terms(term, network)]
         if not own:
             span = self.terms[0].span if self.terms else self.fallback
             return [Blame(Note(self.text, span), self, not self.terms and is_own(span, network))]
@@ -77,7 +77,7 @@ class Blame:
     note: Note
     cause: Cause
     own: bool
-    sharp: bool = False
+    precise: bool = False
 
     @property
     def span(self) -> Span:
@@ -97,12 +97,12 @@ def size_causes(
     if len(first) != len(second):
         return []
     axis = next(at for at, (a, b) in enumerate(zip(first, second, strict=True)) if a != b)
-    totals = [math.prod(_reduction(leg, axis) for leg in way.legs) for way in ways]
+    totals = [math.prod(_reduction(leg, axis) for leg in way.steps) for way in ways]
     if totals[0] != totals[1]:
         slow = ways[totals.index(min(totals))]
         return _stride_causes(ways, slow, axis)
-    causes = [_kernel(leg, axis) for way in ways for leg in way.legs if _rounds(leg, axis)]
-    source = next((way.legs[-1].source.size[axis] for way in ways if way.legs), 0)
+    causes = [_kernel(leg, axis) for way in ways for leg in way.steps if _rounds(leg, axis)]
+    source = next((way.steps[-1].source.size[axis] for way in ways if way.steps), 0)
     if source % totals[0]:
         causes += _odd(shared, axis, source, input_span)
     return causes
@@ -110,8 +110,8 @@ def size_causes(
 
 def _stride_causes(ways: Sequence[Operand], slow: Operand, axis: int) -> list[Cause]:
     """What strides on either way, and on the slower what was told to keep the size."""
-    strides = [leg for way in ways for leg in way.legs if _reduction(leg, axis) != 1]
-    kept = [leg for leg in slow.legs if _reduction(leg, axis) == 1 and _could_stride(leg)]
+    strides = [leg for way in ways for leg in way.steps if _reduction(leg, axis) != 1]
+    kept = [leg for leg in slow.steps if _reduction(leg, axis) == 1 and _could_stride(leg)]
     keeps = [_cause(f"`{leg.key}` keeps {leg.source.size[axis]}", leg, *STRIDES) for leg in kept]
     return [*(_strides(leg, axis) for leg in strides), *keeps]
 
@@ -163,11 +163,11 @@ def _kernel(leg: TraceStep, axis: int) -> Cause:
     attributes = leg.call.attributes
     if "kernel" not in attributes:
         return _cause(_turns(leg, axis), leg, "stride")
-    text = f"{_turns(leg, axis)}: a kernel of {shown(attributes['kernel'])}"
+    text = f"{_turns(leg, axis)}: a kernel of {format_value(attributes['kernel'])}"
     padding = attributes.get("padding", 0)
-    text += f", padding {shown(padding)}" if padding else " without padding"
+    text += f", padding {format_value(padding)}" if padding else " without padding"
     terms = [leg.terms[name] for name in ("padding", "kernel") if name in leg.terms]
-    return Cause(text, tuple(terms), leg.node.span, leg.policy, None if padding else ODD_KERNEL)
+    return Cause(text, tuple(terms), leg.block_node.span, leg.policy, None if padding else ODD_KERNEL)
 
 
 def _odd(shared: Sequence[TraceStep], axis: int, size: int, input_span: Span) -> list[Cause]:
@@ -191,7 +191,7 @@ def _divides(leg: TraceStep, axis: int) -> bool:
 
 def channel_causes(ways: Sequence[Operand], shared: Sequence[TraceStep]) -> list[Cause]:
     """Why two values differ in channels: on each way, the last op that decides them."""
-    causes = [_channels(leg) for way in ways if (leg := _decides(way.legs))]
+    causes = [_channels(leg) for way in ways if (leg := _decides(way.steps))]
     common = _decides(shared)
     return [*causes, _channels(common)] if common and len(causes) < len(ways) else causes
 
@@ -226,8 +226,8 @@ def size_dependent_op(
     while key in by_key:
         here = by_key[key]
         above = by_key.get(here.inputs[0])
-        source = above.flow if above else flows.get(here.inputs[0])
-        if source and source.positions is not None and here.flow.positions is None:
+        source = above.result if above else flows.get(here.inputs[0])
+        if source and source.positions is not None and here.result.positions is None:
             return _opens(here, names)
         key = here.inputs[0]
     return None
@@ -241,7 +241,7 @@ def _opens(placed: InstanceNode, names: Names) -> Cause | None:
     text = f"`{placed.key}` makes the number of values depend on the input size"
     changes = {"kernel": 1, "stride": 1, "padding": 0}
     attributes = placed.op.attributes if placed.op else {}
-    terms = terms_of(placed, names)
+    terms = attribute_terms(placed, names)
     guilty = [name for name, kept in changes.items() if attributes.get(name, kept) != kept]
     blamed = tuple(terms[name] for name in guilty if name in terms)
     return Cause(text, blamed, placed.block_node.span)
@@ -250,10 +250,10 @@ def _opens(placed: InstanceNode, names: Names) -> Cause | None:
 def _cause(text: str, leg: TraceStep, *names: str) -> Cause:
     """A cause that blames the first of some attributes for which something was written."""
     terms = next(((leg.terms[name],) for name in names if name in leg.terms), ())
-    return Cause(text, terms, leg.node.span, leg.policy)
+    return Cause(text, terms, leg.block_node.span, leg.policy)
 
 
-def blamed(causes: Sequence[Cause], network: Network, outside: Container[Span]) -> list[Blame]:
+def ranked_blames(causes: Sequence[Cause], network: Network, outside: Container[Span]) -> list[Blame]:
     """The places of some causes, each once: the person's own first, of these what says most.
 
     What was written `outside` the block, or is behind another cause too, comes later: it says
@@ -268,10 +268,10 @@ def blamed(causes: Sequence[Cause], network: Network, outside: Container[Span]) 
     def rank(blame: Blame) -> tuple[bool, bool, bool]:
         others = (spans for cause, spans in behind.items() if cause != id(blame.cause))
         common = blame.span in outside or any(blame.span in spans for spans in others)
-        return not blame.own, not blame.sharp, common
+        return not blame.own, not blame.precise, common
 
     return sorted(found.values(), key=rank)
 
 
 def _behind(cause: Cause) -> Iterator[Span]:
-    return (each.span for term in cause.terms for each in sources(term))
+    return (each.span for term in cause.terms for each in ancestors(term))

@@ -36,17 +36,17 @@ from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 from resnetgen.compiler.passes.provenance import (
     CallSite,
     Types,
-    history,
+    full_trace,
     is_own,
-    left_out,
+    bypassed_steps,
     names_at,
-    part,
-    terms_of,
+    diverge,
+    attribute_terms,
 )
 from resnetgen.compiler.passes.shape_error_causes import (
     Cause,
     Operand,
-    blamed,
+    ranked_blames,
     channel_causes,
     size_causes,
     window_causes,
@@ -60,7 +60,7 @@ CHOICES = (
 )
 
 
-def shape_fault(
+def shape_error(
     network: Network,
     instance: Instance,
     placed: InstanceNode,
@@ -115,13 +115,13 @@ def _causes_of_one(
     error: ShapeError,
 ) -> list[Cause]:
     """Why an op cannot take its input: its own attributes, then what made the input so."""
-    terms = terms_of(placed, names_at(frames, instance))
+    terms = attribute_terms(placed, names_at(frames, instance))
     causes = [
         Cause(f"`{name}` of `{placed.key}`", (terms[name],), placed.block_node.span)
         for name in error.at
         if name in terms
     ]
-    legs = history(instance, types, placed.inputs[0], frames)
+    legs = full_trace(instance, types, placed.inputs[0], frames)
     if error.too_small:
         causes += window_causes(legs, network.input_span)
     elif "groups" in error.at:
@@ -143,12 +143,12 @@ def _causes_of_join(
     first, second = _unequal(placed.op, placed.inputs, types)
     legs = [
         [
-            *left_out(instance, placed, name, types, names_at(frames, instance)),
-            *history(instance, types, name, frames),
+            *bypassed_steps(instance, placed, name, types, names_at(frames, instance)),
+            *full_trace(instance, types, name, frames),
         ]
         for name in (first, second)
     ]
-    one, other, shared = part(*legs)
+    one, other, shared = diverge(*legs)
     pair = [(first, one), (second, other)]
     ways = [Operand(name, kind, legs) for name, legs in pair if (kind := types.get(name))]
     causes: list[Cause] = []
@@ -193,10 +193,10 @@ def _told(
 
     Where nothing of the person's own makes the difference, at the nearest call that is theirs.
     """
-    outside = [term.span for frame in frames for term in frame.placed.block_node.arguments.values()]
-    node, blames = placed.block_node.span, blamed(causes, network, outside)
+    outside = [term.span for frame in frames for term in frame.node.block_node.arguments.values()]
+    node, blames = placed.block_node.span, ranked_blames(causes, network, outside)
     spans = [span] if span else [blame.span for blame in blames if blame.own]
-    calls = [frame.placed.block_node.span for frame in reversed(frames)]
+    calls = [frame.node.block_node.span for frame in reversed(frames)]
     spans += [each for each in (node, *calls) if is_own(each, network)]
     at = next(iter(spans), node)
     notes = [blame.note for blame in blames][: MOST_NOTES - 1]
@@ -219,7 +219,7 @@ def _here(placed: InstanceNode) -> Note:
 
 def _calls(frames: Sequence[CallSite]) -> list[Note]:
     return [
-        Note(f"in the block at `{frame.path}`", frame.placed.block_node.span) for frame in frames[-1:]
+        Note(f"in the block at `{frame.path}`", frame.node.block_node.span) for frame in frames[-1:]
     ]
 
 
@@ -232,7 +232,7 @@ def _at(
     hint: str,
 ) -> Diagnostic:
     """At one note; the causes and the join are told beside it."""
-    others = [each.note for each in blamed(causes, network, ()) if each.span != lead.span]
+    others = [each.note for each in ranked_blames(causes, network, ()) if each.span != lead.span]
     notes = [lead, *others][: MOST_NOTES - 1]
     return Diagnostic(CODE, message, lead.span, (*notes, _here(placed)), hint)
 
@@ -242,7 +242,7 @@ def _at(
 
 def _own_policy(causes: Sequence[Cause], network: Network) -> bool:
     """Whether a number of the person's own policy made the difference."""
-    return any(blame.sharp and blame.cause.policy for blame in blamed(causes, network, ()))
+    return any(blame.precise and blame.cause.policy for blame in ranked_blames(causes, network, ()))
 
 
 def _shortcut_fault(
@@ -258,7 +258,7 @@ def _shortcut_fault(
     if policy is None:
         return _told(network, placed, frames, message, causes, CHOICES)
     keeps = Note("the shortcut policy, which keeps the shape of its input", policy.span)
-    own = [blame for blame in blamed(causes, network, ()) if blame.sharp]
+    own = [blame for blame in ranked_blames(causes, network, ()) if blame.precise]
     near = [blame for blame in own if blame.span.source is network.span.source]
     lead = near[:1] if strides else []
     if not is_own(policy.span, network):

@@ -31,10 +31,10 @@ from resnetgen.compiler.ir.nodes import (
     PassThrough,
     Slot,
 )
-from resnetgen.compiler.ir.op_def import shown
+from resnetgen.compiler.ir.op_def import format_value
 from resnetgen.compiler.passes.evaluate import ErrorReported, EvalContext
 
-MOST_NODES = 200_000  # ops of one network, expanded
+MAX_OPS = 200_000  # ops of one network, expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ def stages_of(facts: EvalContext, block: Block, values: Mapping[str, Value]) -> 
     nodes = {node.key: node for node in block.nodes if node.stage}
     counts = {key: block_count(facts, node, values) for key, node in nodes.items()}
     total, before = sum(counts.values()), 0
-    if total > MOST_NODES:
+    if total > MAX_OPS:
         longest = max(counts, key=lambda key: counts[key])
-        raise too_many(facts, nodes[longest], f"{total} blocks in all stages")
+        raise too_many_ops(facts, nodes[longest], f"{total} blocks in all stages")
     stages = {}
     for key, count in counts.items():
         stages[key] = Stage(count, before, total)
@@ -86,20 +86,20 @@ def block_count(facts: EvalContext, node: BlockNode, values: Mapping[str, Value]
     count = facts.value(node.repeat, values)
     span = node.repeat.span
     if type(count) is not int or count < 1:
-        message = f"`blocks` must be a positive integer, not `{shown(count)}`"
-        raise facts.fault("wrong-value", message, span)
-    if count > MOST_NODES:
-        raise too_many(facts, node, f"{count} blocks")
+        message = f"`blocks` must be a positive integer, not `{format_value(count)}`"
+        raise facts.error("wrong-value", message, span)
+    if count > MAX_OPS:
+        raise too_many_ops(facts, node, f"{count} blocks")
     return count
 
 
-def too_many(facts: EvalContext, node: BlockNode, what: str) -> ErrorReported:
+def too_many_ops(facts: EvalContext, node: BlockNode, what: str) -> ErrorReported:
     """The network is too long, with this stage at the latest."""
     span = node.repeat.span if node.repeat else node.span
-    return facts.fault("limit", f"{what}; a network has at most {MOST_NODES} ops", span)
+    return facts.error("limit", f"{what}; a network has at most {MAX_OPS} ops", span)
 
 
-def strided(
+def with_stride(
     facts: EvalContext,
     node: BlockNode,
     stage: Stage,
@@ -120,7 +120,7 @@ def strided(
     if reduction > limit and dilation == 1:
         span = facts.network.output_stride_span or node.span
         message = f"the stride is {reduction:g} already before `{node.key}`, beyond {limit}"
-        raise facts.fault("wrong-value", message, span)
+        raise facts.error("wrong-value", message, span)
     after = dilation
     if type(stride) is int and reduction * stride > limit:
         after, stride = dilation * stride, 1
@@ -151,12 +151,12 @@ def _undeclared(facts: EvalContext, node: BlockNode, name: str) -> ErrorReported
     limit = facts.network.output_stride_span
     message = f"the block of `{node.key}` has no parameter `{name}`"
     if term or limit is None:
-        return facts.fault("unknown-argument", message, term.key_span if term else node.span)
+        return facts.error("unknown-argument", message, term.key_span if term else node.span)
     message = (
         f"the stride of `{node.key}` becomes dilation, and its block has no parameter `{name}`"
     )
     hint = "give the block the parameters `dilation: 1, first_dilation: dilation`"
-    return facts.fault("unknown-argument", message, limit, hint, Note("the stage", node.span))
+    return facts.error("unknown-argument", message, limit, hint, Note("the stage", node.span))
 
 
 def depends_on_index(node: BlockNode) -> bool:
@@ -172,7 +172,7 @@ def depends_on_index(node: BlockNode) -> bool:
     return any(name in STAGE_NAMES for name in (*own, *names(node.slots)))
 
 
-def spliced(
+def spliced_nodes(
     node: BlockNode,
     instance: Instance,
     names: Mapping[str, str],
@@ -220,7 +220,7 @@ def _spliced_scope(
     return scope
 
 
-def with_bias(placed: list[InstanceNode]) -> list[InstanceNode]:
+def decide_biases(placed: list[InstanceNode]) -> list[InstanceNode]:
     """A convolution's bias is false exactly where every reader is a norm."""
     readers: dict[str, list[InstanceNode]] = {each.key: [] for each in placed}
     for each in placed:

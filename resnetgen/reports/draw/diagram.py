@@ -24,13 +24,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from resnetgen.compiler.analysis.rows import folded_name
+from resnetgen.compiler.analysis.name_ranges import name_range
 from resnetgen.compiler.ir.nodes import Network, OpCall, PassThrough
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
-from resnetgen.reports.numbers import summary
-from resnetgen.reports.show import is_default, shown_attributes
+from resnetgen.reports.numbers import cost_summary
+from resnetgen.reports.show import is_default, nondefault_attributes
 
 INLINED = 16  # ops of a block within a block that are drawn in its place, not in a panel
 UNROLLED = 16  # ops of the simple blocks of a stage that are drawn in the network itself
@@ -71,13 +71,13 @@ class Repeat:
     @property
     def name(self) -> str:
         """`layer3.1-35`."""
-        return folded_name(self.first, self.last)
+        return name_range(self.first, self.last)
 
     @property
     def tip(self) -> str:
         """What they are and cost, for the pointer that rests on them."""
         times = f"{self.count} x " if self.count > 1 else ""
-        return f"{self.name}: {times}{self.block}\n{summary(self.cost)}"
+        return f"{self.name}: {times}{self.block}\n{cost_summary(self.cost)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -420,7 +420,7 @@ def op_label(step: TypedNode) -> Label:
     call = step.node.callee
     assert isinstance(call, OpCall)
     definition, axes = call.definition, len(step.source.size)
-    parts: list[str | Range] = [definition.short or call.name.replace("_", " ")]
+    parts: list[str | Range] = [definition.abbreviation or call.name.replace("_", " ")]
     for key in _ORDER:
         if key not in call.attributes or is_default(key, definition.attributes[key], call):
             continue
@@ -446,7 +446,7 @@ def op_tip(path: str, step: TypedNode) -> str:
     """All that is known of an op, for the pointer that rests on it."""
     call = step.node.callee
     assert isinstance(call, OpCall)
-    said = ", ".join([call.name, *shown_attributes(call)])
+    said = ", ".join([call.name, *nondefault_attributes(call)])
     sources = ", ".join(str(each) for each in step.sources if each)
     lines = [path, said, f"{sources} -> {step.result}"]
-    return "\n".join(lines + ([summary(step.cost)] if step.cost.params else []))
+    return "\n".join(lines + ([cost_summary(step.cost)] if step.cost.params else []))

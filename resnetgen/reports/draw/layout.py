@@ -78,8 +78,8 @@ def arrange(
     `least` gives layers a least height in pixels; `gap` is the least space below a layer for
     labels, before lines and arrow heads.
     """
-    nodes = columns(sizes, sources, ends)
-    found = edges(nodes)
+    nodes = assign_layers(sizes, sources, ends)
+    found = route_edges(nodes)
     tracks = _tracks(_horizontals(found, nodes))
     places = _places(nodes, tracks, least or {}, gap)
     routes = tuple(_route(places, number, edge) for number, edge in enumerate(found))
@@ -254,7 +254,7 @@ class _Lines:
             self.own[source].append(x)
 
 
-def edges(nodes: Nodes) -> list[Edge]:
+def route_edges(nodes: Nodes) -> list[Edge]:
     """The edges; those of values that are read farthest away come last and get the outer lanes."""
     layer = nodes.layer
     pairs = [
@@ -379,7 +379,7 @@ class Nodes:
         )
 
 
-def columns(sizes: Sequence[Size], sources: Sequence[Sequence[int]], ends: Sequence[int]) -> Nodes:
+def assign_layers(sizes: Sequence[Size], sources: Sequence[Sequence[int]], ends: Sequence[int]) -> Nodes:
     """Layers and axes. The main column ends at the deepest of `ends`, the first of these."""
     layer: list[int] = []
     for reads in sources:

@@ -16,22 +16,17 @@ layer2             |
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from resnetgen.compiler.codegen.files import refuse_to_overwrite, write_atomically
+from resnetgen.compiler.codegen.files import Stamp, text_digest
 from resnetgen.compiler.ir.nodes import Network
 from resnetgen.compiler.passes.infer_types import Cost, TypedInstance
 from resnetgen.reports.draw.diagram import DiagramNode, network_diagram
 from resnetgen.reports.draw.figure import BAND, Figure, Panel, figure, panels_of
-from resnetgen.reports.numbers import rounded, summary
+from resnetgen.reports.numbers import rounded, cost_summary
 from resnetgen.reports.plotting.scales import fitted, width
 from resnetgen.reports.plotting.svg import (
     DOC,
@@ -218,13 +213,13 @@ def _panel_height(panel: Panel) -> float:
 
 
 def _header_width(network: Network, measured: TypedInstance) -> float:
-    totals = width(summary(measured.cost), DOC)
+    totals = width(cost_summary(measured.cost), DOC)
     return min(width(network.name, NAME, bold=True), 340.0) + 4 * SPACE + totals
 
 
 def _draw_header(canvas: Canvas, network: Network, measured: TypedInstance, page: float) -> None:
     room = page - 2 * MARGIN
-    totals = summary(measured.cost)
+    totals = cost_summary(measured.cost)
     name = fitted(network.name, room - width(totals, DOC) - 4 * SPACE, NAME, bold=True)
     canvas.text(MARGIN, MARGIN + 18, name, "name")
     canvas.text(page - MARGIN, MARGIN + 18, totals, "doc", "end")
@@ -257,7 +252,7 @@ def _titles_of_main(figure: Figure, layer: int) -> str:
 def _draw_entries(canvas: Canvas, row: PageRow, middle: float, total: Cost) -> None:
     x, y = MARGIN + INSET, middle - row.entries_height / 2
     for entry in row.entries:
-        with canvas.group("stage", f"{entry.name}\n{summary(entry.cost)}"):
+        with canvas.group("stage", f"{entry.name}\n{cost_summary(entry.cost)}"):
             is_long = width(entry.name, STAGE, bold=True) > NAMES
             name = fitted(entry.name, NAMES, LONG_STAGE if is_long else STAGE, bold=True)
             canvas.text(x, y + 12, name, "stage-name long" if is_long else "stage-name")
@@ -317,8 +312,9 @@ def _kinds(figure: Figure) -> set[str]:
 
 SUFFIX = ".svg"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_MARK = re.compile(
-    r"<!-- Drawn by resnetgen from \S+ \(spec [0-9a-f]{16}, drawing ([0-9a-f]{16})\)\. -->\n"
+DRAWING = Stamp.at_the_top(
+    re.escape(_HEAD)
+    + r"<!-- Drawn by resnetgen from \S+ \(spec [0-9a-f]{16}, drawing ([0-9a-f]{16})\)\. -->\n"
 )
 
 
@@ -327,41 +323,13 @@ def draw(network: Network, measured: TypedInstance) -> str:
     page = compose(network, measured)
     title, told = f"The architecture of {network.name}", _description(network, measured)
     body = document(page.canvas, (page.width, page.height), title, told, style_sheet())
-    marks = f"spec {network.digest[:16]}, drawing {_digest(body)}"
+    marks = f"spec {network.digest[:16]}, drawing {text_digest(body)}"
     name = network.name.replace("--", "__")  # a comment of XML holds no `--`
     return f"{_HEAD}<!-- Drawn by resnetgen from {name} ({marks}). -->\n{body}"
-
-
-def is_untouched(text: str) -> bool:
-    """Whether resnetgen drew this file and nobody edited it since."""
-    mark = _MARK.match(text, len(_HEAD)) if text.startswith(_HEAD) else None
-    return mark is not None and mark[1] == _digest(text[mark.end() :])
-
-
-def refuse_foreign_drawing(path: Path, force: bool = False) -> None:
-    """Raises WriteError if something stands there that must not be replaced, as `refuse_foreign`."""
-    refuse_to_overwrite(path, force or _is_ours(path))
-
-
-def write_drawing(path: Path, text: str, force: bool = False) -> None:
-    """Places a drawing whole or not at all. Raises WriteError; then the folder is as it was."""
-    refuse_foreign_drawing(path, force)
-    write_atomically(path, text.encode())
-
-
-def _is_ours(path: Path) -> bool:
-    with suppress(OSError, UnicodeError):
-        if stat.S_ISREG(os.lstat(path).st_mode):
-            return is_untouched(path.read_bytes().decode())
-    return False
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _description(network: Network, measured: TypedInstance) -> str:
     outputs = ", ".join(str(each) for each in measured.outputs[: len(network.outputs)])
     doc = " ".join(network.doc.split())
-    said = f"{network.input} -> {outputs}; {summary(measured.cost)}"
+    said = f"{network.input} -> {outputs}; {cost_summary(measured.cost)}"
     return f"{doc}: {said}" if doc else said

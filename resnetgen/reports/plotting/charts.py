@@ -57,7 +57,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class BarSeries:
+class BarPanel:
     """The bars of one series; `nested` where each has a part drawn within."""
 
     title: str
@@ -75,7 +75,7 @@ class Bars:
     top: float
     thickness: float
     names: tuple[tuple[float, str, str], ...]
-    panels: tuple[BarSeries, ...]
+    panels: tuple[BarPanel, ...]
 
 
 _ROW, _THICK, _HEAD, _GAP = 24.0, 14.0, 24.0, 20.0
@@ -97,13 +97,13 @@ def bars(names: Sequence[str], series: Sequence[Series], width: float) -> Bars:
     return Bars(width, _HEAD + _ROW * len(names), _HEAD, _THICK, labels, tuple(panels))
 
 
-def _panel(series: Series, x: float, room: float, tops: Sequence[float]) -> BarSeries:
+def _panel(series: Series, x: float, room: float, tops: Sequence[float]) -> BarPanel:
     longest = room - max(map(text_width, series.texts), default=0) - 6
     scale = longest / (max(series.values, default=0) or 1)
     inner = series.inner or [0.0] * len(series.values)
     rows = zip(tops, series.values, inner, series.texts, strict=True)
     found = (Bar(x, top, value * scale, part * scale, text) for top, value, part, text in rows)
-    return BarSeries(series.title, bool(series.inner), x, tuple(found))
+    return BarPanel(series.title, bool(series.inner), x, tuple(found))
 
 
 # --- an area
@@ -202,7 +202,7 @@ def linear_ticks(most: float, unit: float) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class DataPoint:
     """What is at a point: both figures positive."""
 
     name: str
@@ -212,7 +212,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LabelBox:
     """A name beside its point, from `x` rightwards; a line leads to it where it stands apart."""
 
     text: str
@@ -221,12 +221,12 @@ class Label:
     width: float
     height: float = _LINE
 
-    def holds(self, other: Label) -> bool:
+    def holds(self, other: LabelBox) -> bool:
         """Whether the other box lies inside."""
         across = self.x <= other.x and other.x + other.width <= self.x + self.width
         return across and self.y <= other.y and other.y + other.height <= self.y + self.height
 
-    def overlaps(self, other: Label) -> bool:
+    def overlaps(self, other: LabelBox) -> bool:
         """Whether the boxes have more than an edge in common."""
         across = self.x < other.x + other.width and other.x < self.x + self.width
         return across and self.y < other.y + other.height and other.y < self.y + self.height
@@ -239,7 +239,7 @@ class PlottedPoint:
     x: float
     y: float
     tip: str
-    label: Label
+    label: LabelBox
     lead: tuple[float, float] | None
 
 
@@ -263,7 +263,7 @@ _CROWD = 3.5  # how many times as high a plane is as its labels would be, set as
 _BESIDE = 4  # places beside the point itself
 
 
-def points(items: Sequence[Item], told: Told, width: float) -> Points:
+def points(items: Sequence[DataPoint], told: Told, width: float) -> Points:
     """A point for each of at least one item, labelled so that no label covers another or a point."""
     left, top, right = _AXIS, 12.0, width - 12
     texts = [fitted(item.name, (right - left) / 2) for item in items]
@@ -273,9 +273,9 @@ def points(items: Sequence[Item], told: Told, width: float) -> Points:
     x = _log_scale([item.x for item in items], left, right)
     y = _log_scale([item.y for item in items], bottom, top)
     places = [(x(item.x), y(item.y)) for item in items]
-    dots = [Label("", px - _DOT, py - _DOT, 2 * _DOT, 2 * _DOT) for px, py in places]
-    frame = Label("", left, top, right - left, bottom - top)
-    labels: list[Label] = []
+    dots = [LabelBox("", px - _DOT, py - _DOT, 2 * _DOT, 2 * _DOT) for px, py in places]
+    frame = LabelBox("", left, top, right - left, bottom - top)
+    labels: list[LabelBox] = []
     found = []
     for item, text, (px, py) in zip(items, texts, places, strict=True):
         label, near = _labelled(text, px, py, frame, dots + labels)
@@ -295,24 +295,24 @@ def points(items: Sequence[Item], told: Told, width: float) -> Points:
 
 
 def _labelled(
-    text: str, x: float, y: float, frame: Label, taken: Sequence[Label]
-) -> tuple[Label, bool]:
+    text: str, x: float, y: float, frame: LabelBox, taken: Sequence[LabelBox]
+) -> tuple[LabelBox, bool]:
     """The label at the nearest free place, and whether that is beside the point itself."""
     wide = text_width(text)
     for number, (left, middle) in enumerate(_around(x, y, wide, frame)):
-        label = Label(text, left, middle - _LINE / 2, wide)
+        label = LabelBox(text, left, middle - _LINE / 2, wide)
         if frame.holds(label) and not any(label.overlaps(other) for other in taken):
             return label, number < _BESIDE
-    return Label("", x, y, 0), True  # no room at all: the tip and the table name it
+    return LabelBox("", x, y, 0), True  # no room at all: the tip and the table name it
 
 
-def _nearest(label: Label, x: float) -> tuple[float, float]:
+def _nearest(label: LabelBox, x: float) -> tuple[float, float]:
     """The end of a label that a line from a point left or right of it reaches first."""
     side = label.x - 2 if label.x > x else label.x + label.width + 2
     return side, label.y + label.height / 2
 
 
-def _around(x: float, y: float, wide: float, frame: Label) -> Iterator[tuple[float, float]]:
+def _around(x: float, y: float, wide: float, frame: LabelBox) -> Iterator[tuple[float, float]]:
     """Places for a label: right, left, above, below, then rows and columns further and further off."""
     yield x + 8, y
     yield x - 8 - wide, y

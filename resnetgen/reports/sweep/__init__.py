@@ -1,8 +1,8 @@
-"""Sweeps: the cost of every variant of a network, what they share computed once.
+"""Sweeps: the cost of every variant of a network; what variants share is computed once.
 
     for row in sweep("resnet50", {"layer3.blocks": range(1, 41)}, where="macs < 5e9"): ...
 
-docs/sweep.md says what the files do.
+space -> costs -> rows -> files, with run.py in charge; docs/sweep.md says what each file does.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a network's body as a whole decides about its nodes.
+"""What the body of a network as a whole decides about its nodes.
 
-    conv1 of layer2 is read by a norm alone   ->   its bias, which was left open, costs nothing
+    a norm is the only reader of conv1   ->   the bias of conv1, which was left open, costs nothing
 
-Nodes of the body are placed one at a time; how each stands to the others is its wiring. From the
-wirings of all follow, by the compiler's own rules, which convolutions have a bias, what only
-training computes, and whether the body is sound.
+Nodes of the body are evaluated one at a time; how a node relates to the others are its connections.
+From all of them, the compiler's own rules decide which convolutions have a bias, which nodes are
+computed in training only, and whether the body is free of errors.
 """
 
 from __future__ import annotations
@@ -15,107 +15,109 @@ from dataclasses import dataclass
 from resnetgen.compiler.ir.nodes import InstanceNode, Network, OpCall, PassThrough
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.passes.module_paths import numbered_paths
-from resnetgen.compiler.passes.stages import with_bias
+from resnetgen.compiler.passes.stages import decide_biases
 from resnetgen.reports.sweep.node_cost import Evaluated, body_of, has_conflict
 from resnetgen.reports.sweep.state import BodyNode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Connections:
-    """How what is placed for a node stands to other nodes; one serves all outcomes that are alike."""
+    """How the instance nodes of a body node relate to other nodes."""
 
-    placed: tuple[InstanceNode, ...]
-    sources: tuple[str | None, ...]  # of the names that the node gives
+    nodes: tuple[InstanceNode, ...]
+    sources: tuple[str | None, ...]  # which of them computes each name that the body node defines
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkBody:
     """What the body as a whole decides."""
 
-    number: int
-    sound: bool
-    biased: frozenset[str]  # convolutions whose bias no norm makes needless
-    held: frozenset[str]  # what only training computes
+    id: int
+    is_sound: bool
+    biased: frozenset[str]  # convolutions that were left open and have a bias
+    training_only: frozenset[str]
 
 
-def wiring(found: Evaluated) -> Connections:
-    """The wiring of what was found out about a node."""
-    return Connections(found.placed, tuple(reading.source for reading in found.readings))
+def connections_of(result: Evaluated) -> Connections:
+    """The connections of a node."""
+    return Connections(result.nodes, tuple(value.source for value in result.values))
 
 
-def alike(site: BodyNode, given: Connections) -> Hashable:
-    """What wirings of a node have in common that may stand for one another."""
-    return site.at, given.sources, tuple(_joint(placed, site.alone) for placed in given.placed)
+def connections_key(node: BodyNode, connections: Connections) -> Hashable:
+    """A key under which connections of a node are interchangeable."""
+    nodes = tuple(_instance_node_key(each, node.owns_paths) for each in connections.nodes)
+    return node.index, connections.sources, nodes
 
 
-def decide(
-    network: Network, sites: Sequence[BodyNode], wirings: Sequence[Connections], number: int
+def _instance_node_key(node: InstanceNode, owns_paths: bool) -> Hashable:
+    """Everything about an instance node that matters to other nodes of the body."""
+    passes = isinstance(node.callee, PassThrough)
+    is_norm = node.op is not None and node.op.definition.is_norm
+    key = (node.key, node.inputs, passes, is_norm, _is_open(node))
+    return key if owns_paths else (key, node.paths, _module_key(node))
+
+
+def _module_key(node: InstanceNode) -> Hashable:
+    """What decides whether a module may share its path; numbered modules never do."""
+    if "*" in node.paths[0]:
+        return None
+    if isinstance(node.callee, OpCall):
+        return node.callee.name, tuple(node.callee.attributes.items())
+    # `Connections` keep the instances alive, so that each `id` is unique.
+    return tuple(id(run.instance) for run in node.runs) if node.runs else None
+
+
+def decide_body(
+    network: Network, nodes: Sequence[BodyNode], connections: Sequence[Connections], id: int
 ) -> NetworkBody:
-    """What a body of these wirings decides; there is one for each site."""
-    pairs = list(zip(sites, wirings, strict=True))
+    """What a body decides, given the connections of each of its nodes."""
+    pairs = list(zip(nodes, connections, strict=True))
     sources: dict[str, str | None] = {name: name for name in network.root.inputs}
-    for site, wired in pairs:
-        sources |= zip(site.gives, wired.sources, strict=True)
-    pairs.sort(key=lambda pair: pair[0].at)
-    placed = [each for _, wired in pairs for each in wired.placed]
+    for node, each in pairs:
+        sources |= zip(node.defines, each.sources, strict=True)
+    pairs.sort(key=lambda pair: pair[0].index)
+    placed = [node for _, each in pairs for node in each.nodes]
     undecided = {each.key for each in placed if _is_open(each)}
-    biased = {each.key for each in with_bias(placed) if each.key in undecided and _has_bias(each)}
+    biased = {
+        each.key for each in decide_biases(placed) if each.key in undecided and _has_bias(each)
+    }
     outputs = [sources[each.key] for each in network.outputs]
-    given = [*outputs, *(sources[each.key] for each in network.train_outputs)]
+    results = [*outputs, *(sources[each.key] for each in network.train_outputs)]
     inputs = {each.key: each.inputs for each in placed}
-    kept = needed_for([each for each in outputs if each], inputs)
-    held = inputs.keys() - kept if network.train_outputs else ()
-    sound = None not in given and _holds(network, placed, given)
-    return NetworkBody(number, sound, frozenset(biased), frozenset(held))
+    needed = needed_for([each for each in outputs if each], inputs)
+    training_only = inputs.keys() - needed if network.train_outputs else ()
+    is_sound = None not in results and _passes_check(network, placed, results)
+    return NetworkBody(id, is_sound, frozenset(biased), frozenset(training_only))
 
 
-def _holds(network: Network, placed: Sequence[InstanceNode], outputs: Sequence[str | None]) -> bool:
-    """Whether every node is read and has a path of its own, as `Walk.check` asks."""
-    read = {name for each in placed for name in each.inputs} | set(outputs)
+def _passes_check(
+    network: Network, nodes: Sequence[InstanceNode], outputs: Sequence[str | None]
+) -> bool:
+    """Whether every node is read and has a path of its own, as in `Instantiator.check`."""
+    read = {name for node in nodes for name in node.inputs} | set(outputs)
     return (
-        all(each.key in read for each in placed)
-        and not _shares_a_number(placed)
-        and not has_conflict(body_of(network.root, placed))
+        all(node.key in read for node in nodes)
+        and not _shares_a_number(nodes)
+        and not has_conflict(body_of(network.root, nodes))
     )
 
 
-def _is_open(placed: InstanceNode) -> bool:
+def _is_open(node: InstanceNode) -> bool:
     """Whether a convolution's bias depends on its readers."""
-    call = placed.callee
-    return isinstance(call, OpCall) and call.attributes.get("bias", True) is None
+    return node.op is not None and node.op.attributes.get("bias", True) is None
 
 
-def _has_bias(placed: InstanceNode) -> bool:
-    return placed.op is not None and bool(placed.op.attributes["bias"])
+def _has_bias(node: InstanceNode) -> bool:
+    return node.op is not None and bool(node.op.attributes["bias"])
 
 
-def _joint(placed: InstanceNode, alone: bool) -> Hashable:
-    """All of a placed node that matters to other nodes of the body."""
-    what = placed.callee
-    is_norm = isinstance(what, OpCall) and what.definition.is_norm
-    passes = isinstance(what, PassThrough)
-    joint = (placed.key, placed.inputs, passes, is_norm, _is_open(placed))
-    return joint if alone else (joint, placed.paths, _module(placed))
-
-
-def _module(placed: InstanceNode) -> Hashable:
-    """What decides whether a module may share its path; numbered ones never do."""
-    what = placed.callee
-    if "*" in placed.paths[0]:
-        return None
-    if isinstance(what, OpCall):
-        return what.name, tuple(what.attributes.items())
-    # The wiring keeps the instances alive, so that their `id` names them.
-    return tuple(id(run.instance) for run in placed.runs) if placed.runs else None
-
-
-def _shares_a_number(placed: Sequence[InstanceNode]) -> bool:
-    """Whether a number that `*` has chosen is also written out: the compiler judges those."""
-    owners: dict[str, bool] = {}
-    for each, paths in zip(placed, numbered_paths(placed), strict=True):
-        for written, path in zip(each.paths, paths, strict=True):
-            starred = "*" in written
-            if path in owners and (starred or owners[path]):
+def _shares_a_number(nodes: Sequence[InstanceNode]) -> bool:
+    """Whether a number chosen for a `*` is also a written one: the compiler judges those."""
+    starred: dict[str, bool] = {}
+    for node, paths in zip(nodes, numbered_paths(nodes), strict=True):
+        for written, path in zip(node.paths, paths, strict=True):
+            is_starred = "*" in written
+            if path in starred and (is_starred or starred[path]):
                 return True
-            owners[path] = starred
+            starred[path] = is_starred
     return False

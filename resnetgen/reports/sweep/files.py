@@ -1,14 +1,15 @@
-"""The file of a sweep: rows in order, mended after a kill, never over what is not ours.
+"""The files of a sweep: written row by row, resumed after a kill, and never over another file.
 
-    FILE              a row a variant, appended about twice a second
-    FILE.meta.json    what the sweep is, its columns, whether it is complete
+    FILE              one row per variant, appended about twice a second
+    FILE.meta.json    what identifies the sweep, its columns, whether it is complete
 
-Whatever happens to the process, FILE holds whole rows and at most one part of a row at its end; the
-next run cuts that off and goes on after the last whole row.
+However the process ends, FILE holds whole rows and at most a part of one at its end. The next run
+cuts that part off and continues after the last whole row.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +20,11 @@ from typing import IO, Any
 
 from resnetgen.compiler.codegen.files import WriteError, unwritable, write_atomically
 from resnetgen.compiler.diagnostics.model import Diagnostic
-from resnetgen.reports.sweep.rows import Format
+from resnetgen.reports.sweep.rows import RowFormat
 
 _CHUNK = 1 << 16
-_GOES_ON = "the same command goes on after the last whole row"
-PLOT_MARK = b"<!-- resnetgen sweep -->"
-# What makes two sweeps the same, and how each is told.
+_RESUME = "run the same command again to continue after the last whole row"
+# The members of the metadata that identify a sweep, and what a message calls them.
 _IDENTITY = {
     "resnetgen": "the version of resnetgen",
     "settings": "`--set`",
@@ -37,18 +37,18 @@ _IDENTITY = {
 
 @dataclass(frozen=True, slots=True)
 class SweepFile:
-    """Where a sweep stands: the file, what it is, and where its last whole row ends."""
+    """The file of a sweep, what identifies the sweep, and where to continue."""
 
     path: Path
     meta: Mapping[str, Any]
-    format: Format
-    end: int  # bytes
-    next: int  # the variant to go on with
+    format: RowFormat
+    end: int  # of the last whole row, in bytes
+    next_variant: int  # the first without a row
     complete: bool = False
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing is there to go on from."""
+        """Whether there is nothing to resume."""
         return self.end == 0
 
 
@@ -57,8 +57,14 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".meta.json")
 
 
-def find_place(path: Path, meta: Mapping[str, Any], format: Format, force: bool) -> SweepFile:
-    """Where to begin. Raises WriteError where FILE is no sweep, another, or was changed since."""
+# --- where to continue
+
+
+def resume_point(path: Path, meta: Mapping[str, Any], format: RowFormat, force: bool) -> SweepFile:
+    """The file and where to continue in it.
+
+    Raises WriteError if the file is not a sweep, is another sweep, or was edited.
+    """
     new = SweepFile(path, meta, format, 0, 0)
     try:
         mode = path.stat().st_mode
@@ -74,41 +80,37 @@ def find_place(path: Path, meta: Mapping[str, Any], format: Format, force: bool)
         return new
     before = _read_meta(path)
     if before is None:
-        raise _in_the_way(path, "was not written by `resnetgen sweep`")
+        raise _file_exists(path, "was not written by `resnetgen sweep`")
     if not before.get("complete") and not _has_rows(path):
         return new
     for key, what in _IDENTITY.items():
         if before.get(key) != meta[key]:
-            how = "differs" if key == "digest" else _differs(before.get(key), meta[key])
-            raise _in_the_way(path, f"is another sweep: {what} {how}")
+            how = "differs" if key == "digest" else _difference(before.get(key), meta[key])
+            raise _file_exists(path, f"is another sweep: {what} {how}")
     if before.get("complete") is True:
         if path.stat().st_size != before.get("bytes"):
-            raise _in_the_way(path, "is a complete sweep that was changed since")
-        return replace(new, end=before["bytes"], next=meta["variants"], complete=True)
+            raise _file_exists(path, "is a complete sweep that was edited")
+        return replace(new, end=before["bytes"], next_variant=meta["variants"], complete=True)
     return _after_last_row(new)
 
 
 def _has_rows(path: Path) -> bool:
-    """Whether a sweep's file holds more than the line of names; without one, there is no loss."""
+    """Whether a sweep's file has more than the line of column names."""
     with path.open("rb") as file:
         first, second = file.readline(), file.readline()
     return bool(second) or first.startswith(b"{")
 
 
 def _read_meta(path: Path) -> dict[str, Any] | None:
-    import json
-
     try:
-        found = json.loads(sidecar(path).read_text(encoding="utf-8"))
+        meta = json.loads(sidecar(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and "vary" in found else None
+    return meta if isinstance(meta, dict) and "vary" in meta else None
 
 
-def _differs(before: Any, now: Any) -> str:
-    """What changed, where that can be said shortly."""
-    import json
-
+def _difference(before: Any, now: Any) -> str:
+    """What changed, if that is short."""
     texts = [json.dumps(each) if each else "none" for each in (before, now)]
     if max(map(len, texts)) > 60:
         return "differs"
@@ -123,19 +125,19 @@ def _after_last_row(new: SweepFile) -> SweepFile:
             size = file.seek(0, os.SEEK_END)
             if size < len(head):
                 return new
-            raise _in_the_way(new.path, "was changed since: its first line is another")
+            raise _file_exists(new.path, "was edited: its first line is not the line of columns")
         end, line = _last_line(file, len(head))
     if not line:
         return replace(new, end=end)
     try:
         variant = new.format.variant_of(line.decode())
     except ValueError:
-        raise _in_the_way(new.path, "was changed since: its last line is no row") from None
-    return replace(new, end=end, next=variant + 1)
+        raise _file_exists(new.path, "was edited: its last line is not a row") from None
+    return replace(new, end=end, next_variant=variant + 1)
 
 
 def _last_line(file: IO[bytes], start: int) -> tuple[int, bytes]:
-    """Where the last whole line ends, and the line; nothing before `start` is looked at."""
+    """Where the last whole line ends, and that line; bytes before `start` are not read."""
     position = file.seek(0, os.SEEK_END)
     tail = b""
     while position > start and tail.count(b"\n") < 2:
@@ -147,28 +149,36 @@ def _last_line(file: IO[bytes], start: int) -> tuple[int, bytes]:
     return position + len(whole) + len(newline), whole.rpartition(b"\n")[2]
 
 
-class Appender:
-    """`with Appender(place) as file: file.append(line)`; what is not yet flushed is computed again."""
+def _file_exists(path: Path, why: str) -> WriteError:
+    help = "use `--force` to start over, or another file"
+    return WriteError(Diagnostic("file-exists", f"`{path}` {why}", help=help))
 
-    def __init__(self, place: SweepFile) -> None:
-        self.place = place
+
+# --- writing and reading rows
+
+
+class Appender:
+    """`with Appender(file) as appender: appender.append(line)`; rows not flushed are lost."""
+
+    def __init__(self, target: SweepFile) -> None:
+        self.target = target
         self.pending: list[str] = []
         self.file: IO[bytes] | None = None
 
     def __enter__(self) -> Appender:
-        """Opens the file, at its last whole row. Raises WriteError."""
-        path, place = self.place.path, self.place
+        """Opens the file after its last whole row. Raises WriteError."""
+        path, target = self.target.path, self.target
         try:
-            if place.is_new:
+            if target.is_new:
                 path.unlink(missing_ok=True)  # first: a new sidecar must not vouch for old rows
                 self._write_meta({})
                 self.file = path.open("xb", buffering=0)
-                self.pending.append(place.format.head)
+                self.pending.append(target.format.head)
                 self.flush()
             else:
                 self.file = path.open("r+b", buffering=0)
-                self.file.truncate(place.end)
-                self.file.seek(place.end)
+                self.file.truncate(target.end)
+                self.file.seek(target.end)
         except OSError as error:
             raise unwritable(path, error) from None
         return self
@@ -179,67 +189,42 @@ class Appender:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes the file as it is: after an exception, rows that were not flushed are left out."""
+        """Closes the file; after an exception, rows that were not flushed are dropped."""
         if self.file:
             self.file.close()
 
     def append(self, line: str) -> None:
-        """Takes a row, to be written by `flush`."""
+        """Queues a row for the next `flush`."""
         self.pending.append(line)
 
     def flush(self) -> None:
-        """Writes whole rows. Raises WriteError."""
+        """Writes the queued rows. Raises WriteError."""
         assert self.file
         data = memoryview("".join(self.pending).encode())
         try:
             while data:
                 data = data[self.file.write(data) or 0 :]
         except OSError as error:
-            raise unwritable(self.place.path, error, _GOES_ON) from None
+            raise unwritable(self.target.path, error, _RESUME) from None
         self.pending.clear()
 
     def finish(self) -> None:
-        """Writes what is left, and says in the sidecar that the sweep is complete."""
+        """Writes the queued rows and marks the sweep as complete. Raises WriteError."""
         assert self.file
         self.flush()
         try:
             os.fsync(self.file.fileno())
         except OSError as error:
-            raise unwritable(self.place.path, error, _GOES_ON) from None
+            raise unwritable(self.target.path, error, _RESUME) from None
         self._write_meta({"complete": True, "bytes": self.file.tell()})
 
     def _write_meta(self, state: Mapping[str, Any]) -> None:
-        import json
-
-        meta = {**self.place.meta, "complete": False, **state}
+        meta = {**self.target.meta, "complete": False, **state}
         text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(sidecar(self.place.path), text.encode())
+        write_atomically(sidecar(self.target.path), text.encode())
 
 
-def refuse_foreign_plot(path: Path, data: Path, force: bool) -> None:
-    """Raises WriteError where a plot cannot be placed, or would replace what is no plot of ours."""
-    if not path.parent.is_dir():
-        raise unwritable(path, FileNotFoundError())
-    if path.exists() and not path.is_file():
-        raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file"))
-    if path == data or (path.is_file() and not force and PLOT_MARK not in _first_bytes(path)):
-        raise _in_the_way(path, "is no plot of `resnetgen sweep`")
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(1000)
-    except OSError as error:
-        raise unwritable(path, error) from None
-
-
-def read(path: Path, format: Format, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Some columns of the rows of a complete sweep that have figures."""
+def read_rows(path: Path, format: RowFormat, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Some columns of the rows that have figures, from a complete sweep."""
     with path.open(encoding="utf-8", newline="") as file:
         yield from format.read(file, names)
-
-
-def _in_the_way(path: Path, why: str) -> WriteError:
-    help = "use `--force` to begin anew, or another file"
-    return WriteError(Diagnostic("file-exists", f"`{path}` {why}", help=help))

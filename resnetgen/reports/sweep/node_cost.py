@@ -1,9 +1,9 @@
-"""One node of a network's body, placed and measured by the compiler's own passes.
+"""The cost of one node of a network's body, by the compiler's own passes.
 
-    layer3 at width 256, after 512 channels of 28 x 28   ->   Outcome: 1024 channels of 14 x 14, its cost
+    layer3 at width 256, reading 512 channels of 28 x 28   ->   defines 1024 channels of 14 x 14; its cost
 
-What is decided over the whole body, which convolutions of the body itself have a bias and what only
-training computes, is left open: an outcome says what each choice costs.
+Two decisions are left to the body as a whole (`body.py`): which of its convolutions have a bias, and
+which nodes are computed in training only. The result says what each choice costs.
 """
 
 from __future__ import annotations
@@ -20,53 +20,55 @@ from resnetgen.compiler.ir.nodes import (
     Instance,
     InstanceNode,
     Network,
-    OpCall,
     PassThrough,
 )
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 from resnetgen.compiler.passes.evaluate import Arguments
-from resnetgen.compiler.passes.infer_types import Cost, TypedNode, TypeInference, op_step
+from resnetgen.compiler.passes.infer_types import Cost, TypedNode, TypeInference, typed_op
 from resnetgen.compiler.passes.instantiate import Instantiator
 from resnetgen.compiler.passes.instantiate_block import (
     BlockInstantiator,
     DeadNodes,
-    does_nothing,
+    is_identity,
     schedule_of,
 )
-from resnetgen.compiler.passes.module_paths import conflicts
+from resnetgen.compiler.passes.module_paths import path_conflicts
 from resnetgen.reports.sweep.state import BodyNode
-from resnetgen.reports.sweep.terms import Rates, canonical
+from resnetgen.reports.sweep.symbols import RateParameters, canonical_rate
 
-MOST_KEPT = 1_000  # instances that a walk keeps between nodes
+MAX_KNOWN = 1_000  # instances that an instantiator remembers from one node to the next
 
-Idle = frozenset[tuple[Block, str]]
+BlockNodes = frozenset[tuple[Block, str]]
 Counts = tuple[int, int, int, int]  # params, buffers, macs, activations
 
 
-class Fault(Enum):
-    """What is wrong with a node, in the order in which the compiler asks."""
+# --- what is known of a node
 
-    PLACING = "placing"
-    CONFLICT = "two modules at one path"
+
+class ErrorKind(Enum):
+    """What is wrong with a node, in the order in which the compiler checks it."""
+
+    INSTANTIATION = "instantiation"
+    MODULE_PATHS = "two modules at one path"
     SHAPES = "shapes"
 
 
-class ValueRead(NamedTuple):
-    """What a name of the body stands for: which node's value, and what is known of it."""
+class BodyValue(NamedTuple):
+    """A value of the body: which node computes it, and what is known of it."""
 
     source: str | None  # None: there is no value
-    flow: ChannelInfo | None = None
+    channels: ChannelInfo | None = None
     stride: float = 1
     type: TensorType | None = None  # None: its size is not known
-    broken: bool = False  # a fault came before it
+    broken: bool = False  # it follows an error
 
 
-BROKEN, ABSENT = ValueRead(None, broken=True), ValueRead(None)
+BROKEN, ABSENT = BodyValue(None, broken=True), BodyValue(None)
 
 
 @dataclass(frozen=True, slots=True)
 class PartCost:
-    """What one placed node costs, and how many parameters a bias would add."""
+    """What one instance node costs, and how many parameters a bias would add."""
 
     key: str
     cost: Cost
@@ -74,23 +76,23 @@ class PartCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
-    """What the instances below a node say about their blocks, as sets of (block, node) in bits.
+class UsageBits:
+    """What the instances below a node show about the nodes of their blocks, as sets of bits.
 
-    A node is left out where it is idle and never busy; it is a fault where it is unread and never
-    read. Both are decided over all instances of a network.
+    A node is left out if it is dead in some instance and live in none. It is an error if it is
+    unread in some instance and read in none. Both are decided over all instances of a network.
     """
 
-    idle: int = 0
-    busy: int = 0
+    dead: int = 0  # does nothing
+    live: int = 0
     unread: int = 0
     read: int = 0
     conflict: bool = False  # two modules at one path
 
-    def __or__(self, other: Traits) -> Traits:
-        return Traits(
-            self.idle | other.idle,
-            self.busy | other.busy,
+    def __or__(self, other: UsageBits) -> UsageBits:
+        return UsageBits(
+            self.dead | other.dead,
+            self.live | other.live,
             self.unread | other.unread,
             self.read | other.read,
             self.conflict or other.conflict,
@@ -99,34 +101,34 @@ class Traits:
 
 @dataclass(slots=True, eq=False)
 class NodeCost:
-    """What is remembered of a node of the body in one state: no instance, they are large."""
+    """What is remembered of a node of the body in one state. No instances: they are large."""
 
     parts: tuple[PartCost, ...]
     size: int  # ops, expanded
-    instances: int  # at most so many distinct ones are evaluated for it
-    fault: Fault | None
-    idle: int  # traits, as in `Traits`
-    busy: int
+    instances: int  # upper bound of the distinct instances below it
+    error: ErrorKind | None
+    dead: int  # as in `UsageBits`, and the next three
+    live: int
     unread: int
     read: int
-    # What the evaluator adds:
-    number: int = 0
-    wiring: int = 0
+    # The evaluator of `costs.py` adds:
+    id: int = 0
+    connections: int = 0  # their number
     writes: list[int] = field(default_factory=list)  # into the state
-    costs: dict[int, Counts] = field(default_factory=dict)  # by the number of the body
+    counts: dict[int, Counts] = field(default_factory=dict)  # by the id of the body
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What the passes found out about one node of the body."""
+    """The result of the passes for one node of the body."""
 
-    outcome: NodeCost
-    readings: tuple[ValueRead, ...]  # of the names that the node gives
+    cost: NodeCost
+    values: tuple[BodyValue, ...]  # of the names that the node defines
     dilation: int  # after it
-    placed: tuple[InstanceNode, ...]
+    nodes: tuple[InstanceNode, ...]
 
 
-class Bits:
+class NodeBits:
     """A bit for each node of each block of a network."""
 
     def __init__(self) -> None:
@@ -136,262 +138,280 @@ class Bits:
         """The bit of a node."""
         return self.bits.setdefault((block, key), 1 << len(self.bits))
 
-    def nodes(self, bits: int) -> Idle:
-        """The nodes of a set of bits."""
+    def nodes(self, bits: int) -> BlockNodes:
+        """The nodes in a set of bits."""
         return frozenset(node for node, bit in self.bits.items() if bit & bits)
 
 
+# --- the passes, shared by many variants
+
+
 @dataclass(slots=True)
-class _Kept:
-    """An instance, kept alive so that its `id` names it, and what was found out about it."""
+class _KnownInstance:
+    """What is known of an instance, which is kept alive so that its `id` stays unique."""
 
     instance: Instance
-    weight: int  # the calls of blocks in it, itself counted: a bound of what a walk would remember
-    traits: Traits | None = None
+    memo_size: int  # calls of blocks in it, itself included: an upper bound of what they memoize
+    usage: UsageBits | None = None
 
 
-class Decided(DeadNodes):
-    """Which nodes are left out, decided beforehand over all instances of a network."""
+class FixedDeadNodes(DeadNodes):
+    """The nodes to leave out, decided in advance over all instances of a network."""
 
-    def leaves_out(self, block: Block, node: BlockNode) -> bool:
-        """Whether it is one of them; none is left out on trust."""
-        return (block, node.key) in self.kept
+    def __init__(self, nodes: BlockNodes) -> None:
+        super().__init__(frozenset())
+        self.nodes = nodes
 
-    def works(self, block: Block, node: BlockNode) -> None:
-        """That a node works has been taken into account."""
+    def drops(self, block: Block, node: BlockNode) -> bool:
+        """Whether it is one of them."""
+        return (block, node.key) in self.nodes
+
+    def mark_live(self, block: Block, node: BlockNode) -> None:
+        """Does nothing: that the node is live was considered in advance."""
 
 
 class MemoizingInstantiator(Instantiator):
-    """A walk whose memo serves many variants, and that counts what one variant would fill of it."""
+    """An instantiator whose memo serves many variants; counts what one variant would put into it."""
 
-    def __init__(self, network: Network, idle: Idle, bits: Bits, rates: Rates) -> None:
-        super().__init__(network, Decided(idle))
+    def __init__(
+        self, network: Network, dead: BlockNodes, bits: NodeBits, rates: RateParameters
+    ) -> None:
+        super().__init__(network, FixedDeadNodes(dead))
         self.bits = bits
         self.rates = rates
-        self.weight = 0
-        self.deepest = 0
-        self.kept: dict[int, _Kept] = {}
-        self.sizes = _Sizes(network)
+        self.memo_size = 0
+        self.max_depth = 0
+        self.known: dict[int, _KnownInstance] = {}
+        self.inference = _QuietTypeInference(network)
 
-    def block(
+    def instance(
         self, block: Block, arguments: Arguments, *call: Any, **options: Any
     ) -> Instance | PassThrough:
-        """As every walk, but all rates are one; adds what the call would fill of a memo to `weight`."""
+        """As in the base class, with canonical rates; counts the call in `memo_size`."""
         if rates := self.rates.of(block) & arguments.keys():
-            alike = {name: (canonical(arguments[name][0]), arguments[name][1]) for name in rates}
-            arguments = {**arguments, **alike}
-        found = super().block(block, arguments, *call, **options)
-        kept = self.kept.get(id(found))
-        self.weight += kept.weight if kept else 1
-        return found
+            same = {
+                name: (canonical_rate(arguments[name][0]), arguments[name][1]) for name in rates
+            }
+            arguments = {**arguments, **same}
+        instance = super().instance(block, arguments, *call, **options)
+        known = self.known.get(id(instance))
+        self.memo_size += known.memo_size if known else 1
+        return instance
 
-    def fresh(self, *call: Any, **options: Any) -> Instance | PassThrough | None:
-        """As every walk; and keeps the instance."""
-        before, self.weight = self.weight, 0
-        self.deepest = max(self.deepest, self.depth)
-        found = super().fresh(*call, **options)
-        if isinstance(found, Instance):
-            self.kept[id(found)] = _Kept(found, 1 + self.weight)
-        self.weight = before
-        return found
+    def new_instance(self, *call: Any, **options: Any) -> Instance | PassThrough | None:
+        """As in the base class; remembers the instance."""
+        before, self.memo_size = self.memo_size, 0
+        self.max_depth = max(self.max_depth, self.depth)
+        instance = super().new_instance(*call, **options)
+        if isinstance(instance, Instance):
+            self.known[id(instance)] = _KnownInstance(instance, 1 + self.memo_size)
+        self.memo_size = before
+        return instance
 
     def make_room(self) -> None:
-        """Forgets everything once there is much of it."""
-        if max(len(self.memo), len(self.kept), len(self.sizes.memo)) > MOST_KEPT:
+        """Forgets everything if there is much of it."""
+        if max(len(self.memo), len(self.known), len(self.inference.memo)) > MAX_KNOWN:
             self.memo.clear()
-            self.sizes.memo.clear()
-            self.kept.clear()
+            self.inference.memo.clear()
+            self.known.clear()
 
-    def traits(self, instance: Instance) -> Traits:
-        """The traits of an instance and of those below it."""
-        kept = self.kept[id(instance)]
-        if kept.traits is None:
-            kept.traits = self._own_traits(instance)
-        return kept.traits
+    def usage(self, instance: Instance) -> UsageBits:
+        """The usage in an instance and in those below it."""
+        known = self.known[id(instance)]
+        if known.usage is None:
+            known.usage = self._own_usage(instance)
+        return known.usage
 
-    def _own_traits(self, instance: Instance) -> Traits:
-        read = {name for placed in instance.nodes for name in placed.inputs}
+    def _own_usage(self, instance: Instance) -> UsageBits:
+        read = {name for node in instance.nodes for name in node.inputs}
         read |= set(instance.outputs)
-        traits = Traits(conflict=has_conflict(instance))
-        for placed in instance.nodes:
-            bit = self.bits.of(instance.block, placed.key)
-            traits |= Traits(read=bit) if placed.key in read else Traits(unread=bit)
-            traits |= self.traits_of(instance.block, placed)
-        return traits
+        usage = UsageBits(conflict=has_conflict(instance))
+        for node in instance.nodes:
+            bit = self.bits.of(instance.block, node.key)
+            usage |= UsageBits(read=bit) if node.key in read else UsageBits(unread=bit)
+            usage |= self.usage_of(instance.block, node)
+        return usage
 
-    def traits_of(self, block: Block, placed: InstanceNode) -> Traits:
-        """Whether a placed node of a block works, and the traits of the instances that it runs."""
-        traits = Traits()
-        if placed.scope is None:
-            bit = self.bits.of(block, placed.block_node.key)
-            traits = Traits(idle=bit) if does_nothing(placed) else Traits(busy=bit)
-        for run in placed.runs:
-            traits |= self.traits(run.instance)
-        return traits
-
-
-class _Sizes(TypeInference):
-    """A measuring walk that only notes that there was a fault: the compiler tells it."""
-
-    misshapen = False
-
-    def refuse(self, *fault: Any, **options: Any) -> None:
-        self.misshapen = True
+    def usage_of(self, block: Block, node: InstanceNode) -> UsageBits:
+        """Whether a node of a block is live, and the usage in the instances that it runs."""
+        usage = UsageBits()
+        if node.scope is None:
+            bit = self.bits.of(block, node.block_node.key)
+            usage = UsageBits(dead=bit) if is_identity(node) else UsageBits(live=bit)
+        for run in node.runs:
+            usage |= self.usage(run.instance)
+        return usage
 
 
-class _BodyPlacing(BlockInstantiator):
-    """The walk over the body, which knows the paths `layer3.0`, `layer3.1`, ... of stages."""
+class _QuietTypeInference(TypeInference):
+    """Type inference that only records whether there was an error."""
 
-    def path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
+    failed = False
+
+    def report(self, *error: Any, **options: Any) -> None:
+        self.failed = True
+
+
+class _BodyInstantiator(BlockInstantiator):
+    """Instantiates nodes of the body; a shortcut for the paths `layer3.0`, `layer3.1`, ... of stages."""
+
+    def module_path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
         """The module path of a node, or of one block of a stage."""
         if _is_numbered(node) and "index" in extra:
             return f"{node.key}.{extra['index']}"
-        return super().path(node, extra)
+        return super().module_path(node, extra)
 
 
 def _is_numbered(node: BlockNode) -> bool:
-    """Whether a node's blocks stand at its key and their number, as stages do by default."""
+    """Whether the blocks of a node have the default paths of a stage."""
     return node.path == f"{node.key}.<index>"
 
 
-def evaluate(
-    walk: MemoizingInstantiator,
-    site: BodyNode,
+# --- one node
+
+
+def evaluate_node(
+    instantiator: MemoizingInstantiator,
+    node: BodyNode,
     values: dict[str, Value],
-    readings: Sequence[ValueRead],
+    inputs: Sequence[BodyValue],
     dilation: int,
 ) -> Evaluated:
-    """Places and measures one node of the body, in the state that the nodes before it have left.
+    """Instantiates one node of the body and infers its types, in the state after the nodes before it.
 
-    `values` are those of the network's names, varied numbers among them.
+    `values` are those of the network's names, varied numbers included. `inputs` are the values that
+    the node reads.
     """
-    walk.make_room()
-    known = (len(walk.memo), len(walk.sizes.memo))
-    placing = _placing(walk, values, site, readings, dilation)
-    placing.visit(site.at, site.node)
-    placed = tuple(placing.placed[site.at])
-    types = {each.source: each.type for each in readings if each.source}
-    parts, traits = _measured(walk, placed, types), _traits(walk, site, placed)
-    outcome = NodeCost(
+    instantiator.make_room()
+    memos = (len(instantiator.memo), len(instantiator.inference.memo))
+    body = _body_instantiator(instantiator, values, node, inputs, dilation)
+    body.visit(node.index, node.node)
+    nodes = tuple(body.nodes[node.index])
+    types = {each.source: each.type for each in inputs if each.source}
+    parts, usage = _part_costs(instantiator, nodes, types), _usage(instantiator, node, nodes)
+    cost = NodeCost(
         parts,
-        sum(each.size for each in placed),
-        walk.weight,
-        _fault(walk, traits),
-        traits.idle,
-        traits.busy,
-        traits.unread,
-        traits.read,
+        sum(each.size for each in nodes),
+        instantiator.memo_size,
+        _error_kind(instantiator, usage),
+        usage.dead,
+        usage.live,
+        usage.unread,
+        usage.read,
     )
-    _forget_faults(walk, *known)
-    given = tuple(_reading(placing, name, types) for name in site.gives)
-    return Evaluated(outcome, given, placing.dilation, placed)
+    _forget_errors(instantiator, *memos)
+    defined = tuple(_body_value(body, name, types) for name in node.defines)
+    return Evaluated(cost, defined, body.dilation, nodes)
 
 
-def _fault(walk: MemoizingInstantiator, traits: Traits) -> Fault | None:
-    if walk.facts.faults:
-        return Fault.PLACING
-    if traits.conflict:
-        return Fault.CONFLICT
-    return Fault.SHAPES if walk.sizes.misshapen else None
+def _error_kind(instantiator: MemoizingInstantiator, usage: UsageBits) -> ErrorKind | None:
+    if instantiator.ctx.diagnostics:
+        return ErrorKind.INSTANTIATION
+    if usage.conflict:
+        return ErrorKind.MODULE_PATHS
+    return ErrorKind.SHAPES if instantiator.inference.failed else None
 
 
-def _placing(
-    walk: MemoizingInstantiator,
+def _body_instantiator(
+    instantiator: MemoizingInstantiator,
     values: dict[str, Value],
-    site: BodyNode,
-    readings: Sequence[ValueRead],
+    node: BodyNode,
+    inputs: Sequence[BodyValue],
     dilation: int,
 ) -> BlockInstantiator:
-    """The walk over the body, as the nodes before this one have left it."""
-    walk.depth, walk.weight = 1, 0
-    root = walk.network.root
-    flow = ChannelInfo(walk.network.input.channels)
-    inputs = dict.fromkeys(root.inputs, flow)
-    placing = _BodyPlacing(walk.facts, walk.block, walk.idleness, root, values, {}, inputs, {})
-    placing.dilation = dilation
-    for (name, _), reading in zip(site.reads, readings, strict=True):
-        if reading.broken:
-            placing.broken.add(name)
-        placing.where[name] = reading.source
-        if reading.source and reading.flow:
-            placing.flows[reading.source] = reading.flow
-            placing.strides[reading.source] = reading.stride
-    return placing
+    """The instantiator of the body in the state after the nodes before this one."""
+    instantiator.depth, instantiator.memo_size = 1, 0
+    root, dead = instantiator.network.root, instantiator.dead_nodes
+    given = dict.fromkeys(root.inputs, ChannelInfo(instantiator.network.input.channels))
+    body = _BodyInstantiator(
+        instantiator.ctx, instantiator.instance, dead, root, values, {}, given, {}
+    )
+    body.dilation = dilation
+    for (name, _), value in zip(node.reads, inputs, strict=True):
+        if value.broken:
+            body.failed.add(name)
+        body.source_of[name] = value.source
+        if value.source and value.channels:
+            body.channels[value.source] = value.channels
+            body.strides[value.source] = value.stride
+    return body
 
 
-def _reading(
-    placing: BlockInstantiator, name: str, types: Mapping[str, TensorType | None]
-) -> ValueRead:
-    if name in placing.broken:
+def _body_value(
+    body: BlockInstantiator, name: str, types: Mapping[str, TensorType | None]
+) -> BodyValue:
+    if name in body.failed:
         return BROKEN
-    source = placing.where.get(name)
+    source = body.source_of.get(name)
     if source is None:
         return ABSENT
-    return ValueRead(source, placing.flows[source], placing.strides[source], types.get(source))
+    return BodyValue(source, body.channels[source], body.strides[source], types.get(source))
 
 
-def _measured(
-    walk: MemoizingInstantiator,
-    placed: tuple[InstanceNode, ...],
+def _part_costs(
+    instantiator: MemoizingInstantiator,
+    nodes: tuple[InstanceNode, ...],
     types: dict[str, TensorType | None],
 ) -> tuple[PartCost, ...]:
-    """The cost of each placed node whose input has a known size; `types` is completed."""
-    walk.sizes.misshapen = False
-    steps = walk.sizes.steps(body_of(walk.network.root, placed), types, ())
+    """The cost of each node whose input has a known size; adds the results to `types`."""
+    instantiator.inference.failed = False
+    body = body_of(instantiator.network.root, nodes)
+    typed = instantiator.inference.infer_nodes(body, types, ())
     return tuple(
-        PartCost(each.key, step.cost, _bias(each, step))
-        for each, step in zip(placed, steps, strict=True)
-        if step
+        PartCost(node.key, each.cost, _bias(node, each))
+        for node, each in zip(nodes, typed, strict=True)
+        if each
     )
 
 
-def _bias(placed: InstanceNode, step: TypedNode) -> int:
-    """The parameters that a bias would add, where that is still open."""
-    call = placed.callee
-    if not isinstance(call, OpCall) or call.attributes.get("bias", True) is not None:
+def _bias(node: InstanceNode, typed: TypedNode) -> int:
+    """The parameters that a bias would add, if that is not decided yet."""
+    if not node.op or node.op.attributes.get("bias", True) is not None:
         return 0
-    biased = replace(call, attributes={**call.attributes, "bias": True})
-    known = [source for source in step.sources if source is not None]
-    return op_step(placed, biased, known).cost.params - step.cost.params
+    biased = replace(node.op, attributes={**node.op.attributes, "bias": True})
+    known = [source for source in typed.sources if source is not None]
+    return typed_op(node, biased, known).cost.params - typed.cost.params
 
 
-def _traits(walk: MemoizingInstantiator, site: BodyNode, placed: Sequence[InstanceNode]) -> Traits:
-    """What a node of the body says about nodes; which of the body's own are read is not known here."""
-    root = walk.network.root
-    may_conflict = site.alone and not _is_numbered(site.node)
-    traits = Traits(conflict=may_conflict and has_conflict(body_of(root, placed)))
-    for each in placed:
-        traits |= walk.traits_of(root, each)
-    return traits
+def _usage(
+    instantiator: MemoizingInstantiator, node: BodyNode, nodes: Sequence[InstanceNode]
+) -> UsageBits:
+    """The usage below a node of the body. Which nodes of the body are read is not known here."""
+    root = instantiator.network.root
+    may_conflict = node.owns_paths and not _is_numbered(node.node)
+    usage = UsageBits(conflict=may_conflict and has_conflict(body_of(root, nodes)))
+    for each in nodes:
+        usage |= instantiator.usage_of(root, each)
+    return usage
 
 
 def has_conflict(instance: Instance) -> bool:
-    """Whether two modules of an instance would stand at one path."""
-    return next(conflicts(instance), None) is not None
+    """Whether two modules of an instance have the same path."""
+    return next(path_conflicts(instance), None) is not None
 
 
-def body_of(root: Block, placed: Sequence[InstanceNode]) -> Instance:
-    """Some nodes of the network's own block as an instance, as far as paths and sizes go."""
+def body_of(root: Block, nodes: Sequence[InstanceNode]) -> Instance:
+    """Some nodes of the network's own block as an instance; only paths and types may be asked of it."""
     return Instance(
         block=root,
         values={},
         given=frozenset(),
         inputs={},
-        nodes=tuple(placed),
-        schedule=schedule_of(placed),
+        nodes=tuple(nodes),
+        schedule=schedule_of(nodes),
         outputs=(),
-        flow=ChannelInfo(0),
+        result=ChannelInfo(0),
         stride=1,
         size=0,
     )
 
 
-def _forget_faults(walk: MemoizingInstantiator, placed: int, measured: int) -> None:
-    """After a fault, what the walk has learned since is partly wrong: it is silent the next time."""
-    if not walk.facts.faults and not walk.sizes.misshapen:
+def _forget_errors(instantiator: MemoizingInstantiator, instances: int, typed: int) -> None:
+    """After an error, drops the memo entries made since: they would not report it again."""
+    if not instantiator.ctx.diagnostics and not instantiator.inference.failed:
         return
-    walk.facts.faults.clear()
-    while len(walk.memo) > placed:
-        walk.memo.popitem()
-    while len(walk.sizes.memo) > measured:
-        walk.sizes.memo.popitem()
+    instantiator.ctx.forget_errors()
+    while len(instantiator.memo) > instances:
+        instantiator.memo.popitem()
+    while len(instantiator.inference.memo) > typed:
+        instantiator.inference.memo.popitem()

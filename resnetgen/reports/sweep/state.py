@@ -1,11 +1,11 @@
-"""What each node of a network's body depends on, and where that stands in the state of a variant.
+"""What each node of a network's body depends on, and the state of a variant that stores it.
 
     layer3: {blocks: v0, width: v1}, after layer2   ->   key = (index of v0, of v1, value of layer2)
 
-The state of a variant is one flat list of integers: the index of each varied number, the position
-of each stage, and the value of every name that a node reads. The key of a node is what it depends
-on, picked from that list. A dependence too few would give a wrong figure, one too many only costs
-time: what cannot be told counts as a dependence.
+The state of a variant is a flat list of integers: the index of each varied number, the position of
+each stage, and the value of every name that a node reads. The key of a node is the part of the state
+that it depends on. A missing dependence would give a wrong figure, and a needless one only costs
+time: whatever is not certain counts as a dependence.
 """
 
 from __future__ import annotations
@@ -19,25 +19,31 @@ from typing import Any
 from resnetgen.compiler.frontend.expressions import free_names
 from resnetgen.compiler.ir.nodes import Block, BlockNode, Network, SourcedExpr
 from resnetgen.compiler.passes.elaborate_checks import keys_of
-from resnetgen.reports.sweep.symbols import Symbolic, symbol
-from resnetgen.reports.sweep.terms import Rates, behind, names_in, names_of
+from resnetgen.reports.sweep.symbols import (
+    RateParameters,
+    SymbolicNetwork,
+    dependencies,
+    names_read,
+    names_read_by,
+    symbol,
+)
 
 State = list[int]
-Key = Callable[[State], Any]
+Key = Callable[[State], Any]  # picks the key out of a state
 
 
 @dataclass(frozen=True, slots=True)
 class BodyNode:
-    """A node of the body: what it reads and gives, and the key under which its outcome is known."""
+    """A node of the body: what it reads and defines, and the key under which its cost is stored."""
 
-    at: int  # among the declared nodes
+    index: int  # among the declared nodes
     node: BlockNode
     key: Key
     reads: tuple[tuple[str, int], ...]  # a name, and its slot
-    gives: tuple[str, ...]  # the names that others read
+    defines: tuple[str, ...]  # the names that others read
     writes: slice  # the slots of those names, then of the dilation after it
     dilation: int  # the slot of the dilation before it
-    alone: bool  # no other node stands at, around or inside its module paths
+    owns_paths: bool  # no other node has a module path at, around or inside its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,11 @@ class SweepStage:
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
-    """A stage that gives its blocks rates which vary: only their pattern matters to its cost."""
+class RatedStage:
+    """A stage whose blocks have rates that vary: only their pattern matters to its cost."""
 
     node: BlockNode
-    terms: tuple[SourcedExpr, ...]
+    expressions: tuple[SourcedExpr, ...]
     key: Key
     position: int  # the slot of the number of blocks before it
     pattern: int  # the slot of the pattern
@@ -68,110 +74,111 @@ class StateLayout:
     input: int  # the slot of the network's input
     dilation: int  # the slot of the dilation at its start
     total: int  # the slot of the number of blocks of all stages
-    leaves: tuple[tuple[int, int, str], ...]  # a factor, its slot, its name
+    varied: tuple[tuple[int, int, str], ...]  # a factor, its slot, its name
     environment: Key  # what parameters and `let` depend on
     stages: tuple[SweepStage, ...]
-    rated: tuple[Rated, ...]
-    sites: tuple[BodyNode, ...]
+    rated_stages: tuple[RatedStage, ...]
+    nodes: tuple[BodyNode, ...]
 
 
-def layout(symbolic: Symbolic, rates: Rates) -> StateLayout:
-    """The layout of a network in which varied numbers are names."""
-    return _Plan(symbolic, rates).layout()
+def state_layout(symbolic: SymbolicNetwork, rates: RateParameters) -> StateLayout:
+    """The layout for a network in which varied numbers are names."""
+    return _LayoutBuilder(symbolic, rates).layout()
 
 
-class _Plan:
-    """The slots given out so far."""
+class _LayoutBuilder:
+    """Assigns slots in order."""
 
-    def __init__(self, symbolic: Symbolic, rates: Rates) -> None:
+    def __init__(self, symbolic: SymbolicNetwork, rates: RateParameters) -> None:
         self.rates = rates
         self.network = symbolic.network
         self.root = symbolic.network.root
         self.slots = count()
         self.constant = next(self.slots)  # so that every key has something to pick
-        self.leaves = tuple((each, next(self.slots), symbol(each)) for each in symbolic.named)
+        self.varied = tuple((each, next(self.slots), symbol(each)) for each in symbolic.named)
         self.total = next(self.slots)
         self.positions = {node.key: next(self.slots) for node in self.root.nodes if node.stage}
-        self.depends = behind(self.root, {name: {slot} for _, slot, name in self.leaves})
+        self.slots_of = dependencies(self.root, {name: {slot} for _, slot, name in self.varied})
         self.dilation = next(self.slots)
-        self.places = {name: next(self.slots) for name in self.root.inputs}
+        self.values = {name: next(self.slots) for name in self.root.inputs}
 
     def layout(self) -> StateLayout:
-        """The slots and sites of the body."""
-        input, dilation = self.places[self.root.inputs[0]], self.dilation
+        """The slots and nodes of the body."""
+        input, dilation = self.values[self.root.inputs[0]], self.dilation
         named = [*self.root.params, *self.root.let]
-        rated = {node.key: found for node in self.root.nodes if (found := self.rated(node))}
+        rated = {node.key: each for node in self.root.nodes if (each := self.rated_stage(node))}
         return StateLayout(
-            leaves=self.leaves,
+            varied=self.varied,
             total=self.total,
             input=input,
             dilation=dilation,
-            environment=self.picker(self.behind(named)),
+            environment=self.picker(self.dependences(named)),
             stages=tuple(self.stage(node) for node in self.root.nodes if node.stage),
-            rated=tuple(rated.values()),
-            sites=tuple(self.sites({key: each.pattern for key, each in rated.items()})),
+            rated_stages=tuple(rated.values()),
+            nodes=tuple(self.nodes({key: each.pattern for key, each in rated.items()})),
             size=next(self.slots),
         )
 
     def stage(self, node: BlockNode) -> SweepStage:
         names = free_names(node.repeat.expr) if node.repeat else ()
-        return SweepStage(node, self.picker(self.behind(names)), self.positions[node.key])
+        return SweepStage(node, self.picker(self.dependences(names)), self.positions[node.key])
 
-    def rated(self, node: BlockNode) -> Rated | None:
-        """The rates of a stage that vary, by what is varied or by where a block stands."""
+    def rated_stage(self, node: BlockNode) -> RatedStage | None:
+        """A stage whose rates vary, with a varied number or with the position of a block."""
         names = self.rates.of(node.target) & node.arguments.keys() if node.stage else ()
-        terms = tuple(node.arguments[name] for name in sorted(names))
-        read = names_of(terms)
-        slots = self.behind(read) | self.positions_in(node, read)
+        expressions = tuple(node.arguments[name] for name in sorted(names))
+        read = names_read(expressions)
+        slots = self.dependences(read) | self.position_slots(node, read)
         if not slots:
             return None
-        slots |= self.behind(free_names(node.repeat.expr) if node.repeat else ())
+        slots |= self.dependences(free_names(node.repeat.expr) if node.repeat else ())
         key = self.picker(slots)
-        return Rated(node, terms, key, self.positions[node.key], next(self.slots))
+        return RatedStage(node, expressions, key, self.positions[node.key], next(self.slots))
 
-    def positions_in(self, node: BlockNode, names: Collection[str]) -> set[int]:
-        """The slots of where a stage stands, if some names ask for it."""
-        asked = node.stage and ("position" in names or "total" in names)
-        return {self.positions[node.key], self.total} if asked else set()
+    def position_slots(self, node: BlockNode, names: Collection[str]) -> set[int]:
+        """The slots of the position of a stage, if the names include it."""
+        read = node.stage and ("position" in names or "total" in names)
+        return {self.positions[node.key], self.total} if read else set()
 
-    def sites(self, patterns: Mapping[str, int]) -> Iterator[BodyNode]:
-        """The nodes in order of execution; the slots of patterns are known by the node's key."""
-        read, alone = _read_names(self.network), _alone(self.root.nodes)
-        for at in self.root.schedule:
-            node = self.root.nodes[at]
-            reads = tuple((name, self.places[name]) for name in _reads(node) if name in self.places)
-            picked = self.dependences(node) | {slot for _, slot in reads}
+    def nodes(self, patterns: Mapping[str, int]) -> Iterator[BodyNode]:
+        """The nodes in order of execution, given the slot of each rated stage's pattern."""
+        read, owns_paths = _names_read_anywhere(self.network), _path_owners(self.root.nodes)
+        for index in self.root.schedule:
+            node = self.root.nodes[index]
+            reads = tuple((name, self.values[name]) for name in _reads(node) if name in self.values)
+            picked = self.node_dependences(node) | {slot for _, slot in reads}
             picked |= {patterns[node.key]} if node.key in patterns else set()
             before = self.dilation
-            gives = tuple(name for name in keys_of(node) if name in read)
-            given = {name: next(self.slots) for name in gives}
-            self.places |= given
+            defines = tuple(name for name in keys_of(node) if name in read)
+            defined = {name: next(self.slots) for name in defines}
+            self.values |= defined
             self.dilation = next(self.slots)
-            writes = slice(self.dilation - len(given), self.dilation + 1)
-            yield BodyNode(at, node, self.picker(picked), reads, gives, writes, before, alone[at])
+            writes = slice(self.dilation - len(defined), self.dilation + 1)
+            key = self.picker(picked)
+            yield BodyNode(index, node, key, reads, defines, writes, before, owns_paths[index])
 
-    def dependences(self, node: BlockNode) -> set[int]:
-        """The slots of what a node depends on, but for the values that it reads and its rates."""
-        names = names_in(node, self.rates.of(node.target) if node.stage else ())
-        picked = self.behind(names) | self.positions_in(node, names)
+    def node_dependences(self, node: BlockNode) -> set[int]:
+        """The slots that a node depends on, except the values that it reads and its rates."""
+        names = names_read_by(node, self.rates.of(node.target) if node.stage else ())
+        picked = self.dependences(names) | self.position_slots(node, names)
         return picked if self.network.output_stride is None else picked | {self.dilation}
 
-    def behind(self, names: Iterable[str]) -> set[int]:
-        """The slots of the varied numbers behind some names."""
-        return set[int]().union(*(self.depends.get(name, set()) for name in names))
+    def dependences(self, names: Iterable[str]) -> set[int]:
+        """The slots of the varied numbers that some names depend on."""
+        return set[int]().union(*(self.slots_of.get(name, set()) for name in names))
 
     def picker(self, slots: Iterable[int]) -> Key:
-        """Picks some slots of a state: a number, or a tuple of several."""
+        """Picks some slots out of a state: a number, or a tuple of several."""
         return itemgetter(*(sorted(slots) or [self.constant]))
 
 
 def _reads(node: BlockNode) -> tuple[str, ...]:
-    """The names that a node may read: its inputs, and what passes where it is left out."""
+    """The names that a node may read: its inputs, and the value that replaces it if it is absent."""
     otherwise = (node.otherwise,) if node.otherwise else ()
     return tuple(dict.fromkeys((*node.inputs, *otherwise)))
 
 
-def _read_names(network: Network) -> set[str]:
+def _names_read_anywhere(network: Network) -> set[str]:
     """The names that some node or some output reads."""
     outputs = (*network.outputs, *network.train_outputs)
     return {each for node in network.root.nodes for each in _reads(node)} | {
@@ -182,33 +189,33 @@ def _read_names(network: Network) -> set[str]:
 # --- module paths
 
 
-def _alone(nodes: Sequence[BlockNode]) -> list[bool]:
-    """For each node, whether its module paths are apart from those of all others."""
-    places = [_places(node) for node in nodes]
+def _path_owners(nodes: Sequence[BlockNode]) -> list[bool]:
+    """For each node, whether its module paths are separate from those of all others."""
+    prefixes = [_path_prefixes(node) for node in nodes]
     return [
         all(
-            _apart(one, other)
-            for index, others in enumerate(places)
+            _disjoint(one, other)
+            for index, others in enumerate(prefixes)
             if index != at
             for one in own
             for other in others
         )
-        for at, own in enumerate(places)
+        for at, own in enumerate(prefixes)
     ]
 
 
-def _places(node: BlockNode) -> list[tuple[str, ...]]:
-    """What a node's module paths begin with, as far as that is always the same."""
+def _path_prefixes(node: BlockNode) -> list[tuple[str, ...]]:
+    """The fixed beginnings of a node's module paths."""
     if node.path == "." and isinstance(node.target, Block):
-        return [place for each in node.target.nodes for place in _places(each)]
+        return [prefix for each in node.target.nodes for prefix in _path_prefixes(each)]
     if node.path == ".":
         return [()]
     components = node.path.split(".")
-    fixed = [index for index, each in enumerate(components) if "<" in each or "*" in each]
-    return [tuple(components[: fixed[0] if fixed else len(components)])]
+    computed = [index for index, each in enumerate(components) if "<" in each or "*" in each]
+    return [tuple(components[: computed[0] if computed else len(components)])]
 
 
-def _apart(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether neither place is, or holds, the other."""
+def _disjoint(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether neither path is the other or contains it."""
     shared = min(len(one), len(other))
     return one[:shared] != other[:shared]

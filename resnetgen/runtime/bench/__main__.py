@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
-from resnetgen.runtime.bench.process import Request, parse
+from resnetgen.runtime.bench.process import Request, parse_request
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     line = sys.stdin.readline()
     if not line:
         return  # whoever started it was stopped before asking
-    request = parse(line)
+    request = parse_request(line)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     print(json.dumps(_answered(request, channel)), file=channel)
 
@@ -39,7 +39,7 @@ def _end_with_stdin() -> None:
 
 
 def _answered(request: Request, channel: TextIO) -> dict[str, Any]:
-    from resnetgen.runtime.errors import RuntimeFault, require_torch
+    from resnetgen.runtime.errors import MissingRequirement, require_torch
 
     def say(text: str, side: str | None = None) -> None:
         print(json.dumps({"say": text, "side": side}), file=channel)
@@ -47,7 +47,7 @@ def _answered(request: Request, channel: TextIO) -> dict[str, Any]:
     try:
         require_torch()
         return {"answer": _tasks()[request.task](request, say)}
-    except RuntimeFault as fault:
+    except MissingRequirement as fault:
         return {"fault": [fault.code, fault.message, fault.help]}
 
 

@@ -17,22 +17,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnetgen.runtime.bench.process import Subject
+from resnetgen.runtime.bench.process import Workload
 from resnetgen.runtime.bench.sides import Side
 from resnetgen.runtime.dtypes import CHANNELS_LAST
 
 Call = Callable[[Tensor], Any]
 
 
-class Unfit(Exception):
+class SideUnavailable(Exception):
     """Why a side cannot be measured, in words for the table."""
 
 
 @dataclass(frozen=True)
-class Given:
+class SideSetup:
     """What a side is built from; `images` are contiguous and in float32."""
 
-    subject: Subject
+    workload: Workload
     side: Side
     state: Mapping[str, Tensor]
     images: Tensor
@@ -59,29 +59,29 @@ def layouts(side: Side, axes: int) -> list[str]:
     return side.layouts if axes in CHANNELS_LAST else ["contiguous"]
 
 
-def _network(given: Given) -> nn.Module:
+def _network(given: SideSetup) -> nn.Module:
     """The printed module, or the peer's, with the weights. Raises Unfit."""
     module = _peer(given, given.side.constructor) if given.side.constructor else _own(given)
     module.load_state_dict(given.state)
-    module = module.train(given.subject.training).to(given.dtype)
+    module = module.train(given.workload.training).to(given.dtype)
     return module.to(memory_format=given.format)  # type: ignore[call-overload,no-any-return]
 
 
-def _own(given: Given) -> nn.Module:
+def _own(given: SideSetup) -> nn.Module:
     from resnetgen.runtime.load import build
 
-    return build(given.subject.source.read_text(encoding="utf-8"), given.subject.name)
+    return build(given.workload.source.read_text(encoding="utf-8"), given.workload.name)
 
 
-def _peer(given: Given, constructor: str) -> nn.Module:
+def _peer(given: SideSetup, constructor: str) -> nn.Module:
     """A peer's network of that name, if it has the same weights. Raises Unfit."""
     path, _, function = constructor.rpartition(".")
-    library, name = import_module(path), given.subject.name
+    library, name = import_module(path), given.workload.name
     if name not in library.list_models():
-        raise Unfit(f"has no network {name}")
+        raise SideUnavailable(f"has no network {name}")
     module: nn.Module = getattr(library, function)(name)
     if _shapes(module.state_dict()) != _shapes(given.state):
-        raise Unfit(f"its {name} has other weights")
+        raise SideUnavailable(f"its {name} has other weights")
     return module
 
 
@@ -89,12 +89,12 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {key: tensor.shape for key, tensor in state.items()}
 
 
-def _compiled(given: Given) -> Call:
+def _compiled(given: SideSetup) -> Call:
     mode = given.side.compile_mode
     return torch.compile(_network(given), fullgraph=True, dynamic=False, mode=mode)
 
 
-def _frozen(given: Given) -> Call:
+def _frozen(given: SideSetup) -> Call:
     """Freezing, asked for twice: both are needed.
 
     Dynamo makes constants of weights only where the setting holds at the first call. The option keeps
@@ -112,21 +112,21 @@ def _frozen(given: Given) -> Call:
     return call
 
 
-def _regional(given: Given) -> Call:
+def _regional(given: SideSetup) -> Call:
     from resnetgen import compile_module
 
     return compile_module(_network(given), whole=False)
 
 
-def _optimized(given: Given) -> Call:
+def _optimized(given: SideSetup) -> Call:
     from resnetgen import optimize
 
-    subject = given.subject
+    subject = given.workload
     example = torch.randn_like(given.x)  # not the images on which the error is taken
     return optimize(subject.spec, given.state, example, **subject.overrides)
 
 
-def _session(given: Given) -> Call:
+def _session(given: SideSetup) -> Call:
     """The printed module as ONNX, run by ONNX Runtime on as many threads as torch takes."""
     import onnxruntime
 
@@ -144,7 +144,7 @@ def _session(given: Given) -> Call:
     return call
 
 
-BUILDERS: dict[str, Callable[[Given], Call]] = {
+BUILDERS: dict[str, Callable[[SideSetup], Call]] = {
     "module": _network,
     "compiled": _compiled,
     "frozen": _frozen,

@@ -20,7 +20,7 @@ _MOMENT = 0.5  # seconds
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "sve", "bf16")
 
 
-def facts(packages: Iterable[str], cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+def machine_info(packages: Iterable[str], cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     """Processor, versions of what is installed of the packages, load, date; it takes half a second."""
     about = dict(reversed(list(_entries(cpuinfo))))
     flags = about.get("flags", about.get("Features", "")).split()

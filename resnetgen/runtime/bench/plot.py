@@ -12,7 +12,7 @@ from math import floor, log10
 from resnetgen.reports.plotting.charts import Bars, Series, bars
 from resnetgen.reports.plotting.scales import Scale
 from resnetgen.reports.plotting.svg import FONTS, Canvas, Palette, document, themed
-from resnetgen.reports.table_layout import duration
+from resnetgen.reports.numbers import duration
 from resnetgen.runtime.bench.results import Case, Results, SideResult
 
 WIDTH = 760.0
@@ -65,7 +65,7 @@ def _panels(results: Results) -> Iterator[_Panel]:
     """Steady times of each case, then its cold starts, where there are any."""
     for case in results.cases:
         told = f"batch {case.batch}, {case.dtype}"
-        steady = {name: each.time for name, each in case.sides.items() if each.time}
+        steady = {name: each.median_call for name, each in case.sides.items() if each.median_call}
         if steady:
             yield _Panel(f"{told}: a call", _bars(steady), _place(case, steady))
     for case in results.cases:
@@ -76,13 +76,13 @@ def _panels(results: Results) -> Iterator[_Panel]:
 
 
 def _first(outcome: SideResult) -> float:
-    assert outcome.start is not None
-    return outcome.start
+    assert outcome.first_output_with_toolchain is not None
+    return outcome.first_output_with_toolchain
 
 
 def _place(case: Case, times: Mapping[str, float]) -> int | None:
     names = list(times)
-    return names.index(case.base) if case.base in names else None
+    return names.index(case.baseline) if case.baseline in names else None
 
 
 def _bars(times: Mapping[str, float], values: list[float] | None = None) -> Bars:

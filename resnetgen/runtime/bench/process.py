@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from resnetgen.runtime.errors import RuntimeFault
+from resnetgen.runtime.errors import MissingRequirement
 
 if TYPE_CHECKING:
     from resnetgen.runtime.bench.sides import Side
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[3]
 _LONGEST = 200
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
-class ProcessFault(Exception):
+class WorkerFailed(Exception):
     """Why a process gave no answer, and the side at which it was, if it was at one."""
 
     def __init__(self, reason: str, side: str | None) -> None:
@@ -46,14 +46,14 @@ class ProcessFault(Exception):
 
 
 @dataclass(frozen=True)
-class Terms:
+class WorkerSettings:
     """The environment of a process, and for how many seconds it may say nothing."""
 
     environment: Mapping[str, str]
-    limit: float
+    timeout: float
 
 
-def environment(caches: str, threads: int | None) -> dict[str, str]:
+def worker_environment(caches: str, threads: int | None) -> dict[str, str]:
     """This process's, with the caches of torch.compile in a folder."""
     found = {
         **os.environ,
@@ -66,7 +66,7 @@ def environment(caches: str, threads: int | None) -> dict[str, str]:
     return found
 
 
-def ask(request: Request, terms: Terms, tell: Tell) -> dict[str, Any]:
+def run_worker(request: Request, terms: WorkerSettings, tell: OnProgress) -> dict[str, Any]:
     """The answer; `tell` gets what the process says on its way.
 
     Raises ProcessFault where there is none, RuntimeFault where torch is not installed.
@@ -75,20 +75,20 @@ def ask(request: Request, terms: Terms, tell: Tell) -> dict[str, Any]:
     with tempfile.TemporaryFile() as errors, _process(terms, errors) as process:
         _send(process, request)
         late = threading.Event()
-        for line in _lines(process, terms.limit, late):
+        for line in _lines(process, terms.timeout, late):
             said = json.loads(line)
             if "fault" in said:
-                raise RuntimeFault(*said["fault"])
+                raise MissingRequirement(*said["fault"])
             if "answer" in said:
                 answer: dict[str, Any] = said["answer"]
                 return answer
             side = said["side"]
             tell(f"{side}: {said['say']}" if side else said["say"])
-        raise ProcessFault(_reason(process, late, terms.limit, errors), side)
+        raise WorkerFailed(_reason(process, late, terms.timeout, errors), side)
 
 
 @contextmanager
-def _process(terms: Terms, errors: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+def _process(terms: WorkerSettings, errors: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
     """A process that does not outlive the block, and neither do those that it started."""
     process = subprocess.Popen(
         [sys.executable, "-m", "resnetgen.runtime.bench"],
@@ -121,7 +121,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 def _send(process: subprocess.Popen[str], request: Request) -> None:
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it ended already; that is told below
-        process.stdin.write(request.text() + "\n")
+        process.stdin.write(request.to_json() + "\n")
         process.stdin.flush()  # and not closed: the process lives as long as this end is open
 
 
@@ -164,7 +164,7 @@ def _reason(
 
 
 @dataclass(frozen=True)
-class Subject:
+class Workload:
     """The network that is measured. `folder` holds its text, its weights and its images."""
 
     folder: str
@@ -201,22 +201,22 @@ class Request:
     """A task (`prepare`, `steady`, `cold` or `memory`) and what it is about."""
 
     task: str
-    subject: Subject
+    workload: Workload
     batch: int = 1
     dtype: str = "float32"
     sides: list[Side] = field(default_factory=list)
     rounds: int = 1
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """The request as JSON."""
         return json.dumps(asdict(self))
 
 
-def parse(text: str) -> Request:
+def parse_request(text: str) -> Request:
     """The request that `text` gave."""
     from resnetgen.runtime.bench.sides import Side
 
     found = json.loads(text)
-    subject = Subject(**found.pop("subject"))
+    subject = Workload(**found.pop("subject"))
     sides = [Side(**each) for each in found.pop("sides")]
-    return Request(**found, subject=subject, sides=sides)
+    return Request(**found, workload=subject, sides=sides)

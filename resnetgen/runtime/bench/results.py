@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 # What ratios are taken to, where it was measured.
-BASE = "optimized"
+BASELINE = "optimized"
 
 DEFINITIONS = {
     "steady": "Seconds a call, after warm-up: a process holds all sides with the same weights and images and runs "
@@ -31,7 +31,7 @@ DEFINITIONS = {
 
 
 @dataclass(frozen=True)
-class Error:
+class OutputError:
     """How far outputs are from float32 eager."""
 
     max: float
@@ -46,21 +46,21 @@ class SideResult:
     steady: list[float] = field(default_factory=list)
     cold: list[tuple[float | None, float]] = field(default_factory=list)
     memory: int | None = None
-    error: Error | None = None
+    error: OutputError | None = None
     reason: str | None = None
 
     @property
-    def time(self) -> float | None:
+    def median_call(self) -> float | None:
         """The median of a call."""
         return median(self.steady) if self.steady else None
 
     @property
-    def first(self) -> float | None:
+    def first_output(self) -> float | None:
         """The median time to the first output, after the toolchain's start-up."""
         return median(seconds for _, seconds in self.cold) if self.cold else None
 
     @property
-    def start(self) -> float | None:
+    def first_output_with_toolchain(self) -> float | None:
         """The same, the toolchain's start-up included where there is one."""
         totals = [(toolchain or 0.0) + seconds for toolchain, seconds in self.cold]
         return median(totals) if totals else None
@@ -80,10 +80,10 @@ class Case:
     sides: dict[str, SideResult]
 
     @property
-    def base(self) -> str | None:
+    def baseline(self) -> str | None:
         """The side that others are held against: `optimized`, else the first that was timed."""
-        timed = [name for name, each in self.sides.items() if each.time or each.start]
-        return BASE if BASE in timed else next(iter(timed), None)
+        timed = [name for name, each in self.sides.items() if each.median_call or each.first_output_with_toolchain]
+        return BASELINE if BASELINE in timed else next(iter(timed), None)
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ def read(text: str) -> Results:
 
 
 def _case(batch: int, dtype: str, sides: dict[str, dict[str, Any]]) -> Case:
-    return Case(batch, dtype, {name: outcome(**each) for name, each in sides.items()})
+    return Case(batch, dtype, {name: side_result(**each) for name, each in sides.items()})
 
 
-def outcome(*, error: dict[str, float] | None = None, **found: Any) -> SideResult:
+def side_result(*, error: dict[str, float] | None = None, **found: Any) -> SideResult:
     """An Outcome of what JSON has of it."""
     cold = [(start, seconds) for start, seconds in found.pop("cold", ())]
-    return SideResult(**found, cold=cold, error=Error(**error) if error else None)
+    return SideResult(**found, cold=cold, error=OutputError(**error) if error else None)

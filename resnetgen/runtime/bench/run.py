@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetgen.runtime.bench.machine import facts
+from resnetgen.runtime.bench.machine import machine_info
 from resnetgen.runtime.bench.process import (
-    ProcessFault,
+    WorkerFailed,
     Request,
-    Subject,
-    Tell,
-    Terms,
-    ask,
-    environment,
+    Workload,
+    OnProgress,
+    WorkerSettings,
+    run_worker,
+    worker_environment,
 )
-from resnetgen.runtime.bench.results import Case, Results, SideResult, outcome
+from resnetgen.runtime.bench.results import Case, Results, SideResult, side_result
 from resnetgen.runtime.bench.sides import Side
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ ROUNDS = 5  # of one process
 
 
 @dataclass(frozen=True)
-class Question:
+class BenchmarkConfig:
     """What is to be measured of a network. `runs` are cold starts a side; 0 for none."""
 
     compiled: Compiled
@@ -52,16 +52,16 @@ class Question:
     memory: bool = True
     threads: int | None = None
     weights: str | None = None
-    limit: float = 1800.0
+    timeout: float = 1800.0
 
     def reasons(self, side: Side) -> list[str]:
         """Why a side can be measured in no case; empty where it can in one."""
-        found = [side.unfit(self.mode, dtype) for dtype in self.dtypes]
+        found = [side.unsupported(self.mode, dtype) for dtype in self.dtypes]
         return [] if None in found else list(dict.fromkeys(filter(None, found)))
 
-    def subject(self, folder: str) -> Subject:
+    def workload(self, folder: str) -> Workload:
         """The network, for the processes."""
-        return Subject(
+        return Workload(
             folder,
             self.spec,
             self.compiled.network.name,
@@ -73,14 +73,14 @@ class Question:
         )
 
 
-def measure(question: Question, tell: Tell) -> Results:
+def measure(question: BenchmarkConfig, tell: OnProgress) -> Results:
     """Measures all cases; what goes wrong with a side is its reason.
 
     Raises RuntimeFault without torch, and ProcessFault where the network itself cannot be run.
     """
     compiled = question.compiled
     needed = {package: None for side in question.sides for package in side.needs}
-    machine = facts(["torch", *needed])
+    machine = machine_info(["torch", *needed])
     with tempfile.TemporaryDirectory(prefix="resnetgen-bench-") as folder:
         Path(folder, "module.py").write_text(compiled.source, encoding="utf-8")
         bench = _Bench(question, folder, tell)
@@ -99,9 +99,9 @@ def measure(question: Question, tell: Tell) -> Results:
 class _Bench:
     """A question with the folder in which its processes find their things."""
 
-    question: Question
+    question: BenchmarkConfig
     folder: str
-    tell: Tell
+    tell: OnProgress
 
     def prepare(self, batch: int) -> dict[str, Any]:
         return self.ask(self.request("prepare", batch, "float32", []), f"preparing batch {batch}")
@@ -111,7 +111,7 @@ class _Bench:
         found = {}
         fit = []
         for side in self.question.sides:
-            reason = side.unfit(self.question.mode, dtype)
+            reason = side.unsupported(self.question.mode, dtype)
             found[side.name] = SideResult(reason=reason)
             if reason is None:
                 fit.append(side)
@@ -146,12 +146,12 @@ class _Bench:
             request = self.request("steady", batch, dtype, left, rounds)
             try:
                 answer = self.ask(request, told)
-            except ProcessFault as fault:
+            except WorkerFailed as fault:
                 guilty = [side for side in left if fault.side in (side.name, None)]
                 found |= {side.name: SideResult(reason=fault.reason) for side in guilty}
                 left = [side for side in left if side not in guilty]
             else:
-                return found | {name: outcome(**each) for name, each in answer.items()}
+                return found | {name: side_result(**each) for name, each in answer.items()}
         return found
 
     def add(
@@ -163,15 +163,15 @@ class _Bench:
             return
         request = self.request(task, batch, dtype, [_settled(side, before)])
         try:
-            answer = outcome(**self.ask(request, told)[side.name])
-        except ProcessFault as fault:
+            answer = side_result(**self.ask(request, told)[side.name])
+        except WorkerFailed as fault:
             answer = SideResult(reason=fault.reason)
         found[side.name] = _joined(before, answer)
 
     def request(
         self, task: str, batch: int, dtype: str, sides: Sequence[Side], rounds: int = 0
     ) -> Request:
-        subject = self.question.subject(self.folder)
+        subject = self.question.workload(self.folder)
         return Request(task, subject, batch, dtype, list(sides), rounds)
 
     def ask(self, request: Request, told: str) -> dict[str, Any]:
@@ -179,11 +179,11 @@ class _Bench:
         is_cold = request.task == "cold"
         with tempfile.TemporaryDirectory(dir=self.folder) as empty:
             place = empty if is_cold else self.folder
-            settings = environment(place, self.question.threads)
+            settings = worker_environment(place, self.question.threads)
             self.tell(told)
-            return ask(
+            return run_worker(
                 request,
-                Terms(settings, self.question.limit),
+                WorkerSettings(settings, self.question.timeout),
                 lambda text: self.tell(f"{told}: {text}"),
             )
 

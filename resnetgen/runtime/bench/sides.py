@@ -26,7 +26,7 @@ class Side:
     proof: str | None = None
     asked: bool = False
 
-    def unfit(self, mode: str, dtype: str) -> str | None:
+    def unsupported(self, mode: str, dtype: str) -> str | None:
         """Why it cannot be measured so; None where it can."""
         if mode not in self.modes:
             return f"not in {mode}, only in {' and '.join(self.modes)}"

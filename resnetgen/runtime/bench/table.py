@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from resnetgen.reports.numbers import GAP, align, count
-from resnetgen.reports.table_layout import Grid, duration, markdown, plain, significant, size
+from resnetgen.reports.numbers import byte_size, count, duration, significant
+from resnetgen.reports.table_layout import GAP, Grid, align, as_markdown, as_text
 from resnetgen.runtime.bench.results import DEFINITIONS, Case, Results, SideResult
 from resnetgen.runtime.bench.sides import Side
 
@@ -29,17 +29,15 @@ class _Column:
     side: str = ">"
 
 
-def text(results: Results) -> str:
+def text_tables(results: Results) -> str:
     """Plain tables, and below each what was not measured."""
-    parts = [[grid.title, *plain(grid)] for grid in grids(results)]
-    return "\n".join(["\n\n".join(map("\n".join, parts)), *_below(remarks(results))]) + "\n"
+    return "\n".join([as_text(grids(results)), *remarks(results)]) + "\n"
 
 
-def in_markdown(results: Results) -> str:
+def markdown_tables(results: Results) -> str:
     """The same as tables of Markdown."""
-    parts = [[f"**{grid.title}**", "", *markdown(grid)] for grid in grids(results)]
-    told = [f"- {remark}" for remark in remarks(results)]
-    return "\n".join(["\n\n".join(map("\n".join, parts)), *_below(told)]) + "\n"
+    listed = [f"- {remark}" for remark in remarks(results)]
+    return "\n".join([as_markdown(grids(results)), *listed]) + "\n"
 
 
 def grids(results: Results, short: bool = False) -> list[Grid]:
@@ -52,7 +50,7 @@ def remarks(results: Results) -> list[str]:
     return [_machine(results), *_reasons(results)]
 
 
-def explained(known: Mapping[str, Side]) -> list[str]:
+def help_lines(known: Mapping[str, Side]) -> list[str]:
     """What `--side help` prints: the sides, and what each figure is."""
     rows = [
         (name, each.doc + " (only where asked for)" * each.asked) for name, each in known.items()
@@ -60,15 +58,11 @@ def explained(known: Mapping[str, Side]) -> list[str]:
     return [*align(rows, "<<"), "", *align(list(DEFINITIONS.items()), "<<")]
 
 
-def _below(lines: list[str]) -> list[str]:
-    return ["", *lines] if lines else []
-
-
 def _grid(results: Results, case: Case, short: bool) -> Grid:
     measured = {name: each for name, each in case.sides.items() if not each.empty}
     columns = [each for each in _columns(case) if each.needed or not short]
     rows = [
-        (name, *(each.cell(found, measured[case.base or name], case.batch) for each in columns))
+        (name, *(each.cell(found, measured[case.baseline or name], case.batch) for each in columns))
         for name, found in measured.items()
     ]
     images = "image" if case.batch == 1 else "images"
@@ -86,19 +80,19 @@ def _columns(case: Case) -> Iterator[_Column]:
     sides = case.sides.values()
     if any(each.steady for each in sides):
         yield _Column("memory format", lambda it, base, batch: it.layout or "", False, "<")
-        yield _Column("median", lambda it, base, batch: _time(it.time))
+        yield _Column("median", lambda it, base, batch: _time(it.median_call))
         yield _Column("least", lambda it, base, batch: _time(min(it.steady, default=None)), False)
         yield _Column("most", lambda it, base, batch: _time(max(it.steady, default=None)), False)
-        yield _Column("images/s", lambda it, base, batch: _rate(it.time, batch), needed=False)
-        yield _Column("times", lambda it, base, batch: _ratio(it.time, base.time))
+        yield _Column("images/s", lambda it, base, batch: _rate(it.median_call, batch), needed=False)
+        yield _Column("times", lambda it, base, batch: _ratio(it.median_call, base.median_call))
     if any(each.cold for each in sides):
-        yield _Column("cold", lambda it, base, batch: _time(it.start))
-        yield _Column("times", lambda it, base, batch: _ratio(it.start, base.start))
-        yield _Column("after the toolchain", lambda it, base, batch: _time(it.first), needed=False)
-        yield _Column("times", lambda it, base, batch: _ratio(it.first, base.first), needed=False)
+        yield _Column("cold", lambda it, base, batch: _time(it.first_output_with_toolchain))
+        yield _Column("times", lambda it, base, batch: _ratio(it.first_output_with_toolchain, base.first_output_with_toolchain))
+        yield _Column("after the toolchain", lambda it, base, batch: _time(it.first_output), needed=False)
+        yield _Column("times", lambda it, base, batch: _ratio(it.first_output, base.first_output), needed=False)
     if any(each.memory is not None for each in sides):
         yield _Column(
-            "memory", lambda it, base, batch: "" if it.memory is None else size(it.memory)
+            "memory", lambda it, base, batch: "" if it.memory is None else byte_size(it.memory)
         )
     yield _Column("error", lambda it, base, batch: f"{it.error.max:.1e}" if it.error else "")
 

@@ -34,12 +34,12 @@ import torch
 from torch import Tensor, nn
 
 from resnetgen import load
-from resnetgen.runtime.bench.build import BUILDERS, Call, Given, Unfit, layouts
-from resnetgen.runtime.bench.process import Request, Subject
+from resnetgen.runtime.bench.build import BUILDERS, Call, SideSetup, SideUnavailable, layouts
+from resnetgen.runtime.bench.process import Request, Workload
 from resnetgen.runtime.bench.sides import Side
 from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.dtypes import dtype_name
-from resnetgen.runtime.trace import returned_tensors
+from resnetgen.runtime.trace import output_tensors
 
 Say = Callable[..., None]
 Found = dict[str, dict[str, Any]]
@@ -55,7 +55,7 @@ _SHORT = 0.25  # seconds; shorter calls suffer from caches that the other sides 
 class Runner:
     """A side that runs: `step` is one call, in training forward and backward."""
 
-    given: Given
+    given: SideSetup
     step: Callable[[], Any]
 
     def seconds(self) -> float:
@@ -104,7 +104,7 @@ def memory(request: Request, say: Say) -> Found:
     """What one side needs while it runs, in a memory format that was chosen before."""
     given, _ = _given(request)
     (side,) = request.sides
-    peak = Peak()
+    peak = PeakMemory()
     try:
         runner, _ = _started(replace(given, side=side, layout=layouts(side, given.images.ndim)[0]))
         peak.reset()
@@ -118,19 +118,19 @@ def memory(request: Request, say: Say) -> Found:
 # --- a side
 
 
-def _given(request: Request) -> tuple[Given, Sequence[Tensor] | None]:
+def _given(request: Request) -> tuple[SideSetup, Sequence[Tensor] | None]:
     """What all sides get, and the outputs in float32."""
-    subject = request.subject
+    subject = request.workload
     if subject.threads:
         torch.set_num_threads(subject.threads)
     state = torch.load(subject.state)
     batch = torch.load(subject.images(request.batch))
     dtype = getattr(torch, request.dtype)
-    given = Given(subject, request.sides[0], state, batch["images"], dtype, "contiguous")
+    given = SideSetup(subject, request.sides[0], state, batch["images"], dtype, "contiguous")
     return given, batch["outputs"]
 
 
-def _quickest(given: Given, expected: Sequence[Tensor] | None) -> tuple[Runner, Any]:
+def _quickest(given: SideSetup, expected: Sequence[Tensor] | None) -> tuple[Runner, Any]:
     """A side in the memory format in which it is quickest, and its error. Raises Unfit."""
     runners, errors = [], []
     for layout in layouts(given.side, given.images.ndim):
@@ -148,27 +148,27 @@ def _quickest(given: Given, expected: Sequence[Tensor] | None) -> tuple[Runner, 
     return runners[best], errors[best]
 
 
-def _started(given: Given) -> tuple[Runner, Any]:
+def _started(given: SideSetup) -> tuple[Runner, Any]:
     """A side after its first call, and what that gave. Raises Unfit."""
-    with torch.set_grad_enabled(given.subject.training):
+    with torch.set_grad_enabled(given.workload.training):
         call = BUILDERS[given.side.build](given)
     runner = Runner(given, _step(call, given))
     return runner, runner.step()
 
 
-def _step(call: Call, given: Given) -> Callable[[], Any]:
+def _step(call: Call, given: SideSetup) -> Callable[[], Any]:
     """A call, in training with fresh gradients of the mean square of all outputs."""
     x = given.x
-    if not given.subject.training:
+    if not given.workload.training:
         return torch.no_grad()(lambda: call(x))
     assert isinstance(call, nn.Module), "what trains is a module"
 
     def step() -> Any:
-        from resnetgen.runtime.trace import returned_tensors
+        from resnetgen.runtime.trace import output_tensors
 
         call.zero_grad(set_to_none=True)
         outputs = call(x)
-        loss = torch.stack([each.square().mean() for each in returned_tensors(outputs)]).sum()
+        loss = torch.stack([each.square().mean() for each in output_tensors(outputs)]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return outputs
 
@@ -182,7 +182,7 @@ def _prove(side: Side, runner: Runner) -> None:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         runner.step()
     if not any(event.key == side.proof for event in profile.key_averages()):
-        raise Unfit(f"took no effect: {side.proof} was not called")
+        raise SideUnavailable(f"took no effect: {side.proof} was not called")
 
 
 def _error(
@@ -192,16 +192,16 @@ def _error(
     if expected is None:
         return None
     from resnetgen.runtime.compile_check import relative_error
-    from resnetgen.runtime.trace import returned_tensors
+    from resnetgen.runtime.trace import output_tensors
 
-    outputs = [each.detach().float() for each in returned_tensors(returned)]
+    outputs = [each.detach().float() for each in output_tensors(returned)]
     most = relative_error(expected, outputs)
     exact, actual = (torch.cat([each.flatten() for each in all]) for all in (expected, outputs))
     if exact.shape != actual.shape or not actual.isfinite().all():
-        raise Unfit("gives outputs of other shapes, or such as are not finite")
+        raise SideUnavailable("gives outputs of other shapes, or such as are not finite")
     norm = ((actual - exact).norm() / exact.norm()).item()
     if not norm < _WRONG[dtype]:
-        raise Unfit(f"computes something else: relative error {norm:.1e}")
+        raise SideUnavailable(f"computes something else: relative error {norm:.1e}")
     return {"max": most, "norm": norm}
 
 
@@ -219,11 +219,11 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def _told(fault: Exception) -> str:
     """Why a side failed, in a line."""
-    if isinstance(fault, Unfit):
+    if isinstance(fault, SideUnavailable):
         return str(fault)
-    from resnetgen.runtime.errors import reason
+    from resnetgen.runtime.errors import error_summary
 
-    return reason(fault)
+    return error_summary(fault)
 
 
 SEED = 0
@@ -232,7 +232,7 @@ _SETTLING = 4  # images whose statistics the norms take
 
 def prepare(request: Request, say: Callable[..., None]) -> dict[str, Any]:
     """Writes state and images for one batch; torch's version and the threads that it takes."""
-    subject = request.subject
+    subject = request.workload
     if subject.threads:
         torch.set_num_threads(subject.threads)
     torch.manual_seed(SEED)
@@ -244,7 +244,7 @@ def prepare(request: Request, say: Callable[..., None]) -> dict[str, Any]:
     return {"threads": torch.get_num_threads()}
 
 
-def _network(subject: Subject) -> nn.Module:
+def _network(subject: Workload) -> nn.Module:
     """With the weights of the checkpoint, else with random ones under which it computes something."""
     if subject.weights is not None:
         return load(subject.spec, weights=subject.weights, **subject.overrides)
@@ -256,16 +256,16 @@ def _outputs(module: nn.Module, images: Tensor) -> list[Tensor] | None:
     """What it returns; None where that is random, so that nothing can be held against it."""
     state = {key: value.clone() for key, value in module.state_dict().items()}
     with torch.no_grad():
-        first = returned_tensors(module(images))
+        first = output_tensors(module(images))
         module.load_state_dict(state)
-        again = returned_tensors(module(images))
+        again = output_tensors(module(images))
     return first if all(map(torch.equal, first, again)) else None
 
 
 _STATUS, _MARK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-class Peak:
+class PeakMemory:
     """Starts where it is made."""
 
     def __init__(self) -> None:

@@ -1,13 +1,10 @@
-"""Growing: the weights of a deeper or wider network that computes what the smaller one does.
+"""Growing: weights with which a deeper or wider network computes what a smaller one does.
 
-    fault     what forbids it -> one `cannot-grow`
-    pair      two flat graphs -> Pairing: which node does what which did, and what is added
-    added     added nodes -> those that hand their block's input on, once its last norm is zero
-    widths    Pairing -> {value: ChannelMap}: of which channel each channel of the larger is a copy
-    copies    ChannelMap: how groups of channels are copied whole
-    tensors   Pairing, maps and the tensors of the smaller network -> those of the larger
+    pair      two flat graphs -> Pairing: which nodes are the same, and which are added as identity
+    widen     Pairing -> {value: ChannelMap}: which channel each channel of the larger copies
+    transfer  Pairing, maps and the smaller state_dict -> the larger one; alone needs torch
 
 Deeper is the opening argument of residual learning (He et al. 2015, arXiv 1512.03385): blocks that
-start as the identity can only help. Wider is Net2WiderNet (Chen et al. 2015, arXiv 1511.05641).
-Nothing but `tensors` knows torch, and that inside its functions.
+start as the identity do no harm. Wider is Net2WiderNet (Chen et al. 2015, arXiv 1511.05641). What
+cannot be grown raises `cannot-grow`, with the node and the reason.
 """

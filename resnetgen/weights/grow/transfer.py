@@ -1,13 +1,13 @@
-"""transfer(state, small, pairing, maps) -> Growth: the tensors of the larger network, in place.
+"""transfer(state, small, pairing, maps) -> Growth: fills the tensors of the larger network, in place.
 
     layer1.0.conv1.weight   rows copied, columns shared among the copies of a channel
     layer1.0.bn1.weight     copied with its channel, like the statistics
     layer3.6.bn3.weight     zero: the added block is the identity
 
-The columns that read copies of one channel take unequal shares of its column, other ones in each
+The columns that read copies of one channel get unequal shares of its column, different ones in each
 row. With equal shares the copies would get equal gradients and stay equal for ever, and the added
-width would learn nothing (Chen et al. 2015, section 2.2, add noise for that; shares change nothing).
-All shares but the last have few bits, so that they sum to the column without a rounding error.
+width would learn nothing. Chen et al. 2015, section 2.2, add noise for that; unequal shares leave
+the function as it is. All shares but the last have few bits, so they sum to the column exactly.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.passes.flatten import weights
-from resnetgen.weights.grow.pair import Pair, Pairing
+from resnetgen.compiler.passes.flatten import weights_of
+from resnetgen.weights.grow.pair import NodePair, Pairing
 from resnetgen.weights.grow.widen import ChannelMap, is_identity
 
 if TYPE_CHECKING:
     import torch
 
 SEED = 0
-_LEAST, _MOST = 0.5, 1.5  # of the random numbers that shares are in proportion to
+_MIN_DRAW, _MAX_DRAW = 0.5, 1.5  # shares are proportional to random numbers between these
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
     """How many tensors of the larger network came from where."""
 
-    moved: int  # as they were
+    moved: int  # unchanged
     widened: int
     zeroed: int
     fresh: int  # of added blocks, at their initial weights
@@ -44,21 +44,21 @@ def transfer(
     pairing: Pairing,
     maps: Mapping[str, ChannelMap],
 ) -> Growth:
-    """Overwrites the state_dict of the larger network, whose initial weights added blocks keep."""
+    """Overwrites the state_dict of the larger network, whose added blocks keep their initial weights."""
     import torch
 
-    axes = len(pairing.ends.large.input.size)
-    seeded = torch.Generator().manual_seed(SEED)
+    axes = len(pairing.graphs.large.input.size)
+    generator = torch.Generator().manual_seed(SEED)
     moved = widened = zeroed = 0
     for pair in pairing.pairs:
-        for each in weights(pair.large, axes):
+        for each in weights_of(pair.large, axes):
             before = small[f"{pair.small.module}.{each.name}"]
-            after = _widened(before, pair, maps, seeded)
+            after = _widened(before, pair, maps, generator)
             state[f"{pair.large.module}.{each.name}"].copy_(after)
             moved += after is before
             widened += after is not before
     for node in pairing.zeroed:
-        for each in weights(node, axes):
+        for each in weights_of(node, axes):
             if each.trained:
                 state[f"{node.module}.{each.name}"].zero_()
                 zeroed += 1
@@ -66,7 +66,7 @@ def transfer(
 
 
 def _widened(
-    before: torch.Tensor, pair: Pair, maps: Mapping[str, ChannelMap], seeded: torch.Generator
+    before: torch.Tensor, pair: NodePair, maps: Mapping[str, ChannelMap], generator: torch.Generator
 ) -> torch.Tensor:
     """The tensor with copied rows and shared columns; itself where there is nothing to copy."""
     import torch
@@ -77,22 +77,23 @@ def _widened(
     rows = before[torch.tensor(result)]
     if not OPS[pair.small.op].makes_channels or before.ndim == 1:
         return rows
-    return _shared(rows, torch.tensor(source), pair.large.attributes.get("groups", 1), seeded)
+    groups = pair.large.attributes.get("groups", 1)
+    return _share_columns(rows, torch.tensor(source), groups, generator)
 
 
-def _shared(
-    rows: torch.Tensor, source: torch.Tensor, groups: int, seeded: torch.Generator
+def _share_columns(
+    rows: torch.Tensor, source: torch.Tensor, groups: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """(out, narrow, *kernel) -> (out, wide, *kernel): every row sums to what it was.
+    """(out, narrow, *kernel) -> (out, wide, *kernel), where the copies of a column sum to it.
 
-    `source` says of which channel each of the `groups * wide` channels read is a copy.
+    `source` has the channel that each of the `groups * wide` input channels is a copy of.
     """
     import torch
 
     narrow, kernel = rows.shape[1], (1,) * (rows.ndim - 2)
     columns = (source.reshape(groups, -1) % narrow).repeat_interleave(len(rows) // groups, dim=0)
-    draws = torch.rand(columns.shape, generator=seeded, dtype=torch.float64)
-    wanted = _LEAST + (_MOST - _LEAST) * draws
+    draws = torch.rand(columns.shape, generator=generator, dtype=torch.float64)
+    wanted = _MIN_DRAW + (_MAX_DRAW - _MIN_DRAW) * draws
     shares = wanted / _sums(wanted, columns, narrow).gather(1, columns)
 
     columns, shares = (each.reshape(*each.shape, *kernel) for each in (columns, shares))
@@ -103,13 +104,13 @@ def _shared(
 
 
 def _sums(parts: torch.Tensor, columns: torch.Tensor, narrow: int) -> torch.Tensor:
-    """The parts of each column, added up."""
+    """The sum of the copies of each column."""
     sums = parts.new_zeros(len(parts), narrow, *parts.shape[2:])
     return sums.scatter_add(1, columns, parts)
 
 
 def _is_last(columns: torch.Tensor) -> torch.Tensor:
-    """Whether no copy of the same column comes after it in its row."""
+    """Whether no copy of the same column follows in its row."""
     import torch
 
     places = torch.arange(columns.shape[1]).reshape(1, -1, *columns.shape[2:]).expand_as(columns)

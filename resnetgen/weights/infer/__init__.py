@@ -1,14 +1,17 @@
 """The spec of a checkpoint, inferred from its keys and shapes by analysis through synthesis.
 
-    held      file -> Held: keys and shapes, without wrappers, in the network's own names
-    design    a network of the library with some values set anew, and what it predicts
-    families  the networks of the library that differ in numbers alone
-    depth     how many blocks each stage has, by the paths that exist
-    solve     which numbers give the shapes of the file
-    parts     the stem of one network, the blocks of another
-    search    all of it: Held -> Outcome, the candidates that fit exactly
-    apart     what tells candidates apart where keys do not
-    spec      a candidate -> the YAML of its spec, with the reasons
+Hypotheses are proposed, compiled and compared with the file:
 
-No network is known by name here, and no hash is looked up.
+    checkpoint       the evidence: a file -> keys and shapes, without wrappers
+    design           a hypothesis: a library network with overrides, and the tensors it predicts
+    prune            which designs can be ruled out without solving
+    families         the networks of the library that differ only in numbers
+    hyperparameters  the numbers of a spec that may explain shapes
+    solve            which depths and hyperparameters give the shapes of the file
+    components       the stem of one network, the block of another
+    search           all of it: checkpoint -> SearchResult, the designs that fit exactly
+    candidates       what in the file each change follows from, and how candidates differ
+
+The spec of a candidate is written by `variants/inferred_spec.py`. Non-goals: nothing is looked up
+by name or hash.
 """

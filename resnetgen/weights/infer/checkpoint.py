@@ -1,9 +1,11 @@
-"""held_by(path) -> Held: the keys and shapes of a checkpoint, which is all that is looked at.
+"""What `infer` reads of a checkpoint: keys and shapes, never the numbers.
 
     module.layer1.0.conv1.weight, 64 x 64 x 3 x 3   ->   {"layer1.0.conv1.weight": (64, 64, 3, 3)}
 
-The containers and wrappers of training scripts are taken off. The numbers are never read where the
-file is one of safetensors, and torch is not imported for it.
+    read_checkpoint(path)        the file, without the containers and wrappers of training scripts
+    interpretations(checkpoint)  the same, then once more per dialect that knows all its keys
+
+Of a safetensors file only the header is read, without importing torch.
 """
 
 from __future__ import annotations
@@ -16,84 +18,95 @@ from functools import cached_property
 from pathlib import Path
 
 from resnetgen.compiler.diagnostics.model import visible
-from resnetgen.weights.dialects import own_shape, readings
-from resnetgen.weights.keys import modules, unwrapped
+from resnetgen.weights.dialects import matching_dialects, network_shape
+from resnetgen.weights.keys import module_paths, strip_wrappers
 from resnetgen.weights.match import Shape, is_counter, without_counters
 from resnetgen.weights.read import read
-from resnetgen.weights.safetensors_file import header
+from resnetgen.weights.safetensors_file import read_shapes
 
-Kind = tuple[str, int, Shape]  # a key with its numbers masked, a number of axes, a kernel
+# What no hyperparameter changes of a tensor: its key with masked numbers, its rank, its kernel.
+Signature = tuple[str, int, Shape]
 
 
 @dataclass(frozen=True)
 class CheckpointShapes:
-    """The tensors of a file by key, in its order. Counters of norms are left out: old files lack them."""
+    """The tensors of a file by key, in its order, without counters of norms: old files lack them."""
 
     file: str  # for messages
     shapes: Mapping[str, Shape]
     counters: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()  # what was taken off
+    remarks: tuple[str, ...] = ()  # how the keys of the file were changed
 
     @cached_property
-    def kinds(self) -> frozenset[Kind]:
-        """What there is, whatever the depths and widths."""
-        return frozenset(kinds_of(self.shapes))
+    def signatures(self) -> frozenset[Signature]:
+        """The signatures of all tensors."""
+        return frozenset(signatures_of(self.shapes))
 
     @cached_property
-    def modules(self) -> frozenset[str]:
-        """Every module path in which a tensor lies."""
-        return frozenset(modules(self.shapes))
+    def module_paths(self) -> frozenset[str]:
+        """Every module path that has a tensor below it."""
+        return frozenset(module_paths(self.shapes))
 
     @cached_property
-    def most_blocks(self) -> int:
-        """One more than the greatest number in a key: no stage has more blocks."""
-        numbers = (int(number) for key in self.modules for number in re.findall(r"\d{1,6}", key))
+    def max_blocks(self) -> int:
+        """An upper bound on the blocks of a stage: one more than the largest number in a key."""
+        paths = self.module_paths
+        numbers = (int(number) for path in paths for number in re.findall(r"\d{1,6}", path))
         return min(max(numbers, default=0) + 1, len(self.shapes))
 
 
-def kinds_of(shapes: Mapping[str, Shape]) -> Iterator[Kind]:
-    """The kind of each tensor: what no number of a spec changes."""
+def signatures_of(shapes: Mapping[str, Shape]) -> Iterator[Signature]:
+    """The signature of each tensor."""
     for key, shape in shapes.items():
-        # The kernel of a convolution over the channels follows from how many there are.
-        yield masked(key), len(shape), () if shape[:2] == (1, 1) else shape[2:]
+        # A convolution across channels (ECA): its kernel follows from their number.
+        across_channels = shape[:2] == (1, 1)
+        yield mask_numbers(key), len(shape), () if across_channels else shape[2:]
 
 
-def masked(path: str) -> str:
-    """A path without its numbers: `layer#.#`."""
+def mask_numbers(path: str) -> str:
+    """`layer3.0` -> `layer#.#`."""
     return re.sub(r"\d+", "#", path)
 
 
-def held_by(path: str | Path) -> CheckpointShapes:
-    """What a file holds. Raises WeightsError `unreadable-weights`, OSError."""
-    found = header(path)
-    if found is not None:
-        return held(visible(os.fspath(path)), found)
+def read_checkpoint(path: str | Path) -> CheckpointShapes:
+    """The keys and shapes of a file. Raises WeightsError `unreadable-weights`, OSError."""
+    shapes = read_shapes(path)
+    if shapes is not None:
+        return unwrap_checkpoint(visible(os.fspath(path)), shapes)
     checkpoint = read(path)
     shapes = {key: entry.shape for key, entry in checkpoint.entries.items()}
-    return held(checkpoint.name, shapes, checkpoint.remarks)
+    return unwrap_checkpoint(checkpoint.name, shapes, checkpoint.remarks)
 
 
-def held(file: str, shapes: Mapping[str, Shape], remarks: Iterable[str] = ()) -> CheckpointShapes:
-    """The tensors of a file under the network's own keys: without wrappers."""
-    own, wrappers = unwrapped(shapes, ())
-    under = {key: shapes[original] for key, original in own.items()}
-    taken = [f"taken off the keys: {', '.join(f'`{each}.`' for each in wrappers)}"]
+def unwrap_checkpoint(
+    file: str, shapes: Mapping[str, Shape], remarks: Iterable[str] = ()
+) -> CheckpointShapes:
+    """Keys and shapes with `module.` and other wrappers taken off the keys."""
+    originals, wrappers = strip_wrappers(shapes, ())
+    unwrapped = {key: shapes[original] for key, original in originals.items()}
+    stripped = f"taken off the keys: {', '.join(f'`{each}.`' for each in wrappers)}"
     return CheckpointShapes(
         file,
-        without_counters(under),
-        tuple(key for key in under if is_counter(key)),
-        (*remarks, *(taken if wrappers else ())),
+        without_counters(unwrapped),
+        tuple(key for key in unwrapped if is_counter(key)),
+        (*remarks, stripped) if wrappers else tuple(remarks),
     )
 
 
-def in_own_names(given: CheckpointShapes) -> Iterator[CheckpointShapes]:
-    """The file, and the file read in each dialect that knows all its keys and means others by them."""
-    yield given
-    everything = {**given.shapes, **dict.fromkeys(given.counters, ())}
-    for dialect, own in readings(everything):
-        if all(key == name for key, name in own.items()):
+def interpretations(checkpoint: CheckpointShapes) -> Iterator[CheckpointShapes]:
+    """The file as it is, then as each dialect that knows all its keys and renames some of them."""
+    yield checkpoint
+    keys = {**checkpoint.shapes, **dict.fromkeys(checkpoint.counters, ())}
+    for dialect, renamed in matching_dialects(keys):
+        if all(key == name for key, name in renamed.items()):
             continue
-        shapes = {own[key]: own_shape(key, shape, dialect) for key, shape in given.shapes.items()}
-        counters = tuple(own[key] for key in given.counters)
         remark = f"keys read as those of `{dialect.name}`"
-        yield replace(given, shapes=shapes, counters=counters, remarks=(*given.remarks, remark))
+        yield replace(
+            checkpoint,
+            shapes={
+                renamed[key]: network_shape(key, shape, dialect)
+                for key, shape in checkpoint.shapes.items()
+            },
+            counters=tuple(renamed[key] for key in checkpoint.counters),
+            remarks=(*checkpoint.remarks, remark),
+        )

@@ -1,8 +1,10 @@
-"""Design: a network of the library with some values set anew; Trials: what designs predict.
+"""Design: a hypothesis about a checkpoint's network. DesignCompiler: the tensors it predicts.
 
     Design("resnet50", {("stages", "layer3", "blocks"): "11", ("block", "groups"): "2"})
+        ->  {"conv1.weight": (64, 3, 7, 7), ...}
 
-A design is what `extends` and `--set` can say. Each is compiled once, however often it is asked for.
+A design is a library network with overrides, so anything that `extends` and `--set` can express.
+Each one is compiled once, however often its shapes are asked for.
 """
 
 from __future__ import annotations
@@ -15,57 +17,56 @@ from functools import cache, cached_property
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.tree import stage_repeats
-from resnetgen.compiler.frontend.yaml_reader import MapTree
+from resnetgen.compiler.frontend.tree import MapTree, stage_repeats
 from resnetgen.compiler.ir.nodes import Graph, Instance, Network
-from resnetgen.compiler.ir.op_def import NO_WEIGHTS
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError
-from resnetgen.compiler.passes.infer_types import INPUT, measure
+from resnetgen.compiler.passes.infer_types import INPUT, infer_types
+from resnetgen.compiler.passes.module_paths import numbered_paths
 from resnetgen.weights.infer.checkpoint import CheckpointShapes
-from resnetgen.weights.library_index import Networks, Settings, likeness
+from resnetgen.weights.library_index import NetworkIndex, Settings, similarity
 from resnetgen.weights.match import Shape, is_counter, without_counters
 
-Path = tuple[str, ...]  # keys of a spec, from the top
+SpecPath = tuple[str, ...]  # keys of a spec, from the top
 DELETED = "null"
 FEW = 2  # blocks of a stage: the first, and one that repeats
 
 
 @dataclass(frozen=True)
 class Design:
-    """A library network, and what is set over it: paths into the spec, and values as YAML."""
+    """A library network and overrides: paths into its spec, and values as YAML."""
 
     base: str
-    changes: Mapping[Path, str] = field(default_factory=dict)
-    parts: tuple[Path, ...] = ()  # the changes that put one part in place of another
+    overrides: Mapping[SpecPath, str] = field(default_factory=dict)
+    replaced: tuple[SpecPath, ...] = ()  # the overrides that put one component in place of another
 
     @property
     def settings(self) -> Settings:
-        """The changes as `--set` takes them."""
-        return tuple((".".join(path), value) for path, value in self.changes.items())
+        """The overrides as `--set` accepts them."""
+        return tuple((".".join(path), value) for path, value in self.overrides.items())
 
-    def setting(self, changes: Mapping[Path, str]) -> Design:
-        """The design with further changes."""
-        return replace(self, changes={**self.changes, **changes})
+    def with_overrides(self, overrides: Mapping[SpecPath, str]) -> Design:
+        """The design with further overrides."""
+        return replace(self, overrides={**self.overrides, **overrides})
 
     @cached_property
     def document(self) -> Document:
-        """The spec after `extends` and all changes. Raises SpecError."""
+        """The spec after `extends` and all overrides. Raises SpecError."""
         return library.load(self.base, dict(self.settings))
 
     @property
     def tree(self) -> MapTree:
-        """What the spec says. Raises SpecError."""
+        """The tree of that spec. Raises SpecError."""
         return self.document.tree
 
     @property
     def blocks(self) -> dict[str, int]:
-        """How many blocks each stage has, where that is a number. Raises SpecError."""
+        """The number of blocks of each stage that has a number at `blocks:`. Raises SpecError."""
         return stage_repeats(self.tree)
 
-    def repeating(self, blocks: Mapping[str, int]) -> Design:
-        """The design with other numbers of blocks; a stage of none is deleted."""
-        return self.setting(
+    def with_blocks(self, blocks: Mapping[str, int]) -> Design:
+        """The design with other numbers of blocks; a stage with none is deleted."""
+        return self.with_overrides(
             {
                 ("stages", key, "blocks") if count else ("stages", key): str(count or DELETED)
                 for key, count in blocks.items()
@@ -73,16 +74,16 @@ class Design:
             }
         )
 
-    def short(self, most: int = FEW) -> Design:
+    def shortened(self, most: int = FEW) -> Design:
         """The design with few blocks in each stage. Raises SpecError."""
-        return self.repeating({key: min(count, most) for key, count in self.blocks.items()})
+        return self.with_blocks({key: min(count, most) for key, count in self.blocks.items()})
 
 
-class Trials:
-    """What designs predict; None where a design does not compile."""
+class DesignCompiler:
+    """Compiles designs and caches what they predict."""
 
     def __init__(self) -> None:
-        self.networks = Networks()
+        self.networks = NetworkIndex()
         self._shapes: dict[tuple[str, Settings], Mapping[str, Shape] | None] = {}
 
     def body(self, design: Design) -> tuple[Network, Instance]:
@@ -94,7 +95,7 @@ class Trials:
         return self.networks.graph(design.base, design.settings)
 
     def shapes(self, design: Design) -> Mapping[str, Shape] | None:
-        """The tensors, without counters of norms, in the order of the state_dict."""
+        """The state_dict without counters of norms, in its order; None if it does not compile."""
         key = (design.base, design.settings)
         if key not in self._shapes:
             self._shapes[key] = None
@@ -102,59 +103,73 @@ class Trials:
                 self._shapes[key] = without_counters(self.networks.shapes(*key))
         return self._shapes[key]
 
-    def cut(self, design: Design) -> Design:
-        """The design with few blocks, unless paths count blocks: then with all. Raises SpecError."""
-        short, longer = design.short(), design.short(FEW + 1)
+    def stage_paths(self, design: Design, stage: str) -> list[str]:
+        """The module paths of a stage's blocks, or of its ops with weights (`as: .`). Raises SpecError."""
+        _, root = self.body(design)
+        paths: list[str] = []
+        for node, own in zip(root.nodes, numbered_paths(root.nodes), strict=True):
+            if stage not in (node.block_node.key, node.group):
+                continue
+            if not node.op or node.op.definition.has_weights:
+                paths += own
+        return paths
+
+    def shorten(self, design: Design) -> Design:
+        """The design with few blocks, or as it is if paths number blocks across stages.
+
+        Raises SpecError.
+        """
+        short, longer = design.shortened(), design.shortened(FEW + 1)
         few, more = self.shapes(short), self.shapes(longer)
         return short if few and more and few.keys() <= more.keys() else design
 
-    def holds(self, design: Design, held: CheckpointShapes) -> bool:
-        """Whether a design is sound and has all tensors of a file, and no others."""
-        if self.shapes(design) != held.shapes:
+    def fits(self, design: Design, checkpoint: CheckpointShapes) -> bool:
+        """Whether a design compiles and has exactly the tensors of a file."""
+        if self.shapes(design) != checkpoint.shapes:
             return False
         counters = set(filter(is_counter, self.networks.shapes(design.base, design.settings)))
-        if held.counters and counters != {*held.counters}:
+        if checkpoint.counters and counters != {*checkpoint.counters}:
             return False
         with suppress(SpecError):
-            return bool(measure(*self.body(design)))
+            return bool(infer_types(*self.body(design)))
         return False
 
-    def likeness(self, design: Design, held: CheckpointShapes) -> float:
+    def similarity(self, design: Design, checkpoint: CheckpointShapes) -> float:
         """The share of all tensors that both have, by key and shape."""
-        return likeness(self.shapes(design) or {}, held.shapes)
+        return similarity(self.shapes(design) or {}, checkpoint.shapes)
 
 
 @cache
 def library_designs() -> tuple[Design, ...]:
-    """Every network of the library that can be read, unchanged."""
-    found = []
+    """Every readable network of the library, unchanged."""
+    designs = []
     for path in library.network_files():
         design = Design(path.stem)
         with suppress(SpecError):
             if design.tree:
-                found.append(design)
-    return tuple(found)
+                designs.append(design)
+    return tuple(designs)
 
 
-def meaning(graph: Graph) -> object:
-    """What a graph computes, and under which names it keeps weights: equal for equal networks.
+def equivalence_key(graph: Graph) -> object:
+    """Equal for graphs that compute the same and have the same state_dict.
 
-    Sizes are not in it, since no tensor shows the size of the input, nor are names of modules
+    Left out: spatial sizes, because no tensor shows the size of the input, and names of modules
     without weights.
     """
-    numbers = {INPUT: -1} | {node.name: at for at, node in enumerate(graph.nodes)}
+    indices = {INPUT: -1} | {node.name: index for index, node in enumerate(graph.nodes)}
 
-    def numbered(names: Iterable[str]) -> tuple[int, ...]:
-        return tuple(numbers[name] for name in names)
+    def indices_of(names: Iterable[str]) -> tuple[int, ...]:
+        return tuple(indices[name] for name in names)
 
     nodes = tuple(
         (
             node.op,
-            numbered(node.inputs),
+            indices_of(node.inputs),
             repr(sorted(node.attributes.items())),
-            "" if OPS[node.op].weights is NO_WEIGHTS else node.module,
+            node.module if OPS[node.op].has_weights else "",
         )
         for node in graph.nodes
     )
-    ends = numbered(graph.outputs), numbered(graph.train_outputs)
-    return graph.input.channels, len(graph.input.size), nodes, ends
+    outputs = indices_of(graph.outputs), indices_of(graph.train_outputs)
+    return graph.input.channels, len(graph.input.size), nodes, outputs

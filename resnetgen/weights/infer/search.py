@@ -1,14 +1,14 @@
-"""infer(held) -> Outcome: every network that the keys and shapes of a file may belong to.
+"""infer(checkpoint, ...) -> SearchResult: every network that keys and shapes of a file may belong to.
 
-Three kinds are looked for, and the first that there is ends the search:
+Three kinds of networks are tried, and the first kind with a match ends the search:
 
-    as published    a network of the library, unchanged
-    in numbers      one with other depths, widths, groups, classes, input channels
-    in parts        one with the stem, block, attention, shortcut, norm or head of another
+    published   a network of the library, unchanged
+    resized     one with other depths, widths, groups, classes, input channels
+    hybrid      one with the stem, block, attention, shortcut, norm or head of another
 
-Each candidate is compiled whole and holds exactly the tensors of the file. Those that compute the
-same are one. What no tensor shows, such as a stride, makes several candidates of one kind; what
-nobody published cannot be excluded by keys, and is not listed.
+Each candidate is compiled as a whole and has exactly the tensors of the file. Candidates that
+compute the same are one. What leaves no trace in tensors, such as a stride, makes several candidates
+of one kind. Non-goal: combinations that no library network has; keys cannot rule those out.
 """
 
 from __future__ import annotations
@@ -19,123 +19,130 @@ from dataclasses import dataclass
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.ir.shape_rules import ShapeError
-from resnetgen.weights.infer.checkpoint import CheckpointShapes, in_own_names
-from resnetgen.weights.infer.depth import with_depths
-from resnetgen.weights.infer.design import Design, Trials, meaning
-from resnetgen.weights.infer.families import Family, could_match, families, from_members, kinds
-from resnetgen.weights.infer.parts import mixed
-from resnetgen.weights.infer.solve import Solver
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, interpretations
+from resnetgen.weights.infer.components import hybrids
+from resnetgen.weights.infer.design import Design, DesignCompiler, equivalence_key
+from resnetgen.weights.infer.families import Family, families, rebase_on_members
+from resnetgen.weights.infer.prune import could_match, design_signatures
+from resnetgen.weights.infer.solve import Solver, solve_depths
 
-_NEAR = 3  # families whose nearest design is told where nothing fits
+_NEAREST_FAMILIES = 3  # that are solved for the nearest design where nothing fits
+
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What was found of a file."""
+    """The candidates for a file, or the nearest design."""
 
-    held: CheckpointShapes  # under the names that fit
+    checkpoint: CheckpointShapes  # under the keys that fit
     candidates: tuple[Design, ...]
     nearest: Design | None  # where there is no candidate
 
 
 def infer(
-    held: CheckpointShapes, trials: Trials, progress: Callable[[str], None] = lambda _: None
+    checkpoint: CheckpointShapes, compiler: DesignCompiler, progress: Progress = lambda _: None
 ) -> SearchResult:
-    """The candidates for a file, in its own names or in those of a dialect; else the nearest."""
-    nearest: tuple[float, CheckpointShapes, Design | None] = -1.0, held, None
-    for reading in in_own_names(held):
-        search = _Search(reading, trials)
-        found = search.candidates(progress)
-        if found:
-            return SearchResult(reading, found, None)
-        design, alike = search.nearest()
-        nearest = max(nearest, (alike, reading, design), key=lambda each: each[0])
+    """The candidates for a file under its own keys, else under those of a dialect; else the nearest."""
+    nearest: tuple[float, CheckpointShapes, Design | None] = -1.0, checkpoint, None
+    for each in interpretations(checkpoint):
+        search = _Search(each, compiler)
+        candidates = search.candidates(progress)
+        if candidates:
+            return SearchResult(each, candidates, None)
+        design, similarity = search.nearest()
+        nearest = max(nearest, (similarity, each, design), key=lambda found: found[0])
     return SearchResult(nearest[1], (), nearest[2])
 
 
 class _Search:
-    """The search for one reading of a file."""
+    """The search for one interpretation of a file."""
 
-    def __init__(self, held: CheckpointShapes, trials: Trials) -> None:
-        self.held = held
-        self.trials = trials
-        self.solver = Solver(held, trials)
-        self.families = sorted(families(), key=self.unlikeness)
-        self.tried: list[Design] = []
+    def __init__(self, checkpoint: CheckpointShapes, compiler: DesignCompiler) -> None:
+        self.checkpoint = checkpoint
+        self.compiler = compiler
+        self.solver = Solver(checkpoint, compiler)
+        self.families = sorted(families(), key=self.distance)
+        self.solved: list[Design] = []
 
-    def unlikeness(self, family: Family) -> int:
-        """How many kinds of tensors only one side has."""
-        return len(kinds(family.head, self.trials) ^ self.held.kinds)
+    def distance(self, family: Family) -> int:
+        """The number of signatures that only one side has."""
+        own = design_signatures(family.representative, self.compiler)
+        return len(own ^ self.checkpoint.signatures)
 
-    def candidates(self, progress: Callable[[str], None]) -> tuple[Design, ...]:
-        """All candidates of the first kind that there is."""
+    def candidates(self, progress: Progress) -> tuple[Design, ...]:
+        """All candidates of the first kind that has any."""
         progress("comparing with the library")
-        alike = [each for each in self.families if could_match(each.head, self.held, self.trials)]
-        published = self.settled(each for family in alike for each in self.unchanged(family))
-        return published or self.in_numbers(alike, progress) or self.in_parts(progress)
+        possible = [each for each in self.families if self.could_match(each.representative)]
+        published = (design for family in possible for design in self.published(family))
+        return self.verified(published) or self.resized(possible, progress) or self.hybrid(progress)
 
-    def unchanged(self, family: Family) -> Iterator[Design]:
+    def could_match(self, design: Design) -> bool:
+        """Whether a design is worth solving."""
+        return could_match(design, self.checkpoint, self.compiler)
+
+    def published(self, family: Family) -> Iterator[Design]:
         """The members that have the depths of the file."""
-        deep = with_depths(family.head, self.held, self.trials)
+        deep = solve_depths(family.representative, self.checkpoint, self.compiler)
         if deep:
             yield from (each for each in family.members if each.blocks == deep.blocks)
 
-    def in_numbers(
-        self, alike: Iterable[Family], progress: Callable[[str], None]
-    ) -> tuple[Design, ...]:
-        """Networks of the library with other numbers."""
-        found = []
-        for family in alike:
-            progress(f"solving for the numbers of {family.head.base}")
-            found += self.fitted(family.head, family)
-        return self.settled(found)
+    def resized(self, possible: Iterable[Family], progress: Progress) -> tuple[Design, ...]:
+        """Networks of the library with other hyperparameters."""
+        designs = []
+        for family in possible:
+            progress(f"solving for the numbers of {family.representative.base}")
+            designs += self.solve(family.representative, family)
+        return self.verified(designs)
 
-    def in_parts(self, progress: Callable[[str], None]) -> tuple[Design, ...]:
-        """Networks of the library with parts of others, and other numbers."""
-        own = {family.head.base: family for family in self.families}
-        heads = [family.head for family in self.families]
-        for number, designs in enumerate(mixed(heads, self.held, self.trials), 1):
-            progress(f"solving for the numbers of mixtures of {number + 1}")
-            fitting = (each for each in designs if could_match(each, self.held, self.trials))
-            found = self.settled(
-                each for design in fitting for each in self.fitted(design, own[design.base])
+    def hybrid(self, progress: Progress) -> tuple[Design, ...]:
+        """Networks of the library with components of others, and other hyperparameters."""
+        family_of = {family.representative.base: family for family in self.families}
+        bases = [family.representative for family in self.families]
+        for number, designs in enumerate(hybrids(bases, self.checkpoint, self.compiler), 1):
+            progress(f"solving for combinations of {number + 1} networks")
+            candidates = self.verified(
+                solved
+                for design in filter(self.could_match, designs)
+                for solved in self.solve(design, family_of[design.base])
             )
-            if found:
-                return found
+            if candidates:
+                return candidates
         return ()
 
-    def fitted(self, design: Design, family: Family) -> list[Design]:
-        """A design of a family with the depths and numbers of the file, told from each member."""
+    def solve(self, design: Design, family: Family) -> list[Design]:
+        """A design solved for the file, as overrides of members of its family; none without a match."""
         with suppress(SpecError, ShapeError):
-            deep = with_depths(design, self.held, self.trials)
+            deep = solve_depths(design, self.checkpoint, self.compiler)
             if deep:
                 solved = self.solver.solve(deep)
-                self.tried.append(solved)
-                if self.trials.shapes(solved) == self.held.shapes:
-                    bearing = self.solver.bearing(self.trials.cut(deep)).moved
-                    return from_members(solved, family, bearing, self.trials)
+                self.solved.append(solved)
+                if self.compiler.shapes(solved) == self.checkpoint.shapes:
+                    affecting = self.solver.sensitivity(self.compiler.shorten(deep)).affected
+                    return rebase_on_members(solved, family, affecting, self.compiler)
         return []
 
-    def settled(self, designs: Iterable[Design]) -> tuple[Design, ...]:
-        """Those that hold the tensors of the file, of equal ones the one with fewest changes.
+    def verified(self, designs: Iterable[Design]) -> tuple[Design, ...]:
+        """The designs with the tensors of the file, of equivalent ones that with fewest overrides.
 
-        Where the order of the file is that of some, the others are not its network.
+        If some have them in the order of the file, only those.
         """
-        found: dict[object, Design] = {}
-        for design in sorted(designs, key=lambda each: len(each.changes)):
+        fitting: dict[object, Design] = {}
+        for design in sorted(designs, key=lambda each: len(each.overrides)):
             with suppress(SpecError, ShapeError):
-                what = meaning(self.trials.graph(self.trials.cut(design)))
-                if what not in found and self.trials.holds(design, self.held):
-                    found[what] = design
-        candidates = [*found.values()]
-        order = [*self.held.shapes]
-        ordered = [each for each in candidates if [*(self.trials.shapes(each) or ())] == order]
-        return tuple(sorted(ordered or candidates, key=lambda each: each.base))
+                key = equivalence_key(self.compiler.graph(self.compiler.shorten(design)))
+                if key not in fitting and self.compiler.fits(design, self.checkpoint):
+                    fitting[key] = design
+        order = [*self.checkpoint.shapes]
+        ordered = [
+            each for each in fitting.values() if [*(self.compiler.shapes(each) or ())] == order
+        ]
+        return tuple(sorted(ordered or fitting.values(), key=lambda each: each.base))
 
     def nearest(self) -> tuple[Design | None, float]:
-        """The design that shares most tensors with the file, and which share."""
-        for family in self.families[:_NEAR]:
-            self.fitted(family.head, family)
-        alike = [(self.trials.likeness(each, self.held), each) for each in self.tried]
-        best = max(alike, key=lambda pair: pair[0], default=(0.0, None))
-        return best[1], best[0]
+        """The solved design that shares most tensors with the file, and the share."""
+        for family in self.families[:_NEAREST_FAMILIES]:
+            self.solve(family.representative, family)
+        scored = [(self.compiler.similarity(each, self.checkpoint), each) for each in self.solved]
+        similarity, design = max(scored, key=lambda pair: pair[0], default=(0.0, None))
+        return design, similarity

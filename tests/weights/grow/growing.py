@@ -1,4 +1,4 @@
-"""A pair of networks, the smaller with weights under which every part of it counts."""
+"""A network with random weights and norms, and what it grew into."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.compare import randomize_norms, trial_input
 from resnetgen.runtime.load import build
-from resnetgen.weights.grow.pair import Pairing, pair
+from resnetgen.weights.grow.pair import Pairing, pair_nodes
 from resnetgen.weights.grow.transfer import Growth, transfer
 from resnetgen.weights.grow.widen import channel_maps
-from resnetgen.weights.load import seeded
+from resnetgen.weights.load import build_seeded
 
 Settings = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Grown:
-    """Two live networks and what was done."""
+    """Both networks as modules, and how the larger got its weights."""
 
     small: nn.Module
     large: nn.Module
@@ -32,7 +32,7 @@ class Grown:
     image: TensorType
 
     def images(self, count: int = 2) -> torch.Tensor:
-        """Random images of the least size."""
+        """Random images of the smallest size."""
         seeded = torch.Generator().manual_seed(3)
         return torch.randn(count, *self.image.shape, generator=seeded)
 
@@ -49,13 +49,13 @@ def grown(
 ) -> Grown:
     """The larger network, with the weights of the smaller."""
     one, other = compiled(small, of_small or {}), compiled(large, of_large or {})
-    pairing = pair(one.graph, other.graph)
+    pairing = pair_nodes(one.graph, other.graph)
     maps = channel_maps(pairing)
     image = trial_input((one.graph, other.graph))
     torch.manual_seed(1)
     before = build(one.source, one.network.name)
     randomize_norms(before, torch.randn(2, *image.shape))
-    after = seeded(partial(build, other.source, other.network.name)).eval()
+    after = build_seeded(partial(build, other.source, other.network.name)).eval()
     growth = transfer(after.state_dict(), before.state_dict(), pairing, maps)
     return Grown(before, after, pairing, growth, image)
 

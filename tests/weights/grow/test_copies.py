@@ -33,8 +33,8 @@ def test_spread_copies_groups_whole(
         ((0, 1, 2, 3, 0, 1, 2, 3), Grouping(2, 2)),  # mixed
         ((0, 0, 2, 3), Grouping(2, 2)),  # channel 1 has no copy
         ((0, 1, 0, 2, 3, 2), Grouping(2, 2, evenly=True)),
-        ((0, 1, 2), Grouping(1, 1)),  # fewer than the four there are
+        ((0, 1, 2), Grouping(1, 1)),  # channel 3 has no copy
     ],
 )
-def test_groups_that_are_no_copies(channels: ChannelMap, grouping: Grouping) -> None:
+def test_groups_that_are_not_whole_copies(channels: ChannelMap, grouping: Grouping) -> None:
     assert copied_groups(channels, 4, grouping) is None

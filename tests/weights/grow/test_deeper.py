@@ -1,4 +1,4 @@
-"""Deeper networks compute, bit by bit, what the smaller ones did, and all that is new learns."""
+"""Deeper networks compute bit by bit what the smaller ones did, and their added blocks learn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DROP_PATH = {"block.drop_path": 0.2}
 
 
 def assert_equal(found: Grown) -> None:
-    """In evaluation, on images that the outputs depend on."""
+    """In evaluation, on images for which outputs differ."""
     x = found.images()
     with torch.no_grad():
         expected, actual = found.small(x), found.large(x)
@@ -49,7 +49,7 @@ def test_a_deeper_network_is_bit_equal(
 
 
 @pytest.mark.slow
-def test_growth_goes_on_from_50_to_101_to_152() -> None:
+def test_growing_twice_is_growing_once() -> None:
     first, second = grown("resnet50", "resnet101"), grown("resnet50", "resnet152")
     assert_equal(first)
     assert_equal(second)
@@ -69,7 +69,7 @@ def test_several_outputs_are_all_equal() -> None:
         assert [torch.equal(one, other) for one, other in pairs] == [True] * 4
 
 
-def test_what_only_trains_is_moved_too() -> None:
+def test_weights_used_in_training_only_are_moved_too() -> None:
     found = grown("googlenet", "googlenet")
     before, after = found.small.state_dict(), found.large.state_dict()
     assert any(key.startswith("aux") for key in before)

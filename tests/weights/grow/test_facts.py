@@ -1,4 +1,4 @@
-"""The facts of ops on which growth rests, each held against torch, of every op that they may hold of."""
+"""The properties of ops on which growth rests, each checked against torch for every op."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from resnetgen.compiler.ir.op_def import NO_WEIGHTS
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.pipeline import compile_text
@@ -30,7 +29,7 @@ ATTRIBUTES = {
     "resize": "scale: 2, mode: linear",
 }
 SINGLE = [name for name, op in OPS.items() if op.arity == 1 and not op.training_only]
-WITHOUT_WEIGHTS = [name for name in SINGLE if OPS[name].weights is NO_WEIGHTS]
+WITHOUT_WEIGHTS = [name for name in SINGLE if not OPS[name].has_weights]
 
 
 @cache
@@ -53,22 +52,22 @@ def image() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("op", WITHOUT_WEIGHTS)
-def test_what_keeps_zero_passes_a_gradient_there(op: str) -> None:
+def test_ops_that_preserve_zero_have_a_gradient_there(op: str) -> None:
     x = torch.zeros(1, CHANNELS, SIZE, SIZE, requires_grad=True)
     result = alone(op)(x)
     result.sum().backward()
     keeps = not result.any() and bool(x.grad.any())
-    assert keeps == (OPS[op].keeps_zero == "all")
+    assert keeps == (OPS[op].preserves_zero == "all")
 
 
 @pytest.mark.parametrize("op", [op for op in SINGLE if OPS[op].kind == "activation"])
-def test_what_is_idempotent(op: str) -> None:
+def test_idempotent_ops(op: str) -> None:
     once = alone(op)(image())
     assert torch.equal(alone(op)(once), once) == OPS[op].idempotent
 
 
-@pytest.mark.parametrize("op", [op for op in SINGLE if OPS[op].weights is not NO_WEIGHTS])
-def test_without_weights_nothing_is_left(op: str) -> None:
+@pytest.mark.parametrize("op", [op for op in SINGLE if OPS[op].has_weights])
+def test_zero_weights_give_zero(op: str) -> None:
     module = alone(op)
     before = {key: value.clone() for key, value in module.state_dict().items()}
     with torch.no_grad():
@@ -79,7 +78,7 @@ def test_without_weights_nothing_is_left(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", SINGLE)
-def test_which_channels_a_channel_is_computed_from(op: str) -> None:
+def test_the_channels_that_a_channel_is_computed_from(op: str) -> None:
     x = image().requires_grad_()
     result = alone(op)(x)
     read = []
@@ -87,11 +86,15 @@ def test_which_channels_a_channel_is_computed_from(op: str) -> None:
         (gradient,) = torch.autograd.grad(result[0, channel].sum(), x, retain_graph=True)
         read.append([c for c in range(CHANNELS) if gradient[0, c].any()])
     definition = OPS[op]
-    if definition.makes_channels or definition.orders_channels or "groups" in definition.attributes:
+    if (
+        definition.makes_channels
+        or definition.reads_adjacent_channels
+        or "groups" in definition.attributes
+    ):
         assert any(len(each) > 1 for each in read)
-    elif definition.moves:
+    elif definition.channel_origins:
         attributes = {"front": 1, "back": 2}
-        origins = definition.moves(attributes, [TensorType(CHANNELS, (1, 1))])
+        origins = definition.channel_origins(attributes, [TensorType(CHANNELS, (1, 1))])
         assert read == [[each.channel] if each else [] for each in origins]
     else:
         assert all(set(each) <= {channel} for channel, each in enumerate(read))
@@ -100,18 +103,18 @@ def test_which_channels_a_channel_is_computed_from(op: str) -> None:
 
 def test_joins() -> None:
     assert [name for name, op in OPS.items() if op.is_sum] == ["add"]
-    kept = {name: op.keeps_zero for name, op in OPS.items() if op.arity is None}
+    kept = {name: op.preserves_zero for name, op in OPS.items() if op.arity is None}
     assert kept == {"add": "all", "mul": "any", "concat": "all"}
     types = [TensorType(1, (1, 1)), TensorType(2, (1, 1))]
-    assert OPS["concat"].moves
-    assert [(each.operand, each.channel) for each in OPS["concat"].moves({}, types) if each] == [
+    assert OPS["concat"].channel_origins
+    assert [(each.operand, each.channel) for each in OPS["concat"].channel_origins({}, types) if each] == [
         (0, 0), (1, 0), (1, 1),
     ]  # fmt: skip
 
 
-def test_positions_that_become_channels() -> None:
-    assert OPS["flatten"].moves
-    origins = OPS["flatten"].moves({}, [TensorType(2, (1, 3))])
+def test_flatten_turns_positions_into_channels() -> None:
+    assert OPS["flatten"].channel_origins
+    origins = OPS["flatten"].channel_origins({}, [TensorType(2, (1, 3))])
     values = torch.tensor([[[[10, 11, 12]], [[20, 21, 22]]]])
     expected = [10 * (each.channel + 1) + each.position for each in origins if each]
     assert values.flatten(1)[0].tolist() == expected

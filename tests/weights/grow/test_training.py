@@ -1,4 +1,4 @@
-"""A network that was trained, grown and trained on goes on from where it stood."""
+"""A network that was trained and grown continues training from the same loss."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from weights.grow.growing import Settings, compiled
 
 from resnetgen.runtime.load import build
-from resnetgen.weights.grow.pair import pair
+from resnetgen.weights.grow.pair import pair_nodes
 from resnetgen.weights.grow.transfer import transfer
 from resnetgen.weights.grow.widen import channel_maps
-from resnetgen.weights.load import seeded
+from resnetgen.weights.load import build_seeded
 
 DIGITS = """\
 network: digits
@@ -59,17 +59,17 @@ def train(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("more", [DEEPER, WIDER, {**DEEPER, **WIDER}])
-def test_the_loss_goes_on_falling_from_where_it_stood(more: Settings) -> None:
+def test_the_loss_keeps_falling_after_growth(more: Settings) -> None:
     pytest.importorskip("sklearn")
     one, other = compiled(DIGITS, {}), compiled(DIGITS, more)
-    pairing = pair(one.graph, other.graph)
+    pairing = pair_nodes(one.graph, other.graph)
     x, y = digits()
-    small, large = (seeded(partial(build, each.source, "digits")) for each in (one, other))
+    small, large = (build_seeded(partial(build, each.source, "digits")) for each in (one, other))
     untrained = loss(small, x, y)
     train(small, x, y)
     transfer(large.state_dict(), small.state_dict(), pairing, channel_maps(pairing))
-    stood = loss(small, x, y)
-    assert stood < 0.7 * untrained
-    assert loss(large, x, y) == pytest.approx(stood, rel=1e-4)
+    trained = loss(small, x, y)
+    assert trained < 0.7 * untrained
+    assert loss(large, x, y) == pytest.approx(trained, rel=1e-4)
     train(large, x, y)
-    assert loss(large, x, y) < stood / 2
+    assert loss(large, x, y) < trained / 2

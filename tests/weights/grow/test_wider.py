@@ -1,4 +1,4 @@
-"""Wider networks compute what the smaller ones did, and their copies part in training."""
+"""Wider networks compute what the smaller ones did, and their copies diverge in training."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ UNET = "tests/specs/unet_resnet34.yaml"
 FEATURES = "tests/specs/resnet50_features.yaml"
 
 
-def apart(found: Grown, *, exact: bool) -> float:
-    """In float32 (`exact`) or float64, in standard deviations of the output."""
+def deviation(found: Grown, *, exact: bool) -> float:
+    """Of the outputs in float32 (`exact`) or float64, in standard deviations of the output."""
     one, other = copy.deepcopy(found.small), copy.deepcopy(found.large)
     return disagreement(one, other, found.image.shape, exact=exact)
 
@@ -41,8 +41,8 @@ def apart(found: Grown, *, exact: bool) -> float:
 )
 def test_a_wider_network_agrees(small: str, large: str, of_large: Settings, blocks: int) -> None:
     found = grown(small, large, of_large)
-    assert apart(found, exact=True) < 1e-5
-    assert apart(found, exact=False) < 1e-12
+    assert deviation(found, exact=True) < 1e-5
+    assert deviation(found, exact=False) < 1e-12
     assert found.growth.widened > 0
     assert len(found.pairing.joins) == blocks
 
@@ -60,9 +60,9 @@ def test_a_wider_network_agrees(small: str, large: str, of_large: Settings, bloc
         (FEATURES, {"block.base_width": 80}),
     ],
 )
-def test_so_do_groups_and_free_graphs(spec: str, of_large: Settings) -> None:
+def test_groups_and_free_graphs_agree(spec: str, of_large: Settings) -> None:
     found = grown(spec, spec, SHALLOW | of_large, SHALLOW)
-    assert apart(found, exact=False) < 1e-12
+    assert deviation(found, exact=False) < 1e-12
     assert found.growth.widened > 0
 
 
@@ -86,7 +86,7 @@ head: {classes: 5}
     norm=st.sampled_from(["batch_norm", {"op": "group_norm", "groups": 2}]),
     shortcut=st.sampled_from(["projection", {"op": "zero_pad", "centred": False}]),
 )
-def test_what_is_not_refused_is_right(
+def test_random_networks_agree_unless_refused(
     widths: tuple[int, int], groups: int, norm: object, shortcut: object
 ) -> None:
     both = {"norm": norm, "shortcut": shortcut}
@@ -100,7 +100,7 @@ def test_what_is_not_refused_is_right(
         found = grown(NET, NET, of_large, both)
     except SpecError:
         reject()  # hypothesis fails if most are
-    assert apart(found, exact=False) < 1e-12
+    assert deviation(found, exact=False) < 1e-12
 
 
 # --- copies
@@ -119,7 +119,7 @@ def test_shares_are_positive_unequal_and_sum_to_the_column() -> None:
         assert (shares[:, one] - shares[:, other]).abs().mean() > 0.1
 
 
-def test_copies_part_in_training() -> None:
+def test_copies_diverge_in_training() -> None:
     found = grown("resnet20", "resnet20", DOUBLED)
     model = found.large.train()
     rows = model.get_submodule("conv1").weight
@@ -128,6 +128,6 @@ def test_copies_part_in_training() -> None:
     assert (rows.grad[:16] - rows.grad[16:]).norm() > 0.05 * rows.grad.norm()
 
 
-def test_the_same_growth_gives_the_same_tensors() -> None:
+def test_growth_is_deterministic() -> None:
     one, other = (grown("resnet20", "resnet20", DOUBLED).large.state_dict() for _ in range(2))
     assert all(torch.equal(one[key], other[key]) for key in one)

@@ -1,7 +1,6 @@
-"""Networks of torchvision and timm: the true one is a candidate, and the only one where keys decide.
+"""Networks of torchvision and timm: the candidates are the library networks with the same state_dict.
 
-What is expected is found another way: the library's networks whose ordered state_dict is the peer's.
-The suite asks for every fifth peer, `pytest --exhaustive tests/weights/infer` for all.
+The suite checks every fifth of these peers, `pytest --exhaustive tests/weights/infer` all of them.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from functools import cache
 import pytest
 from conformance.entries import ENTRIES, VIDEO, Entry
 
-from resnetgen.weights.infer.checkpoint import held
-from resnetgen.weights.infer.design import Trials
+from resnetgen.weights.infer.checkpoint import unwrap_checkpoint
+from resnetgen.weights.infer.design import DesignCompiler
 from resnetgen.weights.infer.search import infer
-from resnetgen.weights.library_index import Networks
+from resnetgen.weights.library_index import NetworkIndex
 
 ALL = (*ENTRIES, VIDEO)
 SAMPLE = {entry.peer for entry in (*ENTRIES[::5], VIDEO)}
@@ -22,7 +21,7 @@ SAMPLE = {entry.peer for entry in (*ENTRIES[::5], VIDEO)}
 
 @cache
 def library() -> dict[str, list[tuple[str, tuple[int, ...]]]]:
-    networks = Networks()
+    networks = NetworkIndex()
     return {name: [*networks.shapes(name).items()] for name in networks.specs}
 
 
@@ -41,11 +40,11 @@ def tensors(entry: Entry) -> dict[str, tuple[int, ...]]:
         for e in ALL
     ],
 )
-def test_the_networks_with_the_tensors_of_a_peer_are_found_and_no_others(entry: Entry) -> None:
+def test_the_candidates_are_the_networks_with_the_tensors_of_a_peer(entry: Entry) -> None:
     shapes = tensors(entry)
     expected = {name for name, own in library().items() if own == [*shapes.items()]}
-    found = infer(held(entry.name, shapes), Trials()).candidates
+    found = infer(unwrap_checkpoint(entry.name, shapes), DesignCompiler()).candidates
     assert entry.name in expected
     assert {design.base for design in found} == expected
     assert len(found) == len(expected)
-    assert not any(design.changes for design in found)
+    assert not any(design.overrides for design in found)

@@ -1,4 +1,4 @@
-"""Variants that nobody published are recovered exactly: nodes, attributes and keys."""
+"""Random variants of library networks are recovered exactly: nodes, attributes and keys."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from weights.infer.variations import Variant, variant
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import compile_text
 from resnetgen.variants.new_spec import draft_inferred
-from resnetgen.weights.infer.candidates import Candidate, candidates_of
-from resnetgen.weights.infer.design import Trials, meaning
+from resnetgen.weights.infer.candidates import Candidate, describe_candidates
+from resnetgen.weights.infer.design import DesignCompiler, equivalence_key
 from resnetgen.weights.infer.search import infer
 from resnetgen.weights.match import without_counters
 
@@ -20,22 +20,22 @@ SAMPLE = (0, 7, 8, 11, 14, 17, 19, 20, 24)  # of each kind; the others with --ex
 
 
 @pytest.fixture(scope="module")
-def trials() -> Trials:
-    return Trials()
+def compiler() -> DesignCompiler:
+    return DesignCompiler()
 
 
-def recovered(made: Variant, trials: Trials) -> Candidate:
-    """The candidate that computes what the variant does; all of them have its tensors."""
-    outcome = infer(made.held, trials)
-    assert outcome.candidates
-    for design in outcome.candidates:
-        assert trials.shapes(design) == made.held.shapes
+def recovered(made: Variant, compiler: DesignCompiler) -> Candidate:
+    """The candidate that is equivalent to the variant; all candidates have its tensors."""
+    result = infer(made.checkpoint, compiler)
+    assert result.candidates
+    for design in result.candidates:
+        assert compiler.shapes(design) == made.checkpoint.shapes
     found = [
         candidate
-        for candidate in candidates_of(outcome, trials)
-        if meaning(trials.graph(candidate.design)) == made.meaning
+        for candidate in describe_candidates(result, compiler)
+        if equivalence_key(compiler.graph(candidate.design)) == made.equivalence_key
     ]
-    assert len(found) == 1, [design.settings for design in outcome.candidates]
+    assert len(found) == 1, [design.settings for design in result.candidates]
     return found[0]
 
 
@@ -47,20 +47,20 @@ def recovered(made: Variant, trials: Trials) -> Candidate:
     ],
 )
 def test_a_variant_is_among_the_candidates_and_its_spec_compiles_to_it(
-    seed: int, trials: Trials, tmp_path: Path
+    seed: int, compiler: DesignCompiler, tmp_path: Path
 ) -> None:
-    made = variant(seed, trials)
-    candidate = recovered(made, trials)
-    text = draft_inferred("found", candidate, [], made.held, tmp_path / "found.yaml").text
+    made = variant(seed, compiler)
+    candidate = recovered(made, compiler)
+    text = draft_inferred("found", candidate, [], made.checkpoint, tmp_path / "found.yaml").text
     graph = compile_text(text).graph
-    assert meaning(graph) == made.meaning
-    assert without_counters(state_dict(graph)) == made.held.shapes
+    assert equivalence_key(graph) == made.equivalence_key
+    assert without_counters(state_dict(graph)) == made.checkpoint.shapes
 
 
 def test_variants_are_of_every_kind() -> None:
-    trials = Trials()
-    designs = [variant(seed, trials).design for seed in SEEDS]
-    paths = {path for design in designs for path in design.changes}
+    compiler = DesignCompiler()
+    designs = [variant(seed, compiler).design for seed in SEEDS]
+    paths = {path for design in designs for path in design.overrides}
     assert len({design.base for design in designs}) >= 25
     for path in (("block", "groups"), ("block", "base_width"), ("stem", "width"), ("stem",)):
         assert path in paths

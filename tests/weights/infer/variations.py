@@ -1,13 +1,13 @@
-"""Seeded variants of library networks that the library does not have, and what they predict."""
+"""Random variants of library networks, by seed, and the tensors they predict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
 
-from resnetgen.weights.infer.checkpoint import CheckpointShapes, held
-from resnetgen.weights.infer.design import Design, Trials, library_designs, meaning
-from resnetgen.weights.infer.numbers import numbers_of
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, unwrap_checkpoint
+from resnetgen.weights.infer.design import Design, DesignCompiler, equivalence_key, library_designs
+from resnetgen.weights.infer.hyperparameters import hyperparameters_of
 
 BASES = (
     "resnet50", "resnet18", "resnext50_32x4d", "wide_resnet50_2", "seresnet50", "resnet50d",
@@ -16,7 +16,7 @@ BASES = (
     "vgg16", "vgg11_bn", "r3d_18", "resnet18_1d", "resnet50_gn", "resnext29_8x64d", "alexnet",
     "googlenet", "resnetaa50d", "plain20", "resnet10t",
 )  # fmt: skip
-# What stands in the place of a part; each leaves its own tensors.
+# Components to put in place of others; each has tensors of its own.
 SWAPS = {
     ("block", "attention"): ("eca", "squeeze_excite"),
     ("shortcut",): ("projection_all", "avg_projection"),
@@ -29,43 +29,47 @@ WIDTHS = (16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192)
 
 @dataclass(frozen=True)
 class Variant:
-    """A network that nobody published."""
+    """A network that the library does not have."""
 
     design: Design
-    held: CheckpointShapes
-    meaning: object
+    checkpoint: CheckpointShapes
+    equivalence_key: object
 
 
-def variant(seed: int, trials: Trials) -> Variant:
-    """The first sound network of a seed that has other tensors than all of the library."""
+def variant(seed: int, compiler: DesignCompiler) -> Variant:
+    """The first network of a seed that compiles and has other tensors than all of the library."""
     random = Random(seed)
-    known = [trials.shapes(design) for design in library_designs()]
+    known = [compiler.shapes(design) for design in library_designs()]
     base = Design(BASES[seed % len(BASES)])
     while True:
         design = _swapped(base, random) if seed % 3 == 2 else base
-        design = _renumbered(design, random, trials) if trials.shapes(design) else base
-        shapes = trials.shapes(design)
-        if shapes and shapes not in known and trials.holds(design, held("", shapes)):
-            full = trials.networks.shapes(design.base, design.settings)
+        design = _renumbered(design, random, compiler) if compiler.shapes(design) else base
+        shapes = compiler.shapes(design)
+        if shapes and shapes not in known and compiler.fits(design, unwrap_checkpoint("", shapes)):
+            full = compiler.networks.shapes(design.base, design.settings)
             wrapped = {f"module.{key}": shape for key, shape in full.items()}
-            return Variant(design, held(f"{seed}.pth", wrapped), meaning(trials.graph(design)))
+            return Variant(
+                design,
+                unwrap_checkpoint(f"{seed}.pth", wrapped),
+                equivalence_key(compiler.graph(design)),
+            )
 
 
 def _swapped(design: Design, random: Random) -> Design:
     path = random.choice([*SWAPS])
-    return design.setting({path: random.choice(SWAPS[path])})
+    return design.with_overrides({path: random.choice(SWAPS[path])})
 
 
-def _renumbered(design: Design, random: Random, trials: Trials) -> Design:
+def _renumbered(design: Design, random: Random, compiler: DesignCompiler) -> Design:
     depths = {stage: random.randint(1, 5) for stage in design.blocks if random.random() < 0.7}
-    design = design.repeating({**design.blocks, **depths})
-    network, _ = trials.body(design)
+    design = design.with_blocks({**design.blocks, **depths})
+    network, _ = compiler.body(design)
     chosen = {
-        path: number.text(_other(path[-1], number.count, random))
-        for path, number in numbers_of(design.tree, network).items()
+        path: number.as_yaml(_other(path[-1], number.count, random))
+        for path, number in hyperparameters_of(design.tree, network).items()
         if path[-1] in _OTHERS and random.random() < 0.5
     }
-    return design.setting(chosen)
+    return design.with_overrides(chosen)
 
 
 _OTHERS = {

@@ -19,12 +19,12 @@ class LintContext:
 
     document: Document
     network: Network
-    measured: TypedInstance
+    typed: TypedInstance
 
     @cached_property
     def instances(self) -> list[Instance]:
         """The distinct instances of its blocks."""
-        return instances_below(self.measured.instance)
+        return instances_below(self.typed.instance)
 
     @cached_property
     def blocks(self) -> list[tuple[str, TypedInstance]]:
@@ -33,7 +33,7 @@ class LintContext:
         The name is a prefix, `layer2.0.`; that of the network itself is empty.
         """
         found: dict[int, tuple[str, TypedInstance]] = {}
-        self._gather("", self.measured, found)
+        self._gather("", self.typed, found)
         return list(found.values())
 
     def _gather(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from resnetgen.compiler.analysis.lint.context import LintContext, block_name
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span
 from resnetgen.compiler.ir.nodes import OpCall, PassThrough
-from resnetgen.compiler.ir.op_def import ONE_TAP
+from resnetgen.compiler.ir.op_def import same_position
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType, Window, per_axis
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
@@ -55,7 +55,7 @@ class Loss:
     def taps(self) -> tuple[Window, ...]:
         """What a position of the reader's result reads."""
         assert self.reader.node.op
-        return self.reader.node.op.definition.taps(
+        return self.reader.node.op.definition.window(
             self.reader.node.op.attributes, self.type
         )
 
@@ -220,7 +220,7 @@ class InputCoverage:
 
 def seen(call: OpCall, source: TensorType, result: TensorType) -> InputCoverage | None:
     """What the windows of an op see of its input; None for one that reads each position."""
-    if call.definition.taps is ONE_TAP or not result.size:
+    if call.definition.window is same_position or not result.size:
         return None
     return _view(call.name, tuple(call.attributes.items()), source, result)
 
@@ -231,7 +231,7 @@ def _view(
 ) -> InputCoverage:
     given = dict(attributes)
     gaps = per_axis(given.get("dilation", 1), len(source.size))
-    taps = OPS[op].taps(given, source)
+    taps = OPS[op].window(given, source)
     if max(*source.size, *result.size, *(each.last - each.first for each in taps)) > MOST_ROWS:
         return InputCoverage(
             None, 1, 1

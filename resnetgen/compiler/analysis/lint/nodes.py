@@ -20,7 +20,7 @@ from resnetgen.compiler.ir.nodes import (
     Slot,
     SourcedExpr,
 )
-from resnetgen.compiler.passes.elaborate_checks import parameters
+from resnetgen.compiler.passes.elaborate_checks import declared_arguments
 
 
 def cancelled_bias(facts: LintContext) -> Iterator[Diagnostic]:
@@ -39,7 +39,7 @@ def cancelled_bias(facts: LintContext) -> Iterator[Diagnostic]:
             norms = _readers(instance, placed.key)
             if not term or term.span in told or not norms:
                 continue
-            if not all(_subtracts_each_mean(norm, placed.flow.channels) for norm in norms):
+            if not all(_subtracts_each_mean(norm, placed.result.channels) for norm in norms):
                 continue
             told.add(term.span)
             message = f"the bias of `{placed.key}` is taken away again: only norms read it"
@@ -142,7 +142,7 @@ def unused_arguments(facts: LintContext) -> Iterator[Diagnostic]:
             content, slot = _content(placed), _own_slot(instance.block, placed)
             if content is None or slot is None:
                 continue
-            default = parameters(instance.block.slots[slot].target)
+            default = declared_arguments(instance.block.slots[slot].target)
             for name, term in placed.block_node.arguments.items():
                 takes.setdefault(term, set()).update(content, default)
                 slots[term] = name, slot

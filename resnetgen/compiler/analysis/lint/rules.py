@@ -23,7 +23,7 @@ from resnetgen.compiler.analysis.lint.text import is_overridden, written_in_vain
 from resnetgen.compiler.diagnostics.model import Diagnostic, truncated
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.suppressions import allowed_codes
-from resnetgen.compiler.frontend.yaml_reader import Scalar
+from resnetgen.compiler.frontend.tree import Scalar
 
 RULES: tuple[Callable[[LintContext], Iterator[Diagnostic]], ...] = (
     lost_input,

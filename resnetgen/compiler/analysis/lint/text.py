@@ -17,10 +17,10 @@ from resnetgen.compiler.diagnostics.model import Diagnostic, DiagnosticCollector
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.inheritance import merge_specs
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.schema import RESERVED
-from resnetgen.compiler.frontend.tree import entries, keys
-from resnetgen.compiler.frontend.yaml_reader import ListTree, MapTree, Scalar, Tree, parse
-from resnetgen.compiler.passes.elaborate_blocks import Lookup
+from resnetgen.compiler.frontend.schema import NODE_KEYS
+from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, entries, keys
+from resnetgen.compiler.frontend.yaml_reader import parse
+from resnetgen.compiler.passes.elaborate_blocks import BlockLookup
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _PROSE = ("doc", "paper")  # words there are no names
@@ -69,7 +69,9 @@ def _unused_names(document: Document) -> Iterator[Diagnostic]:
             continue
         read = _words(tree)
         if any(name not in read for _, name, _ in names) and "extends" in tree.entries:
-            read = _words(Lookup(document, DiagnosticCollector()).extended(tree, [tree]) or tree)
+            read = _words(
+                BlockLookup(document, DiagnosticCollector()).extended(tree, [tree]) or tree
+            )
         for what, name, span in names:
             if name not in read:
                 message, hint = f"nothing {what} `{name}`", "use it where it is meant, or drop it"
@@ -136,14 +138,18 @@ def _inherited(document: Document) -> MapTree:
 def _read_again(source: Source) -> MapTree:
     """The tree of a source; of one of the library it is at hand."""
     shipped = library.LIBRARY / Path(source.name).name
-    return library.read_spec(shipped) if library.display_path(shipped) == source.name else parse(source)
+    return (
+        library.read_spec(shipped)
+        if library.display_path(shipped) == source.name
+        else parse(source)
+    )
 
 
 def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnostic]:
     name = tree.entries.get("extends")
     if not isinstance(name, Scalar):
         return
-    lookup = Lookup(document, DiagnosticCollector())
+    lookup = BlockLookup(document, DiagnosticCollector())
     base = lookup.base(name, [tree])
     inherited = lookup.extended(base, [tree, base]) if base else None
     merged = lookup.extended(tree, [tree])
@@ -189,7 +195,7 @@ def _repeated_arguments(document: Document) -> Iterator[Diagnostic]:
         if not isinstance(stage, MapTree) or not isinstance(base, MapTree) or "op" in stage.entries:
             continue
         for key, value in stage.entries.items():
-            if key in RESERVED or key not in given or not _own(document, stage.keys[key]):
+            if key in NODE_KEYS or key not in given or not _own(document, stage.keys[key]):
                 continue
             if library.canonical_text(value) == library.canonical_text(given[key]):
                 message = f"`{key}` is {_said(value)} without this"

@@ -1,8 +1,8 @@
-"""The module for CUDA: what is compiled and captured computes what the module does, elsewhere it is the module.
+"""The module for CUDA: the captured call computes what the module does, and other calls run the module.
 
 No test here has run on a CUDA device. On a CPU the compiled module is called without a capture; the
-capture runs against `Tape`, which does what torch documents of a CUDA graph: it repeats the
-operations of the capture on the same memory.
+capture runs against `Tape`, which does what torch documents of a CUDA graph: it repeats the captured
+operations on the same memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import resnetgen
 from resnetgen.pipeline import compile_spec
 from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import relative_error
-from resnetgen.runtime.cuda_graph import WARM_UP, Recording, graphed
+from resnetgen.runtime.cuda_graph import WARM_UP, CapturedCall, use_cuda_graph
 from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
 
@@ -39,7 +39,7 @@ def folded() -> nn.Module:
     net = compile_spec("resnet20", **{f"layer{stage}.blocks": 1 for stage in (1, 2, 3)})
     torch.manual_seed(0)
     model = randomize_norms(build(net.source, "resnet20"), images(2, 3, 32, 32))
-    return inference_module(net.inference, net.inference_source, model.state_dict())
+    return inference_module(net.inference_plan, net.inference_source, model.state_dict())
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_inputs_like_the_example_run_compiled(compiled: list[Any]) -> None:
     plain, x = folded(), images(2, 3, 32, 32, seed=1)
-    module = graphed(copy.deepcopy(plain), images(2, 3, 32, 32))
+    module = use_cuda_graph(copy.deepcopy(plain), images(2, 3, 32, 32))
     assert not compiled
     with torch.no_grad():
         assert relative_error([plain(x)], [module(x)]) < 1e-5
@@ -75,14 +75,14 @@ def test_inputs_like_the_example_run_compiled(compiled: list[Any]) -> None:
 @pytest.mark.slow
 def test_the_compiled_module_computes_the_same() -> None:
     plain, x = folded(), images(2, 3, 32, 32, seed=1)
-    module = graphed(copy.deepcopy(plain), x)
+    module = use_cuda_graph(copy.deepcopy(plain), x)
     with torch.no_grad():
         assert relative_error([plain(x)], [module(x)]) < 1e-5
 
 
 def test_other_inputs_have_the_module_as_it_was(compiled: list[Any]) -> None:
     plain, x = folded(), images(2, 3, 32, 32)
-    module = graphed(copy.deepcopy(plain), x)
+    module = use_cuda_graph(copy.deepcopy(plain), x)
     for other in (x[:1], images(3, 3, 32, 32), images(2, 3, 40, 24)):
         assert relative_error([plain(other)], [module(other)]) < 1e-5
     one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -98,26 +98,26 @@ def test_other_inputs_have_the_module_as_it_was(compiled: list[Any]) -> None:
 
 def test_weights_may_change_in_place_and_be_replaced(compiled: list[Any]) -> None:
     plain, x = folded(), images(2, 3, 32, 32)
-    module = graphed(copy.deepcopy(plain), x)
-    recordings = []
+    module = use_cuda_graph(copy.deepcopy(plain), x)
+    captures = []
     call = module._compiled_call_impl
-    record = call.record
-    call.record = lambda x: recordings.append(record(x)) or recordings[-1]  # type: ignore[func-returns-value]
+    capture = call.capture
+    call.capture = lambda x: captures.append(capture(x)) or captures[-1]  # type: ignore[func-returns-value]
     with torch.no_grad():
         module(x)
         for each in (plain, module):
             each.conv1.weight.mul_(2)
         assert relative_error([plain(x)], [module(x)]) < 1e-5
-        assert len(recordings) == 1
+        assert len(captures) == 1
         for each in (plain, module):
             each.conv1.weight = nn.Parameter(3 * each.conv1.weight, requires_grad=False)
         assert relative_error([plain(x)], [module(x)]) < 1e-5
-    assert len(recordings) == 2
+    assert len(captures) == 2
 
 
 def test_copies_pickles_and_keys_are_of_the_plain_module(compiled: list[Any]) -> None:
     plain, x = folded(), images(2, 3, 32, 32)
-    module = graphed(copy.deepcopy(plain), x)
+    module = use_cuda_graph(copy.deepcopy(plain), x)
     with torch.no_grad():
         module(x)
         compiled.clear()
@@ -129,7 +129,7 @@ def test_copies_pickles_and_keys_are_of_the_plain_module(compiled: list[Any]) ->
 
 def test_it_may_be_compiled_and_exported_as_a_part(compiled: list[Any]) -> None:
     plain, x = folded(), images(2, 3, 32, 32)
-    module = graphed(copy.deepcopy(plain), x)
+    module = use_cuda_graph(copy.deepcopy(plain), x)
     with torch.no_grad():
         outer = torch.compile(nn.Sequential(module, nn.ReLU()), fullgraph=True)
         assert relative_error([plain(x).relu()], [outer(x)]) < 1e-5
@@ -197,7 +197,7 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> Stream:
     return current
 
 
-def test_a_recording_gives_results_of_their_own(tapes: Stream) -> None:
+def test_results_of_a_captured_call_have_memory_of_their_own(tapes: Stream) -> None:
     calls: list[Tensor] = []
 
     def call(x: Tensor) -> Tensor:
@@ -205,29 +205,29 @@ def test_a_recording_gives_results_of_their_own(tapes: Stream) -> None:
         return (x * 2).relu()
 
     x, other = images(2, 3, 4, 4), images(2, 3, 4, 4, seed=1)
-    recording = Recording(call, x)
-    first, second = recording(x), recording(other)
+    captured = CapturedCall(call, x)
+    first, second = captured(x), captured(other)
     assert torch.equal(first, (x * 2).relu())
     assert torch.equal(second, (other * 2).relu())
     assert len(calls) == WARM_UP + 1  # nothing of Python runs in a replay
-    assert recording.x.is_contiguous(memory_format=torch.channels_last)
+    assert captured.x.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_recording_keeps_tuples_and_dicts(tapes: Stream) -> None:
+def test_a_captured_call_returns_tuples_and_dicts(tapes: Stream) -> None:
     x, other = images(2, 3), images(2, 3, seed=1)
-    pair = Recording(lambda x: (x + 1, x), x)
+    pair = CapturedCall(lambda x: (x + 1, x), x)
     assert [each.tolist() for each in pair(other)] == [(other + 1).tolist(), other.tolist()]
-    named = Recording(lambda x: {"sum": x + 1}, x)(other)
+    named = CapturedCall(lambda x: {"sum": x + 1}, x)(other)
     assert type(named) is dict
     assert torch.equal(named["sum"], other + 1)
 
 
-def test_a_recording_is_free_when_its_results_are_copied(tapes: Stream) -> None:
-    recording = Recording(lambda x: x + 1, images(2, 3))
-    free: Any = recording.free
-    recording(images(2, 3))
-    assert tapes.waits[-1] is free
-    assert free.records == [tapes]
+def test_a_captured_call_may_be_replayed_when_its_results_are_copied(tapes: Stream) -> None:
+    captured = CapturedCall(lambda x: x + 1, images(2, 3))
+    copied: Any = captured.results_copied
+    captured(images(2, 3))
+    assert tapes.waits[-1] is copied
+    assert copied.records == [tapes]
 
 
 # --- on a device
@@ -237,7 +237,7 @@ def test_a_recording_is_free_when_its_results_are_copied(tapes: Stream) -> None:
 def test_on_a_device_each_call_is_a_replay() -> None:
     plain = folded().cuda()
     x, other = (images(4, 3, 32, 32, seed=seed).cuda() for seed in (0, 1))
-    module = graphed(copy.deepcopy(plain), x)
+    module = use_cuda_graph(copy.deepcopy(plain), x)
     for mode in (torch.no_grad(), torch.inference_mode()):
         with mode:
             first, second = module(x), module(other)
@@ -256,7 +256,7 @@ def test_on_a_device_streams_and_threads_take_turns() -> None:
     plain = folded().cuda()
     inputs = [images(4, 3, 32, 32, seed=seed).cuda() for seed in range(4)]
     expected = [plain(x) for x in inputs]
-    module = graphed(copy.deepcopy(plain), inputs[0])
+    module = use_cuda_graph(copy.deepcopy(plain), inputs[0])
     module(inputs[0])
     worst = [0.0] * len(inputs)
 

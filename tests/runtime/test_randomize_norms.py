@@ -31,9 +31,9 @@ def deep() -> nn.Module:
 
 def test_it_leaves_the_weights_of_convolutions_and_draws_the_rest() -> None:
     fresh = deep()
-    settled = randomize_norms(copy.deepcopy(fresh), IMAGES)
-    assert not settled.training
-    others = dict(settled.named_parameters())
+    model = randomize_norms(copy.deepcopy(fresh), IMAGES)
+    assert not model.training
+    others = dict(model.named_parameters())
     for name, weight in fresh.named_parameters():
         assert torch.equal(weight, others[name]) == (weight.ndim > 1), name
         assert others[name].abs().max() > 0
@@ -46,7 +46,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_statistics_stand_around_those_of_what_a_norm_gets_at_any_depth() -> None:
-    settled = randomize_norms(deep(), IMAGES)
+    model = randomize_norms(deep(), IMAGES)
     seen = []
 
     def compare(norm: nn.Module, inputs: tuple[torch.Tensor]) -> None:
@@ -54,21 +54,21 @@ def test_statistics_stand_around_those_of_what_a_norm_gets_at_any_depth() -> Non
         moved = (norm.running_mean - mean).abs() / norm.running_var.sqrt()
         seen.append((moved.max().item(), (norm.running_var / variance).min().item()))
 
-    for each in settled.modules():
+    for each in model.modules():
         if isinstance(each, nn.BatchNorm2d):
             each.register_forward_pre_hook(compare)
     with torch.no_grad():
-        settled(IMAGES)
+        model(IMAGES)
     assert len(seen) == 242
     assert max(moved for moved, _ in seen) < 0.25
     assert min(ratio for _, ratio in seen) > 0.69
 
 
 def test_rounding_stays_small_at_any_depth() -> None:
-    settled = randomize_norms(deep(), IMAGES)
+    model = randomize_norms(deep(), IMAGES)
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        single, double = settled(x), settled.double()(x.double())
+        single, double = model(x), model.double()(x.double())
     assert 1e-2 < single.std() < 1e4
     assert relative_error([double], [single.double()]) < 1e-5
 

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from resnetgen.runtime.bench.timing import Peak
+from resnetgen.runtime.bench.timing import PeakMemory
 
 LARGE = 64 * 2**20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep one peak a process")
 def test_a_peak_counts_after_it_passed_and_until_it_is_set_back() -> None:
-    peak = Peak()
+    peak = PeakMemory()
     held = bytearray(b"x") * LARGE
     del held
     assert peak.bytes() >= 0.9 * LARGE  # the kernel counts in batches of pages
