@@ -1,9 +1,9 @@
-"""The catalogue of diagnostics: its examples fail and compile as it says, and it holds every code.
+"""The catalogue of diagnostics: it has every code, and its examples fail and work as it says.
 
-    python tests/test_catalogue.py       writes docs/diagnostics.md anew
+    python tests/test_catalogue.py       writes docs/diagnostics.md
 
-A failing spec marks the place at fault by a comment of carets below its line; `#^^` marks from the
-first column on. Of commands, the last fails with the code, and those that mend it come after.
+A failing spec marks the span of the error by a comment of carets on the next line; `#^^` marks from
+the first column on. Of the failing commands, the last fails with the code.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "diagnostics.md"
 ENTRIES = {entry.code: entry for entry in catalog.entries()}
 
-# Codes that no command of a person brings about: what is needed is missing, the compiler is at
-# fault, or only Python code asks.
+# Codes that no command of an example can cause: a package is missing, the compiler has a bug, or the
+# error comes from Python code.
 WITHOUT_EXAMPLES = {
     "no-torch",
     "no-safetensors",
@@ -39,8 +39,6 @@ WITHOUT_EXAMPLES = {
     "broken-print",
     "internal",
 }
-# What takes a code as its first argument.
-TAKE_A_CODE = {"Diagnostic", "fault", "record", "stop", "unknown", "BadScalar", "RuntimeFault"}
 CHECKPOINT = "resnet18.pth"  # what some commands read
 
 
@@ -54,26 +52,43 @@ def of(language: str) -> list[str]:
 
 
 def example(code: str, role: str) -> str:
-    """The text of the failing or the mended example of a code."""
-    (found,) = [each.text for each in ENTRIES[code].examples if each.role == role]
-    return found
+    """The text of the example of a code that fails, or that works."""
+    (text,) = [each.text for each in ENTRIES[code].examples if each.role == role]
+    return text
 
 
 # --- codes
 
 
 def codes_in_the_source() -> Iterator[str]:
-    """Every code that stands in the package, in the place of one."""
-    for path in (ROOT / "resnetgen").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                name = getattr(node.func, "attr", getattr(node.func, "id", None))
-                if name in TAKE_A_CODE:
-                    yield str(node.args[0].value)
-    yield from (reason.code for reason in yaml_reader.SYNTAX_MESSAGES)
+    """Every constant that the package passes as the `code` of something."""
+    files = (ROOT / "resnetgen").rglob("*.py")
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    callees = {name for node in nodes for name in takes_a_code(node)}
+    calls = (node for node in nodes if isinstance(node, ast.Call) and node.args)
+    for call in calls:
+        name = getattr(call.func, "attr", getattr(call.func, "id", None))
+        if name in callees and isinstance(call.args[0], ast.Constant):
+            yield str(call.args[0].value)
+    yield from (message.code for message in yaml_reader.SYNTAX_MESSAGES)
 
 
-def test_the_catalogue_holds_the_codes_of_the_source() -> None:
+def takes_a_code(node: ast.AST) -> Iterator[str]:
+    """The name of a function whose first parameter is `code`, or of a class of which it is."""
+    if isinstance(node, ast.FunctionDef) and parameters(node)[:1] == ["code"]:
+        yield node.name
+    if isinstance(node, ast.ClassDef):
+        starts = [each for each in node.body if getattr(each, "name", None) == "__init__"]
+        fields = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
+        names = parameters(starts[0]) if starts else [ast.unparse(each) for each in fields]
+        yield from [node.name] if names[:1] == ["code"] else []
+
+
+def parameters(function: ast.FunctionDef) -> list[str]:
+    return [each.arg for each in function.args.args if each.arg != "self"]
+
+
+def test_the_catalogue_has_the_codes_of_the_source() -> None:
     assert sorted(set(codes_in_the_source())) == catalog.codes()
 
 
@@ -81,9 +96,9 @@ def test_the_catalogue_holds_the_codes_of_the_source() -> None:
 def test_an_entry_has_an_explanation_and_one_example_of_each_kind(code: str) -> None:
     entry = ENTRIES[code]
     roles = [each.role for each in entry.examples]
-    assert roles == ([] if code in WITHOUT_EXAMPLES else ["fails", "mended"])
+    assert roles == ([] if code in WITHOUT_EXAMPLES else ["fails", "works"])
     assert entry.explanation
-    assert "```" not in entry.explanation, "a fence is `yaml` or `console`, and `fails` or `mended`"
+    assert "```" not in entry.explanation, "a fence is `yaml` or `console`, and `fails` or `works`"
     assert not entry.title.endswith(".")
 
 
@@ -99,15 +114,15 @@ def place(folder: Path, text: str) -> Path:
 
 
 def marked(text: str) -> tuple[int, int, int]:
-    """Line, column and end of the place that carets mark."""
+    """Line, column and end of the span that carets mark."""
     for number, line in enumerate(text.splitlines()):
         carets = re.fullmatch(r"#( *)\^+", line)
         if carets:
             return number, len(carets[1]) + 2 if carets[1] else 1, len(line) + 1
-    raise AssertionError("no carets mark the place at fault")
+    raise AssertionError("no carets mark the error")
 
 
-def found_in(path: Path) -> tuple[Diagnostic, ...]:
+def reported_in(path: Path) -> tuple[Diagnostic, ...]:
     """The errors of a spec, else its warnings."""
     try:
         compiled = compile_spec(path)
@@ -119,19 +134,18 @@ def found_in(path: Path) -> tuple[Diagnostic, ...]:
 
 
 @pytest.mark.parametrize("code", of("yaml"))
-def test_the_failing_spec_fails_with_the_code_at_the_marked_place(
-    code: str, tmp_path: Path
-) -> None:
+def test_the_failing_spec_fails_with_the_code_at_the_marked_span(code: str, tmp_path: Path) -> None:
     text = example(code, "fails")
-    (fault,) = found_in(place(tmp_path, text))
-    assert (fault.code, fault.severity) == (code, ENTRIES[code].severity), render([fault])
-    assert fault.span
-    assert (fault.span.line, fault.span.column, fault.span.end) == marked(text), render([fault])
+    (reported,) = reported_in(place(tmp_path, text))
+    assert (reported.code, reported.severity) == (code, ENTRIES[code].severity), render([reported])
+    span = reported.span
+    assert span
+    assert (span.line, span.column, span.end) == marked(text), render([reported])
 
 
 @pytest.mark.parametrize("code", of("yaml"))
-def test_the_mended_spec_compiles_without_a_warning(code: str, tmp_path: Path) -> None:
-    assert not found_in(place(tmp_path, example(code, "mended")))
+def test_the_working_spec_compiles_without_a_warning(code: str, tmp_path: Path) -> None:
+    assert not reported_in(place(tmp_path, example(code, "works")))
 
 
 # --- examples that are commands
@@ -157,20 +171,20 @@ def run(text: str, folder: Path) -> tuple[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", of("console"))
-def test_the_commands_fail_with_the_code_and_are_mended(
+def test_the_failing_commands_fail_with_the_code_and_the_others_work(
     code: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fails, mended = example(code, "fails"), example(code, "mended")
+    fails, works = example(code, "fails"), example(code, "works")
     if "/dev/full" in fails and not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     if CHECKPOINT in fails:
         shutil.copy(request.getfixturevalue("checkpoint"), tmp_path)
     monkeypatch.setenv("RESNETGEN_DEBUG", "")
-    said, status = run(fails, tmp_path)
-    assert status != 0, said
-    assert f"error[{code}]: " in said
-    said, status = run(mended, tmp_path)
-    assert status == 0, said
+    output, status = run(fails, tmp_path)
+    assert status != 0, output
+    assert f"error[{code}]: " in output
+    output, status = run(works, tmp_path)
+    assert status == 0, output
 
 
 # --- the page
@@ -179,20 +193,20 @@ def test_the_commands_fail_with_the_code_and_are_mended(
 FORMS = """\
 ## Forms
 
-`resnetgen check --format FORM` says the same in four forms. In `text` it goes to standard error, with colour on a terminal; in the others to standard output. `--strict` makes failures of warnings; `--fix` first makes the mends that leave no choice. The exit status is 0 where all is sound, 1 where a spec is wrong, 2 where the call is wrong or a file cannot be read.
+`resnetgen check --format FORM` prints the same in four forms: `text` to standard error, with colour on a terminal; the others to standard output. With `--strict`, warnings are failures too; `--fix` first applies the fixes that leave no choice. The exit status is 0 if there is nothing to report, 1 if a spec is wrong, 2 if the call is wrong or a file cannot be read.
 
-`json` is a list with one map for each diagnostic, empty where there is none:
+`json` is a list with one map for each diagnostic, empty if there are none:
 
-| key | holds |
+| key | value |
 |---|---|
 | `code` | one of the codes below |
 | `severity` | `error` or `warning` |
 | `message` | what is wrong |
-| `file`, `line`, `column`, `end` | the place; lines and columns count from 1, in code points, and `end` is the column after the last, on the same line; all `null` where there is no place |
-| `notes` | a list of reasons, each with `text` and a place in the same four keys |
+| `file`, `line`, `column`, `end` | the position; lines and columns count from 1, in code points, and `end` is the column after the last, on the same line; all `null` if there is no position |
+| `notes` | a list of reasons, each with `text` and a position in the same four keys |
 | `help` | what to type instead, or `null` |
 
-`github` is a line of `::error file=...,line=...,col=...,endColumn=...,title=CODE::MESSAGE` (or `::warning`) for each, which GitHub Actions shows at the line of a pull request. `sarif` is a log of SARIF 2.1.0, with the explanations below as its rules; notes with a place are related locations.
+`github` is a line of `::error file=...,line=...,col=...,endColumn=...,title=CODE::MESSAGE` (or `::warning`) for each, which GitHub Actions shows at the line of a pull request. `sarif` is a log of SARIF 2.1.0, with the explanations below as its rules; notes with a position are related locations.
 """
 
 
@@ -202,7 +216,7 @@ def page(folder: Path) -> str:
     lines += ["Every message of resnetgen has a code: `error[unread]: nothing reads the node ...`."]
     lines += ["`resnetgen explain CODE` prints the entry of this page."]
     lines += [
-        "<!-- Written by `python tests/test_catalogue.py` from resnetgen/language/catalogue. -->"
+        "<!-- Written by `python tests/test_catalogue.py` from resnetgen/compiler/diagnostics/codes. -->"
     ]
     lines += ["", "| code | | about |", "|---|---|---|"]
     lines += [
@@ -218,28 +232,28 @@ def page(folder: Path) -> str:
 
 
 def _section(entry: CodeEntry, folder: Path) -> str:
-    """An entry, with what is said of its failing spec below it."""
+    """An entry, with the diagnostic of its failing spec below it."""
     text = entry.markdown
     for each in entry.examples:
         fence = f"```{each.language} {each.role}\n{each.text}```"
         shown = f"```{each.language}\n{each.text}```"
-        if each.role == "mended":
-            shown = f"Mended:\n\n{shown}"
+        if each.role == "works":
+            shown = f"This works:\n\n{shown}"
         elif each.language == "yaml":
-            shown += f"\n```text\n{_said(folder, each.text)}\n```"
+            shown += f"\n```text\n{_rendered(folder, each.text)}\n```"
         text = text.replace(fence, shown)
     return f"## {entry.code}\n\n*{entry.severity}: {entry.title}*\n\n{text}"
 
 
-def _said(folder: Path, text: str) -> str:
-    """What is said of a wrong spec, which lies in the folder where the person works."""
+def _rendered(folder: Path, text: str) -> str:
+    """The diagnostic of a wrong spec, as in the working directory."""
     path = place(folder, text)
-    return render(found_in(path)).replace(f"{folder.as_posix()}/", "")
+    return render(reported_in(path)).replace(f"{folder.as_posix()}/", "")
 
 
 def test_the_page_is_current(tmp_path: Path) -> None:
     current = PAGE.read_text(encoding="utf-8") == page(tmp_path)
-    assert current, "`python tests/test_catalogue.py` mends this"
+    assert current, "run `python tests/test_catalogue.py`"
 
 
 if __name__ == "__main__":

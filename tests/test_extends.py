@@ -85,7 +85,7 @@ def content(path: Path) -> str:
     return "\n".join(f"{key} {library.canonical_text(each)}" for key, each in entries.items())
 
 
-def faults(path: Path | str, **settings: object) -> list[Diagnostic]:
+def errors(path: Path | str, **settings: object) -> list[Diagnostic]:
     with pytest.raises(SpecError) as caught:
         compile_spec(path, **settings)
     return list(caught.value.diagnostics)
@@ -151,10 +151,10 @@ def test_a_doc_is_not_inherited_from_any_of_them(spec) -> None:
     assert compile_spec(path).network.doc == ""
 
 
-def test_a_fault_in_a_member_points_into_it(spec) -> None:
+def test_an_error_in_a_member_points_into_it(spec) -> None:
     path = spec(grey="input: {chanels: 1}\n", mine="extends: [resnet50, grey]\n")
-    (fault,) = faults(path)
-    assert (Path(fault.span.file).name, fault.span.line, fault.help) == (
+    (error,) = errors(path)
+    assert (Path(error.span.file).name, error.span.line, error.help) == (
         "grey.yaml", 2, "did you mean `channels`?"
     )  # fmt: skip
 
@@ -176,23 +176,23 @@ def test_a_fault_in_a_member_points_into_it(spec) -> None:
         ("[resnet50, back]", "extends-cycle", "mine -> back -> mine", "back"),
     ],
 )
-def test_what_is_wrong_in_a_list_is_told_at_its_place(spec, text, code, words, place) -> None:
+def test_what_is_wrong_in_a_list_is_reported_at_its_span(spec, text, code, words, place) -> None:
     path = spec(
         grey="input: {channels: 1}\n", a="", b="", ab="extends: [a, b]\n", ba="extends: [b, a]\n",
         back="extends: [resnet50, mine]\n", mine=f"extends: {text}\n",
     )  # fmt: skip
-    (fault,) = faults(path)
-    assert (fault.code, fault.span.text) == (code, place)
-    assert words in fault.message
-    assert Path(fault.span.file).name == "mine.yaml"
+    (error,) = errors(path)
+    assert (error.code, error.span.text) == (code, place)
+    assert words in error.message
+    assert Path(error.span.file).name == "mine.yaml"
 
 
-def test_faults_of_all_members_are_told_together_and_once(spec) -> None:
+def test_errors_of_all_members_are_reported_together_and_once(spec) -> None:
     path = spec(
         broken="extends: nowhere\n", left="extends: broken\n", right="extends: broken\n",
         mine="extends: [left, right, gone]\n",
     )  # fmt: skip
-    assert [fault.message.split("`")[1] for fault in faults(path)] == ["nowhere", "gone"]
+    assert [error.message.split("`")[1] for error in errors(path)] == ["nowhere", "gone"]
 
 
 def test_many_files_that_extend_each_other_in_many_ways_end_soon(spec) -> None:
@@ -204,14 +204,14 @@ def test_many_files_that_extend_each_other_in_many_ways_end_soon(spec) -> None:
     } | {f"n{count}": "input: {channels: 1, size: [8]}\nnodes: {a: {op: relu}}\n"}
     deepest = library.load(spec(**texts))
     assert len(deepest.sources) == library.MAX_CHAIN
-    (fault,) = faults(
+    (error,) = errors(
         spec(more=f"extends: [{', '.join(f'n{at}' for at in range(count, 4, -1))}]\n")
     )
-    assert fault.code == "limit"
-    (fault,) = faults(spec(over="extends: n5\n"))
-    assert fault.code == "limit"
-    (fault,) = faults(spec(long=f"extends: [{', '.join(['gone'] * 5000)}]\n"))
-    assert fault.code == "limit"
+    assert error.code == "limit"
+    (error,) = errors(spec(over="extends: n5\n"))
+    assert error.code == "limit"
+    (error,) = errors(spec(long=f"extends: [{', '.join(['gone'] * 5000)}]\n"))
+    assert error.code == "limit"
 
 
 # --- one thing alone, in a file and by --set
@@ -292,19 +292,19 @@ def node_facts(node) -> tuple[object, ...]:
     ],
 )  # fmt: skip
 def test_the_messages_of_wrong_ones_teach(spec, text, settings, words, help) -> None:
-    told = []
+    reported = []
     if text:
         path = spec(mine=f"extends: resnet50\n{text}\n")
-        (fault,) = faults(path)
-        assert Path(fault.span.file).name == "mine.yaml"
-        told.append(fault)
+        (error,) = errors(path)
+        assert Path(error.span.file).name == "mine.yaml"
+        reported.append(error)
     if settings:
-        (fault,) = faults("resnet50", **settings)
-        assert fault.span.file == f"--set {next(iter(settings))}"
-        told.append(fault)
-    for fault in told:
-        assert words in fault.message
-        assert (help or "") in (fault.help or "")
+        (error,) = errors("resnet50", **settings)
+        assert error.span.file == f"--set {next(iter(settings))}"
+        reported.append(error)
+    for error in reported:
+        assert words in error.message
+        assert (help or "") in (error.help or "")
 
 
 def test_settings_go_over_all_that_a_list_says(spec) -> None:

@@ -178,7 +178,7 @@ def test_any_tree_in_one_line_is_read_as_it_was(tree: Tree) -> None:
 
 
 def without_order(tree: MapTree) -> list[tuple[str, str]]:
-    """The keys of a spec may be put in order; what stands below them may not, blocks apart."""
+    """The keys of a spec may be put in order; what is below them may not, except for blocks."""
     return sorted((key, sorted_blocks(each)) for key, each in tree.entries.items())
 
 

@@ -174,7 +174,7 @@ def _sides(text: str | None, mode: Mode) -> list[Side]:
     known = sides()
     if text is not None:
         return [known[name] for name in _each_of(text, known, "--side", "side")]
-    return [each for each in known.values() if mode in each.modes and not each.asked]
+    return [each for each in known.values() if mode in each.modes and not each.on_request]
 
 
 def _each_of(text: str, known: Iterable[str], option: str, kind: str) -> list[str]:

@@ -20,7 +20,7 @@ from resnetgen.cli.options import (
 if TYPE_CHECKING:
     from resnetgen.pipeline import Compiled
     from resnetgen.variants.diff import Difference
-    from resnetgen.variants.diff_report import NetworkNames
+    from resnetgen.variants.diff_headline import NetworkNames
 
 DIFFERENT = 1
 
@@ -86,7 +86,7 @@ def _names(
     before: str, after: str, old: Compiled, new: Compiled, settings: Sequence[str]
 ) -> NetworkNames:
     """The names of the networks, or if these are the same, the arguments of the command."""
-    from resnetgen.variants.diff_report import NetworkNames
+    from resnetgen.variants.diff_headline import NetworkNames
 
     names = (old.network.name, new.network.name)
     one, other = names if names[0] != names[1] else (before, after)
@@ -96,9 +96,9 @@ def _names(
 def _text(difference: Difference, names: NetworkNames, format: Format) -> str:
     if format is Format.json:
         from resnetgen.reports.formats import as_json
-        from resnetgen.variants.diff_report import as_data
+        from resnetgen.variants.diff_data import as_data
 
         return as_json(as_data(difference)) + "\n"
-    from resnetgen.variants.diff_report import as_markdown, as_text
+    from resnetgen.variants.diff_text import as_markdown, as_text
 
     return as_markdown(difference, names) if format is Format.md else as_text(difference, names)

@@ -119,7 +119,7 @@ def format_option(formats: Iterable[Format], help: str) -> Any:
         metavar=f"<{'|'.join(known)}>",
         help=help,
         parser=parse,
-        autocompletion=lambda start: [each for each in known if each.startswith(start)],
+        autocompletion=lambda incomplete: [each for each in known if each.startswith(incomplete)],
     )
 
 

@@ -64,6 +64,7 @@ from resnetgen.compiler.passes.instantiate import instantiate
 from resnetgen.pipeline import Compiled
 from resnetgen.reports.numbers import short_number
 from resnetgen.variants.repeats_rule import DEEPEST, DepthRule, Repeats
+from resnetgen.weights.library_index import library_documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,15 +347,11 @@ def published_repeats(document: Document, network: Network) -> dict[str, Mapping
     if not _means_the_same_in_the_library(document, network):
         return {}
     wanted, found = _trunk(document.tree), dict[str, Mapping[str, int]]()
-    for path in library.network_files():
-        try:
-            tree = library.load(path).tree
-        except SpecError:  # a library that someone is editing
-            continue
-        numbers = stage_repeats(tree)
-        whole = numbers and numbers.keys() == entries(tree, "stages").keys()
-        if whole and _trunk(tree) == wanted:
-            found[path.stem] = numbers
+    for name, other in library_documents().items():
+        numbers = stage_repeats(other.tree)
+        whole = numbers and numbers.keys() == entries(other.tree, "stages").keys()
+        if whole and _trunk(other.tree) == wanted:
+            found[name] = numbers
     return found
 
 

@@ -190,7 +190,8 @@ def _ambiguous(
     candidates: Sequence[tuple[NetworkMatch, Conversion]],
     errors: Mapping[str, WeightsError],
 ) -> WeightsError:
-    message = f"`{checkpoint.name}` has the keys of {listed(identified.specs)}, not converted alike"
+    specs = listed(identified.specs)
+    message = f"`{checkpoint.name}` has the keys of {specs}, which do not convert alike"
     notes = tuple(Note(text) for text in _outcomes(candidates, errors))
     first = candidates[0][0]
     source = f", `--from {first.dialect.name}`" if first.dialect and not errors else ""
@@ -256,8 +257,8 @@ def plan_conversion(source: NamedTensors, target: NamedTensors) -> Conversion:
     """How to convert. Raises WeightsError `unlike-dialect` if the two are not one network."""
     notes = graph_differences(source.graph, target.graph)
     if notes:
-        message = f"{_built_as(target)} is another network than {_built_as(source)}"
-        help = "name the network that both are with `--network`"
+        message = f"{_built_as(target)} differs from {_built_as(source)}"
+        help = "use `--network` to name a network that is the same in both"
         raise WeightsError(Diagnostic("unlike-dialect", message, notes=notes, help=help))
     only_source = [address for address in source.tensors if address not in target.tensors]
     means = _means(source, only_source)
@@ -272,7 +273,7 @@ def plan_conversion(source: NamedTensors, target: NamedTensors) -> Conversion:
 
 
 def _built_as(side: NamedTensors) -> str:
-    built = f" as `{side.dialect.name}` has it" if side.dialect and side.dialect.settings else ""
+    built = f" as built by `{side.dialect.name}`" if side.dialect and side.dialect.settings else ""
     return f"`{side.graph.name}`{built}"
 
 

@@ -1,4 +1,4 @@
-"""How a fault is shown to a person, to a program and to GitHub."""
+"""How a diagnostic is shown to a person, to a program and to GitHub."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from resnetgen.compiler.diagnostics.model import (
     Source,
     Span,
     SpecError,
+    closest_match,
     did_you_mean,
     render,
-    closest_match,
 )
 
 TEXT = "network: mine\n" * 13 + "  layer3: {blocks: 6, width: 256, stride: 2}\n"
 SOURCE = Source("specs/mine.yaml", TEXT)
 STRIDE = Span(SOURCE, 14, 35, 44)
-FAULT = Diagnostic(
+ERROR = Diagnostic(
     "shape-mismatch",
     "layer3.0.add: cannot add 256 x 14 x 14 to 128 x 28 x 28",
     STRIDE,
@@ -36,13 +36,13 @@ FAULT = Diagnostic(
 
 
 def shown(line: str, column: int, end: int, **more: str) -> list[str]:
-    """Source line and caret line of a fault on a line of its own."""
+    """Source line and caret line of an error on a line of its own."""
     span = Span(Source("a.yaml", line), 1, column, end)
     return render([Diagnostic("code", "message", span, **more)]).split("\n")[2:4]  # type: ignore[arg-type]
 
 
-def test_a_fault_is_shown_with_its_line_a_caret_the_reason_and_the_mend() -> None:
-    assert render([FAULT]).split("\n") == [
+def test_an_error_is_shown_with_its_line_a_caret_the_reason_and_the_fix() -> None:
+    assert render([ERROR]).split("\n") == [
         "specs/mine.yaml:14:35: error[shape-mismatch]: "
         "layer3.0.add: cannot add 256 x 14 x 14 to 128 x 28 x 28",
         "   |",
@@ -54,9 +54,9 @@ def test_a_fault_is_shown_with_its_line_a_caret_the_reason_and_the_mend() -> Non
     ]
 
 
-def test_a_fault_without_a_place_has_no_excerpt() -> None:
-    fault = Diagnostic("cycle", "a extends itself", help="remove it", severity="warning")
-    assert render([fault]) == "warning[cycle]: a extends itself\n  = help: remove it"
+def test_an_error_without_a_place_has_no_excerpt() -> None:
+    error = Diagnostic("cycle", "a extends itself", help="remove it", severity="warning")
+    assert render([error]) == "warning[cycle]: a extends itself\n  = help: remove it"
 
 
 @pytest.mark.parametrize("span", [Span(Source("a", ""), 1, 1, 2), Span(Source("a", "x"), 9, 1, 2)])
@@ -64,28 +64,28 @@ def test_a_place_that_the_text_does_not_have_is_named_only(span: Span) -> None:
     assert render([Diagnostic("limit", "too large", span)]).count("\n") == 0
 
 
-def test_several_faults_are_separated_by_an_empty_line() -> None:
-    assert render([FAULT, FAULT]) == f"{render([FAULT])}\n\n{render([FAULT])}"
+def test_several_errors_are_separated_by_an_empty_line() -> None:
+    assert render([ERROR, ERROR]) == f"{render([ERROR])}\n\n{render([ERROR])}"
 
 
 def test_colour_adds_only_colour() -> None:
-    painted = render([FAULT], color=True)
+    painted = render([ERROR], color=True)
     assert "\x1b[1;31merror[shape-mismatch]\x1b[0m" in painted
     assert "\x1b[1;31m^^^^^^^^^\x1b[0m" in painted
-    assert "\x1b" not in render([FAULT])
+    assert "\x1b" not in render([ERROR])
 
 
 @pytest.mark.parametrize("color", [False, True])
 def test_control_characters_are_never_echoed(color: bool) -> None:
     bad = "a\x1b]0;x\x07\x00\r\n\x9b\u202e\u2028\ud800\U000e0001"
     span = Span(Source(f"{bad}.yaml", "key: \x1b[31m\x7f\u202e"), 1, 6, 7)
-    fault = Diagnostic(bad, bad, span, (Note(bad, span), Note(bad)), bad, severity="error")
-    text = render([fault], color=color) + as_github([fault])
+    error = Diagnostic(bad, bad, span, (Note(bad, span), Note(bad)), bad, severity="error")
+    text = render([error], color=color) + as_github([error])
     for style in ("\x1b[1;31m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"):
         text = text.replace(style, "")
     assert all(char == "\n" or char.isprintable() for char in text)
     assert "a\\x1b]0;x\\x07\\x00\\x0d\\x0a\\x9b\\u202e\\u2028\\ud800\\U000e0001" in text
-    assert as_github([fault]).count("\n") == 0
+    assert as_github([error]).count("\n") == 0
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_control_characters_are_never_echoed(color: bool) -> None:
         ("a\x1bb", 2, 3, "a\\x1bb", " ^^^^"),
     ],
 )
-def test_carets_stand_under_what_they_mark(
+def test_carets_are_below_what_they_mark(
     line: str, column: int, end: int, excerpt: str, carets: str
 ) -> None:
     assert shown(line, column, end) == [f"1 | {excerpt}", f"  | {carets}"]
@@ -136,18 +136,18 @@ def test_lines_are_counted_as_yaml_counts_them(end: str) -> None:
 
 
 def test_the_text_of_the_error_is_the_rendering() -> None:
-    error = SpecError([FAULT])
-    assert str(error) == render([FAULT])
-    assert error.diagnostics == (FAULT,)
+    error = SpecError([ERROR])
+    assert str(error) == render([ERROR])
+    assert error.diagnostics == (ERROR,)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_json_carries_everything() -> None:
-    (found,) = json.loads(json.dumps(as_json([FAULT])))
-    assert found == {
+    (data,) = json.loads(json.dumps(as_json([ERROR])))
+    assert data == {
         "code": "shape-mismatch",
         "severity": "error",
-        "message": FAULT.message,
+        "message": ERROR.message,
         "file": "specs/mine.yaml",
         "line": 14,
         "column": 35,
@@ -181,8 +181,8 @@ def test_json_carries_everything() -> None:
 
 def test_github_commands_are_escaped() -> None:
     span = Span(Source("a,b:c%.yaml", "x"), 3, 5, 9)
-    fault = Diagnostic("a::b", "100% wrong, say: why", span, help="do it")
-    assert as_github([fault]) == (
+    error = Diagnostic("a::b", "100% wrong, say: why", span, help="do it")
+    assert as_github([error]) == (
         "::error file=a%2Cb%3Ac%25.yaml,line=3,col=5,endColumn=9,title=a%3A%3Ab"
         "::100%25 wrong, say: why%0Ahelp: do it"
     )

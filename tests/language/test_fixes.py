@@ -1,4 +1,4 @@
-"""Mends: what is edited, what stays, and when none is made."""
+"""`check --fix`: what is edited, what stays, and when nothing is fixed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_what_leaves_no_doubt_is_corrected_where_it_stands(wrong: str, right: st
     assert not find(HEAD + right)
 
 
-def test_faults_that_appear_behind_a_mend_are_mended_too() -> None:
+def test_errors_that_a_fix_reveals_are_fixed_too() -> None:
     text = (
         HEAD
         + "stemm: cifar\nblock: basik\nshortcut: projecton\nstages: {a: {blocks: 1, widht: 8}}\n"
@@ -98,7 +98,7 @@ def test_faults_that_appear_behind_a_mend_are_mended_too() -> None:
         HEAD + "nodes: {conv1: {op: conv, out: 8, kernel: 3}, a: {op: act, inputs: conv2}}\n",
         HEAD + "nodes:\n\tconv: {op: conv, out: 8, kernel: 3}\n",  # how wide is the tab?
         HEAD + "nodes: {conv: {op: conv, out: 8, kernel: 3}, drop: {op: dropout, rate: 1}}\n",
-        HEAD + "stemm: {nodes: {a: {op: add, inputs: [x, y]}}}\n",  # a worse fault lies behind
+        HEAD + "stemm: {nodes: {a: {op: add, inputs: [x, y]}}}\n",  # hides a worse error
         HEAD + "{",
         "",
     ],
@@ -188,7 +188,7 @@ def test_line_ends_and_the_mark_of_the_file_stay(ending: str, mark: str) -> None
 @pytest.mark.parametrize(
     "path", sorted([*ERRORS.glob("*.yaml"), *WARNINGS.glob("*.yaml")]), ids=lambda path: path.stem
 )
-def test_a_mend_lessens_what_is_found_and_is_made_once(path: Path) -> None:
+def test_a_fix_reduces_what_is_reported_and_is_made_once(path: Path) -> None:
     text = path.read_bytes().decode(errors="replace")
     after = fix(text)
     assert fix(after) == after
@@ -200,6 +200,6 @@ def test_a_mend_lessens_what_is_found_and_is_made_once(path: Path) -> None:
         assert counts[0] < counts[1]
 
 
-def test_a_fault_of_another_file_is_left() -> None:
+def test_an_error_in_another_file_is_not_fixed() -> None:
     text = HEAD + "nodes: {conv: {op: conv, out: 8, kernal: 3}}\n"
     assert apply_fixes(text, "other.yaml", find) == text

@@ -6,10 +6,10 @@ import pytest
 
 from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
-    path_component_error,
     file_name_error,
     identifier_error,
     node_key_error,
+    path_component_error,
 )
 
 

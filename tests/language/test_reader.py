@@ -1,4 +1,4 @@
-"""What YAML a spec may be written in, and what is said about the rest."""
+"""What YAML a spec may use, and which errors the rest gives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError
 from resnetgen.compiler.frontend import yaml_reader
-from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, key_span, python_value, value_span
+from resnetgen.compiler.frontend.tree import (
+    ListTree,
+    MapTree,
+    Scalar,
+    Tree,
+    key_span,
+    python_value,
+    value_span,
+)
 
 LOADERS = [yaml.SafeLoader]
 if hasattr(yaml, "CSafeLoader"):
@@ -32,16 +40,16 @@ def value_of(text: str) -> object:
     return python_value(tree_of(f"key: {text}\n").entries["key"])
 
 
-def faults_of(text: str) -> tuple[Diagnostic, ...]:
+def errors_of(text: str) -> tuple[Diagnostic, ...]:
     with pytest.raises(SpecError) as caught:
         tree_of(text)
     return caught.value.diagnostics
 
 
-def only_fault(text: str) -> Diagnostic:
-    faults = faults_of(text)
-    assert len(faults) == 1, [fault.message for fault in faults]
-    return faults[0]
+def only_error(text: str) -> Diagnostic:
+    errors = errors_of(text)
+    assert len(errors) == 1, [error.message for error in errors]
+    return errors[0]
 
 
 def place(span: Span | None) -> tuple[int, int, int]:
@@ -77,9 +85,9 @@ def place(span: Span | None) -> tuple[int, int, int]:
     ],
 )
 def test_plain_scalars_follow_the_core_schema(text: str, value: object) -> None:
-    found = value_of(text)
-    assert found == value
-    assert type(found) is type(value)
+    read = value_of(text)
+    assert read == value
+    assert type(read) is type(value)
 
 
 @pytest.mark.parametrize("text", ["010", "true", "null", "1e-3", ".inf", "~", "9" * 5000, "<<"])
@@ -97,14 +105,14 @@ def test_block_text_is_a_string() -> None:
     "text", ["1" * 19, "-" + "0" * 19, "9" * 5000, "0x" + "f" * 16, "0o" + "7" * 30]
 )
 def test_an_integer_has_at_most_18_digits(text: str) -> None:
-    fault = only_fault(f"key: {text}")
-    assert (fault.code, place(fault.span)) == ("yaml-number", (1, 6, 6 + len(text)))
-    assert "18 digits" in fault.message
+    error = only_error(f"key: {text}")
+    assert (error.code, place(error.span)) == ("yaml-number", (1, 6, 6 + len(text)))
+    assert "18 digits" in error.message
 
 
 @pytest.mark.parametrize("text", [".inf", "-.INF", "+.Inf", ".nan", ".NaN", "1e999"])
 def test_no_value_is_infinite(text: str) -> None:
-    assert only_fault(f"key: {text}").code == "yaml-number"
+    assert only_error(f"key: {text}").code == "yaml-number"
 
 
 def test_keys_keep_their_raw_text() -> None:
@@ -115,15 +123,15 @@ def test_keys_keep_their_raw_text() -> None:
 # --- keys -----------------------------------------------------------------------------------
 
 
-def test_a_repeated_key_is_reported_where_it_stands_with_a_note_at_the_first() -> None:
-    fault = only_fault("{a: 1, b: 3, a: 2}")
-    assert (fault.code, place(fault.span)) == ("duplicate-key", (1, 14, 15))
-    assert place(fault.notes[0].span) == (1, 2, 3)
+def test_a_repeated_key_is_reported_with_a_note_at_the_first() -> None:
+    error = only_error("{a: 1, b: 3, a: 2}")
+    assert (error.code, place(error.span)) == ("duplicate-key", (1, 14, 15))
+    assert place(error.notes[0].span) == (1, 2, 3)
 
 
 @pytest.mark.parametrize("text", ["a: 1\n'a': 2", "1: x\n'1': y", "b:\n  - a: 1\n    a: 2"])
 def test_keys_are_equal_when_their_text_is(text: str) -> None:
-    assert only_fault(text).code == "duplicate-key"
+    assert only_error(text).code == "duplicate-key"
 
 
 def test_the_same_key_in_two_maps_is_no_repetition() -> None:
@@ -137,7 +145,7 @@ def test_the_same_key_in_two_maps_is_no_repetition() -> None:
     "text", ["{[a]: 1}", "{{a: 1}: 2}", "? - a\n: 1", "? |\n  a\n: 1", "? \n: 1"]
 )
 def test_a_key_is_a_word(text: str) -> None:
-    assert only_fault(text).code == "yaml-key"
+    assert only_error(text).code == "yaml-key"
 
 
 # --- what specs do not have -----------------------------------------------------------------
@@ -162,22 +170,22 @@ def test_a_key_is_a_word(text: str) -> None:
 def test_aliases_tags_and_further_documents_are_refused(
     text: str, code: str, where: tuple[int, int]
 ) -> None:
-    fault = only_fault(text)
-    assert (fault.code, place(fault.span)[:2]) == (code, where)
+    error = only_error(text)
+    assert (error.code, place(error.span)[:2]) == (code, where)
 
 
-def test_an_alias_fault_says_what_to_write_instead() -> None:
-    assert "`extends:`" in str(only_fault("a: *x").help)
+def test_an_alias_error_says_what_to_write_instead() -> None:
+    assert "`extends:`" in str(only_error("a: *x").help)
 
 
 def test_an_anchor_and_its_aliases_are_one_cause() -> None:
-    faults = faults_of("a: &x 1\nb: *x\nc: *x\nd: *x\ne: *y")
-    assert [place(fault.span)[0] for fault in faults] == [1, 2, 5]
+    errors = errors_of("a: &x 1\nb: *x\nc: *x\nd: *x\ne: *y")
+    assert [place(error.span)[0] for error in errors] == [1, 2, 5]
 
 
 def test_an_alias_bomb_ends_at_once() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 30)]
-    assert {fault.code for fault in faults_of("\n".join(lines))} == {"yaml-alias"}
+    assert {error.code for error in errors_of("\n".join(lines))} == {"yaml-alias"}
 
 
 # --- commas in expressions ------------------------------------------------------------------
@@ -198,9 +206,9 @@ def test_an_alias_bomb_ends_at_once() -> None:
 def test_a_comma_in_a_flow_expression_needs_quotes(
     text: str, where: tuple[int, int, int], expression: str
 ) -> None:
-    fault = only_fault(text)
-    assert (fault.code, place(fault.span)) == ("unquoted-comma", where)
-    assert fault.help == f"quote the expression: {expression}"
+    error = only_error(text)
+    assert (error.code, place(error.span)) == ("unquoted-comma", where)
+    assert error.help == f"quote the expression: {expression}"
 
 
 @pytest.mark.parametrize(
@@ -210,8 +218,8 @@ def test_no_comma_splits_these(text: str) -> None:
     assert isinstance(tree_of(text), MapTree)
 
 
-def test_two_split_expressions_are_two_faults() -> None:
-    assert len(faults_of("a: {x: max(a, b), y: min(c, d)}")) == 2
+def test_two_split_expressions_are_two_errors() -> None:
+    assert len(errors_of("a: {x: max(a, b), y: min(c, d)}")) == 2
 
 
 # --- caps -----------------------------------------------------------------------------------
@@ -239,9 +247,9 @@ def test_depth_is_limited_and_what_lies_deeper_is_not_read(
             yield event
 
     monkeypatch.setattr(yaml, "parse", noted)
-    fault = only_fault(text)
-    assert fault.code == "limit"
-    assert "64" in fault.message
+    error = only_error(text)
+    assert error.code == "limit"
+    assert "64" in error.message
     # Two at the start, at most a map and a key for each level, and the one that is too deep.
     assert 64 < len(events) <= 2 + 2 * 64 + 1
 
@@ -253,17 +261,17 @@ def test_64_levels_can_be_read_and_taken_apart() -> None:
 
 
 def test_the_number_of_nodes_is_limited() -> None:
-    fault = only_fault("a: [" + "1," * 100_001 + "]")
-    assert (fault.code, "100,000" in fault.message) == ("limit", True)
+    error = only_error("a: [" + "1," * 100_001 + "]")
+    assert (error.code, "100,000" in error.message) == ("limit", True)
 
 
 def test_the_length_of_a_scalar_is_limited() -> None:
     assert value_of("x" * 10_000) == "x" * 10_000
-    assert only_fault("a: " + "x" * 10_001).code == "limit"
+    assert only_error("a: " + "x" * 10_001).code == "limit"
 
 
 def test_the_size_of_a_text_is_limited() -> None:
-    assert only_fault("# " + "é" * (1 << 19)).code == "limit"
+    assert only_error("# " + "é" * (1 << 19)).code == "limit"
 
 
 # --- characters -----------------------------------------------------------------------------
@@ -291,13 +299,13 @@ def test_the_size_of_a_text_is_limited() -> None:
 def test_harmful_characters_are_refused_raw_and_as_escapes(
     text: str, where: tuple[int, int]
 ) -> None:
-    fault = only_fault(text)
-    assert (fault.code, place(fault.span)[:2]) == ("yaml-encoding", where)
+    error = only_error(text)
+    assert (error.code, place(error.span)[:2]) == ("yaml-encoding", where)
 
 
 @pytest.mark.parametrize("escape", ["\\ud800", "\\U00110000", "\\UFFFFFFFF"])
 def test_escapes_of_no_character_are_refused(escape: str) -> None:
-    assert only_fault(f'a: "{escape}"').code == "yaml-encoding"
+    assert only_error(f'a: "{escape}"').code == "yaml-encoding"
 
 
 @pytest.mark.parametrize("text", ["\ufeffa: 1\nb: 2", "a: 1\r\nb: 2\r\n", "a: 1\rb: 2"])
@@ -312,9 +320,9 @@ def test_a_tab_inside_a_string_is_harmless() -> None:
 
 
 def test_a_tab_does_not_indent() -> None:
-    fault = only_fault("a:\n\tb: 1")
-    assert (fault.code, place(fault.span)[:2]) == ("yaml-syntax", (2, 1))
-    assert (fault.message, fault.help) == ("a tab is not allowed here", "use spaces")
+    error = only_error("a:\n\tb: 1")
+    assert (error.code, place(error.span)[:2]) == ("yaml-syntax", (2, 1))
+    assert (error.message, error.help) == ("a tab is not allowed here", "use spaces")
 
 
 # --- syntax ---------------------------------------------------------------------------------
@@ -341,44 +349,44 @@ def test_a_tab_does_not_indent() -> None:
         ("a: |x\n", (1, 5), "after `|` or `>`"),
     ],
 )
-def test_syntax_faults_say_what_is_wrong(
+def test_syntax_errors_say_what_is_wrong(
     text: str, where: tuple[int, int] | None, words: str
 ) -> None:
-    fault = only_fault(text)
-    assert fault.code == "yaml-syntax"
-    assert words in fault.message
-    assert where is None or place(fault.span)[:2] == where
+    error = only_error(text)
+    assert error.code == "yaml-syntax"
+    assert words in error.message
+    assert where is None or place(error.span)[:2] == where
 
 
 def test_an_unclosed_bracket_is_shown_where_it_was_opened() -> None:
-    assert place(only_fault("a: {b: 1").notes[0].span) == (1, 4, 5)
+    assert place(only_error("a: {b: 1").notes[0].span) == (1, 4, 5)
 
 
 @pytest.mark.parametrize(
     "text", ["", "\n\n", "# nothing\n", "---\n", "- a\n- b", "[a]", "word", "7"]
 )
 def test_the_top_level_is_a_map(text: str) -> None:
-    assert only_fault(text).code == "not-a-map"
+    assert only_error(text).code == "not-a-map"
 
 
-# --- all faults at once ---------------------------------------------------------------------
+# --- all errors at once ---------------------------------------------------------------------
 
 
-def test_independent_faults_are_reported_together_in_order() -> None:
+def test_independent_errors_are_reported_together_in_order() -> None:
     text = "a: 1\na: 2\nb: *x\nc: !t 1\nd: .inf\ne: {f: max(a, b)}\ng: [1"
     codes = ["duplicate-key", "yaml-alias", "yaml-tag", "yaml-number", "unquoted-comma"]
-    assert [fault.code for fault in faults_of(text)] == [*codes, "yaml-syntax"]
+    assert [error.code for error in errors_of(text)] == [*codes, "yaml-syntax"]
 
 
 @pytest.mark.parametrize("end", ["", "z: [1"])
 @pytest.mark.parametrize("count", [18, 19, 20, 21, 5000])
-def test_at_most_20_faults_are_reported(count: int, end: str) -> None:
+def test_at_most_20_errors_are_reported(count: int, end: str) -> None:
     text = "".join(f"a{n}: .inf\n" for n in range(count)) + end
-    assert len(faults_of(text)) == min(20, count + bool(end))
+    assert len(errors_of(text)) == min(20, count + bool(end))
 
 
-def test_at_most_two_faults_have_one_cause() -> None:
-    assert len(faults_of("a: 1\n" * 10)) == 2
+def test_at_most_two_errors_have_one_cause() -> None:
+    assert len(errors_of("a: 1\n" * 10)) == 2
 
 
 # --- spans ----------------------------------------------------------------------------------
@@ -434,7 +442,7 @@ def test_a_numeric_step_finds_a_key_of_a_map() -> None:
     assert place(key_span(tree, ["features", 0])) == (1, 12, 13)
 
 
-def test_a_flow_map_over_several_lines_ends_with_what_stands_on_its_first() -> None:
+def test_a_flow_map_over_several_lines_ends_on_its_first() -> None:
     assert place(value_span(tree_of("a: {b: 12,\n  c: 3}"), ["a"])) == (1, 4, 10)
 
 
@@ -475,18 +483,18 @@ def check_spans(tree: Tree) -> None:
         check_spans(child)
 
 
-def check_faults(faults: tuple[Diagnostic, ...]) -> None:
-    assert 1 <= len(faults) <= 20
-    assert all(str(fault.span).startswith("mine.yaml:") for fault in faults)
+def check_errors(errors: tuple[Diagnostic, ...]) -> None:
+    assert 1 <= len(errors) <= 20
+    assert all(str(error.span).startswith("mine.yaml:") for error in errors)
 
 
-def test_any_text_is_a_tree_or_faults() -> None:
+def test_any_text_is_a_tree_or_errors() -> None:
     @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
     def holds(text: str) -> None:
         try:
             tree = tree_of(text)
         except SpecError as error:
-            check_faults(error.diagnostics)
+            check_errors(error.diagnostics)
         else:
             check_spans(tree)
 

@@ -12,13 +12,13 @@ from resnetgen.compiler.frontend import yaml_reader
 from resnetgen.compiler.frontend.tree import python_value
 
 
-def file_fault(path: Path, content: bytes) -> Diagnostic:
+def file_error(path: Path, content: bytes) -> Diagnostic:
     path.write_bytes(content)
     with pytest.raises(SpecError) as caught:
         yaml_reader.read(path, "mine.yaml")
-    fault = caught.value.diagnostics[0]
-    assert str(fault.span).startswith("mine.yaml:")
-    return fault
+    error = caught.value.diagnostics[0]
+    assert str(error.span).startswith("mine.yaml:")
+    return error
 
 
 def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_is_utf_8(tmp_path: Path, content: bytes, where: str, words: str) -> None:
-    fault = file_fault(tmp_path / "a.yaml", content)
-    assert (fault.code, str(fault.span)) == ("yaml-encoding", f"mine.yaml:{where}")
-    assert words in fault.message
+    error = file_error(tmp_path / "a.yaml", content)
+    assert (error.code, str(error.span)) == ("yaml-encoding", f"mine.yaml:{where}")
+    assert words in error.message
 
 
 def test_a_large_file_is_refused_without_reading_it(tmp_path: Path) -> None:
@@ -93,5 +93,5 @@ def test_a_set_value_is_yaml(text: str, value: object) -> None:
 def test_a_bad_set_value_is_refused(text: str, code: str) -> None:
     with pytest.raises(SpecError) as caught:
         yaml_reader.parse_value(text, "--set a")
-    assert [fault.code for fault in caught.value.diagnostics] == [code]
+    assert [error.code for error in caught.value.diagnostics] == [code]
     assert str(caught.value).startswith("--set a:1:")

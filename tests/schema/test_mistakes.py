@@ -12,7 +12,7 @@ from resnetgen.compiler.diagnostics.model import SpecError
 ERRORS = Path(__file__).resolve().parents[1] / "errors"
 ANNOUNCED = re.compile(r"# \d+:\d+ ([a-z-]+):")
 
-# Faults of form, of names of keys and arguments, of kinds of values.
+# Errors of form, of names of keys and arguments, of kinds of values.
 CAUGHT = {
     "a_block_as_a_network": "'network' is a required property",
     "a_later_language": "language: 1 was expected",
@@ -43,7 +43,7 @@ CAUGHT = {
     "unknown_rule_of_initialisation": "init.convolution.weight: 'kaiming' is not valid",
     "width_is_a_float": "stages.layer1.width: 16.5 is not of type",
 }
-# What a schema may refuse: other codes take arithmetic, a look at other places, or the YAML itself.
+# What a schema may refuse: other codes need arithmetic, other parts of the file, or the YAML itself.
 ITS_CODES = {
     "missing-argument",
     "missing-key",
@@ -58,8 +58,8 @@ ITS_CODES = {
 
 @pytest.mark.parametrize("name", CAUGHT)
 def test_a_mistake_is_caught(network, name: str) -> None:
-    faults = network((ERRORS / f"{name}.yaml").read_text(encoding="utf-8"))
-    assert any(CAUGHT[name] in fault for fault in faults), faults
+    errors = network((ERRORS / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert any(CAUGHT[name] in error for error in errors), errors
 
 
 def test_what_is_caught_is_what_the_compiler_finds(network) -> None:
@@ -67,15 +67,15 @@ def test_what_is_caught_is_what_the_compiler_finds(network) -> None:
         text = path.read_text(encoding="utf-8")
         announced = ANNOUNCED.match(text)
         try:
-            faults = network(text)
+            errors = network(text)
         except SpecError:
-            continue  # it is no YAML
+            continue  # it is not YAML
         assert announced
-        assert not faults or announced[1] in ITS_CODES, (path.stem, faults)
+        assert not errors or announced[1] in ITS_CODES, (path.stem, errors)
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"),
+    ("line", "error"),
     [
         ("steges: {a: {op: relu}}", "('steges' was unexpected)"),
         ("nodes: {a: {op: relu, inplace: true}}", "nodes.a: 'inplace' is not one of"),
@@ -99,13 +99,13 @@ def test_what_is_caught_is_what_the_compiler_finds(network) -> None:
         ("outputs: 3", "outputs: 3 is not of type"),
     ],
 )
-def test_a_line_is_caught(network, line: str, fault: str) -> None:
-    faults = network(f"network: n\ninput: {{channels: 3, size: [32, 32]}}\n{line}\n")
-    assert any(fault in each for each in faults), faults
+def test_a_line_is_caught(network, line: str, error: str) -> None:
+    errors = network(f"network: n\ninput: {{channels: 3, size: [32, 32]}}\n{line}\n")
+    assert any(error in each for each in errors), errors
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "error"),
     [
         ("doc: nothing else", "'nodes' is a required property"),
         ("nodes: {a: {op: relu}}\nstages: {}", "('stages' was unexpected)"),
@@ -114,6 +114,6 @@ def test_a_line_is_caught(network, line: str, fault: str) -> None:
         ("extends: basic\nnodes: {conv1: {op: relu, width: 3}}", "nodes.conv1: 'width'"),
     ],
 )
-def test_a_mistake_in_a_block_is_caught(block, text: str, fault: str) -> None:
-    faults = block(f"block: b\n{text}\n")
-    assert any(fault in each for each in faults), faults
+def test_a_mistake_in_a_block_is_caught(block, text: str, error: str) -> None:
+    errors = block(f"block: b\n{text}\n")
+    assert any(error in each for each in errors), errors

@@ -55,31 +55,31 @@ def test_names_of_the_file_are_its_own(network, text: str) -> None:
         "head: {nodes: {fc: {out: 10}}}",
     ],
 )
-def test_an_heir_may_be_partial(network, text: str) -> None:
+def test_a_child_may_be_partial(network, text: str) -> None:
     assert network(f"network: n\nextends: resnet50\n{text}\n") == []
     assert network(START + text) != []
 
 
-def test_an_heir_of_a_file_that_is_not_known_may_bind_what_it_wants(network) -> None:
-    heir = "network: n\nextends: {}\nstages: {{layer1: {{depth: 3}}}}\n"
-    assert network(heir.format("resnet50")) != []
-    assert network(heir.format("mine")) == []
+def test_a_child_of_a_file_that_is_not_known_may_bind_what_it_wants(network) -> None:
+    child = "network: n\nextends: {}\nstages: {{layer1: {{depth: 3}}}}\n"
+    assert network(child.format("resnet50")) != []
+    assert network(child.format("mine")) == []
 
 
-def test_an_heir_refines_what_its_base_binds(network) -> None:
+def test_a_child_refines_what_its_base_binds(network) -> None:
     """The arguments of the block, stem, head, norm and policy that the base names."""
-    heir = "network: n\nextends: {}\n{}\n"
-    assert network(heir.format("resnet34_a", "shortcut: {centred: true}")) == []
-    assert network(heir.format("resnet50", "shortcut: {centred: true}")) != []
-    assert network(heir.format("resnet50_gn", "norm: {groups: 16}")) == []
-    assert network(heir.format("resnet50", "norm: {groups: 16}")) != []
-    assert network(heir.format("resnet50d", "stem: {first: 24}")) == []
-    assert network(heir.format("resnet50", "stem: {first: 24}")) != []
+    child = "network: n\nextends: {}\n{}\n"
+    assert network(child.format("resnet34_a", "shortcut: {centred: true}")) == []
+    assert network(child.format("resnet50", "shortcut: {centred: true}")) != []
+    assert network(child.format("resnet50_gn", "norm: {groups: 16}")) == []
+    assert network(child.format("resnet50", "norm: {groups: 16}")) != []
+    assert network(child.format("resnet50d", "stem: {first: 24}")) == []
+    assert network(child.format("resnet50", "stem: {first: 24}")) != []
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a block, a network and what is at fault."""
+    """A folder with a block, a network, and files with errors."""
     (tmp_path / "blocks").mkdir()
     files = {
         "blocks/gated.yaml": "block: gated\ndoc: a gate\nparams: {width: int, gate: 2}\n"
@@ -106,7 +106,7 @@ def test_blocks_beside_the_specs_are_known(project: Path, validate) -> None:
     assert network(good.replace("gate: 3", "gait: 3")) != []
 
 
-def test_a_block_beside_the_specs_stands_before_that_of_the_library(
+def test_a_block_beside_the_specs_comes_before_that_of_the_library(
     project: Path, validate, network
 ) -> None:
     text = f"{START}block: {{op: basic, own: 3}}\nstages: {{a: {{width: 8}}}}\n"
@@ -119,6 +119,6 @@ def test_networks_beside_the_specs_can_be_extended(project: Path, validate) -> N
     offered = schema["properties"]["extends"]["anyOf"][0]["enum"]
     assert {"mine", "resnet50"} <= set(offered)
     assert not {"broken", "compose"} & set(offered)
-    heir = "network: n\nextends: mine\nstages: {{a: {{{}: 3}}}}\n"
-    assert validate(schema)(heir.format("gate")) == []
-    assert validate(schema)(heir.format("gait")) != []
+    child = "network: n\nextends: mine\nstages: {{a: {{{}: 3}}}}\n"
+    assert validate(schema)(child.format("gate")) == []
+    assert validate(schema)(child.format("gait")) != []

@@ -12,7 +12,7 @@ from generated.choices import Drawn
 from generated.strategy import spec_of
 from jsonschema import Draft202012Validator
 
-from resnetgen.compiler.editor.json_schema import schema_text, block_schema, network_schema
+from resnetgen.compiler.editor.json_schema import block_schema, network_schema, schema_text
 from resnetgen.compiler.frontend import library
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,13 +50,13 @@ def test_the_schema_of_the_library_is_current(
 def test_every_network_of_the_library_is_right(network) -> None:
     found = {path.stem: network(path.read_text(encoding="utf-8")) for path in NETWORKS}
     assert len(found) > 100
-    assert {name: faults for name, faults in found.items() if faults} == {}
+    assert {name: errors for name, errors in found.items() if errors} == {}
 
 
 def test_every_block_of_the_library_is_right(block) -> None:
     found = {path.stem: block(path.read_text(encoding="utf-8")) for path in BLOCKS}
     assert len(found) > 20
-    assert {name: faults for name, faults in found.items() if faults} == {}
+    assert {name: errors for name, errors in found.items() if errors} == {}
 
 
 def test_every_network_of_the_tests_is_right(network) -> None:

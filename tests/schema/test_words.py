@@ -17,7 +17,7 @@ FORMS = {"Node", "Inline", "Block", "Input", "Rules"}
 
 
 def offered(schema: dict[str, Any]) -> dict[str, str]:
-    """Names with what is said of each."""
+    """Names with the description of each."""
     known = schema["anyOf"][0]
     return dict(zip(known["enum"], known["enumDescriptions"], strict=True))
 

@@ -1,4 +1,4 @@
-"""What differs between two networks, as data and as text."""
+"""`diff`: what differs between two networks, as data and as text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,11 @@ from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.reports.formats import as_json
-from resnetgen.variants.diff import RESULT_SHAPE, Difference, _longest_rising, diff, summarize
-from resnetgen.variants.diff_report import (
-    MOST_LINES,
-    NetworkNames,
-    as_data,
-    as_markdown,
-    as_text,
-    headline,
-    modules,
-)
+from resnetgen.variants.diff import Difference, diff
+from resnetgen.variants.diff_data import as_data
+from resnetgen.variants.diff_graphs import RESULT_SHAPE, _longest_increasing, summarize
+from resnetgen.variants.diff_headline import NetworkNames, headline
+from resnetgen.variants.diff_text import MAX_ROWS, as_markdown, as_text, whole_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / "tests/specs").glob("*.yaml"))
@@ -36,28 +31,30 @@ def between(spec: str | Path, **settings: object) -> Difference:
     return diff(compile_spec(spec), compile_spec(spec, **settings))
 
 
-def paths(found: Difference) -> dict[str, tuple[object, object]]:
+def paths(difference: Difference) -> dict[str, tuple[object, object]]:
     return {
         each.path: tuple(
             None if tree is None else python_value(tree) for tree in (each.before, each.after)
         )
-        for each in found.spec
+        for each in difference.spec
     }  # type: ignore[return-value]
 
 
-# --- what is found
+# --- differences
 
 
 @pytest.mark.parametrize("spec", HARD, ids=str)
 def test_nothing_differs_between_a_network_and_itself(spec: str | Path) -> None:
-    found = between(spec)
-    assert found.equal
-    assert as_text(found, NAMES) == "a -> b: nothing differs\n"
-    assert not any(as_data(found)[part] for part in ("spec", "stages", "nodes_added", "keys_moved"))
+    difference = between(spec)
+    assert difference.equal
+    assert as_text(difference, NAMES) == "a -> b: nothing differs\n"
+    assert not any(
+        as_data(difference)[part] for part in ("spec", "stages", "nodes_added", "keys_moved")
+    )
 
 
 @pytest.mark.parametrize("spec", HARD, ids=str)
-def test_both_ways_tell_the_same(spec: str | Path) -> None:
+def test_the_reverse_difference_is_the_same(spec: str | Path) -> None:
     one, other = compile_spec(spec), compile_spec("resnet50d")
     there, back = diff(one, other), diff(other, one)
     assert (there.nodes.added, there.nodes.removed) == (back.nodes.removed, back.nodes.added)
@@ -68,46 +65,46 @@ def test_both_ways_tell_the_same(spec: str | Path) -> None:
 
 
 @pytest.mark.parametrize("spec", HARD, ids=str)
-def test_what_differs_and_what_is_alike_make_the_other_network(spec: str | Path) -> None:
+def test_the_first_network_and_the_difference_make_the_second(spec: str | Path) -> None:
     """The keys and nodes of the second follow from the first and the difference."""
     before, after = compile_spec(spec), compile_spec("resnet34")
-    found = diff(before, after)
+    difference = diff(before, after)
     shapes = state_dict(before.graph)
-    for key in found.keys.removed:
+    for key in difference.keys.removed:
         del shapes[key]
-    shapes |= {key: new for key, (_, new) in found.keys.reshaped.items()}
-    assert shapes.keys().isdisjoint(found.keys.added)
-    assert shapes | {key: state_dict(after.graph)[key] for key in found.keys.added} == state_dict(
-        after.graph
-    )
+    shapes |= {key: new for key, (_, new) in difference.keys.reshaped.items()}
+    assert shapes.keys().isdisjoint(difference.keys.added)
+    assert shapes | {
+        key: state_dict(after.graph)[key] for key in difference.keys.added
+    } == state_dict(after.graph)
     names = {node.name for node in before.graph.nodes}
-    assert (names - {*found.nodes.removed}) | {*found.nodes.added} == {
+    assert (names - {*difference.nodes.removed}) | {*difference.nodes.added} == {
         node.name for node in after.graph.nodes
     }
 
 
 def test_more_blocks() -> None:
-    found = diff(compile_spec("resnet50"), compile_spec("resnet101"))
-    assert paths(found) == {"stages.layer3.blocks": (6, 23)}
-    assert found.stages.keys() == {"layer3"}
-    assert len(found.nodes.added) == 17 * 10
-    assert len(found.keys.added) == 17 * 18
-    assert not found.nodes.removed
-    assert [*found.nodes.changed] == ["layer4.0.conv1", "layer4.0.downsample.0"]
-    assert not found.interface
+    difference = diff(compile_spec("resnet50"), compile_spec("resnet101"))
+    assert paths(difference) == {"stages.layer3.blocks": (6, 23)}
+    assert difference.stages.keys() == {"layer3"}
+    assert len(difference.nodes.added) == 17 * 10
+    assert len(difference.keys.added) == 17 * 18
+    assert not difference.nodes.removed
+    assert [*difference.nodes.changed] == ["layer4.0.conv1", "layer4.0.downsample.0"]
+    assert not difference.interface
 
 
 def test_the_order_of_stages_is_a_difference() -> None:
-    found = between("resnet50", **{"layer2.after": "layer3"})
-    assert found.spec[0].of_order
-    assert paths(found) == {
+    difference = between("resnet50", **{"layer2.after": "layer3"})
+    assert difference.spec[0].of_order
+    assert paths(difference) == {
         "stages (order)": (
             ["layer1", "layer2", "layer3", "layer4"],
             ["layer1", "layer3", "layer2", "layer4"],
         )
     }
-    assert {key.split(".")[0] for key in found.keys.moved} in ({"layer2"}, {"layer3"})
-    assert found.keys.reshaped
+    assert {key.split(".")[0] for key in difference.keys.moved} in ({"layer2"}, {"layer3"})
+    assert difference.keys.reshaped
 
 
 TWO = """\
@@ -121,25 +118,25 @@ nodes:
 """
 
 
-def test_tensors_that_only_stand_elsewhere_are_told_as_moved() -> None:
+def test_tensors_that_only_change_place_are_reported_as_moved() -> None:
     first, second = (line for line in TWO.splitlines() if line.startswith(("  a:", "  b:")))
     swapped = TWO.replace(f"{first}\n{second}\n", f"{second}\n{first}\n")
-    found = diff(compile_text(TWO), compile_text(swapped))
-    assert not found.networks_equal
-    assert {key.split(".")[0] for key in found.keys.moved} in ({"a"}, {"b"})
-    assert not [*found.keys.added, *found.keys.removed, *found.keys.reshaped]
+    difference = diff(compile_text(TWO), compile_text(swapped))
+    assert not difference.networks_equal
+    assert {key.split(".")[0] for key in difference.keys.moved} in ({"a"}, {"b"})
+    assert not [*difference.keys.added, *difference.keys.removed, *difference.keys.reshaped]
 
 
-def test_a_name_beside_a_call_differs_in_the_arguments_alone() -> None:
+def test_a_name_and_a_call_differ_in_the_arguments_alone() -> None:
     assert paths(between("resnet50", **{"block.groups": 32})) == {"block.groups": (None, 32)}
-    found = between("resnet110", shortcut="projection")
-    assert paths(found) == {
+    difference = between("resnet110", shortcut="projection")
+    assert paths(difference) == {
         "shortcut.op": ("zero_pad", "projection"),
         "shortcut.centred": (True, None),
     }
 
 
-def test_what_a_spec_says_of_itself_is_no_difference() -> None:
+def test_descriptive_keys_are_not_compared() -> None:
     settings = {
         "doc": "x",
         "paper": "https://x.y",
@@ -151,34 +148,34 @@ def test_what_a_spec_says_of_itself_is_no_difference() -> None:
 
 
 def test_equal_networks_of_different_specs() -> None:
-    found = between("resnet50", **{"block.expansion": 4})
-    assert found.spec
-    assert found.networks_equal
-    assert not found.equal
-    assert "the specs differ, the networks are equal\n\nspec" in as_text(found, NAMES)
+    difference = between("resnet50", **{"block.expansion": 4})
+    assert difference.spec
+    assert difference.networks_equal
+    assert not difference.equal
+    assert "the specs differ, the networks are equal\n\nspec" in as_text(difference, NAMES)
 
 
-def test_weights_that_start_otherwise_are_a_difference_of_networks() -> None:
-    found = between("resnet50", **{"init.last_norm.weight": 0})
-    assert not found.networks_equal
-    assert len(found.nodes.changed) == 16
-    assert {*found.nodes.changed["layer1.0.bn3"]} == {"init of weight"}
-    assert not found.keys
+def test_other_initial_weights_are_a_difference_of_networks() -> None:
+    difference = between("resnet50", **{"init.last_norm.weight": 0})
+    assert not difference.networks_equal
+    assert len(difference.nodes.changed) == 16
+    assert {*difference.nodes.changed["layer1.0.bn3"]} == {"init of weight"}
+    assert not difference.keys
 
 
-def test_another_input_changes_shapes_alone() -> None:
-    found = between("resnet50", **{"input.size": [160, 160]})
-    assert not found.nodes.changed
-    assert "layer4.2.conv3" in found.nodes.resized
-    assert "fc" not in found.nodes.resized
-    assert found.interface == {"input": ("3 x 224 x 224", "3 x 160 x 160")}
-    assert not found.keys
+def test_another_input_size_changes_shapes_alone() -> None:
+    difference = between("resnet50", **{"input.size": [160, 160]})
+    assert not difference.nodes.changed
+    assert "layer4.2.conv3" in difference.nodes.resized
+    assert "fc" not in difference.nodes.resized
+    assert difference.interface == {"input": ("3 x 224 x 224", "3 x 160 x 160")}
+    assert not difference.keys
 
 
-def test_outputs_and_what_is_computed_in_training_only() -> None:
+def test_outputs_and_outputs_in_training() -> None:
     names = {"outputs": "[layer3, layer4]", "head": "none"}
-    found = between("resnet50", **names)
-    assert found.interface["outputs"] == (
+    difference = between("resnet50", **names)
+    assert difference.interface["outputs"] == (
         "fc 1000", "layer3.5.act3 1024 x 14 x 14, layer4.2.act3 2048 x 7 x 7"
     )  # fmt: skip
     named = between("resnet50", outputs="{logits: fc}")
@@ -188,7 +185,7 @@ def test_outputs_and_what_is_computed_in_training_only() -> None:
     assert not swapped.nodes
 
 
-def test_facts_of_nodes_have_words_that_no_attribute_has() -> None:
+def test_no_attribute_has_the_name_of_another_property() -> None:
     words = {
         "op",
         "inputs",
@@ -202,19 +199,19 @@ def test_facts_of_nodes_have_words_that_no_attribute_has() -> None:
 
 
 @pytest.mark.parametrize("spec", HARD, ids=str)
-def test_every_node_and_key_is_seen(spec: str | Path) -> None:
+def test_every_node_and_key_is_in_the_summary(spec: str | Path) -> None:
     compiled = compile_spec(spec)
     seen = summarize(compiled)
     assert [*seen.properties] == [node.name for node in compiled.graph.nodes]
     assert [*seen.keys.items()] == [*state_dict(compiled.graph).items()]
 
 
-def test_roles_are_found_wherever_their_nodes_stand() -> None:
-    """As `init` prints them: of every block, and of the network's own nodes."""
-    found = summarize(
+def test_initial_weights_by_role_apply_in_blocks_and_networks() -> None:
+    """In every block, and among the network's own nodes."""
+    difference = summarize(
         compile_spec("preact_resnet50", **{"init.classifier.weight": "xavier_normal"})
     )
-    starts = {name for name, facts in found.properties.items() if "xavier" in str(facts)}
+    starts = {name for name, facts in difference.properties.items() if "xavier" in str(facts)}
     assert starts == {"head.fc"}
 
 
@@ -249,7 +246,7 @@ def text(before: str, after: str, **settings: object) -> str:
     return as_text(diff(compile_spec(before), compile_spec(after, **settings)), NAMES)
 
 
-def test_the_first_line_says_what_a_person_wants_to_know() -> None:
+def test_the_headline() -> None:
     def first(*specs: Compiled) -> str:
         return headline(diff(*specs), NAMES)
 
@@ -273,7 +270,7 @@ def test_the_first_line_says_what_a_person_wants_to_know() -> None:
     assert "changes of class, stem, block, ..." in first(resnet50, compile_spec("googlenet"))
 
 
-def test_repeated_lines_are_one() -> None:
+def test_repeated_lines_are_merged() -> None:
     lines = text("resnet50", "resnet101").splitlines()
     assert (
         "+  layer3.6-22                            17 x (3 convolution, 3 batch_norm, 3 relu, add)"
@@ -281,33 +278,33 @@ def test_repeated_lines_are_one() -> None:
     )
     assert "+  layer3.6-22  17 x 18 tensors" in lines
     assert len(lines) < 24
-    told = text("resnet50", "resnet50", **{"block.attention": "squeeze_excite"})
+    output = text("resnet50", "resnet50", **{"block.attention": "squeeze_excite"})
     assert (
         "layer1.0-2.add, layer2.0-3.add, layer3.0-5.add, layer4.0-2.add  reads se.scale, not bn3"
-        in told
+        in output
     )
 
 
-def test_a_deep_network_is_no_longer_to_read() -> None:
+def test_the_text_of_a_deep_network_is_short() -> None:
     assert len(text("resnet1202", "resnet110").splitlines()) < 40
 
 
 def test_long_lists_are_cut_and_say_so() -> None:
-    told = text("resnet50", "googlenet")
-    assert max(len(part.splitlines()) for part in told.split("\n\n")) <= MOST_LINES + 2
-    assert "more; `--format json` has all" in told
+    output = text("resnet50", "googlenet")
+    assert max(len(part.splitlines()) for part in output.split("\n\n")) <= MAX_ROWS + 2
+    assert "more; `--format json` has all" in output
 
 
 @pytest.mark.parametrize("spec", [*HARD, "alexnet"], ids=str)
 def test_markdown_has_the_same_rows(spec: str | Path) -> None:
-    found = diff(compile_spec("resnet50"), compile_spec(spec))
-    rows = [line for line in as_markdown(found, NAMES).splitlines() if line.startswith("|")]
-    parts = as_text(found, NAMES).split("\n\n")[1:]
+    difference = diff(compile_spec("resnet50"), compile_spec(spec))
+    rows = [line for line in as_markdown(difference, NAMES).splitlines() if line.startswith("|")]
+    parts = as_text(difference, NAMES).split("\n\n")[1:]
     assert len(rows) == sum(len(part.strip("\n").splitlines()) + 1 for part in parts)
     assert {len(line.replace("\\|", "").split("|")) for line in rows} <= {5, 7, 9}
 
 
-def test_heads_are_names_unless_these_are_long_or_the_same() -> None:
+def test_heads_are_names_unless_they_are_long_or_equal() -> None:
     assert NetworkNames("resnet50", "mine").heads == ("resnet50", "mine")
     assert NetworkNames("resnet50", "resnet50").heads == ("before", "after")
     assert NetworkNames("resnet50", "x" * 40).heads == ("before", "after")
@@ -318,23 +315,23 @@ def test_heads_are_names_unless_these_are_long_or_the_same() -> None:
 
 def test_whole_modules() -> None:
     names = ["a.0.x", "a.0.y", "a.1.x", "b"]
-    assert dict(modules(names[:2], names)) == {"a.0": names[:2]}
-    assert dict(modules(["a.0.x", "b"], names)) == {"a.0.x": ["a.0.x"], "b": ["b"]}
-    assert dict(modules(names, names)) == {"": names}
-    assert not dict(modules([], names))
+    assert dict(whole_modules(names[:2], names)) == {"a.0": names[:2]}
+    assert dict(whole_modules(["a.0.x", "b"], names)) == {"a.0.x": ["a.0.x"], "b": ["b"]}
+    assert dict(whole_modules(names, names)) == {"": names}
+    assert not dict(whole_modules([], names))
 
 
-def test_the_fewest_have_moved() -> None:
-    assert _longest_rising([]) == []
-    assert _longest_rising([0, 1, 2]) == [0, 1, 2]
-    assert _longest_rising([3, 0, 1, 2]) == [0, 1, 2]
-    assert len(_longest_rising([4, 0, 3, 1, 2])) == 3
+def test_as_few_keys_as_possible_are_moved() -> None:
+    assert _longest_increasing([]) == []
+    assert _longest_increasing([0, 1, 2]) == [0, 1, 2]
+    assert _longest_increasing([3, 0, 1, 2]) == [0, 1, 2]
+    assert len(_longest_increasing([4, 0, 3, 1, 2])) == 3
 
 
-def test_the_library_is_known_by_its_own_specs() -> None:
-    """Every network differs from its neighbour in the list, and says so in one line."""
+def test_library_networks_differ_from_each_other() -> None:
+    """Each one from the next, with a headline of one line."""
     names = [path.stem for path in library.network_files()][::9]
     for one, other in pairwise(names):
-        found = diff(compile_spec(one), compile_spec(other))
-        assert not found.networks_equal
-        assert "\n" not in headline(found, NAMES)
+        difference = diff(compile_spec(one), compile_spec(other))
+        assert not difference.networks_equal
+        assert "\n" not in headline(difference, NAMES)

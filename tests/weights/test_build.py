@@ -44,8 +44,8 @@ def test_the_weights_stand_beside_the_module(call, checkpoint, state, folder: Pa
     assert done.exit_code == 0, done.stderr
     assert not done.stderr
     size = (folder / "tiny.safetensors").stat().st_size
-    said = f"wrote tiny.safetensors ({len(state)} tensors, {size:,} bytes)"
-    assert done.stdout.splitlines()[1] == said
+    expected = f"wrote tiny.safetensors ({len(state)} tensors, {size:,} bytes)"
+    assert done.stdout.splitlines()[1] == expected
     assert written(folder) == ["tiny.py", "tiny.safetensors"]
     model = network(folder / "tiny.py")
     model.load_state_dict(load_file("tiny.safetensors"), strict=True)
@@ -88,7 +88,9 @@ def test_it_is_traced_before_it_is_placed(call, checkpoint, folder: Path) -> Non
 # --- what may be replaced
 
 
-def test_only_our_own_unchanged_weights_are_replaced(call, checkpoint, folder: Path) -> None:
+def test_only_unedited_weights_that_resnetgen_wrote_are_replaced(
+    call, checkpoint, folder: Path
+) -> None:
     arguments = ["build", "tiny.yaml", "--weights", checkpoint]
     path = folder / "tiny.safetensors"
     for data in (b"mine", b"", b"\xff" * 20, (1 << 60).to_bytes(8, "little") + b"{}"):

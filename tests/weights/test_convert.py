@@ -11,9 +11,9 @@ from peers import import_timm, import_torchvision
 from randomised import randomise
 
 from resnetgen import load
-from resnetgen.weights.convert import ConvertedCheckpoint, encode, convert_checkpoint
+from resnetgen.weights.convert import ConvertedCheckpoint, convert_checkpoint, encode
 from resnetgen.weights.dialects import load_dialect
-from resnetgen.weights.errors import WeightsMismatch, WeightsError
+from resnetgen.weights.errors import WeightsError, WeightsMismatch
 from resnetgen.weights.library_index import NetworkIndex
 from resnetgen.weights.read import Checkpoint
 
@@ -27,7 +27,7 @@ ROUND = ("timm", "huggingface", "detectron2", "torchvision")
 
 
 def weights(spec: str, **settings: object) -> State:
-    """A state_dict of our own names, with norms that differ from each other."""
+    """A state_dict of a printed network, with norms that differ from each other."""
     state = dict(load(spec, **settings).state_dict())
     randomise(state)
     return state
@@ -92,7 +92,7 @@ def test_the_names_are_those_of_the_other_library() -> None:
     assert not [key for key in done if key.endswith(COUNTER)]
 
 
-def test_what_is_lost_is_said_and_starts_anew() -> None:
+def test_counters_that_the_target_lacks_are_reported_and_restart_at_zero() -> None:
     there = converted(weights("resnet18"), "detectron2")
     assert there.remarks == (f"x.pth: `{COUNTER}` of 20 modules is left out: the target has none",)
     back = converted(dict(there.state), "torchvision")
@@ -214,9 +214,9 @@ def test_a_network_of_other_strides_is_refused() -> None:
     state = weights("resnet50")
     with pytest.raises(WeightsError, match="stride 1 and 2") as caught:
         converted(state, "keras")
-    fault = caught.value.diagnostic
-    assert fault.code == "ambiguous-network"
-    assert fault.help == "say which it is, such as `--network resnet50_v1`"
+    diagnostic = caught.value.diagnostic
+    assert diagnostic.code == "ambiguous-network"
+    assert diagnostic.help == "say which it is, such as `--network resnet50_v1`"
     assert converted(state, "keras", NetworkIndex("resnet50_v1")).spec == "resnet50_v1"
     with pytest.raises(WeightsError) as caught:
         converted(state, "keras", NetworkIndex("resnet50"))
@@ -226,7 +226,7 @@ def test_a_network_of_other_strides_is_refused() -> None:
 # --- strict
 
 
-def test_every_key_that_does_not_fit_is_told_in_the_names_of_the_file() -> None:
+def test_every_key_that_does_not_fit_is_listed_under_its_name_in_the_file() -> None:
     import torch
 
     state = dict(converted(weights("resnet18"), "huggingface").state)
@@ -270,11 +270,11 @@ def outputs(module: Any, x: torch.Tensor) -> torch.Tensor:
     import torch
 
     with torch.no_grad():
-        found = module.eval()(x)
-    found = getattr(found, "logits", found)
-    assert found.std() > 1e-2
-    assert not torch.allclose(found[0], found[1], rtol=1e-3)
-    return found
+        result = module.eval()(x)
+    result = getattr(result, "logits", result)
+    assert result.std() > 1e-2
+    assert not torch.allclose(result[0], result[1], rtol=1e-3)
+    return result
 
 
 def in_transformers(layer: str, depths: list[int]) -> Any:
@@ -340,8 +340,8 @@ def test_resnet50_of_keras_computes_the_same_there_and_back(tmp_path: Path) -> N
     from resnetgen.weights.read import read
 
     def theirs_of(x: torch.Tensor) -> torch.Tensor:
-        found = theirs(x.permute(0, 2, 3, 1).numpy(), training=False)
-        return torch.as_tensor(keras.ops.convert_to_numpy(found))
+        result = theirs(x.permute(0, 2, 3, 1).numpy(), training=False)
+        return torch.as_tensor(keras.ops.convert_to_numpy(result))
 
     theirs = keras.applications.ResNet50(
         weights=None, input_shape=(64, 64, 3), classifier_activation=None

@@ -1,4 +1,4 @@
-"""Dialects: names there and back, and what is said of a name that is not there."""
+"""Dialects: names in both directions, and the errors for a name that does not exist."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from resnetgen.pipeline import compile_spec
 from resnetgen.weights.dialects import (
     DIALECT_FOLDER,
     Renaming,
-    network_keys,
     load_dialect,
-    shipped_dialects,
+    network_keys,
     network_shape,
     rename_modules,
+    shipped_dialects,
 )
 from resnetgen.weights.errors import WeightsError
 from resnetgen.weights.tensor_layout import named_tensors
@@ -26,11 +26,11 @@ from resnetgen.weights.tensor_layout import named_tensors
 DIALECTS = [each.name for each in shipped_dialects()]
 
 
-# --- patterns
+# --- renamings
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "path", "name"),
+    ("network", "dialect", "path", "name"),
     [
         ("conv1", "stem.conv", "conv1", "stem.conv"),
         ("layer<s>.<b>", "res<s + 1>.<b>", "layer1.0", "res2.0"),
@@ -39,8 +39,8 @@ DIALECTS = [each.name for each in shipped_dialects()]
         ("a<n>", "b<9 - n>", "a4", "b5"),
     ],
 )
-def test_a_path_is_renamed_there_and_back(ours: str, theirs: str, path: str, name: str) -> None:
-    renaming = Renaming.parse(ours, theirs)
+def test_a_path_is_renamed_there_and_back(network: str, dialect: str, path: str, name: str) -> None:
+    renaming = Renaming.parse(network, dialect)
     assert renaming.to_dialect(path) == name
     assert renaming.to_network(name) == path
 
@@ -57,7 +57,7 @@ def test_a_name_that_no_number_gives_is_not_taken_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("network", "dialect"),
     [
         ("a<n + 1>", "b<n>"),
         ("a<n>.<n>", "b<n>"),
@@ -68,9 +68,9 @@ def test_a_name_that_no_number_gives_is_not_taken_back() -> None:
         ("a<n>", "b<n>.<3>"),
     ],
 )
-def test_what_cannot_be_turned_around_is_refused(ours: str, theirs: str) -> None:
+def test_what_cannot_be_inverted_is_refused(network: str, dialect: str) -> None:
     with pytest.raises(ExpressionError):
-        Renaming.parse(ours, theirs)
+        Renaming.parse(network, dialect)
 
 
 # --- what is shipped
@@ -112,13 +112,15 @@ def test_torchvision_and_timm_have_our_own_names() -> None:
         assert rename_modules(graph, load_dialect(name)) == graph
 
 
-def test_a_module_without_a_name_is_told_and_folded() -> None:
+def test_modules_without_a_name_are_reported_as_a_pattern() -> None:
     with pytest.raises(WeightsError) as caught:
         rename_modules(compile_spec("resnetv2_50").graph, load_dialect("torchvision"))
-    fault = caught.value.diagnostic
-    assert fault.code == "unnamed-module"
-    assert "`stages.*.blocks.*.norm*`" in fault.message
-    assert "`torchvision` names the classification models of torchvision" in fault.notes[0].text
+    diagnostic = caught.value.diagnostic
+    assert diagnostic.code == "unnamed-module"
+    assert "`stages.*.blocks.*.norm*`" in diagnostic.message
+    assert (
+        "`torchvision` names the classification models of torchvision" in diagnostic.notes[0].text
+    )
 
 
 def test_an_unknown_dialect_has_a_suggestion() -> None:
@@ -127,7 +129,7 @@ def test_an_unknown_dialect_has_a_suggestion() -> None:
     assert caught.value.diagnostic.code == "unknown-dialect"
 
 
-# --- files of one's own
+# --- dialects in a file
 
 OWN = "dialect: mine\ndoc: my models\n"
 
@@ -138,39 +140,37 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-def fault(folder: Path, text: str) -> tuple[str, int]:
+def error_of(folder: Path, text: str) -> tuple[str, int]:
     with pytest.raises(SpecError) as caught:
         load_dialect(written(folder, text))
-    [found] = caught.value.diagnostics
-    assert found.span
-    return found.code, found.span.line
+    [error] = caught.value.diagnostics
+    assert error.span
+    return error.code, error.span.line
 
 
-def test_a_dialect_of_ones_own(tmp_path: Path) -> None:
-    found = load_dialect(written(tmp_path, "names: {conv1: first}"))
-    assert network_keys(["first.weight", "second.weight"], found) == {
-        "first.weight": "conv1.weight"
-    }
+def test_a_dialect_is_read_from_a_file(tmp_path: Path) -> None:
+    mine = load_dialect(written(tmp_path, "names: {conv1: first}"))
+    assert network_keys(["first.weight", "second.weight"], mine) == {"first.weight": "conv1.weight"}
 
 
-def test_faults_of_the_file_have_places(tmp_path: Path) -> None:
-    assert fault(tmp_path, "names: {'a<n>': b}") == ("expression", 3)
-    assert fault(tmp_path, "name: {a: b}\nnames: {}") == ("unknown-key", 3)
-    assert fault(tmp_path, "names: {a: 1}") == ("wrong-value", 3)
-    assert fault(tmp_path, "names: {a: b}\ntensors: jax") == ("unknown-value", 4)
-    assert fault(tmp_path, "tensors: torch") == ("missing-key", 1)
+def test_errors_in_the_file_have_positions(tmp_path: Path) -> None:
+    assert error_of(tmp_path, "names: {'a<n>': b}") == ("expression", 3)
+    assert error_of(tmp_path, "name: {a: b}\nnames: {}") == ("unknown-key", 3)
+    assert error_of(tmp_path, "names: {a: 1}") == ("wrong-value", 3)
+    assert error_of(tmp_path, "names: {a: b}\ntensors: jax") == ("unknown-value", 4)
+    assert error_of(tmp_path, "tensors: torch") == ("missing-key", 1)
 
 
-def test_two_modules_of_one_name_are_a_fault_of_the_file(tmp_path: Path) -> None:
+def test_one_name_for_two_modules_is_an_error_in_the_file(tmp_path: Path) -> None:
     lines = ["names:", "  conv1: a", "  bn1: a"]
-    found = load_dialect(written(tmp_path, "\n".join(lines)))
+    mine = load_dialect(written(tmp_path, "\n".join(lines)))
     with pytest.raises(SpecError, match="`conv1` and `bn1` are both called `a`") as caught:
-        rename_modules(compile_spec("resnet18").graph, found)
+        rename_modules(compile_spec("resnet18").graph, mine)
     assert caught.value.diagnostics[0].code == "module-path"
 
 
-def test_a_flattened_value_has_another_order_elsewhere(tmp_path: Path) -> None:
+def test_a_flattened_value_is_refused_for_another_layout(tmp_path: Path) -> None:
     names = "names: {features.<n>: f<n>, classifier.<n>: c<n>}"
-    found = load_dialect(written(tmp_path, f"tensors: keras\n{names}"))
+    mine = load_dialect(written(tmp_path, f"tensors: keras\n{names}"))
     with pytest.raises(WeightsError, match="flattens 512 x 7 x 7"):
-        named_tensors(compile_spec("vgg11").graph, found)
+        named_tensors(compile_spec("vgg11").graph, mine)

@@ -222,7 +222,7 @@ def test_any_part_of_a_file_is_refused(tmp_path: Path) -> None:
         assert not isinstance(caught.value, UnsafeFile)
 
 
-def test_a_part_of_a_file_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "part").write_bytes(to_hdf5(layers())[:-100])
     assert "truncated file" in refused(tmp_path / "part")
 
@@ -243,7 +243,9 @@ def test_damage_is_refused_or_gives_numbers(tmp_path: Path) -> None:
     ("body", "what"),
     [("while True: pass", "does not end"), ("import os; os.abort()", "crashes the HDF5 library")],
 )
-def test_a_reader_that_hangs_or_dies_is_told(tmp_path: Path, monkeypatch, body, what: str) -> None:
+def test_a_reader_that_hangs_or_crashes_is_reported(
+    tmp_path: Path, monkeypatch, body, what: str
+) -> None:
     """A file can do that to the HDF5 library; here a package of its name does."""
     (tmp_path / "x").write_bytes(to_hdf5(layers()))
     (tmp_path / "h5py.py").write_text(body)

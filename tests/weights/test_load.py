@@ -42,7 +42,7 @@ def test_the_file_may_go_afterwards(state) -> None:
     assert equal(loaded.state_dict(), state)
 
 
-def test_wrappers_and_containers_are_said(state, caplog) -> None:
+def test_wrappers_and_containers_are_reported(state, caplog) -> None:
     wrapped = {f"module._orig_mod.{key}": value for key, value in state.items()}
     loaded = load("tiny.yaml", weights=save({"state_dict": wrapped}))
     assert equal(loaded.state_dict(), state)
@@ -54,24 +54,26 @@ def test_wrappers_and_containers_are_said(state, caplog) -> None:
 
 def test_old_checkpoints_have_no_counters(state, caplog) -> None:
     old = {key: value for key, value in state.items() if "num_batches" not in key}
-    found = load("tiny.yaml", weights=save(old)).state_dict()
-    assert all(found[key].equal(value) for key, value in old.items())
-    assert {int(found[key]) for key in found.keys() - old.keys()} == {0}
-    [said] = caplog.messages
+    loaded = load("tiny.yaml", weights=save(old)).state_dict()
+    assert all(loaded[key].equal(value) for key, value in old.items())
+    assert {int(loaded[key]) for key in loaded.keys() - old.keys()} == {0}
+    [message] = caplog.messages
     count = len(state) - len(old)
-    assert said == f"tiny.pth: `num_batches_tracked` of {count} norms is not in the file; set to 0"
+    assert (
+        message == f"tiny.pth: `num_batches_tracked` of {count} norms is not in the file; set to 0"
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_other_types_are_converted_and_said(state, caplog, dtype: str) -> None:
+def test_other_types_are_converted_and_reported(state, caplog, dtype: str) -> None:
     import torch
 
     other = {k: v.to(getattr(torch, dtype)) if v.ndim else v for k, v in state.items()}
-    found = load("tiny.yaml", weights=save(other)).state_dict()
-    assert all(found[key].equal(value.to(found[key].dtype)) for key, value in other.items())
-    assert {value.dtype for value in found.values()} == {torch.float32, torch.int64}
-    [said] = caplog.messages
-    assert said.endswith(f"tensors converted from {dtype} to float32")
+    loaded = load("tiny.yaml", weights=save(other)).state_dict()
+    assert all(loaded[key].equal(value.to(loaded[key].dtype)) for key, value in other.items())
+    assert {value.dtype for value in loaded.values()} == {torch.float32, torch.int64}
+    [message] = caplog.messages
+    assert message.endswith(f"tensors converted from {dtype} to float32")
 
 
 def test_a_head_of_other_classes_keeps_its_initial_weights(state, caplog) -> None:
@@ -109,7 +111,7 @@ def test_what_only_the_file_has_is_left_out_when_asked(state, caplog) -> None:
 def test_any_difference_is_an_error(state, settings: dict[str, object]) -> None:
     with pytest.raises(WeightsMismatch) as caught:
         load("tiny.yaml", weights=save(state), **settings)
-    assert caught.value.fit.missing or caught.value.fit.shape_mismatches
+    assert caught.value.match.missing or caught.value.match.shape_mismatches
     assert str(caught.value).startswith("error[weights-mismatch]: `tiny.pth` does not fit `tiny`")
 
 

@@ -1,4 +1,4 @@
-"""What the peers publish loads as it is: their own live models, saved as they save them."""
+"""Checkpoints of the peers load as they are: their own models, saved as they save them."""
 
 from __future__ import annotations
 

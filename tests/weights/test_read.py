@@ -26,22 +26,22 @@ def tensors() -> dict[str, Any]:
     return dict(model.state_dict())
 
 
-def as_archive(path: Path, found: object) -> None:
+def as_archive(path: Path, content: object) -> None:
     import torch
 
-    torch.save(found, path)
+    torch.save(content, path)
 
 
-def as_stream(path: Path, found: object) -> None:
+def as_stream(path: Path, content: object) -> None:
     import torch
 
-    torch.save(found, path, _use_new_zipfile_serialization=False)
+    torch.save(content, path, _use_new_zipfile_serialization=False)
 
 
-def as_safetensors(path: Path, found: Any) -> None:
+def as_safetensors(path: Path, content: Any) -> None:
     from safetensors.torch import save_file
 
-    save_file(found, path)
+    save_file(content, path)
 
 
 FORMATS: dict[str, Callable[[Path, Any], None]] = {
@@ -68,12 +68,12 @@ def test_the_content_decides_not_the_name(tmp_path: Path, write, name: str) -> N
 
     expected = tensors()
     write(tmp_path / name, expected)
-    found = read(tmp_path / name)
-    assert found.tensors.keys() == expected.keys()
-    assert all(torch.equal(found.tensors[key], expected[key]) for key in expected)
-    assert not found.remarks
-    assert found.entries["0.weight"].shape == (4, 3, 3, 3)
-    assert found.entries["1.num_batches_tracked"].dtype == "int64"
+    checkpoint = read(tmp_path / name)
+    assert checkpoint.tensors.keys() == expected.keys()
+    assert all(torch.equal(checkpoint.tensors[key], expected[key]) for key in expected)
+    assert not checkpoint.remarks
+    assert checkpoint.entries["0.weight"].shape == (4, 3, 3, 3)
+    assert checkpoint.entries["1.num_batches_tracked"].dtype == "int64"
 
 
 @of_torch
@@ -82,12 +82,12 @@ def test_the_content_decides_not_the_name(tmp_path: Path, write, name: str) -> N
 )
 def test_containers_are_opened(tmp_path: Path, write, key: str) -> None:
     write(tmp_path / "x", {"epoch": 3, key: OrderedDict(tensors()), "optimizer": {"state": {}}})
-    found = read(tmp_path / "x")
-    assert found.tensors.keys() == tensors().keys()
-    assert found.remarks == (f"weights taken from `{key}` of the file",)
+    checkpoint = read(tmp_path / "x")
+    assert checkpoint.tensors.keys() == tensors().keys()
+    assert checkpoint.remarks == (f"weights taken from `{key}` of the file",)
 
 
-def test_of_two_containers_the_plain_one_is_taken_and_said(tmp_path: Path) -> None:
+def test_of_two_containers_the_plain_one_is_read_and_reported(tmp_path: Path) -> None:
     as_archive(tmp_path / "x", {"state_dict_ema": {}, "state_dict": tensors()})
     [remark] = read(tmp_path / "x").remarks
     assert remark == "weights taken from `state_dict` of the file, not from `state_dict_ema`"
@@ -99,9 +99,9 @@ def test_containers_may_lie_in_each_other(tmp_path: Path) -> None:
 
 
 def test_a_container_that_holds_itself_ends(tmp_path: Path) -> None:
-    found: dict[str, Any] = {}
-    found["model"] = found
-    as_archive(tmp_path / "x", found)
+    content: dict[str, Any] = {}
+    content["model"] = content
+    as_archive(tmp_path / "x", content)
     assert "is of type dict, not a tensor" in refused(tmp_path / "x")
 
 
@@ -134,8 +134,8 @@ def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch, write) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     write(tmp_path / "x", {"a": tensors(), "b": Payload()})
-    said = refused("x")
-    assert "it contains a Python object, `posix.mkdir`" in said or "nt.mkdir" in said
+    text = refused("x")
+    assert "it contains a Python object, `posix.mkdir`" in text or "nt.mkdir" in text
     assert os.listdir() == ["x"]
 
 
@@ -150,13 +150,13 @@ def test_a_bare_pickle_runs_nothing(tmp_path: Path, monkeypatch, protocol: int) 
 @of_torch
 def test_objects_are_named(tmp_path: Path, write) -> None:
     write(tmp_path / "x", {"state_dict": tensors(), "args": argparse.Namespace(lr=1)})
-    said = refused(tmp_path / "x")
-    assert "it contains a Python object, `argparse.Namespace`; only tensors are read" in said
-    assert "torch.save(model.state_dict(), FILE)" in said
+    text = refused(tmp_path / "x")
+    assert "it contains a Python object, `argparse.Namespace`; only tensors are read" in text
+    assert "torch.save(model.state_dict(), FILE)" in text
 
 
 @pytest.mark.parametrize(
-    "found",
+    "content",
     [
         pytest.param([1, 2], id="list"),
         pytest.param({}, id="nothing"),
@@ -169,12 +169,12 @@ def test_objects_are_named(tmp_path: Path, write) -> None:
     ],
 )
 @of_torch
-def test_what_is_no_state_dict_is_refused(tmp_path: Path, write, found: object) -> None:
-    write(tmp_path / "x", found)
+def test_what_is_not_a_state_dict_is_refused(tmp_path: Path, write, content: object) -> None:
+    write(tmp_path / "x", content)
     assert "\x1b" not in refused(tmp_path / "x")
 
 
-# --- damaged and foreign
+# --- damaged files and other formats
 
 
 @every_format
@@ -243,12 +243,12 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
         (b"PK\x03\x04", "it is not a valid archive"),
     ],
 )
-def test_foreign_files_are_refused(tmp_path: Path, data: bytes, what: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, data: bytes, what: str) -> None:
     (tmp_path / "x").write_bytes(data)
     assert what in refused(tmp_path / "x")
 
 
-def test_a_foreign_archive_is_refused(tmp_path: Path) -> None:
+def test_another_archive_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x", "w") as archive:
         archive.writestr("a.npy", b"x")
     assert "it is an archive, but not one of torch.save" in refused(tmp_path / "x")
@@ -262,7 +262,7 @@ def test_a_program_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["missing.pth", ".", "a\0b", "x" * 5000, "", "/dev/null"])
-def test_what_is_no_file_is_refused(path: str) -> None:
+def test_what_is_not_a_file_is_refused(path: str) -> None:
     assert "\0" not in refused(path)
 
 
@@ -272,14 +272,14 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert "it is not a regular file" in refused(tmp_path / "x")
 
 
-def test_tensors_without_plain_numbers_are_told_apart(tmp_path: Path) -> None:
+def test_tensors_that_are_not_dense_are_marked(tmp_path: Path) -> None:
     import torch
 
-    found = {
+    content = {
         "sparse": torch.zeros(3).to_sparse(),
         "meta": torch.zeros(3, device="meta"),
         "half": torch.zeros(3, dtype=torch.bfloat16),
     }
-    as_archive(tmp_path / "x", found)
+    as_archive(tmp_path / "x", content)
     types = {key: entry.dtype for key, entry in read(tmp_path / "x").entries.items()}
     assert types == {"sparse": "sparse float32", "meta": "no data, float32", "half": "bfloat16"}

@@ -1,15 +1,19 @@
-"""The schemas of whole files, by their kind: networks, and blocks.
+"""The schemas of whole files, by kind: networks and blocks.
 
     network_schema((Path("nets"),))  ->  {"$schema": ..., "properties": {"network": ..., ...}, ...}
 
-Folders come before the library, as for a spec that lies in them.
+A schema is the form of all files (`properties.py`) and three layers, each for the files in which
+more is known:
 
-What holds of some files only: `whole`, `library` and `ambient`, over the form of all.
+    form      keys and values, and the attributes of ops
+    whole     required keys: in a file that extends nothing
+    library   arguments of known blocks: in a file that gives their names to no block of its own
+    ambient   misspelt arguments of `conv`, `norm`, ...: if what they are bound to is known
+
+Which layers apply to a file depends on what it extends, defines and binds.
 
     extends: resnet50
-    stages: {layer2: {strides: 2}}    library: the block of resnet50 takes no `strides`
-
-A file decides by what it extends, defines and binds whether a layer holds of it.
+    stages: {layer2: {strides: 2}}    library: the block of resnet50 has no `strides`
 """
 
 from __future__ import annotations
@@ -19,30 +23,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resnetgen.compiler.editor.properties import (
-    block_form,
+    NO_CALLEE,
+    NO_EXTENDS,
+    NOT_NULL,
     arguments_by_name,
+    block_form,
+    has_keys,
+    if_then,
     network_definitions,
     network_form,
-    required_keys,
+    op_is,
+    ref,
     required_arguments,
+    required_keys,
+    restrict,
+    restrict_values,
     shared_definitions,
 )
 from resnetgen.compiler.editor.vocabulary import (
     BINDING_KEYS,
     DEFAULT_BINDINGS,
-    NOT_NULL,
-    NO_EXTENDS,
-    NO_CALLEE,
     PASS_THROUGHS,
     Schema,
     Vocabulary,
-    op_is,
-    restrict_values,
-    has_keys,
-    ref,
-    restrict,
     vocabulary,
-    if_then,
 )
 from resnetgen.compiler.frontend.schema import NODE_KEYS, BlockForm, InputForm, NetworkForm
 from resnetgen.compiler.ir.ops import AMBIENT
@@ -51,71 +55,67 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def network_schema(folders: tuple[Path, ...] = ()) -> Schema:
-    """The schema of networks: with the names of folders beside the specs, then of the library."""
-    words = vocabulary(folders)
+    """The schema of networks, with the names of some folders, then of the library."""
+    names = vocabulary(folders)
     definitions = {
-        **network_definitions(words),
-        **shared_definitions(words),
-        **layer_definitions(words),
-        "PlainFile": plain_file(words),
+        **network_definitions(names),
+        **shared_definitions(names),
+        **_layer_definitions(names),
+        "PlainFile": _plain_file(names),
     }
     return {
         "$schema": DIALECT,
         "title": "a network of resnetgen",
-        **network_form(words),
+        **network_form(names),
         "required": ["network"],
-        "allOf": network_layers(words),
+        "allOf": _network_layers(names),
         "$defs": definitions,
     }
 
 
 def block_schema(folders: tuple[Path, ...] = ()) -> Schema:
     """The schema of files of blocks, shortcuts, stems and heads; names as in `network_schema`."""
-    words = vocabulary(folders)
+    names = vocabulary(folders)
     return {
         "$schema": DIALECT,
         "title": "a block of resnetgen",
-        **block_form(words),
+        **block_form(names),
         "type": "object",
-        "allOf": block_layers(),
-        "$defs": {**shared_definitions(words), **layer_definitions(words)},
+        "allOf": [ref("WholeBlock"), ref("LibraryBlock"), ref("AmbientBlock")],
+        "$defs": {**shared_definitions(names), **_layer_definitions(names)},
     }
 
 
 def schema_text(schema: Schema) -> str:
-    """A schema as text, the same bytes for the same names."""
+    """A schema as text: the same bytes for the same names."""
     return json.dumps(schema, indent=1) + "\n"
 
 
-def network_layers(words: Vocabulary) -> list[Schema]:
-    """The layers of a network, each where it holds."""
-    known = {"allOf": [ref("PlainFile"), _known_bindings(words)]}
+def _network_layers(names: Vocabulary) -> list[Schema]:
+    """The layers of a network, each with its condition."""
+    is_known = {"allOf": [ref("PlainFile"), _known_bindings(names)]}
     return [
         if_then(NO_EXTENDS, _whole_network()),
-        if_then(ref("PlainFile"), _library_network(words)),
-        if_then(known, _ambient_network()),
+        if_then(ref("PlainFile"), _library_network(names)),
+        if_then(is_known, _ambient_network()),
     ]
 
 
-def block_layers() -> list[Schema]:
-    """The layers of a block."""
-    return [ref("WholeBlock"), ref("LibraryBlock"), ref("AmbientBlock")]
-
-
-def layer_definitions(words: Vocabulary) -> dict[str, Schema]:
-    """What layers say of nodes, calls and blocks, wherever they stand."""
+def _layer_definitions(names: Vocabulary) -> dict[str, Schema]:
+    """What the layers require of nodes, calls and blocks, in networks and blocks alike."""
+    ambient_calls = restrict_values(("nodes", "slots"), ref("AmbientCall"))
     return {
         "WholeNode": _whole_node(),
         "WholeBlock": _whole_block(),
-        "LibraryCall": {"allOf": [*arguments_by_name(words.blocks), ref("LibraryBlock")]},
-        "LibraryNode": {"allOf": [ref("LibraryCall"), *required_arguments(words.blocks)]},
-        "LibraryBlock": _library_block(words),
-        "AmbientCall": _ambient_call(words),
-        "AmbientBlock": {"properties": restrict_values(("nodes", "slots"), ref("AmbientCall"))},
+        "LibraryCall": {"allOf": [*arguments_by_name(names.blocks), ref("LibraryBlock")]},
+        "LibraryNode": {"allOf": [ref("LibraryCall"), *required_arguments(names.blocks)]},
+        "LibraryBlock": _library_block(names),
+        "AmbientCall": _ambient_call(names),
+        "AmbientBlock": {"properties": ambient_calls},
     }
 
 
-# --- whole: nothing is inherited, so nothing can be missing, and nothing deleted
+# --- whole: nothing is inherited, so required keys are here, and there is nothing to delete
 
 
 def _whole_network() -> Schema:
@@ -132,9 +132,9 @@ def _whole_network() -> Schema:
 
 
 def _whole_node() -> Schema:
-    named = {"anyOf": [has_keys("op"), has_keys("nodes")]}
-    written = if_then(has_keys("nodes"), ref("WholeBlock"))
-    return {"type": "object", "additionalProperties": NOT_NULL, "allOf": [named, written]}
+    is_named = {"anyOf": [has_keys("op"), has_keys("nodes")]}
+    inline = if_then(has_keys("nodes"), ref("WholeBlock"))
+    return {"type": "object", "additionalProperties": NOT_NULL, "allOf": [is_named, inline]}
 
 
 def _whole_block() -> Schema:
@@ -142,100 +142,107 @@ def _whole_block() -> Schema:
         **restrict_values(("let", "params", "slots"), NOT_NULL),
         **restrict_values(("nodes",), ref("WholeNode")),
     }
-    return if_then(NO_EXTENDS, {"type": "object", **required_keys(BlockForm), "properties": parts})
+    block = {"type": "object", **required_keys(BlockForm), "properties": parts}
+    return if_then(NO_EXTENDS, block)
 
 
-# --- library: what known names take
+# --- library: the arguments of known names
 
 
-def _own_names(words: Vocabulary) -> Schema:
-    """Names of its own that hide none of the library's."""
-    return {"propertyNames": {"not": {"enum": list(words.blocks)}}}
+def _hides_nothing(names: Vocabulary) -> Schema:
+    """A map whose keys hide no block of the library."""
+    return {"propertyNames": {"not": {"enum": list(names.blocks)}}}
 
 
-def plain_file(words: Vocabulary) -> Schema:
-    """Gives no name of the library to a block of its own, as far as a schema can see."""
-    own = restrict(("define",), _own_names(words))
-    return {"properties": {**own, **restrict(("extends",), {"enum": list(words.bindings)})}}
+def _plain_file(names: Vocabulary) -> Schema:
+    """A file whose own blocks hide none of the library, as far as a schema can see."""
+    own_blocks = restrict(("define",), _hides_nothing(names))
+    return {"properties": {**own_blocks, **restrict(("extends",), {"enum": list(names.bindings)})}}
 
 
-def _library_block(words: Vocabulary) -> Schema:
+def _library_block(names: Vocabulary) -> Schema:
     parts = {
         **restrict_values(("nodes",), ref("LibraryNode")),
         **restrict_values(("slots",), ref("LibraryCall")),
     }
-    own = {"properties": restrict(("slots",), _own_names(words))}
-    return if_then(own, {"properties": parts})
+    own_slots = {"properties": restrict(("slots",), _hides_nothing(names))}
+    return if_then(own_slots, {"properties": parts})
 
 
-def _library_network(words: Vocabulary) -> Schema:
-    bindings = [key for key in BINDING_KEYS if key != "block"]
+def _library_network(names: Vocabulary) -> Schema:
+    keys = [key for key in BINDING_KEYS if key != "block"]
     return {
         "properties": {
             **restrict_values(("stages", "nodes"), ref("LibraryNode")),
             **restrict_values(("define",), ref("LibraryBlock")),
-            **restrict(bindings, ref("LibraryCall")),
+            **restrict(keys, ref("LibraryCall")),
             **restrict(("block",), ref("LibraryBlock")),
         },
         "allOf": [
-            *(_repeats(words, name) for name in words.blocks),
-            *(rule for key in bindings for rule in _refines(words, key)),
+            *(_repeated_block(names, name) for name in names.blocks),
+            *(rule for key in keys for rule in _refined_bindings(names, key)),
         ],
     }
 
 
-def _repeats(words: Vocabulary, name: str) -> Schema:
-    """What `block:` and the stages that name no `op` take, where `block:` is a name."""
-    named = restrict(("block",), {"anyOf": [{"const": name}, {"type": "object", **op_is(name)}]})
-    test = {"anyOf": [{"properties": named, **has_keys("block")}, *_left(words, "block", name)]}
-    takes = ref(f"takes_{name}")
-    stages = restrict_values(("stages",), if_then(NO_CALLEE, takes))
-    return if_then(test, {"properties": {**stages, **restrict(("block",), takes)}})
+def _repeated_block(names: Vocabulary, name: str) -> Schema:
+    """The arguments of `block:`, and of stages without an `op`, if `block` is this name."""
+    is_named = restrict(("block",), {"anyOf": [{"const": name}, {"type": "object", **op_is(name)}]})
+    test = {
+        "anyOf": [
+            {"properties": is_named, **has_keys("block")},
+            *_cases_bound_to(names, "block", name),
+        ]
+    }
+    arguments = ref(f"takes_{name}")
+    stages = restrict_values(("stages",), if_then(NO_CALLEE, arguments))
+    return if_then(test, {"properties": {**stages, **restrict(("block",), arguments)}})
 
 
-def _refines(words: Vocabulary, key: str) -> Iterator[Schema]:
-    """What a map without `op` takes: the arguments of what is bound already."""
-    for name in words.callees:
-        cases = _left(words, key, name)
+def _refined_bindings(names: Vocabulary, key: str) -> Iterator[Schema]:
+    """The arguments of a map without `op`: those of what the key is already bound to."""
+    for name in names.callees:
+        cases = _cases_bound_to(names, key, name)
         if cases:
-            yield if_then({"anyOf": cases}, {"properties": restrict((key,), ref(f"takes_{name}"))})
+            arguments = restrict((key,), ref(f"takes_{name}"))
+            yield if_then({"anyOf": cases}, {"properties": arguments})
 
 
-def _left(words: Vocabulary, key: str, name: str) -> list[Schema]:
-    """The cases in which a name is bound to a key that the file itself leaves at it."""
-    left = restrict((key,), NO_CALLEE)
-    bases = [network for network, bound in words.bindings.items() if bound.get(key) == name]
+def _cases_bound_to(names: Vocabulary, key: str, name: str) -> list[Schema]:
+    """The cases in which a file does not rebind a key, and it is bound to this name."""
+    not_rebound = restrict((key,), NO_CALLEE)
+    bases = [network for network, bound in names.bindings.items() if bound.get(key) == name]
     cases = []
     if DEFAULT_BINDINGS.get(key) == name:
-        cases.append({"properties": left, **NO_EXTENDS})
+        cases.append({"properties": not_rebound, **NO_EXTENDS})
     if bases:
         base = restrict(("extends",), {"enum": bases})
-        cases.append({"properties": {**left, **base}, **has_keys("extends")})
+        cases.append({"properties": {**not_rebound, **base}, **has_keys("extends")})
     return cases
 
 
-# --- ambient: what `conv` and its like take, where only known names are bound to them
+# --- ambient: the arguments of `conv`, `norm`, ..., if they are bound to known names
 
 
-def _known_bindings(words: Vocabulary) -> Schema:
-    known = [*words.callees, *PASS_THROUGHS]
+def _known_bindings(names: Vocabulary) -> Schema:
+    known = [*names.callees, *PASS_THROUGHS]
     call = {"type": "object", "properties": {"op": {"enum": known}}, "not": has_keys("nodes")}
     return {"properties": restrict(AMBIENT, {"anyOf": [{"enum": [*known, None]}, call]})}
 
 
 def _ambient_network() -> Schema:
-    inside = {
+    parts = {
         **restrict_values(("stages", "nodes"), ref("AmbientCall")),
         **restrict_values(("define",), ref("AmbientBlock")),
     }
-    return {"properties": inside | restrict(("stem", "head", "block"), ref("AmbientBlock"))}
+    return {"properties": parts | restrict(("stem", "head", "block"), ref("AmbientBlock"))}
 
 
-def _ambient_call(words: Vocabulary) -> Schema:
-    """Any argument of anything that is known: what is bound takes what it declares."""
-    known = {name for each in words.op_names.values() for name in (*each.arguments, *each.slots)}
-    called = {"properties": {"op": {"enum": list(words.ambient)}}, **has_keys("op")}
+def _ambient_call(names: Vocabulary) -> Schema:
+    """Any argument of any known name: the slot may be bound to each of them."""
+    known = {name for each in names.op_names.values() for name in (*each.arguments, *each.slots)}
+    is_ambient = {"properties": {"op": {"enum": list(names.ambient)}}, **has_keys("op")}
     return {
-        **if_then(called, {"propertyNames": {"enum": [*NODE_KEYS, *sorted(known)]}}),
+        **if_then(is_ambient, {"propertyNames": {"enum": [*NODE_KEYS, *sorted(known)]}}),
         "allOf": [ref("AmbientBlock")],
     }

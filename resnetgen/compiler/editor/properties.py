@@ -1,8 +1,15 @@
 """The form of specs: keys and values from the pydantic models, attributes from the op table.
 
-    block: {op: bottleneck, groups: 32}    a name, a call, or a block written in place
+    block: {op: bottleneck, groups: 32}    a name, a call, or an inline block
 
-A name may be any: of a slot, of `define`, of a file beside the spec. Known names are offered.
+Any name is accepted: it may be that of a slot, of `define`, or of a file beside the spec. Known
+names are offered. The first section has JSON Schema in the terms of specs, for all layers:
+
+    if_then(op_is("relu"), has_keys("inputs"))  ->  {"if": {"properties": {"op": {"const": "relu"}}, ...},
+                                                     "then": {"required": ["inputs"]}}
+
+`doNotSuggest`, `enumDescriptions` and `patternErrorMessage` are keywords of editors (VS Code and
+yaml-language-server), which validators ignore.
 """
 
 from __future__ import annotations
@@ -18,11 +25,6 @@ from resnetgen.compiler.editor.vocabulary import (
     Callee,
     Schema,
     Vocabulary,
-    op_is,
-    has_keys,
-    map_or_null,
-    ref,
-    if_then,
 )
 from resnetgen.compiler.frontend.identifiers import MODULE_NAMES, PRINTED_NAMES
 from resnetgen.compiler.frontend.schema import (
@@ -36,174 +38,227 @@ from resnetgen.compiler.frontend.schema import (
 )
 from resnetgen.compiler.passes.elaborate import INIT_RULES, INIT_RULES_OF_A_NUMBER
 
+# --- JSON Schema in the terms of specs
+
+
+def ref(name: str) -> Schema:
+    """A reference to a definition."""
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def if_then(test: Schema, then: Schema) -> Schema:
+    """A schema for the values that pass a test."""
+    return {"if": test, "then": then}
+
+
+def has_keys(*keys: str) -> Schema:
+    """A map with these keys."""
+    return {"required": list(keys)}
+
+
+def op_is(name: str) -> Schema:
+    """A map whose `op` is this name."""
+    return {"properties": {"op": {"const": name}}, "required": ["op"]}
+
+
+def map_or_null(each: Schema) -> Schema:
+    """A map with a schema for its values, or `null`, which deletes an inherited one."""
+    return {"type": ["object", "null"], "additionalProperties": each}
+
+
+def restrict(keys: Iterable[str], value: Schema) -> Schema:
+    """Properties that a layer adds to keys of the form, which already offers these keys."""
+    return {key: {"doNotSuggest": True, "allOf": [value]} for key in keys}
+
+
+def restrict_values(keys: Iterable[str], value: Schema) -> Schema:
+    """As `restrict`, for each value of the maps at these keys."""
+    return restrict(keys, {"additionalProperties": value})
+
+
+NO_EXTENDS: Schema = {"not": has_keys("extends")}
+NO_CALLEE: Schema = {"type": "object", "not": {"anyOf": [has_keys("op"), has_keys("nodes")]}}
+NOT_NULL: Schema = {"type": ["boolean", "number", "string", "array", "object"]}
+
+# --- from pydantic
+
 
 def model_schema(model: type[BaseModel]) -> Schema:
-    """What pydantic says of a form, without what an editor has no use for."""
+    """The schema of a form, without the parts that an editor does not use."""
     schema = model.model_json_schema()
     schema["properties"] = {key: _simple(each) for key, each in schema["properties"].items()}
     return {key: each for key, each in schema.items() if key not in ("$defs", "title", "required")}
 
 
 def required_keys(model: type[BaseModel]) -> Schema:
-    """A map with the keys that a form needs."""
-    return has_keys(
-        *(field.alias or name for name, field in model.model_fields.items() if field.is_required())
-    )
+    """A map with the keys that a form requires."""
+    fields = model.model_fields.items()
+    return has_keys(*(field.alias or name for name, field in fields if field.is_required()))
 
 
 def _simple(schema: Schema) -> Schema:
-    """A union of types as one schema: an editor tells its faults better than those of `anyOf`."""
-    kept = {key: each for key, each in schema.items() if key not in ("title", "anyOf", "oneOf")}
-    if kept.get("default", ...) is None:
-        del kept["default"]
-    if "items" in kept:
-        kept["items"] = _simple(kept["items"])
-    if isinstance(kept.get("additionalProperties"), dict):
-        null = {"type": "null"}  # it deletes what was inherited
-        kept["additionalProperties"] = _simple({"anyOf": [kept["additionalProperties"], null]})
+    """A union of types as one schema: an editor reports its errors better than those of `anyOf`."""
+    simple = {key: each for key, each in schema.items() if key not in ("title", "anyOf", "oneOf")}
+    if simple.get("default", ...) is None:
+        del simple["default"]
+    if "items" in simple:
+        simple["items"] = _simple(simple["items"])
+    if isinstance(simple.get("additionalProperties"), dict):
+        null = {"type": "null"}  # deletes an inherited value
+        simple["additionalProperties"] = _simple({"anyOf": [simple["additionalProperties"], null]})
     types: list[str] = []
     for member in map(_simple, schema.get("anyOf", ())):
         own = member.pop("type", [])
         types += [own] if isinstance(own, str) else own
-        kept = {**member, **kept}
+        simple = {**member, **simple}
     if types:
-        kept["type"] = list(dict.fromkeys(types))
-    if "string" in types and "items" in kept:  # beside `items`, an editor offers a list first
-        kept["allOf"] = [{"items": kept.pop("items")}]
-    return kept
+        simple["type"] = list(dict.fromkeys(types))
+    if "string" in types and "items" in simple:  # beside `items`, an editor offers a list first
+        simple["allOf"] = [{"items": simple.pop("items")}]
+    return simple
 
 
-def _put(form: Schema, keys: Iterable[str], value: Schema) -> None:
-    """Says what keys hold where pydantic knows less; what it says about them stays."""
+def _replace(form: Schema, keys: Iterable[str], value: Schema) -> None:
+    """Replaces the schemas of keys that pydantic knows less about; descriptions stay."""
     for key in keys:
         form["properties"][key] = {"description": form["properties"][key]["description"], **value}
 
 
-def network_form(words: Vocabulary) -> Schema:
+# --- the form of files
+
+
+def network_form(names: Vocabulary) -> Schema:
     """A network: the keys of a file."""
     form = model_schema(NetworkForm)
-    rules = {name: {**ref("Rules"), "description": op.doc} for name, op in words.ops.items()}
+    rules = {name: {**ref("Rules"), "description": op.doc} for name, op in names.ops.items()}
     for key in BINDING_KEYS:
-        _put(form, [key], _slot(words.names_for(key)))
-    _put(form, ["stages", "nodes"], _NODES)
-    _put(form, ["define"], _named(words, ref("Block")))
-    listed = {"items": _names(words.networks), "minItems": 1, "uniqueItems": True}
-    _put(form, ["extends"], {**_names(words.networks, "array"), "allOf": [listed]})
-    _put(form, ["init"], {**map_or_null(ref("Rules")), "properties": rules})
+        _replace(form, [key], _slot_value(names.names_for(key)))
+    _replace(form, ["input"], ref("Input"))
+    _replace(form, ["stages", "nodes"], _NODES)
+    _replace(form, ["define"], _named(names, ref("Block")))
+    listed = {"items": _name_of(names.networks), "minItems": 1, "uniqueItems": True}
+    _replace(form, ["extends"], {**_name_of(names.networks, "array"), "allOf": [listed]})
+    _replace(form, ["init"], {**map_or_null(ref("Rules")), "properties": rules})
     return form
 
 
-def network_definitions(words: Vocabulary) -> dict[str, Schema]:
-    """What stands in networks only."""
-    return {"Block": block_form(words), "Input": model_schema(InputForm), "Rules": _rules()}
+def network_definitions(names: Vocabulary) -> dict[str, Schema]:
+    """Definitions for networks only."""
+    return {"Block": block_form(names), "Input": model_schema(InputForm), "Rules": _init_rules()}
 
 
-def block_form(words: Vocabulary) -> Schema:
-    """A block: the keys of a file, or of a block of `define`."""
-    return _block(BlockForm, words)
+def block_form(names: Vocabulary) -> Schema:
+    """A block: the keys of a file, or of an entry of `define`."""
+    return _block(BlockForm, names)
 
 
-def shared_definitions(words: Vocabulary) -> dict[str, Schema]:
-    """What stands in networks and blocks alike."""
+def shared_definitions(names: Vocabulary) -> dict[str, Schema]:
+    """Definitions for both networks and blocks."""
+    ambient, callees = names.ambient.items(), names.callees.items()
     return {
         "Nodes": _nodes(),
-        "Node": _node(words),
-        "Call": {"properties": {"op": _names(words.op_names)}, "allOf": [ref("OpCall")]},
-        "OpCall": {"allOf": arguments_by_name([*words.ops, *words.ambient])},
-        "SlotValue": _slot(words.op_names),
-        "Inline": _block(InlineForm, words),
-        **{f"takes_{name}": {"properties": each.arguments} for name, each in words.ambient.items()},
-        **{f"takes_{name}": _takes(each) for name, each in words.callees.items()},
+        "Node": _node(names),
+        "Call": {"properties": {"op": _name_of(names.op_names)}, "allOf": [ref("OpCall")]},
+        "OpCall": {"allOf": arguments_by_name([*names.ops, *names.ambient])},
+        "SlotValue": _slot_value(names.op_names),
+        "Inline": _block(InlineForm, names),
+        **{f"takes_{name}": {"properties": each.arguments} for name, each in ambient},
+        **{f"takes_{name}": _arguments(each) for name, each in callees},
     }
 
 
-def _names(words: Mapping[str, Callee], *types: str) -> Schema:
-    """One of these names, or any other: of a slot, of `define`, of a file beside the spec."""
-    known = {"enum": list(words), "enumDescriptions": [each.doc for each in words.values()]}
-    return {"anyOf": [known, {"type": ["string", "null", *types]}]}
-
-
-def _slot(words: Mapping[str, Callee]) -> Schema:
-    """A name, a call, or a block written in place."""
-    written = {**if_then(has_keys("nodes"), ref("Inline")), "else": ref("Call")}
-    return {
-        "type": ["string", "object", "null"],
-        **_names(words, "object"),
-        **if_then({"type": "object"}, written),
-    }
+def _block(model: type[BaseModel], names: Vocabulary) -> Schema:
+    form = model_schema(model)
+    _replace(form, ["nodes"], _NODES)
+    _replace(form, ["slots"], _named(names, ref("SlotValue")))
+    _replace(form, ["extends"], _name_of(names.blocks))
+    return {**form, "type": ["object", "null"]}
 
 
 def _nodes() -> Schema:
-    """Nodes by their names, which become names of modules."""
-    taken = MODULE_NAMES | PRINTED_NAMES | {*keyword.kwlist, *keyword.softkwlist}
-    told = "a name is letters, digits and `_`; dots nest: `conv1.0`"
+    """Nodes by name; the names become those of modules."""
+    reserved = MODULE_NAMES | PRINTED_NAMES | {*keyword.kwlist, *keyword.softkwlist}
+    message = "a name is letters, digits and `_`; dots nest: `conv1.0`"
     return {
         **map_or_null(ref("Node")),
-        "properties": dict.fromkeys(sorted(taken), False),
-        "propertyNames": {"pattern": r"^[A-Za-z0-9_.]*$", "patternErrorMessage": told},
+        "properties": dict.fromkeys(sorted(reserved), False),
+        "propertyNames": {"pattern": r"^[A-Za-z0-9_.]*$", "patternErrorMessage": message},
     }
 
 
-# Not a bare `$ref`, of which an editor does not see that it is a map.
+# With its type, because an editor does not see that a bare `$ref` is a map.
 _NODES: Schema = {"type": ["object", "null"], "allOf": [ref("Nodes")]}
 
 
-def _named(words: Vocabulary, each: Schema) -> Schema:
-    """Blocks or slots by name; those of ops and ambient slots are taken."""
-    taken = [*words.ops, *words.ambient, *PASS_THROUGHS]
-    return {**map_or_null(each), "properties": dict.fromkeys(taken, False)}
-
-
-def _node(words: Vocabulary) -> Schema:
+def _node(names: Vocabulary) -> Schema:
     form = model_schema(NodeForm)
-    _put(form, ["op"], _names(words.op_names))
-    written = _block(InlineForm, words)["properties"]
-    del written["inputs"]  # of a node they say what it reads
+    _replace(form, ["op"], _name_of(names.op_names))
+    inline = _block(InlineForm, names)["properties"]
+    del inline["inputs"]  # for a node, `inputs` is what it reads
     return {
         **form,
         "type": ["object", "null"],
         "allOf": [
             ref("OpCall"),
-            if_then(has_keys("nodes"), {"properties": written}),
-            *required_arguments(words.ops),
+            if_then(has_keys("nodes"), {"properties": inline}),
+            *required_arguments(names.ops),
         ],
     }
 
 
-def _block(model: type[BaseModel], words: Vocabulary) -> Schema:
-    form = model_schema(model)
-    _put(form, ["nodes"], _NODES)
-    _put(form, ["slots"], _named(words, ref("SlotValue")))
-    _put(form, ["extends"], _names(words.blocks))
-    return {**form, "type": ["object", "null"]}
+def _named(names: Vocabulary, each: Schema) -> Schema:
+    """Blocks or slots by name, except the names of ops and ambient slots."""
+    reserved = [*names.ops, *names.ambient, *PASS_THROUGHS]
+    return {**map_or_null(each), "properties": dict.fromkeys(reserved, False)}
 
 
-def _rules() -> Schema:
-    """How weights start; the rules are those that `elaborate` knows."""
+def _name_of(known: Mapping[str, Callee], *types: str) -> Schema:
+    """One of these names, or any other: of a slot, of `define`, of a file beside the spec."""
+    offered = {"enum": list(known), "enumDescriptions": [each.doc for each in known.values()]}
+    return {"anyOf": [offered, {"type": ["string", "null", *types]}]}
+
+
+def _slot_value(known: Mapping[str, Callee]) -> Schema:
+    """A name, a call, or an inline block."""
+    inline_or_call = {**if_then(has_keys("nodes"), ref("Inline")), "else": ref("Call")}
+    return {
+        "type": ["string", "object", "null"],
+        **_name_of(known, "object"),
+        **if_then({"type": "object"}, inline_or_call),
+    }
+
+
+def _init_rules() -> Schema:
+    """The initial weights of an op or a role, by the rules that elaboration knows."""
     numbers = {"properties": {rule: {"type": "number"} for rule in INIT_RULES_OF_A_NUMBER}}
     one = {"type": "object", **numbers, "additionalProperties": False, "maxProperties": 1}
     rule = {"anyOf": [{"enum": list(INIT_RULES)}, {"type": ["number", "null"]}, one]}
     form = model_schema(InitForm)
-    _put(form, form["properties"], rule)
+    _replace(form, form["properties"], rule)
     return {**form, "type": ["object", "null"]}
 
 
-def _takes(callee: Callee) -> Schema:
-    """The keys of a call: arguments and the words of the language, nothing else."""
+# --- arguments
+
+
+def arguments_by_name(names: Iterable[str]) -> list[Schema]:
+    """The arguments of a call, depending on its `op`."""
+    return [if_then(op_is(name), ref(f"takes_{name}")) for name in names]
+
+
+def required_arguments(callees: Mapping[str, Callee]) -> list[Schema]:
+    """The arguments that a node has to have; a slot may leave them to the calls of it."""
+    return [
+        if_then(op_is(name), has_keys(*each.required))
+        for name, each in callees.items()
+        if each.required
+    ]
+
+
+def _arguments(callee: Callee) -> Schema:
+    """The keys of a call: arguments, slots and the keys of nodes, nothing else."""
     arguments = dict(callee.arguments)
     for name, default in callee.slots.items():
         both = {"allOf": [ref("SlotValue"), ref("LibraryCall")]}
         arguments[name] = {"description": f"a slot, by default `{default}`", **both}
     return {"properties": arguments, "propertyNames": {"enum": [*NODE_KEYS, *arguments]}}
-
-
-def arguments_by_name(names: Iterable[str]) -> list[Schema]:
-    """What a call takes, by the name that its `op` says."""
-    return [if_then(op_is(name), ref(f"takes_{name}")) for name in names]
-
-
-def required_arguments(words: Mapping[str, Callee]) -> list[Schema]:
-    """What a node has to give; a slot may leave it to its callers."""
-    return [
-        if_then(op_is(name), has_keys(*each.required)) for name, each in words.items() if each.required
-    ]

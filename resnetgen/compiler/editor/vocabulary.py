@@ -1,28 +1,17 @@
-"""The names that a spec can use, as they are found from some folders and in the library.
+"""The names that a spec can use, with the arguments of each: ops, blocks, slots and networks.
 
-    vocabulary(()).bound["resnet50"]["block"]  ->  "bottleneck"
+    vocabulary(()).ops["blur"]                  ->  Callee("binomial 3-tap blur ...", {"stride": ...}, ...)
+    vocabulary(()).bindings["resnet50"]["block"]  ->  "bottleneck"
 
-What a network binds is what its heirs refine: the stages of one that extends resnet50 take the
-arguments of its block.
-
-What a spec can name, with what each takes: ops, blocks, and the slots that every network fills.
-
-    ops()["blur"]  ->  Callee("binomial 3-tap blur ...", {"stride": {"type": [...], ...}}, ("stride",))
-
-An argument is described by a JSON Schema: what an editor shows, completes and checks.
-
-JSON Schema in the words of specs: `has("op")`, `calls("relu")`, `where(test, then)`.
-
-    where(calls("relu"), has("inputs"))  ->  {"if": {"properties": {"op": {"const": "relu"}}, ...},
-                                              "then": {"required": ["inputs"]}}
-
-`doNotSuggest`, `enumDescriptions` and `patternErrorMessage` are words of editors (VS Code and
-yaml-language-server); validators pass them over.
+Names come from some folders first, then from the library, as for a spec in those folders. An
+argument is described by a JSON Schema, which an editor shows, completes and checks. What a network
+binds decides which arguments fit in the networks that extend it: the stages of one that extends
+resnet50 have those of `bottleneck`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,21 +28,39 @@ from resnetgen.compiler.passes.elaborate import DEFAULT_HEAD
 from resnetgen.compiler.passes.elaborate_blocks import BlockElaborator
 from resnetgen.compiler.passes.elaborate_checks import offered_arguments
 
-# The keys of a network that name what is called, and the folder whose names fit.
-_FOLDERS = {"block": "blocks", "shortcut": "shortcuts", "stem": "stems", "head": "heads"}
-BINDING_KEYS = (*AMBIENT, *_FOLDERS)
+Schema = dict[str, Any]
+
+# The keys of a network whose value is called, and the kind of block that is meant for each.
+_KIND_OF_KEY = {"block": "blocks", "shortcut": "shortcuts", "stem": "stems", "head": "heads"}
+BINDING_KEYS = (*AMBIENT, *_KIND_OF_KEY)
 DEFAULT_BINDINGS = {**AMBIENT, "head": DEFAULT_HEAD}
 
 
 @dataclass(frozen=True, slots=True)
+class Callee:
+    """A name that can follow `op:`, with its arguments and slots."""
+
+    doc: str
+    arguments: Mapping[str, Schema]
+    required: tuple[str, ...] = ()  # arguments without a default
+    slots: Mapping[str, str] = field(default_factory=dict)  # with the default of each
+
+
+PASS_THROUGHS = {
+    "identity": Callee("passes its input through", {}),
+    "none": Callee("has no value", {}),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The names that a spec can use, and what the networks that it can extend bind."""
+    """The names that a spec can use."""
 
     ops: Mapping[str, Callee]
     ambient: Mapping[str, Callee]
-    blocks_by_kind: Mapping[str, Mapping[str, Callee]]  # the blocks of each kind
+    blocks_by_kind: Mapping[str, Mapping[str, Callee]]
     networks: Mapping[str, Callee]
-    bindings: Mapping[str, Mapping[str, str]]  # of each network that changes no name: key -> name
+    bindings: Mapping[str, Mapping[str, str]]  # of each network that redefines no name: key -> name
 
     @property
     def blocks(self) -> Mapping[str, Callee]:
@@ -62,53 +69,56 @@ class Vocabulary:
 
     @property
     def callees(self) -> dict[str, Callee]:
-        """What has arguments of its own."""
+        """Ops and blocks: the names that have arguments of their own."""
         return {**self.ops, **self.blocks}
 
     @property
     def op_names(self) -> Mapping[str, Callee]:
-        """What `op` of a node can name."""
+        """What the `op` of a node can name."""
         return {**self.ambient, **self.callees, **PASS_THROUGHS}
 
     def names_for(self, key: str) -> Mapping[str, Callee]:
         """The names that are meant for a key of a network."""
-        if key in _FOLDERS:
-            return {**self.blocks_by_kind[_FOLDERS[key]], **PASS_THROUGHS}
+        if key in _KIND_OF_KEY:
+            return {**self.blocks_by_kind[_KIND_OF_KEY[key]], **PASS_THROUGHS}
         return {**self.ops, **self.blocks_by_kind["blocks"], **PASS_THROUGHS}
 
 
 def vocabulary(folders: tuple[Path, ...]) -> Vocabulary:
     """The names of some folders, then of the library."""
-    known_ops = op_callees()
+    ops = op_callees()
     kinds = {kind: block_callees(kind, folders) for kind in library.BLOCK_KINDS}
-    known = {*known_ops, *PASS_THROUGHS, *(name for kind in kinds.values() for name in kind)}
-    documents = _documents(folders)
+    known = {*ops, *PASS_THROUGHS, *(name for kind in kinds.values() for name in kind)}
+    networks = _networks(folders)
     return Vocabulary(
-        known_ops,
+        ops,
         ambient_callees(),
         kinds,
-        {name: Callee(text_at(tree, "doc") or "", {}) for name, tree in documents.items()},
-        {name: _bound(tree) for name, tree in documents.items() if _is_plain(tree, known)},
+        {name: Callee(text_at(tree, "doc") or "", {}) for name, tree in networks.items()},
+        {name: _bindings(tree) for name, tree in networks.items() if _is_plain(tree, known)},
     )
 
 
-def _documents(folders: tuple[Path, ...]) -> dict[str, MapTree]:
-    """The networks that can be extended, after inheritance; those at fault are left out."""
-    found: dict[str, MapTree] = {}
+# --- networks
+
+
+def _networks(folders: tuple[Path, ...]) -> dict[str, MapTree]:
+    """The networks that can be extended, after inheritance; those with errors are left out."""
+    trees: dict[str, MapTree] = {}
     for folder in (*folders, library.LIBRARY):
         for path in library.network_files(folder):
             with suppress(SpecError, OSError):
-                found.setdefault(path.stem, library.load(path).tree)
-    return {name: tree for name, tree in sorted(found.items()) if "network" in tree.entries}
+                trees.setdefault(path.stem, library.load(path).tree)
+    return {name: tree for name, tree in sorted(trees.items()) if "network" in tree.entries}
 
 
-def _bound(tree: MapTree) -> dict[str, str]:
-    """What a network binds to each key; a map that names nothing refines the default."""
+def _bindings(tree: MapTree) -> dict[str, str]:
+    """The name that a network binds to each key; a map without `op` refines the default."""
     names: dict[str, str | None] = {}
     for key in BINDING_KEYS:
         value = tree.entries.get(key)
-        written = isinstance(value, MapTree) and "nodes" in value.entries
-        names[key] = None if written else _called_name(value) or DEFAULT_BINDINGS.get(key)
+        is_inline = isinstance(value, MapTree) and "nodes" in value.entries
+        names[key] = None if is_inline else _called_name(value) or DEFAULT_BINDINGS.get(key)
     return {key: name for key, name in names.items() if name}
 
 
@@ -118,15 +128,17 @@ def _called_name(tree: Tree | None) -> str | None:
 
 
 def _is_plain(tree: MapTree, known: set[str]) -> bool:
-    """Whether known names mean to its heirs what they mean here, and stages say `block:`."""
-    bound = _bound(tree)
+    """Whether known names mean the same in the networks that extend it, and stages use `block:`."""
+    bindings = _bindings(tree)
     stages = [each for each in entries(tree, "stages").values() if isinstance(each, MapTree)]
     return (
         not known & entries(tree, "define").keys()
-        and all(bound.get(slot) in known for slot in AMBIENT if slot in tree.entries)
+        and all(bindings.get(slot) in known for slot in AMBIENT if slot in tree.entries)
         and not any({"op", "nodes"} & each.entries.keys() for each in stages)
     )
 
+
+# --- ops and ambient slots
 
 # `null` deletes what was inherited.
 _TYPES = {
@@ -135,21 +147,8 @@ _TYPES = {
     "bool": ["boolean", "string", "null"],
     "axes": ["integer", "string", "array", "null"],
 }
-_ANY = ["string", "number", "boolean", "array", "null"]
-_WORDS = {"int": "an integer", "float": "a number", "bool": "true or false"}
-
-
-@dataclass(frozen=True, slots=True)
-class Callee:
-    """A name that `op:` takes: its arguments, which of them a caller must give, and its slots."""
-
-    doc: str
-    arguments: Mapping[str, Schema]
-    required: tuple[str, ...] = ()
-    slots: Mapping[str, str] = field(default_factory=dict)  # what stands in each by default
-
-
-PASS_THROUGHS = {"identity": Callee("the value passes", {}), "none": Callee("there is no value", {})}
+_ANY_TYPE = ["string", "number", "boolean", "array", "null"]
+_KIND_WORDS = {"int": "an integer", "float": "a number", "bool": "true or false"}
 
 
 def op_callees() -> dict[str, Callee]:
@@ -157,7 +156,7 @@ def op_callees() -> dict[str, Callee]:
     return {
         name: Callee(
             op.doc,
-            {key: _attribute(each) for key, each in op.attributes.items()},
+            {key: _attribute_schema(each) for key, each in op.attributes.items()},
             tuple(key for key, each in op.attributes.items() if each.required),
         )
         for name, op in OPS.items()
@@ -165,73 +164,22 @@ def op_callees() -> dict[str, Callee]:
 
 
 def ambient_callees() -> dict[str, Callee]:
-    """The slots that every network fills, with what a call may offer to any of their contents."""
-    return {slot: _ambient(slot, default) for slot, default in AMBIENT.items()}
+    """The slots that every network fills, with the arguments of anything they can be bound to."""
+    return {slot: _ambient_callee(slot, default) for slot, default in AMBIENT.items()}
 
 
-def _ambient(slot: str, default: str | None) -> Callee:
-    """Nothing is required: the content of the slot may do without."""
+def _ambient_callee(slot: str, default: str | None) -> Callee:
+    """Nothing is required: what the slot is bound to may not need it."""
     doc = f"what the network calls `{slot}`"
     if default is None:
-        offer = {"description": f"offered to what the network calls `{slot}`", "type": _ANY}
-        return Callee(f"{doc}; there is no default", dict.fromkeys(offered_arguments(slot), offer))
+        argument = {"description": f"an argument of {doc}", "type": _ANY_TYPE}
+        arguments = dict.fromkeys(offered_arguments(slot), argument)
+        return Callee(f"{doc}; there is no default", arguments)
     op = op_callees()[default]
     return Callee(f"{doc}, by default `{default}`: {op.doc}", op.arguments)
 
 
-def block_callees(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee]:
-    """The blocks of one kind, as `known_blocks` has them."""
-    return {name: _block(name, block) for name, block in known_blocks(kind, folders).items()}
-
-
-def known_blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Block]:
-    """The blocks of one kind by name, the nearest of each; those at fault are left out."""
-    names = BlockElaborator(replace(library.load_text("{}"), folders=folders))
-    paths = (
-        path for each in (*folders, library.LIBRARY) for path in library.block_files(kind, each)
-    )
-    found = {}
-    for name in sorted({path.stem for path in paths} - {*OPS, *AMBIENT}):
-        with suppress(SpecError, OSError):
-            if block := names.find(name):
-                found[name] = block
-    return found
-
-
-def default_text(param: Param) -> str | None:
-    """What a parameter is by default, as a spec says it; None where a caller must give it."""
-    if param.default is None:
-        return None
-    expression = param.default.expr
-    return format_value(expression.value) if isinstance(expression, Const) else to_text(expression)
-
-
-def _block(name: str, block: Block) -> Callee:
-    arguments = {key: _param(name, param) for key, param in block.params.items()}
-    required = tuple(key for key, param in block.params.items() if param.default is None)
-    slots = {key: _binding_text(binding) for key, binding in block.slots.items()}
-    return Callee(block.doc or f"the block `{name}`", arguments, required, slots)
-
-
-def _binding_text(binding: Binding) -> str:
-    target = binding.target
-    name = getattr(target, "name", "identity" if isinstance(target, PassThrough) else "none")
-    given = [f"{key}: {to_text(term.expr)}" for key, term in binding.arguments.items()]
-    return f"{{{', '.join([f'op: {name}', *given])}}}" if given else name
-
-
-def _param(block: str, param: Param) -> Schema:
-    """A parameter: of the kind that it declares, else whatever a value can be."""
-    what = f"parameter of `{block}`"
-    if param.default is None:
-        kind = param.kind or ""
-        return {"description": f"{what}: {_WORDS[kind]}, required", "type": _TYPES[kind]}
-    expression = param.default.expr
-    schema = {"description": f"{what}, by default `{default_text(param)}`", "type": _ANY}
-    return schema | ({"default": expression.value} if isinstance(expression, Const) else {})
-
-
-def _attribute(attribute: Attribute) -> Schema:
+def _attribute_schema(attribute: Attribute) -> Schema:
     schema: Schema = {"description": attribute.doc + ", required" * attribute.required}
     bounds = {"minimum": attribute.minimum, "maximum": attribute.maximum}
     limits = {key: bound for key, bound in bounds.items() if bound is not None}
@@ -242,48 +190,60 @@ def _attribute(attribute: Attribute) -> Schema:
     if attribute.kind == "axes":
         each = {"type": ["integer", "string"], **limits}
         schema["allOf"] = [{"items": each, "minItems": 1, "maxItems": 3}]
-    computed = callable(attribute.default) or attribute.default is None
-    return schema if attribute.required or computed else schema | {"default": attribute.default}
+    is_computed = callable(attribute.default) or attribute.default is None
+    return schema if attribute.required or is_computed else schema | {"default": attribute.default}
 
 
-Schema = dict[str, Any]
+# --- blocks
 
 
-def ref(name: str) -> Schema:
-    """What a definition says."""
-    return {"$ref": f"#/$defs/{name}"}
+def block_callees(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee]:
+    """The blocks of one kind by name."""
+    return {name: _block_callee(name, block) for name, block in known_blocks(kind, folders).items()}
 
 
-def if_then(test: Schema, then: Schema) -> Schema:
-    """What is so of a value that passes a test."""
-    return {"if": test, "then": then}
+def known_blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Block]:
+    """The blocks of one kind by name, the nearest of each; those with errors are left out."""
+    elaborator = BlockElaborator(replace(library.load_text("{}"), folders=folders))
+    paths = (
+        path for each in (*folders, library.LIBRARY) for path in library.block_files(kind, each)
+    )
+    blocks = {}
+    for name in sorted({path.stem for path in paths} - {*OPS, *AMBIENT}):
+        with suppress(SpecError, OSError):
+            if block := elaborator.find(name):
+                blocks[name] = block
+    return blocks
 
 
-def map_or_null(each: Schema) -> Schema:
-    """A map, or `null`, which deletes one."""
-    return {"type": ["object", "null"], "additionalProperties": each}
+def _block_callee(name: str, block: Block) -> Callee:
+    arguments = {key: _param_schema(name, param) for key, param in block.params.items()}
+    required = tuple(key for key, param in block.params.items() if param.default is None)
+    slots = {key: _binding_text(binding) for key, binding in block.slots.items()}
+    return Callee(block.doc or f"the block `{name}`", arguments, required, slots)
 
 
-def restrict(keys: Iterable[str], value: Schema) -> Schema:
-    """What a layer says or asks of keys that the form has: they are offered there, not again."""
-    return {key: {"doNotSuggest": True, "allOf": [value]} for key in keys}
+def _param_schema(block: str, param: Param) -> Schema:
+    """A parameter: of the kind that it declares, or anything a value can be."""
+    what = f"parameter of `{block}`"
+    if param.default is None:
+        kind = param.kind or ""
+        return {"description": f"{what}: {_KIND_WORDS[kind]}, required", "type": _TYPES[kind]}
+    expression = param.default.expr
+    schema = {"description": f"{what}, by default `{default_text(param)}`", "type": _ANY_TYPE}
+    return schema | ({"default": expression.value} if isinstance(expression, Const) else {})
 
 
-def restrict_values(keys: Iterable[str], value: Schema) -> Schema:
-    """As `stated`, of maps: what each of their values is."""
-    return restrict(keys, {"additionalProperties": value})
+def default_text(param: Param) -> str | None:
+    """The default of a parameter as a spec spells it; None if it is required."""
+    if param.default is None:
+        return None
+    expression = param.default.expr
+    return format_value(expression.value) if isinstance(expression, Const) else to_text(expression)
 
 
-def has_keys(*keys: str) -> Schema:
-    """A map with these keys."""
-    return {"required": list(keys)}
-
-
-def op_is(name: str) -> Schema:
-    """A map whose `op` is this name."""
-    return {"properties": {"op": {"const": name}}, "required": ["op"]}
-
-
-NO_EXTENDS: Schema = {"not": has_keys("extends")}
-NOT_NULL: Schema = {"type": ["boolean", "number", "string", "array", "object"]}
-NO_CALLEE: Schema = {"type": "object", "not": {"anyOf": [has_keys("op"), has_keys("nodes")]}}
+def _binding_text(binding: Binding) -> str:
+    target = binding.target
+    name = getattr(target, "name", "identity" if isinstance(target, PassThrough) else "none")
+    given = [f"{key}: {to_text(term.expr)}" for key, term in binding.arguments.items()]
+    return f"{{{', '.join([f'op: {name}', *given])}}}" if given else name

@@ -1,11 +1,15 @@
-"""instantiate(network) -> Instance: numbers in place of parameters, once for each distinct block.
+"""instantiate(network) -> Instance: values for the parameters, once for each distinct block.
 
     Block("bottleneck") with width=64, stride=1, 64 channels in
         ->  Instance: conv1 is a convolution of 64 channels, downsample is a projection to 256, ...
 
-What `when`, `identity` and `none` leave out is gone, and so is what does nothing in any instance of
-its block. A stage stops evaluating where its blocks repeat, so depth costs nothing. Non-goals:
-spatial sizes (`measure.py`), whole networks (`flatten.py`).
+Invariant: what `when`, `identity` and `none` leave out is gone, and so is what does nothing in any
+instance of its block; every value is read, and every module has a path of its own. A stage is
+evaluated until its blocks repeat, so depth costs nothing. Non-goals: spatial sizes
+(`infer_types.py`), the ops of the whole network (`flatten.py`).
+
+`instantiate_block.py` instantiates the nodes of one block; here are the memo over all blocks, the
+values of the names of each, and the checks of the whole.
 """
 
 from __future__ import annotations
@@ -35,40 +39,41 @@ from resnetgen.compiler.passes.provenance import Names, bind_names, with_names
 MAX_INSTANCES = 4_000
 MAX_DEPTH = 32  # blocks in blocks
 
+InputChannels = tuple[ChannelInfo | None, ...]  # None: the input is `none`
+
 
 def instantiate(network: Network) -> Instance:
-    """The instance of the network's own block. Raises SpecError with every fault found."""
-    idleness = DeadNodes(frozenset())
+    """The instance of the network's own block. Raises SpecError with every error found."""
+    dead_nodes = DeadNodes(frozenset())
     while True:
-        walk = Instantiator(network, idleness)
+        instantiator = Instantiator(network, dead_nodes)
         try:
-            root = walk.root()
-        except NodeIsLive as found:
-            idleness = DeadNodes(idleness.known_live | {found.place})
+            root = instantiator.root()
+        except NodeIsLive as error:
+            dead_nodes = DeadNodes(dead_nodes.known_live | {error.node})
         else:
-            walk.check(instances_below(root))
+            instantiator.check(instances_below(root))
             return root
 
 
 def instances_below(root: Instance) -> list[Instance]:
     """The distinct instances, callees before their callers, the root last."""
-    found: dict[int, Instance] = {}
+    instances: dict[int, Instance] = {}
 
     def visit(instance: Instance) -> None:
-        if id(instance) in found:
+        if id(instance) in instances:
             return
-        for placed in instance.nodes:
-            if placed.runs:
-                for run in placed.runs:
-                    visit(run.instance)
-        found[id(instance)] = instance
+        for node in instance.nodes:
+            for run in node.runs:
+                visit(run.instance)
+        instances[id(instance)] = instance
 
     visit(root)
-    return list(found.values())
+    return list(instances.values())
 
 
 class Instantiator:
-    """The memo of one walk, and the faults so far: one a cause."""
+    """The memo of one walk over a network, and the errors so far: one for each cause."""
 
     def __init__(self, network: Network, dead_nodes: DeadNodes) -> None:
         self.network = network
@@ -77,96 +82,93 @@ class Instantiator:
         self.memo: dict[Any, Instance | PassThrough | None] = {}
         self.depth = 0
 
-    # --- blocks
+    # --- instances
 
     def root(self) -> Instance:
         """The instance of the network. Raises SpecError."""
         network = self.network
-        flow = ChannelInfo(network.input.channels)
+        channels = ChannelInfo(network.input.channels)
         try:
-            self.ctx.bind_ambient()
-            found = self.instance(network.root, {}, {}, (flow,), network.span)
-            if not isinstance(found, Instance):
-                self.ctx.error("no-value", "the network computes nothing", network.span)
+            self.ctx.bind_ambient(self.ctx.network_values({}))
+            root = self.instance(network.root, {}, {}, (channels,), network.span)
+            if not isinstance(root, Instance):
+                raise self.ctx.error("no-value", "the network computes nothing", network.span)
         except ErrorReported:
-            found = None
-        if self.ctx.diagnostics or not isinstance(found, Instance):
+            raise SpecError(self.ctx.diagnostics) from None
+        if self.ctx.diagnostics:
             raise SpecError(self.ctx.diagnostics)
-        return found
+        return root
 
     def instance(
         self,
         block: Block,
         arguments: Arguments,
         slots: Mapping[str, BoundSlot],
-        flows: tuple[ChannelInfo | None, ...],
+        inputs: InputChannels,
         span: Span,
         caller: BlockNode | None = None,
     ) -> Instance | PassThrough:
-        """The instance of a call; IDENTITY where the block's `when` is false. Raises Broken."""
-        numbers = tuple((name, type(value), value) for name, (value, _) in arguments.items())
-        key = (id(block), numbers, tuple(slots.items()), flows)
+        """The instance of a call; IDENTITY if the block's `when` is false. Raises ErrorReported."""
+        values = tuple((name, type(value), value) for name, (value, _) in arguments.items())
+        key = (id(block), values, tuple(slots.items()), inputs)
         if key not in self.memo:
             if self.depth > MAX_DEPTH or len(self.memo) > MAX_INSTANCES:
-                raise self.ctx.error(
-                    "limit", "too many different blocks, or blocks in blocks", span
-                )
+                message = "too many different blocks, or blocks in blocks"
+                raise self.ctx.error("limit", message, span)
             self.depth += 1
-            self.memo[key] = self.new_instance(block, arguments, slots, flows, span, caller)
+            self.memo[key] = self.new_instance(block, arguments, slots, inputs, span, caller)
             self.depth -= 1
-        found = self.memo[key]
-        if found is None:
+        instance = self.memo[key]
+        if instance is None:
             raise ErrorReported
-        return found
+        return instance
 
     def new_instance(
         self,
         block: Block,
         arguments: Arguments,
         slots: Mapping[str, BoundSlot],
-        flows: tuple[ChannelInfo | None, ...],
+        inputs: InputChannels,
         span: Span,
         caller: BlockNode | None,
     ) -> Instance | PassThrough | None:
+        """The same, not memoised; None after an error."""
         try:
-            origins = bind_names(block, {name: term for name, (_, term) in arguments.items() if term})
-            values = self.environment(block, arguments, origins, flows, span, caller)
+            terms = {name: term for name, (_, term) in arguments.items() if term}
+            origins = bind_names(block, terms)
+            values = self.environment(block, arguments, origins, inputs, span, caller)
             if block.when and not self.ctx.value(block.when, values):
                 return IDENTITY
-            own = {name: slots.get(name) for name in block.slots}
             bound = {
-                name: given or self.ctx.bind(block.slots[name], values, {}, origins)
-                for name, given in own.items()
+                name: slots.get(name) or self.ctx.bind(default, values, {}, origins)
+                for name, default in block.slots.items()
             }
-            inputs = dict(zip(block.inputs, flows, strict=True))
+            named = dict(zip(block.inputs, inputs, strict=True))
             return BlockInstantiator(
-                self.ctx, self.instance, self.dead_nodes, block, values, bound, inputs, origins
+                self.ctx, self.instance, self.dead_nodes, block, values, bound, named, origins
             ).instance(frozenset(arguments))
         except ErrorReported:
             return None
+
+    # --- the values of the names of a block
 
     def environment(
         self,
         block: Block,
         arguments: Arguments,
         origins: Names,
-        flows: tuple[ChannelInfo | None, ...],
+        inputs: InputChannels,
         span: Span,
         caller: BlockNode | None,
     ) -> dict[str, Value]:
-        """Parameters, `let` and channels of one instance, evaluated in order."""
+        """Channels, parameters and `let` of one instance, evaluated in order. Raises ErrorReported."""
         values: dict[str, Value] = {}
-        for index, (name, flow) in enumerate(zip(block.inputs, flows, strict=True)):
-            channels = flow.channels if flow else 0
+        for index, (name, source) in enumerate(zip(block.inputs, inputs, strict=True)):
+            channels = source.channels if source else 0
             values["in_channels" if index == 0 else f"{name}_channels"] = channels
         for name, param in block.params.items():
             if name in arguments:
-                value, term = arguments[name]
-                wrong = _wrong_argument(param.kind, value)
-                if wrong:
-                    message = f"`{name}` of `{block.name}` {wrong}"
-                    raise self.ctx.error("wrong-value", message, term.span if term else span)
-                values[name] = value
+                values[name] = self.checked_argument(block, name, arguments, span)
             elif param.default is not None:
                 values[name] = self.ctx.value(with_names(param.default, origins), values)
             else:
@@ -175,50 +177,60 @@ class Instantiator:
             values[name] = self.ctx.value(with_names(term, origins), values)
         return values
 
+    def checked_argument(self, block: Block, name: str, arguments: Arguments, span: Span) -> Value:
+        """The value of an argument, of the kind that the parameter has. Raises ErrorReported."""
+        value, term = arguments[name]
+        if reason := _kind_error(block.params[name].kind, value):
+            message = f"`{name}` of `{block.name}` {reason}"
+            raise self.ctx.error("wrong-value", message, term.span if term else span)
+        return value
+
     def missing_argument(
         self, block: Block, name: str, span: Span, caller: BlockNode | None
     ) -> ErrorReported:
-        """A required parameter is missing: of a stage, or of a call."""
+        """A required parameter is missing: from a stage, or from a call."""
         message = f"the block `{block.name}` needs `{name}`"
         if caller and caller.stage:
             note = Note(f"`{block.name}` is named here", span)
             hint = f"say `{name}: ...` in `{caller.key}`"
             return self.ctx.error("missing-argument", message, caller.span, hint, note)
-        kind = {"bool": "true or false", "int": "an integer", "float": "a number"}
-        wanted = kind.get(block.params[name].kind or "", "...")
-        hint = f"say `{{op: {block.name}, {name}: {wanted}}}`"
+        value = _KINDS.get(block.params[name].kind or "", "...")
+        hint = f"say `{{op: {block.name}, {name}: {value}}}`"
         return self.ctx.error("missing-argument", message, span, hint)
 
-    # --- what must hold of the whole
+    # --- checks of the whole
 
     def check(self, instances: Sequence[Instance]) -> None:
-        """Every value is read, every module has a path of its own. Raises SpecError."""
+        """Every module has a path of its own, and every value is read. Raises SpecError."""
         for instance in instances:
-            for placed, other, reason in path_conflicts(instance):
-                notes = [Note(f"`{other.key}` stands here", other.block_node.span)]
+            for node, other, reason in path_conflicts(instance):
+                note = Note(f"`{other.key}` is here", other.block_node.span)
                 hint = "give each a path of its own; only equal nodes without weights share one"
-                self.ctx.error("module-path", reason, placed.block_node.path_span, hint, *notes)
-        for instance, placed in _unread(instances):
-            self.report_unread(instance, placed)
+                self.ctx.error("module-path", reason, node.block_node.path_span, hint, note)
+        for instance, node in _unread(instances):
+            self.report_unread(instance, node)
         if self.ctx.diagnostics:
             raise SpecError(self.ctx.diagnostics)
 
-    def report_unread(self, instance: Instance, placed: InstanceNode) -> None:
-        """A node that nothing reads is a fault: it would hold weights that never train."""
-        own = [node for node in instance.block.nodes if node.key == placed.group]
-        if own and placed.scope is not None:
-            message = f"nothing reads the {placed.group}"
-            hint = f"say `{placed.group}: none`, or name `{placed.key}` in `outputs:`"
-            span, outputs = own[0].op_span, self.network.outputs
-            if span.source is not self.network.span.source and outputs:
-                span = outputs[0].span
-            self.ctx.error("unread", message, span, hint, Note("written here", own[0].op_span))
+    def report_unread(self, instance: Instance, node: InstanceNode) -> None:
+        """Reports a node that nothing reads: its weights would never train."""
+        callers = [each for each in instance.block.nodes if each.key == node.group]
+        if callers and node.scope is not None:
+            self._report_unread_splice(callers[0], node)
             return
-        what = "stage" if placed.block_node.stage else "node"
+        what = "stage" if node.block_node.stage else "node"
+        message = f"nothing reads the {what} `{node.key}`"
         hint = "name it in `inputs:`, `output:` or `outputs:`, or take it out"
-        self.ctx.error(
-            "unread", f"nothing reads the {what} `{placed.key}`", placed.block_node.span, hint
-        )
+        self.ctx.error("unread", message, node.block_node.span, hint)
+
+    def _report_unread_splice(self, caller: BlockNode, node: InstanceNode) -> None:
+        """A spliced stem or head: reported at `outputs:` if the spec extends what wrote it."""
+        message = f"nothing reads the {node.group}"
+        hint = f"say `{node.group}: none`, or name `{node.key}` in `outputs:`"
+        span, outputs = caller.op_span, self.network.outputs
+        if span.source is not self.network.span.source and outputs:
+            span = outputs[0].span
+        self.ctx.error("unread", message, span, hint, Note("written here", caller.op_span))
 
 
 def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, InstanceNode]]:
@@ -226,19 +238,22 @@ def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, InstanceNode]
     unread: dict[tuple[int, str], tuple[Instance, InstanceNode]] = {}
     read: set[tuple[int, str]] = set()
     for instance in instances:
-        names = {name for placed in instance.nodes for name in placed.inputs}
-        for placed in instance.nodes:
-            key = (id(instance.block), placed.key)
-            if placed.key in names or placed.key in instance.outputs:
+        names = {name for node in instance.nodes for name in node.inputs}
+        for node in instance.nodes:
+            key = (id(instance.block), node.key)
+            if node.key in names or node.key in instance.outputs:
                 read.add(key)
             else:
-                unread[key] = (instance, placed)
-    return [found for key, found in unread.items() if key not in read]
+                unread[key] = (instance, node)
+    return [node for key, node in unread.items() if key not in read]
 
 
-def _wrong_argument(kind: str | None, value: Value) -> str | None:
-    wanted = {"int": (int,), "float": (int, float), "bool": (bool,)}
-    if kind is None or type(value) in wanted[kind]:
+_KINDS = {"int": "an integer", "float": "a number", "bool": "true or false"}
+
+
+def _kind_error(kind: str | None, value: Value) -> str | None:
+    """Why a parameter of a kind cannot have a value; None if it can."""
+    types = {"int": (int,), "float": (int, float), "bool": (bool,)}
+    if kind is None or type(value) in types[kind]:
         return None
-    name = {"int": "an integer", "float": "a number", "bool": "true or false"}[kind]
-    return f"must be {name}, not `{format_value(value)}`"
+    return f"must be {_KINDS[kind]}, not `{format_value(value)}`"

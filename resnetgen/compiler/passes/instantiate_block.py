@@ -1,16 +1,14 @@
-"""Placing the nodes of one block: which are present, what each calls, which value stands for what.
+"""One block -> its instance: which nodes are present, what each calls, which value each name has.
 
-downsample: {op: shortcut, inputs: x, out: 256}   with option B, 64 channels in
-    ->  Placed("downsample", inputs=("x",), what=(Run(Instance(projection), 1),))
+    downsample: {op: shortcut, inputs: x, out: 256}   with option B, 64 channels in
+        ->  InstanceNode("downsample", inputs=("x",), callee=BlockCalls(1 x projection))
 
-Absence: why a value is `none`, and the faults of what needs it all the same.
+A node may be missing in an instance: its `when` is false, or what it calls is `identity` or `none`.
 
-gate: {op: none}                    why: `gate` is `none`
-out: {op: relu, inputs: gate}       no-value: `out` reads `gate`, which is `none` here
-
-Idleness: nodes that do nothing in any instance of their block are left out of all of them.
-
-drop_path: {op: drop_path, rate: ...}   of rate 0 in every block of the network: no module is printed
+    identity    its name has the value of its input (or of `else`)
+    none        its name has no value; joins leave it out, any other reader is an error
+    dead        it is present, and does nothing in any instance of its block, such as a drop path of
+                rate 0: it is left out of all of them, or of none
 """
 
 from __future__ import annotations
@@ -52,13 +50,19 @@ from resnetgen.compiler.passes.evaluate import (
 from resnetgen.compiler.passes.module_paths import evaluated_path
 from resnetgen.compiler.passes.provenance import resolve
 from resnetgen.compiler.passes.shape_error_causes import size_dependent_op
-from resnetgen.compiler.passes.stages import reduction, decide_biases
 
-Reference = str | None  # a key, or None for `none`
-Flows = tuple[ChannelInfo | None, ...]
-# The instance of a block with arguments, slots and inputs; called from a place, by a node.
+Source = str | None  # the key of a node, or the name of an input; None: there is no value
+# The instance of a block with arguments, slots and input channels; called at a span, by a node.
 InstanceOf = Callable[
-    [Block, Arguments, Mapping[str, BoundSlot], Flows, Span, BlockNode], Instance | PassThrough
+    [
+        Block,
+        Arguments,
+        Mapping[str, BoundSlot],
+        tuple[ChannelInfo | None, ...],
+        Span,
+        BlockNode,
+    ],
+    Instance | PassThrough,
 ]
 
 
@@ -83,32 +87,32 @@ class BlockInstantiator:
         self.values = values
         self.slots = slots
         self.inputs = inputs
-        self.origins = origins  # where the arguments were written
-        self.channels: dict[str, ChannelInfo] = {name: flow for name, flow in inputs.items() if flow}
-        self.source_of: dict[str, Reference] = {
-            name: name if flow else None for name, flow in inputs.items()
-        }
-        self.absent = AbsentValues(ctx, block, [name for name, flow in inputs.items() if not flow])
-        self.strides: dict[str, float] = dict.fromkeys(inputs, 1)
-        self.nodes: list[list[InstanceNode]] = [[] for _ in block.nodes]
+        self.origins = origins  # the terms of the arguments
         self.stages = stages.stages_of(ctx, block, values)
-        self.failed: set[str] = set()
+        self.nodes: list[list[InstanceNode]] = [[] for _ in block.nodes]  # several if spliced
+        # What the names of the block stand for so far, and what is known of each value.
+        self.source_of: dict[str, Source] = {
+            name: name if channels else None for name, channels in inputs.items()
+        }
+        self.channels = {name: channels for name, channels in inputs.items() if channels}
+        self.strides: dict[str, float] = dict.fromkeys(inputs, 1)
+        self.absent = AbsentValues(ctx, block, [name for name in inputs if not inputs[name]])
+        self.failed: set[str] = set()  # nodes after an error
         self.dilation = 1  # of the stages so far, under `output_stride`
 
     def instance(self, given: frozenset[str]) -> Instance | None:
-        """The instance of the block; None after a fault."""
-        before = len(self.ctx.diagnostics)
+        """The instance of the block; None after an error."""
+        errors = len(self.ctx.diagnostics)
         for index in self.block.schedule:
             self.visit(index, self.block.nodes[index])
-        nodes = decide_biases([each for row in self.nodes for each in row])
+        nodes = stages.decide_biases([node for row in self.nodes for node in row])
         outputs = self.outputs()
-        size = sum(each.size for each in nodes)
+        size = sum(node.size for node in nodes)
         if size > stages.MAX_OPS:
-            largest = max(nodes, key=lambda each: each.size)
-            stages.too_many_ops(
-                self.ctx, largest.block_node, f"{size} ops, most of them in `{largest.key}`"
-            )
-        if len(self.ctx.diagnostics) > before or self.failed:
+            largest = max(nodes, key=lambda node: node.size)
+            message = f"{size} ops, most of them in `{largest.key}`"
+            stages.too_many_ops(self.ctx, largest.block_node, message)
+        if len(self.ctx.diagnostics) > errors or self.failed:
             return None
         return Instance(
             block=self.block,
@@ -125,27 +129,27 @@ class BlockInstantiator:
         )
 
     def outputs(self) -> tuple[str, ...]:
-        """The keys of the values that the block gives."""
-        network, whose = self.ctx.network, f"the block `{self.block.name}`"
-        named = [(self.block.output or "", self.block.span)]
+        """The sources of the outputs of the block."""
+        network, what = self.ctx.network, f"the block `{self.block.name}`"
+        outputs = [(self.block.output or "", self.block.span)]
         if self.block is network.root:
-            given = (*network.outputs, *network.train_outputs)
-            named, whose = [(output.key, output.span) for output in given], "the network"
-        for key, span in named:
+            every = (*network.outputs, *network.train_outputs)
+            outputs, what = [(output.key, output.span) for output in every], "the network"
+        for key, span in outputs:
             if self.source_of.get(key) is None and key not in self.failed:
-                message = f"{whose} gives `{key}`, which is `none` here"
-                self.absent.error(message, key, span, "given here")
-        return tuple(found for key, _ in named if (found := self.source_of.get(key)))
+                message = f"the output `{key}` of {what} is `none` here"
+                self.absent.error(message, key, span, "the output")
+        return tuple(source for key, _ in outputs if (source := self.source_of.get(key)))
 
     # --- one node
 
     def visit(self, index: int, node: BlockNode) -> None:
-        """Places a node, or says which value stands in its place."""
+        """Emits what a node calls, or gives its name the value of another one."""
         passes = node.otherwise or node.inputs[0]
         try:
             if self.failed & {*node.inputs, passes}:
                 raise ErrorReported
-            if self.is_left_out(node):
+            if node.when is not None and not self.ctx.value(node.when, self.values):
                 self.bypass(node, passes)
             else:
                 self.resolve(index, node, passes)
@@ -153,229 +157,111 @@ class BlockInstantiator:
             self.failed.add(node.key)
             self.source_of.setdefault(node.key, self.block.inputs[0])
 
-    def is_left_out(self, node: BlockNode) -> bool:
-        return node.when is not None and not self.ctx.value(node.when, self.values)
-
     def resolve(self, index: int, node: BlockNode, passes: str) -> None:
         """Finds what a node calls, directly or through a slot, and what it reads."""
         bound = self.bound_slot(node)
         if isinstance(bound.target, Absent):
             self.source_of[node.key] = None
-            note = Note(f"`{node.key}` is `none`", bound.span or node.op_span)
-            self.absent.why[node.key] = note
+            self.absent.is_none(node, bound.span or node.op_span)
         elif isinstance(bound.target, PassThrough):
             self.pass_through(index, node, passes)
         elif (inputs := self.operands(node, bound)) is not None:
             self.emit_call(index, node, bound, inputs, passes)
 
     def bound_slot(self, node: BlockNode) -> BoundSlot:
+        """What a node calls, with the arguments that its slot sets."""
         if not isinstance(node.target, Slot):
             return BoundSlot(node.target)
-        name = node.target.name
-        bound = self.slots.get(name) or self.ctx.ambient.get(name)
-        if bound is None:
-            raise self.ctx.unbound(name, node.op_span)
-        return bound
+        return self.ctx.slot(node.target.name, self.slots, node.op_span)
 
     def pass_through(self, index: int, node: BlockNode, passes: str) -> None:
-        """Leaves a node out; a call through a slot may do something in another instance."""
+        """Leaves out a call that does nothing, unless another instance needs the node."""
         if passes == "none" and node.target == SHORTCUT:
             raise self.absent.dropped_shortcut(node)
         source = self.source_of.get(passes)
-        called = isinstance(node.target, Slot) and source is not None
-        if not called or passes != node.inputs[0] or self.dead_nodes.drops(self.block, node):
+        is_call = isinstance(node.target, Slot) and passes == node.inputs[0]
+        if source is None or not is_call or self.dead_nodes.drops(self.block, node):
             self.bypass(node, passes)
             return
-        assert source is not None
-        path = self.module_path(node, {})
-        self.emit(
-            index, InstanceNode(node, node.key, (path,), (source,), IDENTITY, self.channels[source])
-        )
+        path, channels = self.module_path(node, {}), self.channels[source]
+        self.emit(index, InstanceNode(node, node.key, (path,), (source,), IDENTITY, channels))
 
     def bypass(self, node: BlockNode, passes: str) -> None:
-        """The value that passes stands for a node that is left out."""
+        """The name of a node that is left out has the value of another one."""
         self.source_of[node.key] = self.source_of.get(passes)
-        self.absent.passed_on(node, passes)
+        self.absent.has_value_of(node, passes)
 
-    def operands(self, node: BlockNode, bound: BoundSlot) -> tuple[Reference, ...] | None:
-        """The values that a node reads. Joins drop `none`, and pass a single value on."""
+    def operands(self, node: BlockNode, bound: BoundSlot) -> tuple[Source, ...] | None:
+        """The values that a node reads. A join leaves `none` out, and bypasses a single value."""
         check_arity(self.ctx, node, bound)
         inputs = tuple(None if name == "none" else self.source_of.get(name) for name in node.inputs)
         if isinstance(bound.target, Block) and inputs[0] is not None:
             return inputs
-        present = tuple(each for each in inputs if each is not None)
+        present = tuple(source for source in inputs if source is not None)
         if isinstance(bound.target, Op) and OPS[bound.target.name].arity is None:
             if len(present) > 1:
                 return present
-            self.bypass(node, next((n for n in node.inputs if self.source_of.get(n)), node.inputs[0]))
+            names = (name for name in node.inputs if self.source_of.get(name))
+            self.bypass(node, next(names, node.inputs[0]))
             return None
         if len(present) == len(inputs):
             return present
-        gone = node.inputs[inputs.index(None)]
-        message = f"`{node.key}` reads `{gone}`, which is `none` here"
-        raise self.absent.error(message, gone, node.read_spans.get(gone, node.span))
+        missing = node.inputs[inputs.index(None)]
+        message = f"`{node.key}` reads `{missing}`, which is `none` here"
+        raise self.absent.error(message, missing, node.read_spans.get(missing, node.span))
+
+    # --- what a node calls
 
     def emit_call(
         self,
         index: int,
         node: BlockNode,
         bound: BoundSlot,
-        inputs: tuple[Reference, ...],
+        inputs: tuple[Source, ...],
         passes: str,
     ) -> None:
-        """Places what a node calls."""
+        """Emits an op, a block, the blocks of a stage, or the nodes of a spliced block."""
         if node.repeat is not None or node.stage:
             self.emit_stage(index, node, bound, inputs)
             return
-        what = self.evaluate_call(node, bound, self.values, inputs, {})
-        if isinstance(what, PassThrough):
+        callee = self.evaluate_call(node, bound, self.values, inputs, {})
+        if isinstance(callee, PassThrough):
             self.pass_through(index, node, passes)
-        elif isinstance(what, Instance) and node.path == ".":
-            rename = self.splice(index, node, what, inputs, "", {})
-            own = {name: key for name, key in rename.items() if name not in what.inputs}
-            self.source_of |= own
-        elif node.path == ".":
-            message = f"`as: .` splices the nodes of a block, and `{node.key}` calls an op"
-            raise self.ctx.error("not-a-block", message, node.path_span, "leave `as` out")
-        else:
-            callee = BlockCalls((RepeatedBlock(what, 1),)) if isinstance(what, Instance) else what
-            names = tuple(name or "none" for name in inputs)
-            flow = self.result_of(node, what, inputs)
-            placed = InstanceNode(node, node.key, (self.module_path(node, {}),), names, callee, flow)
-            if is_identity(placed) and self.dead_nodes.drops(self.block, node):
-                self.bypass(node, passes)
-            else:
-                self.emit(index, placed)
-
-    def emit(self, index: int, placed: InstanceNode) -> None:
-        """Records a placed node, which is the value of its key from now on."""
-        if placed.scope is None and not is_identity(placed):
-            self.dead_nodes.mark_live(self.block, placed.block_node)
-        self.nodes[index].append(placed)
-        self.channels[placed.key] = placed.result
-        self.source_of[placed.key] = placed.key
-        self.strides[placed.key] = reduction(placed, self.strides)
-
-    def result_of(
-        self, node: BlockNode, what: Instance | OpCall, inputs: tuple[Reference, ...]
-    ) -> ChannelInfo:
-        if isinstance(what, Instance):
-            return what.result
-        channels = [self.channels[name] for name in inputs if name]
-        try:
-            return what.definition.channels(what.attributes, channels, self.ctx.network.axes)
-        except ShapeError as error:
-            message = f"{node.key}: {error}"
-            raise self.rejected_input(node, message, error, inputs) from None
-
-    def rejected_input(
-        self, node: BlockNode, message: str, error: ShapeError, inputs: tuple[Reference, ...]
-    ) -> ErrorReported:
-        """An op cannot take its input: told at an op before it that made it so, where there is one."""
-        placed = [each for row in self.nodes for each in row]
-        cause = size_dependent_op(placed, self.channels, inputs[0] or "", self.origins)
-        if cause is None:
-            return self.ctx.error("shape-mismatch", message, node.span, error.help)
-        blame = cause.blames(self.ctx.network)[0]
-        span = blame.span if blame.own else node.span
-        here = [Note(f"`{node.key}` is this node", node.span)] if blame.own else []
-        return self.ctx.error("shape-mismatch", message, span, error.help, blame.note, *here)
-
-    # --- stages and spliced blocks
-
-    def emit_stage(
-        self, index: int, node: BlockNode, bound: BoundSlot, inputs: tuple[Reference, ...]
-    ) -> None:
-        """Places the blocks of a stage, evaluated until they repeat."""
-        (source, *others) = inputs
-        assert source is not None
-        stage = self.stage(node, source)
-        runs: list[RepeatedBlock] = []
-        flow, at, steady = self.channels[source], 0, not stages.depends_on_index(node)
-        while at < stage.count:
-            what = self.block_at(node, bound, stage, at, flow, others)
-            if node.path == ".":
-                prefix = f"{node.key}.{at}." if node.repeat else f"{node.key}."
-                self.splice(index, node, what, (source, *others), prefix, stage.values(at))
-                source = self.source_of[node.key] or source
-            settled = runs and runs[-1].instance is what and steady and at > 1 and node.path != "."
-            times = stage.count - at if settled else 1
-            if runs and runs[-1].instance is what:
-                runs[-1] = RepeatedBlock(what, runs[-1].count + times)
-            else:
-                runs.append(RepeatedBlock(what, times))
-            at, flow = at + times, what.result
-            size = sum(run.instance.size * run.count for run in runs)
-            if size > stages.MAX_OPS:
-                raise stages.too_many_ops(self.ctx, node, f"{size} ops in `{node.key}`")
-        if node.path == ".":
             return
-        names = tuple(name or "none" for name in inputs)
-        paths = tuple(self.module_path(node, stage.values(at)) for at in range(stage.count))
-        self.emit(index, InstanceNode(node, node.key, paths, names, BlockCalls(tuple(runs)), flow))
+        if node.path == ".":
+            if isinstance(callee, OpCall):
+                message = f"`as: .` splices the nodes of a block, and `{node.key}` calls an op"
+                raise self.ctx.error("not-a-block", message, node.path_span, "leave `as` out")
+            keys = self.splice(index, node, callee, inputs, "", {})
+            self.source_of |= {name: key for name, key in keys.items() if name not in callee.inputs}
+            return
+        channels = self.result_of(node, callee, inputs)
+        calls = callee if isinstance(callee, OpCall) else BlockCalls((RepeatedBlock(callee, 1),))
+        paths, names = (self.module_path(node, {}),), tuple(name or "none" for name in inputs)
+        emitted = InstanceNode(node, node.key, paths, names, calls, channels)
+        if is_identity(emitted) and self.dead_nodes.drops(self.block, node):
+            self.bypass(node, passes)
+        else:
+            self.emit(index, emitted)
 
-    def stage(self, node: BlockNode, source: str) -> stages.Stage:
-        """The stage of a node, with its stride and dilation."""
-        found = self.stages.get(node.key)
-        if found is None:
-            count = stages.block_count(self.ctx, node, self.values)
-            found = stages.Stage(count, 0, count)
-        reduction = self.strides.get(source, 1)
-        stage = stages.with_stride(self.ctx, node, found, self.values, reduction, self.dilation)
-        self.dilation = stage.dilation
-        return stage
-
-    def block_at(
-        self,
-        node: BlockNode,
-        bound: BoundSlot,
-        stage: stages.Stage,
-        at: int,
-        flow: ChannelInfo,
-        others: Sequence[Reference],
-    ) -> Instance:
-        """The instance of one block of a stage."""
-        here = "the block before"
-        self.channels[here] = flow
-        instead = stages.stage_arguments(self.ctx, node, bound, stage, at)
-        values = {**self.values, **stage.values(at)}
-        what = self.evaluate_call(node, bound, values, (here, *others), instead)
-        if isinstance(what, PassThrough):
-            raise self.ctx.error("no-value", f"the blocks of `{node.key}` do nothing", node.span)
-        if isinstance(what, OpCall):
-            message = f"a stage repeats a block, and `{what.name}` is an op"
-            raise self.ctx.error("not-a-block", message, node.op_span)
-        return what
-
-    def splice(
-        self,
-        index: int,
-        node: BlockNode,
-        what: Instance,
-        inputs: tuple[Reference, ...],
-        prefix: str,
-        stage: Mapping[str, Value],
-    ) -> dict[str, str]:
-        """Places the nodes of a block as if they were written here; gives their keys here."""
-        pairs = zip(what.block.inputs, inputs, strict=True)
-        names = {name: source for name, source in pairs if source is not None}
-        placed, rename = stages.spliced_nodes(node, what, names, prefix, stage)
-        for each in placed:
-            self.emit(index, each)
-        self.source_of[node.key] = rename[what.outputs[0]]
-        return rename
-
-    # --- calls
+    def emit(self, index: int, node: InstanceNode) -> None:
+        """Adds a node to the instance; its name has its value from now on."""
+        if node.scope is None and not is_identity(node):
+            self.dead_nodes.mark_live(self.block, node.block_node)
+        self.nodes[index].append(node)
+        self.source_of[node.key] = node.key
+        self.channels[node.key] = node.result
+        self.strides[node.key] = stages.reduction(node, self.strides)
 
     def evaluate_call(
         self,
         node: BlockNode,
         bound: BoundSlot,
         values: Mapping[str, Value],
-        inputs: tuple[Reference, ...],
+        inputs: tuple[Source, ...],
         instead: Mapping[str, Value],
     ) -> Instance | OpCall | PassThrough:
-        """The op or instance that a node calls; `instead` replaces arguments (a stage's stride)."""
+        """The op or the instance that a node calls; `instead` replaces arguments (a stage's stride)."""
         arguments: dict[str, tuple[Value, SourcedExpr | None]] = {
             name: (value, bound.terms.get(name))
             for name, value in (*bound.arguments, *instead.items())
@@ -399,59 +285,181 @@ class BlockInstantiator:
         span = bound.span or node.op_span
         return self.instance_of(bound.target, arguments, slots, channels, span, node)
 
-    # --- paths
+    def result_of(
+        self, node: BlockNode, callee: Instance | OpCall, inputs: tuple[Source, ...]
+    ) -> ChannelInfo:
+        """The channels of the result of a call."""
+        if isinstance(callee, Instance):
+            return callee.result
+        sources = [self.channels[name] for name in inputs if name]
+        try:
+            return callee.definition.channels(callee.attributes, sources, self.ctx.network.axes)
+        except ShapeError as error:
+            raise self.rejected_input(node, error, inputs) from None
 
-    def module_path(self, node: BlockNode, extra: Mapping[str, Value]) -> str:
+    def rejected_input(
+        self, node: BlockNode, error: ShapeError, inputs: tuple[Source, ...]
+    ) -> ErrorReported:
+        """An op does not accept its input: reported at the op before it that made it so, if any."""
+        message = f"{node.key}: {error}"
+        before = [each for row in self.nodes for each in row]
+        cause = size_dependent_op(before, self.channels, inputs[0] or "", self.origins)
+        if cause is None:
+            return self.ctx.error("shape-mismatch", message, node.span, error.help)
+        blame = cause.blames(self.ctx.network)[0]
+        span = blame.span if blame.own else node.span
+        here = [Note(f"`{node.key}` is this node", node.span)] if blame.own else []
+        return self.ctx.error("shape-mismatch", message, span, error.help, blame.note, *here)
+
+    def module_path(self, node: BlockNode, stage_values: Mapping[str, Value]) -> str:
         """The module path of a node, or of one block of a stage."""
         if "<" not in node.path:
             return node.path
-        return evaluated_path(self.ctx, node, {**self.values, **extra, "stage": node.key})
+        return evaluated_path(self.ctx, node, {**self.values, **stage_values, "stage": node.key})
+
+    # --- stages and spliced blocks
+
+    def emit_stage(
+        self, index: int, node: BlockNode, bound: BoundSlot, inputs: tuple[Source, ...]
+    ) -> None:
+        """Emits the blocks of a stage. They are evaluated until one is like the one before it."""
+        (source, *others) = inputs
+        assert source is not None
+        stage, splices = self.stage(node, source), node.path == "."
+        may_repeat = not stages.depends_on_index(node) and not splices
+        runs: list[RepeatedBlock] = []
+        channels, at = self.channels[source], 0
+        while at < stage.count:
+            block = self.block_at(node, bound, stage, at, channels, others)
+            if splices:
+                prefix = f"{node.key}.{at}." if node.repeat else f"{node.key}."
+                self.splice(index, node, block, (source, *others), prefix, stage.values(at))
+                source = self.source_of[node.key] or source
+            same = bool(runs) and runs[-1].instance is block
+            # From the third block on, arguments and channels are those of the block before.
+            times = stage.count - at if same and may_repeat and at > 1 else 1
+            if same:
+                runs[-1] = RepeatedBlock(block, runs[-1].count + times)
+            else:
+                runs.append(RepeatedBlock(block, times))
+            at, channels = at + times, block.result
+            size = sum(run.instance.size * run.count for run in runs)
+            if size > stages.MAX_OPS:
+                raise stages.too_many_ops(self.ctx, node, f"{size} ops in `{node.key}`")
+        if splices:
+            return
+        names = tuple(name or "none" for name in inputs)
+        paths = tuple(self.module_path(node, stage.values(at)) for at in range(stage.count))
+        calls = BlockCalls(tuple(runs))
+        self.emit(index, InstanceNode(node, node.key, paths, names, calls, channels))
+
+    def stage(self, node: BlockNode, source: str) -> stages.Stage:
+        """The stage of a node, with its stride and dilation."""
+        stage = self.stages.get(node.key)
+        if stage is None:
+            count = stages.block_count(self.ctx, node, self.values)
+            stage = stages.Stage(count, 0, count)
+        reduction = self.strides.get(source, 1)
+        stage = stages.with_stride(self.ctx, node, stage, self.values, reduction, self.dilation)
+        self.dilation = stage.dilation
+        return stage
+
+    def block_at(
+        self,
+        node: BlockNode,
+        bound: BoundSlot,
+        stage: stages.Stage,
+        at: int,
+        channels: ChannelInfo,
+        others: Sequence[Source],
+    ) -> Instance:
+        """The instance of one block of a stage, which reads the block before it."""
+        before = "the block before"  # not a key
+        self.channels[before] = channels
+        instead = stages.stage_arguments(self.ctx, node, bound, stage, at)
+        values = {**self.values, **stage.values(at)}
+        callee = self.evaluate_call(node, bound, values, (before, *others), instead)
+        if isinstance(callee, PassThrough):
+            raise self.ctx.error("no-value", f"the blocks of `{node.key}` do nothing", node.span)
+        if isinstance(callee, OpCall):
+            message = f"a stage repeats a block, and `{callee.name}` is an op"
+            raise self.ctx.error("not-a-block", message, node.op_span)
+        return callee
+
+    def splice(
+        self,
+        index: int,
+        node: BlockNode,
+        callee: Instance,
+        inputs: tuple[Source, ...],
+        prefix: str,
+        stage_values: Mapping[str, Value],
+    ) -> dict[str, str]:
+        """Emits the nodes of a block as if they were written here; returns their keys here."""
+        pairs = zip(callee.block.inputs, inputs, strict=True)
+        names = {name: source for name, source in pairs if source is not None}
+        nodes, keys = stages.spliced_nodes(node, callee, names, prefix, stage_values)
+        for each in nodes:
+            self.emit(index, each)
+        self.source_of[node.key] = keys[callee.outputs[0]]
+        return keys
 
 
-def schedule_of(placed: Sequence[InstanceNode]) -> tuple[int, ...]:
-    """Indices into `placed`, in an order of execution."""
-    reads = reads_among((each.key for each in placed), (each.inputs for each in placed))
+def schedule_of(nodes: Sequence[InstanceNode]) -> tuple[int, ...]:
+    """Indices into `nodes`, in an order of execution."""
+    reads = reads_among((node.key for node in nodes), (node.inputs for node in nodes))
     order = stable_order(reads)
     assert order is not None, "a block's schedule was checked for cycles"
     return tuple(order)
 
 
-_HINT = "only `add`, `mul` and `concat` do without a value; `identity` passes one on"
+# --- values that are `none`
 
 
 class AbsentValues:
-    """The values of one instance that are `none`, each with the note that says why.
+    """The values of one instance that are `none`, each with the reason.
 
-    `inputs` are the inputs of its block that the call leaves out.
+    gate: {op: none}                    reason: `gate` is `none`
+    out: {op: relu, inputs: gate}       error[no-value]: `out` reads `gate`, which is `none` here
     """
 
+    HINT = "only `add`, `mul` and `concat` do without a value; `identity` passes one on"
+
     def __init__(self, ctx: EvalContext, block: Block, inputs: Iterable[str]) -> None:
+        """`inputs`: the inputs of the block that the call leaves out."""
         self.ctx = ctx
-        self.why = {
+        self.reasons = {
             name: Note(f"`{name}` is `none` in a call of `{block.name}`") for name in inputs
         }
 
-    def passed_on(self, node: BlockNode, source: str) -> None:
-        """A node is left out, and `source`, which stands for it, may be `none`."""
+    def is_none(self, node: BlockNode, span: Span) -> None:
+        """A node calls `none`, which is written at `span`."""
+        self.reasons[node.key] = Note(f"`{node.key}` is `none`", span)
+
+    def has_value_of(self, node: BlockNode, source: str) -> None:
+        """A node is left out, and its name has the value of `source`, which may be `none`."""
         if source == "none":
-            self.why[node.key] = Note(f"`none` stands for `{node.key}`", node.read_spans["none"])
-        elif source in self.why:
-            self.why[node.key] = self.why[source]
+            text = f"`none` replaces `{node.key}`"
+            self.reasons[node.key] = Note(text, node.read_spans["none"])
+        elif source in self.reasons:
+            self.reasons[node.key] = self.reasons[source]
 
     def error(self, message: str, name: str, read: Span, how: str = "read here") -> ErrorReported:
-        """`none` is read where a value is needed: told at its cause, which may have many readers.
+        """`none` is read where a value is needed: reported at the reason, which may have many readers.
 
-        Not so where only the reader stands in the file that the person is writing.
+        At the reader if only that is in the file that the user is writing.
         """
-        why, own = self.why.get(name), self.ctx.network.span.source
-        if why is None or why.span is None or (read.source is own and why.span.source is not own):
-            return self.ctx.error("no-value", message, read, _HINT, *([why] if why else []))
-        notes = [Note(how, read)] if read != why.span else []
-        return self.ctx.error("no-value", message, why.span, _HINT, *notes)
+        reason, own = self.reasons.get(name), self.ctx.network.span.source
+        at = reason.span if reason else None
+        if reason is None or at is None or (read.source is own and at.source is not own):
+            notes = [reason] if reason else []
+            return self.ctx.error("no-value", message, read, self.HINT, *notes)
+        notes = [Note(how, read)] if read != at else []
+        return self.ctx.error("no-value", message, at, self.HINT, *notes)
 
     def dropped_shortcut(self, node: BlockNode) -> ErrorReported:
         """`else: none` of a shortcut that is the identity: the residual addition would vanish."""
-        message = "`else: none` takes the shortcut away wherever its policy is the identity"
+        message = "`else: none` removes the shortcut wherever its policy is the identity"
         policy = self.ctx.ambient["shortcut"].span
         notes = [Note("the policy", policy)] if policy else []
         hint = (
@@ -460,19 +468,22 @@ class AbsentValues:
         return self.ctx.error("no-value", message, node.read_spans["none"], hint, *notes)
 
 
-class NodeIsLive(Exception):
-    """A node was left out where it did nothing, and does something in a later instance of its block."""
+# --- dead nodes
 
-    def __init__(self, place: tuple[Block, str]) -> None:
-        super().__init__(place[1])
-        self.place = place
+
+class NodeIsLive(Exception):
+    """A node was left out as dead, and is live in a later instance of its block."""
+
+    def __init__(self, node: tuple[Block, str]) -> None:
+        super().__init__(node[1])
+        self.node = node
 
 
 class DeadNodes:
-    """Nodes that do nothing in any instance of their block: rate-0 drop paths, unused slots.
+    """The nodes, by block and key, that do nothing in any instance: rate-0 drop paths, unused slots.
 
-    They are left out on trust, as long as none is `kept`: the walk starts anew where one turns out
-    to do something elsewhere, so that its module stands in every instance or in none.
+    They are left out optimistically. If one turns out to be live, `NodeIsLive` makes `instantiate`
+    start again with it in `known_live`, so that a module is in every instance or in none.
     """
 
     def __init__(self, known_live: frozenset[tuple[Block, str]]) -> None:
@@ -482,28 +493,28 @@ class DeadNodes:
 
     def drops(self, block: Block, node: BlockNode) -> bool:
         """Whether a node that does nothing here is left out."""
-        place = (block, node.key)
-        if place in self.known_live or place in self.live:
+        key = (block, node.key)
+        if key in self.known_live or key in self.live:
             return False
-        self.dropped.add(place)
+        self.dropped.add(key)
         return True
 
     def mark_live(self, block: Block, node: BlockNode) -> None:
-        """Records that a node does something. Raises NotIdle where it was left out."""
-        place = (block, node.key)
-        if place in self.dropped:
-            raise NodeIsLive(place)
-        self.live.add(place)
+        """Records that a node does something. Raises NodeIsLive if it was left out before."""
+        key = (block, node.key)
+        if key in self.dropped:
+            raise NodeIsLive(key)
+        self.live.add(key)
 
 
-def is_identity(placed: InstanceNode) -> bool:
-    """Whether a node passes its input as it is, and may be left out.
+def is_identity(node: InstanceNode) -> bool:
+    """Whether a node passes its input on as it is, and may be left out.
 
-    Not so in a numbered container, where the numbers of the others would lose their meaning.
+    Not in a numbered container, where the other members would get other numbers.
     """
-    if isinstance(placed.callee, PassThrough):
+    if isinstance(node.callee, PassThrough):
         return True
-    numbered = placed.paths[0].rpartition(".")[2].isdigit()
-    if placed.op and not numbered:
-        return placed.op.definition.is_identity(placed.op.attributes)
+    numbered = node.paths[0].rpartition(".")[2].isdigit()
+    if node.op and not numbered:
+        return node.op.definition.is_identity(node.op.attributes)
     return False

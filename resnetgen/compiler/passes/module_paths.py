@@ -1,10 +1,11 @@
-"""Module paths of an instance: `*` numbered, and the order in which torch would register them.
+"""The module paths of an instance: `*` numbered, and the order in which torch registers them.
 
     conv1.0  conv1.1  bn1  conv1.*      ->  conv1.0  conv1.1  bn1  conv1.2
                                             registered: conv1.0  conv1.1  conv1.2  bn1
 
-`stages.<index>.*` is evaluated for each block before. A container stands where its first member
-does: the order is depth first by first appearance, which is the order of the state_dict.
+A container is registered where its first member is, so the order is depth first by first
+appearance; it is the order of the state_dict. `<EXPR>` in a path is evaluated before, for each block
+of a stage: `stages.<index>.*`.
 """
 
 from __future__ import annotations
@@ -26,108 +27,115 @@ from resnetgen.compiler.frontend.identifiers import node_key_error
 from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode
 from resnetgen.compiler.passes.evaluate import EvalContext
 
-
-@dataclass(slots=True)
-class Trie:
-    """The modules of a block by path: a leaf names a placed node and which of its blocks."""
-
-    children: dict[str, Trie] = field(default_factory=dict)
-    leaf: tuple[int, int] | None = None  # (index into placed, index into its paths)
-
-    def leaves(self) -> Iterator[tuple[int, int]]:
-        """The leaves in registration order."""
-        if self.leaf is not None:
-            yield self.leaf
-        for name in container_order(self.children):
-            yield from self.children[name].leaves()
+# --- paths of nodes
 
 
-def container_order(members: Iterable[str]) -> list[str]:
-    """The members of a container as torch registers them: by number, else as they were declared."""
-    names = list(members)
-    return sorted(names, key=int) if all(name.isdigit() for name in names) else names
+def evaluated_path(ctx: EvalContext, node: BlockNode, env: Mapping[str, Value]) -> str:
+    """The module path of a node with each `<EXPR>` evaluated; `*` stays. Raises ErrorReported."""
 
-
-def evaluated_path(facts: EvalContext, node: BlockNode, env: Mapping[str, Value]) -> str:
-    """The module path of a node with each `<EXPR>` evaluated, `*` left as it is. Raises Broken."""
-
-    def written(match: re.Match[str]) -> str:
+    def evaluated(match: re.Match[str]) -> str:
         try:
             return str(evaluate(parse(match[1]), env))
         except ExpressionError as error:
             name = error.name if isinstance(error, UnknownName) else ""
             hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
             message = f"in the path `{node.path}`: {error}"
-            raise facts.error("expression", message, node.path_span, hint) from None
+            raise ctx.error("expression", message, node.path_span, hint) from None
 
-    path = re.sub(r"<([^<>]*)>", written, node.path)
-    reason = node_key_error(path.replace(".*", ""))
-    if reason:
-        message = f"the path `{node.path}` gives `{path}`: it {reason}"
-        raise facts.error("wrong-name", message, node.path_span)
+    path = re.sub(r"<([^<>]*)>", evaluated, node.path)
+    if reason := node_key_error(path.replace(".*", "")):
+        message = f"the path `{node.path}` becomes `{path}`: it {reason}"
+        raise ctx.error("wrong-name", message, node.path_span)
     return path
 
 
-def numbered_paths(placed: Sequence[InstanceNode]) -> tuple[tuple[str, ...], ...]:
-    """The paths of every placed node, with `*` replaced by the next free number of its container."""
-    taken: dict[str, int] = {}
-    return tuple(tuple(_numbered(path, taken) for path in each.paths) for each in placed)
+def numbered_paths(nodes: Sequence[InstanceNode]) -> tuple[tuple[str, ...], ...]:
+    """The paths of each node, with `*` replaced by the next free number of its container."""
+    counts: dict[str, int] = {}
+    return tuple(tuple(_numbered(path, counts) for path in node.paths) for node in nodes)
 
 
-def _numbered(path: str, taken: dict[str, int]) -> str:
+def _numbered(path: str, counts: dict[str, int]) -> str:
     components: list[str] = []
     for component in path.split("."):
         container = ".".join(components)
         if component == "*":
-            component = str(taken.get(container, 0))
+            component = str(counts.get(container, 0))
         if component.isdigit():
-            taken[container] = max(taken.get(container, 0), int(component) + 1)
+            counts[container] = max(counts.get(container, 0), int(component) + 1)
         components.append(component)
     return ".".join(components)
 
 
-def module_trie(placed: Sequence[InstanceNode], paths: Sequence[Sequence[str]]) -> Trie:
-    """The containers of a block. A path that is given twice keeps its first place."""
+def shared_paths(paths: Sequence[Sequence[str]]) -> frozenset[str]:
+    """The paths that several nodes have: such nodes are named by their keys."""
+    counts = Counter(path for own in paths for path in own)
+    return frozenset(path for path, count in counts.items() if count > 1)
+
+
+# --- the order of registration
+
+
+@dataclass(slots=True)
+class Trie:
+    """The modules of a block by path. A leaf is a node, and which of its blocks."""
+
+    children: dict[str, Trie] = field(default_factory=dict)
+    leaf: tuple[int, int] | None = None  # index of the node, index into its paths
+
+    def leaves(self) -> Iterator[tuple[int, int]]:
+        """The leaves in the order of registration."""
+        if self.leaf is not None:
+            yield self.leaf
+        for name in container_order(self.children):
+            yield from self.children[name].leaves()
+
+
+def module_trie(nodes: Sequence[InstanceNode], paths: Sequence[Sequence[str]]) -> Trie:
+    """The containers of a block. Where nodes share a path, the first one is its leaf."""
     root = Trie()
-    for index, each in enumerate(paths):
-        for number, path in enumerate(each):
-            here = root
+    for index, own in enumerate(paths):
+        for number, path in enumerate(own):
+            container = root
             for component in path.split("."):
-                here = here.children.setdefault(component, Trie())
-            if here.leaf is None:
-                here.leaf = (index, number)
+                container = container.children.setdefault(component, Trie())
+            if container.leaf is None:
+                container.leaf = (index, number)
     return root
 
 
+def container_order(members: Iterable[str]) -> list[str]:
+    """The members of a container as torch registers them: by number, or as they were declared."""
+    names = list(members)
+    return sorted(names, key=int) if all(name.isdigit() for name in names) else names
+
+
+# --- conflicts
+
+
 def path_conflicts(instance: Instance) -> Iterator[tuple[InstanceNode, InstanceNode, str]]:
-    """Placed nodes whose module path another one has too, or lies inside; and why that cannot be.
+    """Two nodes of which one has the path of the other, or a path inside it; and why that is wrong.
 
     Equal nodes without weights may share a path: they are one module (`as: relu`).
     """
     paths = numbered_paths(instance.nodes)
     owners: dict[str, InstanceNode] = {}
-    for placed, own in zip(instance.nodes, paths, strict=True):
+    for node, own in zip(instance.nodes, paths, strict=True):
         for number, path in enumerate(own):
-            other = owners.setdefault(path, placed)
-            twice = path in own[:number]
-            if twice or (other is not placed and not _shareable(other, placed)):
-                reason = f"`{other.key}` and `{placed.key}` are both the module `{path}`"
-                yield placed, other, f"all blocks are the module `{path}`" if twice else reason
-    for path, placed in owners.items():
+            owner = owners.setdefault(path, node)
+            if path in own[:number]:
+                yield node, owner, f"all blocks are the module `{path}`"
+            elif owner is not node and not _can_share(owner, node):
+                yield node, owner, f"`{owner.key}` and `{node.key}` are both the module `{path}`"
+    for path, node in owners.items():
         for length in range(1, path.count(".") + 1):
             outer = ".".join(path.split(".")[:length])
             if outer in owners:
-                reason = f"the module `{path}` lies inside `{outer}`, which is not a container"
-                yield placed, owners[outer], reason
+                reason = f"the module `{path}` is inside `{outer}`, which is not a container"
+                yield node, owners[outer], reason
 
 
-def shared_paths(paths: Sequence[Sequence[str]]) -> frozenset[str]:
-    """The paths that several nodes have: their nodes are named by their keys."""
-    counts = Counter(path for own in paths for path in own)
-    return frozenset(path for path, count in counts.items() if count > 1)
-
-
-def _shareable(one: InstanceNode, other: InstanceNode) -> bool:
+def _can_share(one: InstanceNode, other: InstanceNode) -> bool:
     if one.op and other.op:
         same = one.op.name == other.op.name and one.op.attributes == other.op.attributes
         return same and not one.op.definition.has_weights
@@ -138,10 +146,9 @@ def _shareable(one: InstanceNode, other: InstanceNode) -> bool:
 
 
 def _is_stateless(instance: Instance) -> bool:
-    for placed in instance.nodes:
-        if placed.op and placed.op.definition.has_weights:
+    for node in instance.nodes:
+        if node.op and node.op.definition.has_weights:
             return False
-        runs = placed.runs
-        if not all(_is_stateless(run.instance) for run in runs):
+        if not all(_is_stateless(run.instance) for run in node.runs):
             return False
     return True

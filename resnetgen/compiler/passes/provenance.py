@@ -1,15 +1,18 @@
-"""Where a number was written: an argument followed through parameters and `let` to the text.
+"""Where a number was written, and which ops a value went through. Used to explain errors.
 
-conv1: {stride: stride}  <-  layer2: {block: {...}, stride: 2}
-conv3: {out: out}        <-  let: {out: width * expansion}  <-  layer2: {width: 128}
+Terms: an argument, followed through parameters and `let` to the text of the spec.
 
-The way of a value: the ops that made it, from its own back to the input of the network.
+    conv1: {stride: stride}  <-  layer2: {block: {...}, stride: 2}
+    conv3: {out: out}        <-  let: {out: width * expansion}  <-  layer2: {width: 128}
+
+Traces: the ops behind a value, from its own back to the input of the network. Of a join, the first
+operand is followed.
 
     layer2.0.add reads bn2     ->  bn2, conv2, act1, bn1, conv1 | the blocks of layer1, the stem
     layer2.0.add reads x       ->                               | the blocks of layer1, the stem
 
-Where two ways meet again, what stands before the bar made the difference. Only faults are told so:
-the types on the way are computed anew. Of a join the first value counts.
+Where two traces meet again, what is before the bar made the difference. Types are inferred again
+along a trace, since they are needed for errors only.
 """
 
 from __future__ import annotations
@@ -32,11 +35,14 @@ from resnetgen.compiler.ir.nodes import (
 )
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 
-Names = Mapping[str, SourcedExpr]  # what the names of a block stand for in one call of it
+Names = Mapping[str, SourcedExpr]  # the term that each name of a block refers to, in one call
+Types = Mapping[str, TensorType | None]  # of the values of an instance; None: it is `none`
+
+# --- terms
 
 
 def bind_names(block: Block, given: Names) -> dict[str, SourcedExpr]:
-    """What the names of a block stand for in a call that gives some arguments."""
+    """What the names of a block refer to in a call that gives some arguments."""
     names = dict(given)
     for name, param in block.params.items():
         if param.default and name not in names:
@@ -47,67 +53,70 @@ def bind_names(block: Block, given: Names) -> dict[str, SourcedExpr]:
 
 
 def resolve(term: SourcedExpr, names: Names) -> SourcedExpr:
-    """The text that a term stands for: of a bare name, what was written for it."""
+    """The term that a bare name refers to; any other term with its names attached."""
     if isinstance(term.expr, Name) and term.expr.id in names:
         return names[term.expr.id]
     return with_names(term, names)
 
 
 def with_names(term: SourcedExpr, names: Names) -> SourcedExpr:
-    """A term, and what its names stand for."""
+    """A term, and what its names refer to."""
     return SourcedExpr(term.expr, term.span, term.key_span, names)
 
 
 def ancestors(term: SourcedExpr) -> Iterator[SourcedExpr]:
-    """A term and all from which its value was computed, the nearest first."""
-    return _reached(term, lambda each: True)
+    """A term and everything that its value was computed from, the nearest first."""
+    return _search(term, lambda each: True)
 
 
-def own_terms(term: SourcedExpr, network: Network) -> list[SourcedExpr]:
-    """The person's own texts behind a value: one, or those from which a library block computes it.
-
-    A bare name says nothing of a value: it is taken only where there is no other.
-    """
-
-    def passes(each: SourcedExpr) -> bool:
-        return isinstance(each.expr, Name) or not is_own(each.span, network)
-
-    own = [each for each in _reached(term, passes) if is_own(each.span, network)]
-    return [each for each in own if not isinstance(each.expr, Name)] or own[:1]
-
-
-def _reached(term: SourcedExpr, passes: Callable[[SourcedExpr], bool]) -> Iterator[SourcedExpr]:
-    """A term and what it reads, and what that reads in turn, as far as a test lets pass."""
+def _search(term: SourcedExpr, goes_on: Callable[[SourcedExpr], bool]) -> Iterator[SourcedExpr]:
+    """A term and, breadth first, the terms that it reads; goes on from those that `goes_on` accepts."""
     seen, todo = set[int](), deque([term])
     while todo:
-        here = todo.popleft()
-        if id(here) in seen:
+        current = todo.popleft()
+        if id(current) in seen:
             continue
-        seen.add(id(here))
-        yield here
-        if passes(here):
-            names = free_names(here.expr)
-            todo.extend(here.names[name] for name in names if name in here.names)
+        seen.add(id(current))
+        yield current
+        if goes_on(current):
+            read = free_names(current.expr)
+            todo.extend(current.names[name] for name in read if name in current.names)
+
+
+# --- terms that the user can change
 
 
 def is_own(span: Span, network: Network) -> bool:
-    """Whether a place is the person's to change: their spec, or a file that is not of the library."""
+    """Whether the user can change it: it is in their spec, or in a file outside the library."""
     return span.source is network.span.source or not span.source.shipped
 
 
+def own_terms(term: SourcedExpr, network: Network) -> list[SourcedExpr]:
+    """The user's terms behind a value: one, or those from which a library block computes it.
+
+    A bare name explains nothing about a value: it is returned only if there is nothing else.
+    """
+
+    def goes_on(each: SourcedExpr) -> bool:
+        return isinstance(each.expr, Name) or not is_own(each.span, network)
+
+    own = [each for each in _search(term, goes_on) if is_own(each.span, network)]
+    return [each for each in own if not isinstance(each.expr, Name)] or own[:1]
+
+
 def term_to_blame(term: SourcedExpr, network: Network) -> SourcedExpr:
-    """The text to blame for a value that does not suit; of the library only for want of other."""
+    """The term to blame for a wrong value; one of the library only if there is no other."""
     own = own_terms(term, network)
-    return next((each for each in own if not _is_choice(each)), next(iter(own), term))
+    return next((each for each in own if not _is_switch(each)), next(iter(own), term))
 
 
-def _is_choice(term: SourcedExpr) -> bool:
-    """Whether a text chooses among numbers, and is none."""
+def _is_switch(term: SourcedExpr) -> bool:
+    """Whether a term chooses between numbers, and is not a number."""
     return isinstance(term.expr, Const) and type(term.expr.value) is bool
 
 
 def mistyped_term(term: SourcedExpr, network: Network) -> SourcedExpr:
-    """The same for a value of a wrong type: of several numbers behind it, one that is no integer."""
+    """The term to blame for a value of the wrong type: of several numbers, one that is not an integer."""
     own = own_terms(term, network)
     odd = (
         each for each in own if isinstance(each.expr, Const) and type(each.expr.value) is not int
@@ -115,201 +124,213 @@ def mistyped_term(term: SourcedExpr, network: Network) -> SourcedExpr:
     return next(odd, None) or term_to_blame(term, network)
 
 
-Types = Mapping[str, TensorType | None]
+# --- names along calls
 
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """A call on the way to a fault: who called, which node, at which path; `types` are the caller's."""
+    """A call that led to an error: the caller and its types, the node, its path, and which block."""
 
     instance: Instance
     node: InstanceNode
     path: str
     types: Types
-    index: int  # which block of a stage
+    index: int  # of the block in its stage
+
+
+def names_at(call_sites: Sequence[CallSite], instance: Instance) -> Names:
+    """What the names of an instance refer to, when it is reached by these calls.
+
+    An instance has the origins of its first caller; other callers may have others.
+    """
+    if not call_sites:
+        return instance.origins
+    names = call_sites[0].instance.origins
+    called = [*(each.instance for each in call_sites[1:]), instance]
+    for call_site, callee in zip(call_sites, called, strict=True):
+        names = names_of_call(call_site.node, callee, names)
+    return names
+
+
+def names_of_call(node: InstanceNode, callee: Instance, names: Names) -> Names:
+    """What the names of a block refer to in a call of it by a node with these names."""
+    if node.scope is not None:  # spliced: its arguments were written in another block
+        return callee.origins
+    arguments = node.block_node.arguments
+    given = {
+        name: resolve(arguments[name], names) if name in arguments else callee.origins[name]
+        for name in callee.given
+        if name in arguments or name in callee.origins
+    }
+    return bind_names(callee.block, given)
+
+
+def attribute_terms(node: InstanceNode, names: Names) -> Names:
+    """The terms of the attributes of an op, or of a node that passes its input on."""
+    terms = dict(node.op.terms) if node.op else {}
+    if node.scope is None:
+        arguments = node.block_node.arguments
+        known = node.op.definition.attributes if node.op else arguments
+        terms |= {name: resolve(term, names) for name, term in arguments.items() if name in known}
+    return terms
+
+
+# --- traces
 
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """One op on a way, and what was written for it; without `call`, a node that is left out here."""
+    """One op of a trace, and the terms of its attributes. Without `call`: a node that is bypassed."""
 
     key: str
     block_node: BlockNode
     call: OpCall | None
     source: TensorType
     result: TensorType
-    terms: Mapping[str, SourcedExpr]
-    policy: bool = False  # part of what a network means by `shortcut`
-
-
-def names_at(frames: Sequence[CallSite], instance: Instance) -> Names:
-    """What the names of an instance stand for, when it is reached by these calls.
-
-    An instance keeps the origins of its first caller; equal ones may have others.
-    """
-    if not frames:
-        return instance.origins
-    names = frames[0].instance.origins
-    below = [*(frame.instance for frame in frames[1:]), instance]
-    for frame, called in zip(frames, below, strict=True):
-        names = names_of_call(frame.node, called, names)
-    return names
-
-
-def names_of_call(placed: InstanceNode, called: Instance, names: Names) -> Names:
-    """What the names of a block stand for in a call of it by a node, whose own names are given."""
-    if placed.scope is not None:  # its node was written in a block that is spliced
-        return called.origins
-    arguments = placed.block_node.arguments
-    given = {
-        name: resolve(arguments[name], names) if name in arguments else called.origins[name]
-        for name in called.given
-        if name in arguments or name in called.origins
-    }
-    return bind_names(called.block, given)
+    terms: Names
+    policy: bool = False  # part of what the network binds to `shortcut`
 
 
 def full_trace(
-    instance: Instance, types: Types, key: str, frames: Sequence[CallSite]
+    instance: Instance, types: Types, key: str, call_sites: Sequence[CallSite]
 ) -> list[TraceStep]:
-    """The legs of a value of an instance, the nearest first, back to the input of the network."""
-    legs, reached = trace(instance, types, key, names_at(frames, instance))
-    while frames:
-        *above, frame = frames
-        names = names_at(above, frame.instance)
-        before, index = trace_calls(frame.node, frame.types, names, instance, reached, frame.index)
-        further, reached = trace(frame.instance, frame.types, frame.node.inputs[index], names)
-        legs += [*before, *further]
-        instance, frames = frame.instance, above
-    return legs
+    """The trace of a value of an instance, back to the input of the network."""
+    steps, reached = trace(instance, types, key, names_at(call_sites, instance))
+    while call_sites:
+        *outer, site = call_sites
+        names = names_at(outer, site.instance)
+        before, operand = trace_calls(
+            site.node, site.types, names, stop=(instance, reached, site.index)
+        )
+        further, reached = trace(site.instance, site.types, site.node.inputs[operand], names)
+        steps += [*before, *further]
+        instance, call_sites = site.instance, outer
+    return steps
 
 
 def trace(instance: Instance, types: Types, key: str, names: Names) -> tuple[list[TraceStep], str]:
-    """The legs of a value within an instance, and the input of the block to which they lead."""
-    by_key = {placed.key: placed for placed in instance.nodes}
-    legs: list[TraceStep] = []
-    while key in by_key:
-        placed = by_key[key]
-        source, index = types.get(placed.inputs[0]), 0
-        if placed.runs:
-            called = placed.runs[-1].instance
-            inner, index = trace_calls(placed, types, names, called, called.block.inputs[0], None)
-            policy = placed.block_node.target == SHORTCUT
-            for leg in inner:
-                inside = f"{placed.key}.{leg.key}"
-                legs.append(replace(leg, key=inside, policy=leg.policy or policy))
+    """The trace of a value within an instance, and the input of the block that it ends at."""
+    nodes = {node.key: node for node in instance.nodes}
+    steps: list[TraceStep] = []
+    while key in nodes:
+        node = nodes[key]
+        source, operand = types.get(node.inputs[0]), 0
+        policy = node.block_node.target == SHORTCUT
+        if node.runs:
+            inner, operand = trace_calls(node, types, names)
+            steps += [
+                replace(step, key=f"{key}.{step.key}", policy=step.policy or policy)
+                for step in inner
+            ]
         elif source is not None:
-            call = placed.op
-            terms, policy = attribute_terms(placed, names), placed.block_node.target == SHORTCUT
-            result = types.get(key) or source
-            legs.append(TraceStep(placed.key, placed.block_node, call, source, result, terms, policy))
-        legs += bypassed_steps(instance, placed, placed.inputs[index], types, names)
-        key = placed.inputs[index]
-    return legs, key
+            terms, result = attribute_terms(node, names), types.get(key) or source
+            steps.append(TraceStep(key, node.block_node, node.op, source, result, terms, policy))
+        key = node.inputs[operand]
+        steps += bypassed_steps(instance, node, key, types, names)
+    return steps, key
 
 
-def attribute_terms(placed: InstanceNode, names: Names) -> Mapping[str, SourcedExpr]:
-    """What was written for the attributes of an op, or for a node that passes its input."""
-    call = placed.op
-    terms = dict(call.terms) if call else {}
-    if placed.scope is None:
-        known = call.definition.attributes if call else placed.block_node.arguments
-        own = placed.block_node.arguments.items()
-        terms |= {name: resolve(term, names) for name, term in own if name in known}
-    return terms
+def trace_calls(
+    node: InstanceNode,
+    types: Types,
+    names: Names,
+    stop: tuple[Instance, str, int] | None = None,
+) -> tuple[list[TraceStep], int]:
+    """The trace through the blocks that a node runs, and the index of the input that it ends at.
+
+    With `stop`, an instance, its input and the index of its block: only through those before it.
+    """
+    count = None
+    if stop:
+        last, reached, count = stop
+        if reached != last.block.inputs[0]:
+            return [], last.block.inputs.index(reached)
+    steps: list[TraceStep] = []
+    for instance, inner in reversed(_typed_blocks(node, types, count)):
+        names_inside = names_of_call(node, instance, names)
+        further, reached = trace(instance, inner, instance.outputs[0], names_inside)
+        steps += further
+        if reached != instance.block.inputs[0]:
+            return steps, instance.block.inputs.index(reached)
+    return steps, 0
 
 
 def bypassed_steps(
     instance: Instance, reader: InstanceNode, key: str, types: Types, names: Names
 ) -> list[TraceStep]:
-    """The nodes between a node and a value that it reads that do nothing here."""
+    """The nodes between a node and a value that it reads which are left out here."""
     source = types.get(key)
     if reader.scope is not None or source is None:
         return []
     nodes = {node.key: node for node in instance.block.nodes}
-    present = {placed.key for placed in instance.nodes}
+    present = {node.key for node in instance.nodes}
     for name in reader.block_node.inputs:
-        found: list[TraceStep] = []
+        steps: list[TraceStep] = []
         while name in nodes and name not in present:
             node = nodes[name]
             terms = {each: resolve(term, names) for each, term in node.arguments.items()}
             policy = node.target == SHORTCUT
-            found.append(TraceStep(name, node, None, source, source, terms, policy))
+            steps.append(TraceStep(name, node, None, source, source, terms, policy))
             name = node.otherwise or node.inputs[0]
-        if name == key and found:
-            return found
+        if name == key and steps:
+            return steps
     return []
-
-
-def trace_calls(
-    placed: InstanceNode, types: Types, names: Names, last: Instance, reached: str, at: int | None
-) -> tuple[list[TraceStep], int]:
-    """The legs of the blocks that a node calls, and which of its inputs they lead to.
-
-    With `at`, of those before that block, from the input of `last` that its legs reached.
-    """
-    if at is not None and reached != last.block.inputs[0]:
-        return [], last.block.inputs.index(reached)
-    legs: list[TraceStep] = []
-    for instance, inner in reversed(_blocks(placed, types, at)):
-        found, reached = trace(
-            instance, inner, instance.outputs[0], names_of_call(placed, instance, names)
-        )
-        legs += found
-        if reached != instance.block.inputs[0]:
-            return legs, instance.block.inputs.index(reached)
-    return legs, 0
-
-
-def _blocks(placed: InstanceNode, types: Types, upto: int | None) -> list[tuple[Instance, Types]]:
-    """The blocks that a node calls one after the other, with their types; equal ones once."""
-    here, *others = (types.get(name) for name in placed.inputs)
-    blocks: list[tuple[Instance, Types]] = []
-    left = sum(run.count for run in placed.runs) if upto is None else upto
-    for run in placed.runs:
-        count, left = min(run.count, left), left - run.count
-        for _ in range(count):
-            if here is None:
-                return blocks
-            inputs = dict(zip(run.instance.block.inputs, (here, *others), strict=True))
-            inner = types_of(run.instance, inputs)
-            before, here = here, inner.get(run.instance.outputs[0])
-            blocks.append((run.instance, inner))
-            if here == before:
-                break
-    return blocks
-
-
-def types_of(instance: Instance, inputs: Types) -> Types:
-    """The types of the values of an instance; a join that does not fit passes its first."""
-    types = dict(inputs)
-    for index in instance.schedule:
-        placed = instance.nodes[index]
-        known = [kind for name in placed.inputs if (kind := types.get(name))]
-        if not known:
-            continue
-        if placed.op:
-            try:
-                types[placed.key] = placed.op.definition.shape(placed.op.attributes, known)
-            except ShapeError:
-                types[placed.key] = known[0]
-        elif placed.runs:
-            blocks = _blocks(placed, types, None)
-            last, inner = blocks[-1]
-            types[placed.key] = inner.get(last.outputs[0])
-        else:
-            types[placed.key] = known[0]
-    return types
 
 
 def diverge(
     one: list[TraceStep], other: list[TraceStep]
 ) -> tuple[list[TraceStep], list[TraceStep], list[TraceStep]]:
-    """Two ways -> what only the first has, what only the second has, what both have."""
+    """Two traces -> what only the first has, what only the second has, what both have."""
     shared = 0
     for left, right in zip(reversed(one), reversed(other), strict=False):
-        if left.block_node is not right.block_node or left.source != right.source or left.key != right.key:
+        same_node = left.block_node is right.block_node and left.key == right.key
+        if not same_node or left.source != right.source:
             break
         shared += 1
-    at = len(one) - shared
-    return one[:at], other[: len(other) - shared], one[at:]
+    end = len(one) - shared
+    return one[:end], other[: len(other) - shared], one[end:]
+
+
+# --- types along a trace
+
+
+def types_of(instance: Instance, inputs: Types) -> Types:
+    """The types of the values of an instance; a join that does not fit passes its first operand."""
+    types = dict(inputs)
+    for index in instance.schedule:
+        node = instance.nodes[index]
+        known = [source for name in node.inputs if (source := types.get(name))]
+        if not known:
+            continue
+        if node.op:
+            try:
+                types[node.key] = node.op.definition.shape(node.op.attributes, known)
+            except ShapeError:
+                types[node.key] = known[0]
+        elif node.runs:
+            last, inner = _typed_blocks(node, types)[-1]
+            types[node.key] = inner.get(last.outputs[0])
+        else:
+            types[node.key] = known[0]
+    return types
+
+
+def _typed_blocks(
+    node: InstanceNode, types: Types, count: int | None = None
+) -> list[tuple[Instance, Types]]:
+    """The blocks that a node runs, or the first of them, with their types; equal ones once."""
+    current, *others = (types.get(name) for name in node.inputs)
+    blocks: list[tuple[Instance, Types]] = []
+    left = sum(run.count for run in node.runs) if count is None else count
+    for run in node.runs:
+        times, left = min(run.count, left), left - run.count
+        for _ in range(times):
+            if current is None:
+                return blocks
+            inputs = dict(zip(run.instance.block.inputs, (current, *others), strict=True))
+            inner = types_of(run.instance, inputs)
+            before, current = current, inner.get(run.instance.outputs[0])
+            blocks.append((run.instance, inner))
+            if current == before:
+                break
+    return blocks

@@ -1,30 +1,28 @@
-"""How a fault of shape is told: at the number that a person can change, with both sides of it.
+"""How a shape error is explained: at the number that the user can change, with both sides of it.
 
     layer2.0.add: cannot add 128 x 28 x 28 to 128 x 56 x 56
         at `stride: 2` of a stage: `conv1` turns 56 into 28
-        note: `downsample.0` keeps 56, where the person's policy says `stride: 1`
+        note: `downsample.0` keeps 56, where the user's policy says `stride: 1`
 
-Both operands are followed back to where their ways part (`ways.py`); what made the difference there
-(`causes.py`) is told at the argument that was written for it (`origins.py`). A place of the library
-is told where there is no other.
+Both operands are traced back to where they diverge (`provenance.py`). What made the difference there
+(`shape_error_causes.py`) is reported at the term that was written for it, one of the user's if there
+is any.
 
-What a join and a shortcut policy have to do with each other: which of the two is at fault.
+A join with a shortcut has a policy on one side and the block's own path on the other. The policy is
+wrong if the path computes what the block asks of its shortcut, and the policy does not:
 
     downsample: {op: shortcut, inputs: x, out: 256, stride: 2}   asks for 256 channels, half the size
-
-A policy is at fault where the main path of its block gives what the block asks for, and it does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span
 from resnetgen.compiler.frontend.expressions import ExpressionError, Value, evaluate
 from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
-    Block,
     Instance,
     InstanceNode,
     Network,
@@ -35,138 +33,164 @@ from resnetgen.compiler.ir.nodes import (
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 from resnetgen.compiler.passes.provenance import (
     CallSite,
+    Names,
+    TraceStep,
     Types,
+    attribute_terms,
+    bypassed_steps,
+    diverge,
     full_trace,
     is_own,
-    bypassed_steps,
     names_at,
-    diverge,
-    attribute_terms,
 )
 from resnetgen.compiler.passes.shape_error_causes import (
+    Blame,
     Cause,
     Operand,
-    ranked_blames,
     channel_causes,
+    ranked_blames,
     size_causes,
     window_causes,
 )
 
 CODE = "shape-mismatch"
-WITHOUT_SHORTCUT = "join a shortcut instead: `{op: shortcut, inputs: x, out: ..., stride: ...}`"
-MOST_NOTES = 4  # a wall of notes teaches nothing
-CHOICES = (
+MAX_NOTES = 4  # more would not be read
+ADD_SHORTCUT = "join a shortcut instead: `{op: shortcut, inputs: x, out: ..., stride: ...}`"
+CHOOSE_POLICY = (
     "use `shortcut: projection` (option B) or `shortcut: {op: zero_pad, centred: false}` (option A)"
 )
+USE_ARGUMENTS = "a call of `shortcut` offers `out` and `stride`: a policy declares and uses both"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A node whose op does not accept its inputs: the types around it, and the calls that led to it."""
+
+    network: Network
+    instance: Instance
+    node: InstanceNode
+    types: Types
+    call_sites: tuple[CallSite, ...]
+    error: ShapeError
+
+    @property
+    def op(self) -> OpCall:
+        """The op."""
+        assert self.node.op
+        return self.node.op
+
+    @property
+    def span(self) -> Span:
+        """The position of the node."""
+        return self.node.block_node.span
+
+    @property
+    def sources(self) -> list[TensorType]:
+        """The types of its operands."""
+        return [source for name in self.node.inputs if (source := self.types.get(name))]
+
+    @property
+    def names(self) -> Names:
+        """What the names of its block refer to."""
+        return names_at(self.call_sites, self.instance)
+
+    @property
+    def message(self) -> str:
+        """The path of the node, and what is wrong."""
+        path = ".".join([*(each.path for each in self.call_sites), self.node.key])
+        return f"{path}: {self.error}"
+
+    def blames(self, causes: Sequence[Cause]) -> list[Blame]:
+        """The positions of some causes, ranked; what the callers wrote explains less."""
+        nodes = (each.node.block_node for each in self.call_sites)
+        outside = [term.span for node in nodes for term in node.arguments.values()]
+        return ranked_blames(causes, self.network, outside)
 
 
 def shape_error(
     network: Network,
     instance: Instance,
-    placed: InstanceNode,
+    node: InstanceNode,
     types: Types,
-    frames: tuple[CallSite, ...],
+    call_sites: tuple[CallSite, ...],
     error: ShapeError,
 ) -> Diagnostic:
-    """The diagnostic for an op that cannot take its inputs."""
-    assert placed.op
-    path = ".".join([*(frame.path for frame in frames), placed.key])
-    message = f"{path}: {error}"
-    known = [kind for name in placed.inputs if (kind := types.get(name))]
-    if placed.op.definition.arity is not None:
-        causes = _causes_of_one(network, instance, placed, types, frames, error)
-        return _told(network, placed, frames, message, causes, error.help)
-    if swap_operands(placed.op, known):
-        hint = f"write `inputs: [{', '.join(reversed(placed.block_node.inputs))}]`"
-        notes = [_origin(instance, name, types) for name in placed.inputs] + _calls(frames)
-        return Diagnostic(CODE, message, placed.block_node.span, tuple(notes), hint)
-    causes = _causes_of_join(network, instance, placed, types, frames)
-    if is_at_fault(instance, placed, types):
-        if passes(instance, placed):
-            strides = len({kind.size for kind in known}) > 1
-            return _shortcut_fault(network, placed, frames, message, causes, strides)
-        policy = ignores_argument(network, instance, placed, types)
-        if policy and not _own_policy(causes, network):
-            hint = "a call of `shortcut` offers `out` and `stride`: a policy declares and uses both"
-            return _at(policy, network, placed, message, causes, hint)
-    if is_missing(instance, placed) and is_own(placed.block_node.span, network):
-        span = placed.block_node.span
-        return _told(network, placed, frames, message, causes, WITHOUT_SHORTCUT, span)
-    return _told(network, placed, frames, message, causes, error.help)
+    """The diagnostic for an op that does not accept its inputs."""
+    failure = Failure(network, instance, node, types, call_sites, error)
+    if failure.op.definition.arity is not None:
+        return _at_cause(failure, _causes_of_input(failure), error.help)
+    if swap_operands(failure.op, failure.sources):
+        return _swapped(failure)
+    return _join_error(failure, _causes_of_join(failure))
 
 
-def swap_operands(join: OpCall, sources: Sequence[TensorType]) -> TensorType | None:
-    """The result of a join with its operands the other way round, where they fit so."""
-    try:
-        return join.definition.shape(join.attributes, list(reversed(sources)))
-    except ShapeError:
-        return None
+def _join_error(failure: Failure, causes: Sequence[Cause]) -> Diagnostic:
+    """Two operands differ: one of them may be a shortcut, or lack one."""
+    if _policy_is_wrong(failure):
+        if _has_identity(failure):
+            return _identity_error(failure, causes)
+        policy = _ignoring_policy(failure)
+        if policy and not _blames_own_policy(failure, causes):
+            return _at_note(failure, policy, causes, USE_ARGUMENTS)
+    if _lacks_shortcut(failure) and is_own(failure.span, failure.network):
+        return _at_cause(failure, causes, ADD_SHORTCUT, failure.span)
+    return _at_cause(failure, causes, failure.error.help)
 
 
 # --- causes
 
 
-def _causes_of_one(
-    network: Network,
-    instance: Instance,
-    placed: InstanceNode,
-    types: Types,
-    frames: tuple[CallSite, ...],
-    error: ShapeError,
-) -> list[Cause]:
-    """Why an op cannot take its input: its own attributes, then what made the input so."""
-    terms = attribute_terms(placed, names_at(frames, instance))
+def _causes_of_input(failure: Failure) -> list[Cause]:
+    """Why an op does not accept its input: its own attributes, then what made the input so."""
+    node, error = failure.node, failure.error
+    terms = attribute_terms(node, failure.names)
     causes = [
-        Cause(f"`{name}` of `{placed.key}`", (terms[name],), placed.block_node.span)
+        Cause(f"`{name}` of `{node.key}`", (terms[name],), failure.span)
         for name in error.at
         if name in terms
     ]
-    legs = full_trace(instance, types, placed.inputs[0], frames)
+    steps = full_trace(failure.instance, failure.types, node.inputs[0], failure.call_sites)
     if error.too_small:
-        causes += window_causes(legs, network.input_span)
+        causes += window_causes(steps, failure.network.input_span)
     elif "groups" in error.at:
-        source = types.get(placed.inputs[0])
-        assert source
-        causes += channel_causes([Operand(placed.inputs[0], source, legs)], ())
+        causes += channel_causes([Operand(node.inputs[0], failure.sources[0], steps)], ())
     return causes
 
 
-def _causes_of_join(
-    network: Network,
-    instance: Instance,
-    placed: InstanceNode,
-    types: Types,
-    frames: tuple[CallSite, ...],
-) -> list[Cause]:
+def _causes_of_join(failure: Failure) -> list[Cause]:
     """Why two operands of a join differ: sizes first, then channels."""
-    assert placed.op
-    first, second = _unequal(placed.op, placed.inputs, types)
-    legs = [
-        [
-            *bypassed_steps(instance, placed, name, types, names_at(frames, instance)),
-            *full_trace(instance, types, name, frames),
-        ]
-        for name in (first, second)
+    pair = _unequal_operands(failure)
+    first, second, shared = diverge(*(_trace_of_operand(failure, name) for name in pair))
+    operands = [
+        Operand(name, source, steps)
+        for name, steps in zip(pair, (first, second), strict=True)
+        if (source := failure.types.get(name))
     ]
-    one, other, shared = diverge(*legs)
-    pair = [(first, one), (second, other)]
-    ways = [Operand(name, kind, legs) for name, legs in pair if (kind := types.get(name))]
+    one, other = (operand.type for operand in operands)
     causes: list[Cause] = []
-    if ways[0].type.size != ways[1].type.size:
-        causes += size_causes(ways, shared, network.input_span)
-    alike = replace(ways[1].type, size=ways[0].type.size)
-    if not _fits(placed.op, [ways[0].type, alike]):
-        causes += channel_causes(ways, shared)
+    if one.size != other.size:
+        causes += size_causes(operands, shared, failure.network.input_span)
+    if not _fits(failure.op, [one, replace(other, size=one.size)]):
+        causes += channel_causes(operands, shared)
     return causes
 
 
-def _unequal(join: OpCall, inputs: Sequence[str], types: Types) -> tuple[str, str]:
-    """The first operand of a join, and the one that does not suit it."""
-    first = inputs[0]
-    for other in inputs[1:]:
-        if not _fits(join, [kind for name in (first, other) if (kind := types.get(name))]):
+def _trace_of_operand(failure: Failure, name: str) -> list[TraceStep]:
+    instance, types = failure.instance, failure.types
+    return [
+        *bypassed_steps(instance, failure.node, name, types, failure.names),
+        *full_trace(instance, types, name, failure.call_sites),
+    ]
+
+
+def _unequal_operands(failure: Failure) -> tuple[str, str]:
+    """The first operand of a join, and the first one that does not fit it."""
+    first, *others = failure.node.inputs
+    for other in others:
+        pair = [source for name in (first, other) if (source := failure.types.get(name))]
+        if not _fits(failure.op, pair):
             return first, other
-    return first, inputs[1]
+    return first, others[0]
 
 
 def _fits(join: OpCall, sources: Sequence[TensorType]) -> bool:
@@ -177,217 +201,221 @@ def _fits(join: OpCall, sources: Sequence[TensorType]) -> bool:
     return True
 
 
-# --- the telling
+# --- the diagnostic
 
 
-def _told(
-    network: Network,
-    placed: InstanceNode,
-    frames: tuple[CallSite, ...],
-    message: str,
-    causes: Sequence[Cause],
-    help: str | None,
-    span: Span | None = None,
+def _at_cause(
+    failure: Failure, causes: Sequence[Cause], help: str | None, span: Span | None = None
 ) -> Diagnostic:
-    """At the first cause that is the person's own, or a given place; the causes are notes.
+    """At `span`, or at the first cause that the user can change; the causes are notes.
 
-    Where nothing of the person's own makes the difference, at the nearest call that is theirs.
+    If nothing of the user's makes the difference: at the node, or the nearest call that they wrote.
     """
-    outside = [term.span for frame in frames for term in frame.node.block_node.arguments.values()]
-    node, blames = placed.block_node.span, ranked_blames(causes, network, outside)
+    blames = failure.blames(causes)
     spans = [span] if span else [blame.span for blame in blames if blame.own]
-    calls = [frame.node.block_node.span for frame in reversed(frames)]
-    spans += [each for each in (node, *calls) if is_own(each, network)]
-    at = next(iter(spans), node)
-    notes = [blame.note for blame in blames][: MOST_NOTES - 1]
-    notes += [each for each in (_here(placed), *_calls(frames)) if not _on_line(each, at)]
+    calls = [each.node.block_node.span for each in reversed(failure.call_sites)]
+    spans += [each for each in (failure.span, *calls) if is_own(each, failure.network)]
+    at = next(iter(spans), failure.span)
+    notes = [blame.note for blame in blames][: MAX_NOTES - 1]
+    notes += [
+        each for each in (_node_note(failure), *_call_notes(failure)) if not _on_line(each, at)
+    ]
     helps = [blame.cause.help for blame in blames if blame.span == at]
-    return Diagnostic(CODE, message, at, tuple(notes[:MOST_NOTES]), next(filter(None, helps), help))
+    help = next(filter(None, helps), help)
+    return Diagnostic(CODE, failure.message, at, tuple(notes[:MAX_NOTES]), help)
+
+
+def _at_note(failure: Failure, lead: Note, causes: Sequence[Cause], help: str) -> Diagnostic:
+    """At one note; the causes and the join are further notes."""
+    assert lead.span
+    blames = ranked_blames(causes, failure.network, ())
+    others = [each.note for each in blames if each.span != lead.span]
+    notes = [lead, *others][: MAX_NOTES - 1]
+    return Diagnostic(CODE, failure.message, lead.span, (*notes, _node_note(failure)), help)
+
+
+def _node_note(failure: Failure) -> Note:
+    if failure.op.definition.arity is None:
+        return Note(f"joined here, by `{failure.node.key}`", failure.span)
+    return Note(f"`{failure.node.key}` is this node", failure.span)
+
+
+def _call_notes(failure: Failure) -> list[Note]:
+    return [
+        Note(f"in the block at `{each.path}`", each.node.block_node.span)
+        for each in failure.call_sites[-1:]
+    ]
 
 
 def _on_line(note: Note, span: Span) -> bool:
-    """Whether the line that is shown shows what a note says."""
+    """Whether a note is about the line that is shown anyway."""
     assert note.span
     return (note.span.source, note.span.line) == (span.source, span.line)
 
 
-def _here(placed: InstanceNode) -> Note:
-    joins = placed.op and placed.op.definition.arity is None
-    text = f"joined here, by `{placed.key}`" if joins else f"`{placed.key}` is this node"
-    return Note(text, placed.block_node.span)
+# --- operands in the wrong order
 
 
-def _calls(frames: Sequence[CallSite]) -> list[Note]:
-    return [
-        Note(f"in the block at `{frame.path}`", frame.node.block_node.span) for frame in frames[-1:]
-    ]
+def swap_operands(join: OpCall, sources: Sequence[TensorType]) -> TensorType | None:
+    """The result of a join with its operands in reverse order; None if they do not fit either."""
+    try:
+        return join.definition.shape(join.attributes, list(reversed(sources)))
+    except ShapeError:
+        return None
 
 
-def _at(
-    lead: Note,
-    network: Network,
-    placed: InstanceNode,
-    message: str,
-    causes: Sequence[Cause],
-    hint: str,
-) -> Diagnostic:
-    """At one note; the causes and the join are told beside it."""
-    others = [each.note for each in ranked_blames(causes, network, ()) if each.span != lead.span]
-    notes = [lead, *others][: MOST_NOTES - 1]
-    return Diagnostic(CODE, message, lead.span, (*notes, _here(placed)), hint)
+def _swapped(failure: Failure) -> Diagnostic:
+    inputs = failure.node.inputs
+    hint = f"write `inputs: [{', '.join(reversed(failure.node.block_node.inputs))}]`"
+    notes = [_shape_note(failure, name) for name in inputs] + _call_notes(failure)
+    return Diagnostic(CODE, failure.message, failure.span, tuple(notes), hint)
 
 
-# --- joins of a shortcut
-
-
-def _own_policy(causes: Sequence[Cause], network: Network) -> bool:
-    """Whether a number of the person's own policy made the difference."""
-    return any(blame.precise and blame.cause.policy for blame in ranked_blames(causes, network, ()))
-
-
-def _shortcut_fault(
-    network: Network,
-    placed: InstanceNode,
-    frames: tuple[CallSite, ...],
-    message: str,
-    causes: Sequence[Cause],
-    strides: bool,
-) -> Diagnostic:
-    """An identity beside a path that changes the shape: the stride or the policy is at fault."""
-    policy = network.ambient.get("shortcut")
-    if policy is None:
-        return _told(network, placed, frames, message, causes, CHOICES)
-    keeps = Note("the shortcut policy, which keeps the shape of its input", policy.span)
-    own = [blame for blame in ranked_blames(causes, network, ()) if blame.precise]
-    near = [blame for blame in own if blame.span.source is network.span.source]
-    lead = near[:1] if strides else []
-    if not is_own(policy.span, network):
-        lead = own[:1]
-    if lead:
-        told = _at(lead[0].note, network, placed, message, causes, CHOICES)
-        return replace(told, notes=(told.notes[0], keeps, *told.notes[1:])[:MOST_NOTES])
-    return _at(keeps, network, placed, message, causes, CHOICES)
-
-
-# --- operands the wrong way round
-
-
-def _origin(instance: Instance, name: str, types: Types) -> Note:
+def _shape_note(failure: Failure, name: str) -> Note:
     """Where the shape of an operand was decided: norms and activations only pass it on."""
-    by_key = {each.key: each for each in instance.nodes}
-    start, shown = name, types.get(name)
-    while name in by_key and _keeps_shape(by_key[name], types):
-        name = by_key[name].inputs[0]
-    if name not in by_key:
-        return Note(f"`{start}` is {shown}: the input of the block `{instance.block.name}`")
-    origin = by_key[name]
-    term = origin.block_node.arguments.get("out")
-    via = "" if name == start else f", made by `{name}`"
-    return Note(f"`{start}` is {shown}{via}", term.span if term else origin.block_node.span)
+    nodes = {node.key: node for node in failure.instance.nodes}
+    origin = name
+    while origin in nodes and _keeps_shape(nodes[origin], failure.types):
+        origin = nodes[origin].inputs[0]
+    text = f"`{name}` is {failure.types.get(name)}"
+    if origin not in nodes:
+        return Note(f"{text}: the input of the block `{failure.instance.block.name}`")
+    block_node = nodes[origin].block_node
+    term = block_node.arguments.get("out")
+    made_by = "" if name == origin else f", made by `{origin}`"
+    return Note(f"{text}{made_by}", term.span if term else block_node.span)
 
 
-def _keeps_shape(placed: InstanceNode, types: Types) -> bool:
-    if isinstance(placed.callee, PassThrough):
+def _keeps_shape(node: InstanceNode, types: Types) -> bool:
+    if isinstance(node.callee, PassThrough):
         return True
     return (
-        placed.op is not None
-        and "out" not in placed.op.attributes
-        and len(placed.inputs) == 1
-        and types.get(placed.key) == types.get(placed.inputs[0])
+        node.op is not None
+        and "out" not in node.op.attributes
+        and len(node.inputs) == 1
+        and types.get(node.key) == types.get(node.inputs[0])
     )
 
 
-def is_at_fault(instance: Instance, join: InstanceNode, types: Types) -> bool:
-    """Whether the main path gives what the block asks of its shortcut, and the shortcut does not."""
-    asked = _asked(instance, join, types)
-    if asked is None:
+# --- joins with a shortcut
+
+
+def _policy_is_wrong(failure: Failure) -> bool:
+    """Whether the other operands are what the block asks of its shortcut, and the shortcut is not."""
+    requested = _requested(failure)
+    if requested is None:
         return False
-    shortcut, channels, size = asked
-    others = [kind for name in join.inputs if name != shortcut and (kind := types.get(name))]
+    shortcut, channels, size = requested
+    others = [
+        source
+        for name in failure.node.inputs
+        if name != shortcut and (source := failure.types.get(name))
+    ]
     return all((other.channels, other.size) == (channels, size) for other in others)
 
 
-def _asked(
-    instance: Instance, join: InstanceNode, types: Types
-) -> tuple[str, int, tuple[int, ...]] | None:
-    """The operand that is a shortcut, and the channels and size that its call asks for."""
-    node = next((each for each in instance.block.nodes if each.target == SHORTCUT), None)
-    present = {each.key: each for each in instance.nodes}
-    if node is None:
+def _requested(failure: Failure) -> tuple[str, int, tuple[int, ...]] | None:
+    """The operand that is a shortcut, and the channels and the size that its call asks for."""
+    instance, types = failure.instance, failure.types
+    declared = next((each for each in instance.block.nodes if each.target == SHORTCUT), None)
+    present = {node.key: node for node in instance.nodes}
+    if declared is None:
         return None
-    if node.key in present:
-        operand, source = node.key, types.get(present[node.key].inputs[0])
+    if declared.key in present:
+        operand, source = declared.key, types.get(present[declared.key].inputs[0])
     else:
-        operand = next((name for name in join.inputs if name in instance.block.inputs), "")
+        inputs = (name for name in failure.node.inputs if name in instance.block.inputs)
+        operand = next(inputs, "")
         source = types.get(operand)
-    if source is None or operand not in join.inputs:
+    if source is None or operand not in failure.node.inputs:
         return None
-    out = _offered(node.arguments.get("out"), instance, source.channels)
-    stride = _offered(node.arguments.get("stride"), instance, 1)
+    out = _argument(declared.arguments.get("out"), instance, source.channels)
+    stride = _argument(declared.arguments.get("stride"), instance, 1)
     if type(out) is not int or type(stride) is not int or stride < 1:
         return None
     return operand, out, tuple(-(-axis // stride) for axis in source.size)
 
 
-def _offered(term: SourcedExpr | None, instance: Instance, default: int) -> Value:
+def _argument(term: SourcedExpr | None, instance: Instance, default: int) -> Value:
     try:
         return evaluate(term.expr, instance.values) if term else default
     except ExpressionError:  # it reads what only a stage knows
         return default
 
 
-def is_missing(instance: Instance, join: InstanceNode) -> bool:
+def _has_identity(failure: Failure) -> bool:
+    """Whether an operand is the block's own input, through a shortcut that does nothing."""
+    nodes, block = failure.instance.nodes, failure.instance.block
+    if not any(node.target == SHORTCUT for node in block.nodes):
+        return False
+    passing = {node.key for node in nodes if isinstance(node.callee, PassThrough)}
+    return not {*passing, *block.inputs}.isdisjoint(failure.node.inputs)
+
+
+def _lacks_shortcut(failure: Failure) -> bool:
     """Whether a join of a block that calls no shortcut reads the input of the block as it is."""
-    calls = any(node.target == SHORTCUT for node in instance.block.nodes)
-    return not calls and not set(join.inputs).isdisjoint(instance.block.inputs)
+    block = failure.instance.block
+    calls = any(node.target == SHORTCUT for node in block.nodes)
+    return not calls and not set(failure.node.inputs).isdisjoint(block.inputs)
 
 
-def passes(instance: Instance, join: InstanceNode) -> bool:
-    """Whether an operand of a join is the block's own input, by a shortcut that does nothing."""
-    passes = {each.key for each in instance.nodes if isinstance(each.callee, PassThrough)}
-    through = {each.key for each in instance.nodes if each.block_node.target == SHORTCUT}
-    names = set(join.inputs)
-    declared = any(node.target == SHORTCUT for node in instance.block.nodes)
-    return declared and bool(
-        names & (passes | set(instance.block.inputs)) or names & passes & through
-    )
+def _identity_error(failure: Failure, causes: Sequence[Cause]) -> Diagnostic:
+    """An identity beside a path that changes the shape: the stride or the policy is wrong."""
+    network = failure.network
+    policy = network.ambient.get("shortcut")
+    if policy is None:
+        return _at_cause(failure, causes, CHOOSE_POLICY)
+    keeps = Note("the shortcut policy, which keeps the shape of its input", policy.span)
+    own = [blame for blame in ranked_blames(causes, network, ()) if blame.precise]
+    near = [blame for blame in own if blame.span.source is network.span.source]
+    strides = len({source.size for source in failure.sources}) > 1
+    lead = near[:1] if strides else []
+    if not is_own(policy.span, network):
+        lead = own[:1]
+    if not lead:
+        return _at_note(failure, keeps, causes, CHOOSE_POLICY)
+    diagnostic = _at_note(failure, lead[0].note, causes, CHOOSE_POLICY)
+    first, *others = diagnostic.notes
+    return replace(diagnostic, notes=(first, keeps, *others)[:MAX_NOTES])
 
 
-def ignores_argument(
-    network: Network, instance: Instance, placed: InstanceNode, types: Types
-) -> Note | None:
-    """A shortcut policy that does not do what its call asks for, and where to mend it."""
-    operands = [each for each in instance.nodes if each.key in placed.inputs]
-    shortcut = next((each for each in operands if each.block_node.target == SHORTCUT), None)
-    others = [kind for each in operands if each is not shortcut and (kind := types.get(each.key))]
+def _blames_own_policy(failure: Failure, causes: Sequence[Cause]) -> bool:
+    """Whether a number in the user's own policy made the difference."""
+    blames = ranked_blames(causes, failure.network, ())
+    return any(blame.precise and blame.cause.policy for blame in blames)
+
+
+def _ignoring_policy(failure: Failure) -> Note | None:
+    """A policy of the user's that ignores an argument of its call."""
+    operands = [node for node in failure.instance.nodes if node.key in failure.node.inputs]
+    shortcut = next((node for node in operands if node.block_node.target == SHORTCUT), None)
+    others = [
+        source
+        for node in operands
+        if node is not shortcut and (source := failure.types.get(node.key))
+    ]
     if shortcut is None or not others:
         return None
-    argument = _unheeded(shortcut, types, others[0])
-    binding, block = network.ambient.get("shortcut"), _called(shortcut)
-    places = [each.span for each in (block, binding) if each]
-    own = [span for span in places if is_own(span, network)]
+    argument = _ignored_argument(shortcut, failure.types, others[0])
+    binding = failure.network.ambient.get("shortcut")
+    block = shortcut.runs[0].instance.block if shortcut.runs else None
+    spans = [each.span for each in (block, binding) if each]
+    own = [span for span in spans if is_own(span, failure.network)]
     if argument is None or not own:
         return None
-    return Note(f"the shortcut policy, which does not heed the `{argument}` of its call", own[0])
+    return Note(f"the shortcut policy, which ignores the `{argument}` of its call", own[0])
 
 
-def _unheeded(shortcut: InstanceNode, types: Types, wanted: TensorType) -> str | None:
-    """The argument of a shortcut's call that its result does not show."""
+def _ignored_argument(shortcut: InstanceNode, types: Types, wanted: TensorType) -> str | None:
+    """The argument of a shortcut's call that has no effect on its result."""
     source, result = types.get(shortcut.inputs[0]), types.get(shortcut.key)
     assert source
     assert result
-    if shortcut.op:
-        values = shortcut.op.attributes
-    else:
-        values = shortcut.runs[0].instance.values
+    values = shortcut.op.attributes if shortcut.op else shortcut.runs[0].instance.values
     offered = shortcut.block_node.arguments
     if "out" in offered and result.channels not in (wanted.channels, values.get("out")):
         return "out"
-    strided = values.get("stride", 1) != 1 and result.size != source.size
-    if "stride" in offered and result.size != wanted.size and not strided:
+    strides = values.get("stride", 1) != 1 and result.size != source.size
+    if "stride" in offered and result.size != wanted.size and not strides:
         return "stride"
     return None
-
-
-def _called(placed: InstanceNode) -> Block | None:
-    return placed.runs[0].instance.block if placed.runs else None

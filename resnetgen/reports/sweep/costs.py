@@ -379,7 +379,7 @@ class Evaluator:
         try:
             own = self.ctx.network_values(self.varied_values(state))
             if not self.ctx.ambient:
-                self.ctx.bind_ambient_in(own)
+                self.ctx.bind_ambient(own)
         except ErrorReported:
             self.ctx.forget_errors()
             self.ctx.ambient.clear()

@@ -1,9 +1,14 @@
-"""How fast a network is, and beside what: `resnetgen bench`.
+"""How fast a network runs, compared with other ways to run it: `resnetgen bench`.
 
-measure(Question(...))   ->  Results: for each batch, dtype and side, times, memory and error
-text(results)            ->  tables;  svg(results)  ->  a plot
+    measure(BenchmarkConfig(...), progress)   ->  Results: for each batch, dtype and side, times, memory
+                                                  and error
+    text_tables(results), svg(results)        ->  tables, and a plot
 
-A side is a way to run the network (`sides.yaml`). What is measured runs in processes of its own
-(`python -m resnetgen.runtime.bench`, a request on stdin), so that nothing here imports torch: `request.py`,
-`process.py` and `run.py` ask, `__main__.py`, `prepare.py`, `build.py` and `timing.py` answer.
+A side is a way to run the network (`sides.yaml`). Everything is measured in worker processes
+(`python -m resnetgen.runtime.bench`, with a request on stdin), which start without the compiler:
+
+    here         run.py decides what to measure; process.py starts a worker and reads its answer
+    in a worker  __main__.py answers; prepare.py makes weights and images; build.py builds a side;
+                 timing.py measures it
+    afterwards   results.py stores figures; table.py and plot.py show them
 """

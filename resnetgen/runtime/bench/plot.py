@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import floor, log10
 
+from resnetgen.reports.numbers import duration
 from resnetgen.reports.plotting.charts import Bars, Series, bars
 from resnetgen.reports.plotting.scales import Scale
 from resnetgen.reports.plotting.svg import FONTS, Canvas, Palette, document, themed
-from resnetgen.reports.numbers import duration
 from resnetgen.runtime.bench.results import Case, Results, SideResult
 
 WIDTH = 760.0

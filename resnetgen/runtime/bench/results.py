@@ -82,7 +82,11 @@ class Case:
     @property
     def baseline(self) -> str | None:
         """The side that others are held against: `optimized`, else the first that was timed."""
-        timed = [name for name, each in self.sides.items() if each.median_call or each.first_output_with_toolchain]
+        timed = [
+            name
+            for name, each in self.sides.items()
+            if each.median_call or each.first_output_with_toolchain
+        ]
         return BASELINE if BASELINE in timed else next(iter(timed), None)
 
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from resnetgen.runtime.bench.machine import machine_info
 from resnetgen.runtime.bench.process import (
-    WorkerFailed,
-    Request,
-    Workload,
     OnProgress,
+    Request,
+    WorkerFailed,
     WorkerSettings,
+    Workload,
     run_worker,
     worker_environment,
 )

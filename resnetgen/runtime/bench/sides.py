@@ -23,8 +23,8 @@ class Side:
     compile_mode: str | None = None
     compiles: bool = False
     needs: list[str] = field(default_factory=list)
-    proof: str | None = None
-    asked: bool = False
+    required_operator: str | None = None
+    on_request: bool = False
 
     def unsupported(self, mode: str, dtype: str) -> str | None:
         """Why it cannot be measured so; None where it can."""

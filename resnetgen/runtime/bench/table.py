@@ -53,7 +53,8 @@ def remarks(results: Results) -> list[str]:
 def help_lines(known: Mapping[str, Side]) -> list[str]:
     """What `--side help` prints: the sides, and what each figure is."""
     rows = [
-        (name, each.doc + " (only where asked for)" * each.asked) for name, each in known.items()
+        (name, each.doc + " (only where asked for)" * each.on_request)
+        for name, each in known.items()
     ]
     return [*align(rows, "<<"), "", *align(list(DEFINITIONS.items()), "<<")]
 
@@ -83,13 +84,26 @@ def _columns(case: Case) -> Iterator[_Column]:
         yield _Column("median", lambda it, base, batch: _time(it.median_call))
         yield _Column("least", lambda it, base, batch: _time(min(it.steady, default=None)), False)
         yield _Column("most", lambda it, base, batch: _time(max(it.steady, default=None)), False)
-        yield _Column("images/s", lambda it, base, batch: _rate(it.median_call, batch), needed=False)
+        yield _Column(
+            "images/s", lambda it, base, batch: _rate(it.median_call, batch), needed=False
+        )
         yield _Column("times", lambda it, base, batch: _ratio(it.median_call, base.median_call))
     if any(each.cold for each in sides):
         yield _Column("cold", lambda it, base, batch: _time(it.first_output_with_toolchain))
-        yield _Column("times", lambda it, base, batch: _ratio(it.first_output_with_toolchain, base.first_output_with_toolchain))
-        yield _Column("after the toolchain", lambda it, base, batch: _time(it.first_output), needed=False)
-        yield _Column("times", lambda it, base, batch: _ratio(it.first_output, base.first_output), needed=False)
+        yield _Column(
+            "times",
+            lambda it, base, batch: _ratio(
+                it.first_output_with_toolchain, base.first_output_with_toolchain
+            ),
+        )
+        yield _Column(
+            "after the toolchain", lambda it, base, batch: _time(it.first_output), needed=False
+        )
+        yield _Column(
+            "times",
+            lambda it, base, batch: _ratio(it.first_output, base.first_output),
+            needed=False,
+        )
     if any(each.memory is not None for each in sides):
         yield _Column(
             "memory", lambda it, base, batch: "" if it.memory is None else byte_size(it.memory)

@@ -52,7 +52,7 @@ _SHORT = 0.25  # seconds; shorter calls suffer from caches that the other sides 
 
 
 @dataclass(frozen=True)
-class Runner:
+class RunningSide:
     """A side that runs: `step` is one call, in training forward and backward."""
 
     given: SideSetup
@@ -68,7 +68,7 @@ def steady(request: Request, say: Say) -> Found:
     """The times of all sides in turn, their errors and memory formats."""
     given, expected = _given(request)
     found: Found = {}
-    runners: dict[str, Runner] = {}
+    runners: dict[str, RunningSide] = {}
     for side in request.sides:
         say("building and warming up", side.name)
         try:
@@ -130,7 +130,7 @@ def _given(request: Request) -> tuple[SideSetup, Sequence[Tensor] | None]:
     return given, batch["outputs"]
 
 
-def _quickest(given: SideSetup, expected: Sequence[Tensor] | None) -> tuple[Runner, Any]:
+def _quickest(given: SideSetup, expected: Sequence[Tensor] | None) -> tuple[RunningSide, Any]:
     """A side in the memory format in which it is quickest, and its error. Raises Unfit."""
     runners, errors = [], []
     for layout in layouts(given.side, given.images.ndim):
@@ -148,11 +148,11 @@ def _quickest(given: SideSetup, expected: Sequence[Tensor] | None) -> tuple[Runn
     return runners[best], errors[best]
 
 
-def _started(given: SideSetup) -> tuple[Runner, Any]:
+def _started(given: SideSetup) -> tuple[RunningSide, Any]:
     """A side after its first call, and what that gave. Raises Unfit."""
     with torch.set_grad_enabled(given.workload.training):
         call = BUILDERS[given.side.build](given)
-    runner = Runner(given, _step(call, given))
+    runner = RunningSide(given, _step(call, given))
     return runner, runner.step()
 
 
@@ -175,14 +175,14 @@ def _step(call: Call, given: SideSetup) -> Callable[[], Any]:
     return step
 
 
-def _prove(side: Side, runner: Runner) -> None:
+def _prove(side: Side, runner: RunningSide) -> None:
     """Raises Unfit where the operator that makes the side what it is does not run."""
-    if side.proof is None:
+    if side.required_operator is None:
         return
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         runner.step()
-    if not any(event.key == side.proof for event in profile.key_averages()):
-        raise SideUnavailable(f"took no effect: {side.proof} was not called")
+    if not any(event.key == side.required_operator for event in profile.key_averages()):
+        raise SideUnavailable(f"took no effect: {side.required_operator} was not called")
 
 
 def _error(

@@ -24,7 +24,12 @@ from resnetgen.compiler.ir.shape_rules import ShapeError
 from resnetgen.compiler.passes.infer_types import INPUT, infer_types
 from resnetgen.compiler.passes.module_paths import numbered_paths
 from resnetgen.weights.infer.checkpoint import CheckpointShapes
-from resnetgen.weights.library_index import NetworkIndex, Settings, similarity
+from resnetgen.weights.library_index import (
+    NetworkIndex,
+    Settings,
+    library_documents,
+    similarity,
+)
 from resnetgen.weights.match import Shape, is_counter, without_counters
 
 SpecPath = tuple[str, ...]  # keys of a spec, from the top
@@ -52,6 +57,8 @@ class Design:
     @cached_property
     def document(self) -> Document:
         """The spec after `extends` and all overrides. Raises SpecError."""
+        if not self.overrides and self.base in library_documents():
+            return library_documents()[self.base]
         return library.load(self.base, dict(self.settings))
 
     @property
@@ -142,13 +149,7 @@ class DesignCompiler:
 @cache
 def library_designs() -> tuple[Design, ...]:
     """Every readable network of the library, unchanged."""
-    designs = []
-    for path in library.network_files():
-        design = Design(path.stem)
-        with suppress(SpecError):
-            if design.tree:
-                designs.append(design)
-    return tuple(designs)
+    return tuple(map(Design, library_documents()))
 
 
 def equivalence_key(graph: Graph) -> object:

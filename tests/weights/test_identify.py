@@ -22,14 +22,14 @@ def networks() -> NetworkIndex:
     return NetworkIndex()
 
 
-def held(
+def stored(
     networks: NetworkIndex,
     spec: str,
     name: str | None = None,
     settings: Settings = (),
     prefix: str = "",
 ) -> dict[str, TensorEntry]:
-    """What a checkpoint of a network in a dialect holds."""
+    """The entries of a checkpoint of a network in a dialect."""
     there = load_dialect(name) if name else None
     built = settings + (there.settings if there else ())
     wanted = named_tensors(networks.graph(spec, built), there).shapes
@@ -39,26 +39,28 @@ def held(
     }
 
 
-def names(found: Identification) -> set[str | None]:
-    return {match.dialect and match.dialect.name for match in found.matches}
+def dialect_names(identified: Identification) -> set[str | None]:
+    return {match.dialect and match.dialect.name for match in identified.matches}
 
 
-def found(networks: NetworkIndex, entries: Mapping[str, TensorEntry]) -> Identification:
+def identify_entries(networks: NetworkIndex, entries: Mapping[str, TensorEntry]) -> Identification:
     return identify(entries, "x.pth", networks)
 
 
 @pytest.mark.parametrize("name", ["torchvision", "timm", "huggingface", "detectron2"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
-def test_every_network_of_the_keys_is_found(networks: NetworkIndex, name: str, prefix: str) -> None:
-    said = found(networks, held(networks, "resnet18", name, prefix=prefix))
-    assert said.specs == SAME_KEYS
-    assert name in names(said)
-    assert (names(said) > {name}) == (name in ("torchvision", "timm"))
-    assert "".join(f"{each}." for each in said.wrappers) == prefix
-    assert (said.prefix, said.outside, said.nearest) == ("", (), None)
+def test_every_network_of_the_keys_is_identify_entries(
+    networks: NetworkIndex, name: str, prefix: str
+) -> None:
+    identified = identify_entries(networks, stored(networks, "resnet18", name, prefix=prefix))
+    assert identified.specs == SAME_KEYS
+    assert name in dialect_names(identified)
+    assert (dialect_names(identified) > {name}) == (name in ("torchvision", "timm"))
+    assert "".join(f"{each}." for each in identified.wrappers) == prefix
+    assert (identified.prefix, identified.outside, identified.nearest) == ("", (), None)
 
 
-def test_every_network_of_the_library_is_found(networks: NetworkIndex) -> None:
+def test_every_network_of_the_library_is_identify_entries(networks: NetworkIndex) -> None:
     by_shapes: dict[object, set[str]] = {}
     for spec in networks.specs:
         shapes = frozenset(networks.shapes(spec).items())
@@ -66,15 +68,15 @@ def test_every_network_of_the_library_is_found(networks: NetworkIndex) -> None:
     assert len(networks.specs) == len(library.network_files())
     for same in list(by_shapes.values())[::6]:
         spec = min(same)
-        assert same <= set(found(networks, held(networks, spec)).specs), spec
+        assert same <= set(identify_entries(networks, stored(networks, spec)).specs), spec
 
 
 def test_the_network_may_lie_in_another_model(networks: NetworkIndex) -> None:
-    entries = held(networks, "resnet50", "detectron2", prefix="backbone.bottom_up.")
+    entries = stored(networks, "resnet50", "detectron2", prefix="backbone.bottom_up.")
     entries |= {f"roi_heads.{number}.weight": TensorEntry((4, 4)) for number in range(20)}
-    said = found(networks, entries)
-    assert (said.prefix, len(said.outside)) == ("backbone.bottom_up.", 20)
-    assert "resnet50" in said.specs
+    identified = identify_entries(networks, entries)
+    assert (identified.prefix, len(identified.outside)) == ("backbone.bottom_up.", 20)
+    assert "resnet50" in identified.specs
 
 
 @pytest.mark.parametrize(
@@ -89,58 +91,58 @@ def test_other_classes_and_channels_are_recognised(
     networks: NetworkIndex, settings: Settings
 ) -> None:
     for name in (None, "huggingface"):
-        said = found(networks, held(networks, "resnet18", name, settings))
-        assert said.specs == SAME_KEYS
-        assert {match.settings for match in said.matches} == {settings}
+        identified = identify_entries(networks, stored(networks, "resnet18", name, settings))
+        assert identified.specs == SAME_KEYS
+        assert {match.settings for match in identified.matches} == {settings}
 
 
 def test_a_dialect_of_other_networks_fits_only_those(networks: NetworkIndex) -> None:
-    said = found(networks, held(networks, "resnet50_v1", "keras"))
-    assert said.specs == ("resnet50_v1",)
-    assert names(said) == {"keras"}
+    identified = identify_entries(networks, stored(networks, "resnet50_v1", "keras"))
+    assert identified.specs == ("resnet50_v1",)
+    assert dialect_names(identified) == {"keras"}
 
 
 def test_an_old_checkpoint_has_no_counters(networks: NetworkIndex) -> None:
-    entries = held(networks, "resnet18")
+    entries = stored(networks, "resnet18")
     old = {key: each for key, each in entries.items() if not is_counter(key)}
-    assert found(networks, old).specs == SAME_KEYS
+    assert identify_entries(networks, old).specs == SAME_KEYS
 
 
-def test_the_nearest_is_told_with_what_differs(networks: NetworkIndex) -> None:
-    entries = held(networks, "resnet34", "detectron2")
+def test_the_nearest_network_is_reported_with_what_differs(networks: NetworkIndex) -> None:
+    entries = stored(networks, "resnet34", "detectron2")
     del entries["linear.weight"], entries["linear.bias"]
     entries["extra.weight"] = TensorEntry((3,))
-    said = found(networks, entries)
-    assert not said.matches
-    assert said.nearest
-    assert said.nearest.dialect == load_dialect("detectron2")
-    assert said.nearest.spec == "resnet34"
-    assert said.nearest.match.missing == ("fc.weight", "fc.bias")
-    assert list(said.nearest.match.unexpected) == ["extra.weight"]
-    assert 0.9 < said.nearest.similarity < 1
+    identified = identify_entries(networks, entries)
+    assert not identified.matches
+    assert identified.nearest
+    assert identified.nearest.dialect == load_dialect("detectron2")
+    assert identified.nearest.spec == "resnet34"
+    assert identified.nearest.match.missing == ("fc.weight", "fc.bias")
+    assert list(identified.nearest.match.unexpected) == ["extra.weight"]
+    assert 0.9 < identified.nearest.similarity < 1
 
 
 def test_what_is_of_no_network_has_no_nearest(networks: NetworkIndex) -> None:
-    said = found(
+    identified = identify_entries(
         networks, {"encoder.attn.q": TensorEntry((8, 8)), "encoder.attn.k": TensorEntry((8, 8))}
     )
-    assert (said.matches, said.nearest) == ((), None)
+    assert (identified.matches, identified.nearest) == ((), None)
 
 
 def test_types_that_are_not_converted_do_not_fit(networks: NetworkIndex) -> None:
-    entries = held(networks, "resnet18")
+    entries = stored(networks, "resnet18")
     entries["conv1.weight"] = TensorEntry(entries["conv1.weight"].shape, "int8")
-    said = found(networks, entries)
-    assert not said.matches
-    assert said.nearest
-    assert list(said.nearest.match.dtype_mismatches) == ["conv1.weight"]
+    identified = identify_entries(networks, entries)
+    assert not identified.matches
+    assert identified.nearest
+    assert list(identified.nearest.match.dtype_mismatches) == ["conv1.weight"]
 
 
 def test_a_network_that_is_named_is_the_only_one() -> None:
     networks = NetworkIndex("resnet18", {"layer2.blocks": "3"})
-    said = found(networks, held(networks, "resnet18", "timm"))
-    assert said.specs == ("resnet18",)
-    assert found(networks, held(NetworkIndex(), "resnet18")).matches == ()
+    identified = identify_entries(networks, stored(networks, "resnet18", "timm"))
+    assert identified.specs == ("resnet18",)
+    assert identify_entries(networks, stored(NetworkIndex(), "resnet18")).matches == ()
 
 
 def test_matrices_are_counted_without_a_graph(networks: NetworkIndex) -> None:

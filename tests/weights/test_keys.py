@@ -1,16 +1,16 @@
-"""Wrappers come off where all keys have them; modules at fault are named as shortly as possible."""
+"""Wrappers are stripped where all keys have them; keys are covered by as few modules as possible."""
 
 from __future__ import annotations
 
 import pytest
 
-from resnetgen.weights.keys import module_paths, covering_paths, strip_wrappers
+from resnetgen.weights.keys import covering_paths, module_paths, strip_wrappers
 
 WANTED = ("conv1.weight", "layer1.0.conv1.weight", "layer1.1.conv1.weight")
 
 
 @pytest.mark.parametrize(
-    ("held", "removed"),
+    ("keys", "removed"),
     [
         (WANTED, ()),
         ([f"module.{key}" for key in WANTED], ("module",)),
@@ -26,14 +26,14 @@ WANTED = ("conv1.weight", "layer1.0.conv1.weight", "layer1.1.conv1.weight")
         ),
     ],
 )
-def test_wrappers_that_all_keys_have_come_off(held, removed) -> None:
-    names, found = strip_wrappers(held, WANTED)
-    assert names == dict(zip(WANTED, held, strict=True))
-    assert found == removed
+def test_wrappers_that_all_keys_have_are_stripped(keys, removed) -> None:
+    names, wrappers = strip_wrappers(keys, WANTED)
+    assert names == dict(zip(WANTED, keys, strict=True))
+    assert wrappers == removed
 
 
 @pytest.mark.parametrize(
-    "held",
+    "keys",
     [
         ["module.conv1.weight", "fc.weight"],
         ["layer1._orig_mod.conv1.weight", "layer1.conv2.weight"],
@@ -41,8 +41,8 @@ def test_wrappers_that_all_keys_have_come_off(held, removed) -> None:
         ["", ".", "..", ".module"],
     ],
 )
-def test_any_other_key_stays(held: list[str]) -> None:
-    assert strip_wrappers(held, WANTED) == ({key: key for key in held}, ())
+def test_any_other_key_stays(keys: list[str]) -> None:
+    assert strip_wrappers(keys, WANTED) == ({key: key for key in keys}, ())
 
 
 def test_a_network_may_have_a_module_of_that_name() -> None:
@@ -51,8 +51,8 @@ def test_a_network_may_have_a_module_of_that_name() -> None:
 
 
 def test_keys_stay_apart() -> None:
-    held = ["module.module.a", "module.a", "a._orig_mod", "_orig_mod.a._orig_mod"]
-    assert len(strip_wrappers(held, ())[0]) == len(held)
+    keys = ["module.module.a", "module.a", "a._orig_mod", "_orig_mod.a._orig_mod"]
+    assert len(strip_wrappers(keys, ())[0]) == len(keys)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_keys_stay_apart() -> None:
         ([], []),
     ],
 )
-def test_modules_at_fault(chosen: list[str], expected: list[str]) -> None:
+def test_the_fewest_paths_cover_the_chosen_keys(chosen: list[str], expected: list[str]) -> None:
     every = ["fc.weight", "fc.bias", "layer1.0.a", "layer1.1.a", "layer1.1.b", "conv1.a", "x"]
-    found = covering_paths(chosen, every)
-    assert list(found) == expected
-    assert sorted(key for keys in found.values() for key in keys) == sorted(chosen)
+    paths = covering_paths(chosen, every)
+    assert list(paths) == expected
+    assert sorted(key for keys in paths.values() for key in keys) == sorted(chosen)
 
 
 def test_all_keys_have_no_module_in_common() -> None:
