@@ -1,9 +1,9 @@
-"""Measures every figure of docs/performance.md, and writes the page's tables from what was measured.
+"""Measures every figure of docs/performance.md, and writes the tables of that page.
 
     python -m benchmarks                    all measurements, each into results/NAME.json; the page
     python -m benchmarks regions sweep      those of two sections; --list names them all
-    python -m benchmarks --page             the page again, from the stored results
+    python -m benchmarks --page             only writes the page, from the stored results
 
-A module here is a section of the page: what it measures, in processes of their own, and the tables
-that it makes of the raw figures. Both sides of a comparison run in turn.
+Most modules here are a section of the page: they measure raw figures, in processes of their own, and
+render them as tables. Both sides of a comparison run in turn.
 """

@@ -17,17 +17,17 @@ from resnetgen.cli.console import Progress
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER, page: Path = PAGE) -> int:
-    """Measures, stores in the folder, writes the page; 1 where a measurement failed."""
-    given = _parser().parse_args(arguments)
-    chosen = [] if given.page else _chosen(given.names)
-    if given.list:
+    """Measures, stores in the folder, writes the page; 1 if a measurement failed."""
+    options = _parser().parse_args(arguments)
+    chosen = [] if options.page else _chosen(options.names)
+    if options.list:
         print(*(f"{each.name:26} {each.about}" for each in chosen), sep="\n")
         return 0
-    if given.page:
+    if options.page:
         write_page(page, folder)
     failed = False
     for each in chosen:
-        failed |= not _measured(each, given.rounds, folder)
+        failed |= not _measure(each, options.rounds, folder)
         write_page(page, folder)
     return int(failed)
 
@@ -39,10 +39,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a section or a measurement")
-    parser.add_argument("--list", action="store_true", help="say what would be measured")
-    parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
+    parser.add_argument("--list", action="store_true", help="list what would be measured")
+    parser.add_argument("--page", action="store_true", help="only write the page")
     parser.add_argument(
-        "--rounds", type=_count, help="of each measurement, in place of its own number"
+        "--rounds", type=_count, help="of each measurement, instead of its own number"
     )
     return parser
 
@@ -54,7 +54,7 @@ def _count(text: str) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[Measurement]:
-    """The measurements of these names, or all. Exits where a name is none."""
+    """The measurements of these names, or all. Exits if there is none of a name."""
     known = [each for section in SECTIONS.values() for each in section.measurements]
     named = {each.name for each in known} | set(SECTIONS)
     if wrong := [each for each in names if each not in named]:
@@ -62,23 +62,23 @@ def _chosen(names: Sequence[str]) -> list[Measurement]:
     return [each for each in known if not names or {each.name, each.name.split("-")[0]} & {*names}]
 
 
-def _measured(measurement: Measurement, rounds: int | None, folder: Path) -> bool:
-    """Runs and stores one; whether that went well, which is said."""
+def _measure(measurement: Measurement, rounds: int | None, folder: Path) -> bool:
+    """Runs and stores one; prints whether that succeeded, and returns it."""
     try:
         with Progress() as progress:
             result = run(measurement, rounds, progress)
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or "").strip().splitlines()[-5:]
-        print(f"{measurement.name} failed: {error}", *said, sep="\n  ", file=sys.stderr)
+        last = (error.stderr or "").strip().splitlines()[-5:]
+        print(f"{measurement.name} failed: {error}", *last, sep="\n  ", file=sys.stderr)
         return False
     write(result, folder)
-    said = f"{measurement.name}: {duration(result.took)}, load {result.machine['load']}"
-    print(said, file=sys.stderr, flush=True)
+    summary = f"{measurement.name}: {duration(result.took)}, load {result.machine['load']}"
+    print(summary, file=sys.stderr, flush=True)
     return True
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # what was measured before is stored
+    except KeyboardInterrupt:  # the measurements before this one are stored
         sys.exit(130)

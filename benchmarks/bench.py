@@ -1,9 +1,9 @@
-"""The figures of `resnetgen bench`, and what tables say of them.
+"""The figures of `resnetgen bench`, and what several tables show of them.
 
     benched("resnet50", "--batch", "1,16")   ->  {"network": "resnet50", "cases": [...], ...}
     cases(results)                           ->  ("resnet50", Case(1, "float32", {...})), ...
 
-What the figures are is written in `resnetgen/runtime/bench/results.py`.
+`resnetgen/runtime/bench/results.py` defines each figure.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ OURS = BASELINE
 
 
 def run_bench(network: str, *options: str) -> Any:
-    """What `resnetgen bench NETWORK OPTIONS` measures, also where a side of it gave nothing.
+    """What `resnetgen bench NETWORK OPTIONS` measures, even if a side of it fails.
 
-    Raises CalledProcessError where nothing was written.
+    Raises CalledProcessError if nothing was written.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.json")
@@ -41,15 +41,15 @@ def run_bench(network: str, *options: str) -> Any:
 
 
 def read(result: Result) -> bench.Results:
-    """What bench wrote."""
+    """The stored results of bench."""
     return bench.read(json.dumps(result.figures))
 
 
 def cases(results: Sequence[Result]) -> Iterator[tuple[str, Case]]:
     """All cases with their networks."""
-    for found in map(read, results):
-        for case in found.cases:
-            yield found.network, case
+    for each in map(read, results):
+        for case in each.cases:
+            yield each.network, case
 
 
 def case_label(network: str, case: Case) -> str:
@@ -58,17 +58,17 @@ def case_label(network: str, case: Case) -> str:
 
 
 def unavailable_sides(results: Sequence[Result]) -> list[str]:
-    """Why sides gave nothing, a line each, under a blank one."""
-    found: dict[str, list[str]] = {}
+    """Why sides have no figures, a line for each reason, after a blank one."""
+    reasons: dict[str, list[str]] = {}
     for network, case in cases(results):
         for side, outcome in case.sides.items():
             if outcome.reason:
-                said = f"`{side}`: {outcome.reason}"
-                found.setdefault(said, []).append(case_label(network, case))
-    lines = [f"- {said} ({'; '.join(where)})" for said, where in found.items()]
+                reason = f"`{side}`: {outcome.reason}"
+                reasons.setdefault(reason, []).append(case_label(network, case))
+    lines = [f"- {reason} ({'; '.join(where)})" for reason, where in reasons.items()]
     return ["", *lines] if lines else []
 
 
 def plots(results: Sequence[Result]) -> dict[str, str]:
-    """What bench draws of each result, by its name."""
+    """The plot of each result, by its name."""
     return {each.name: svg(read(each)) for each in results}

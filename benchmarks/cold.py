@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from benchmarks.bench import OURS, run_bench, cases, plots, unavailable_sides
-from benchmarks.results import Measurement, Result, OnProgress, Section
+from benchmarks.bench import OURS, cases, plots, run_bench, unavailable_sides
+from benchmarks.results import Measurement, OnProgress, Result, Section
 from benchmarks.tables import ratio, spread, table
 from resnetgen.runtime.bench.results import SideResult
 
@@ -20,21 +20,21 @@ PEER = "torchvision-compile"
 OPTIONS = "--cold", "--rounds", "0", "--no-memory", "--batch", "1", "--dtype", "float32"
 
 
-def measure(network: str, rounds: int, say: OnProgress) -> Any:
-    """What bench writes."""
-    say("bench")
+def measure(network: str, rounds: int, progress: OnProgress) -> Any:
+    """Runs bench."""
+    progress("bench")
     return run_bench(network, *OPTIONS, "--side", f"{OURS},{PEER}", "--runs", str(rounds))
 
 
-def sooner(result: Result, toolchain: bool = True) -> float | None:
-    """How many times sooner our first result is there; the toolchain's start-up is the peer's."""
+def speedup(result: Result, toolchain: bool = True) -> float | None:
+    """How many times sooner our first result is there, with or without the peer's start-up."""
     [(_, case)] = cases([result])
     other, ours = (_first(case.sides[side], toolchain) for side in (PEER, OURS))
     return ratio(other, ours) if other and ours else None
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """A row a network."""
+    """A row for each network."""
     heads = [
         "network",
         "ours",
@@ -50,7 +50,7 @@ def _row(result: Result) -> list[str]:
     [(network, case)] = cases([result])
     cells = [f"`{network}`", spread(_first(case.sides[OURS], toolchain=True))]
     for toolchain in (True, False):
-        times = sooner(result, toolchain)
+        times = speedup(result, toolchain)
         cells.append(spread(_first(case.sides[PEER], toolchain)))
         cells.append(f"{times:.0f}" if times else "-")
     return cells

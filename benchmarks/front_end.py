@@ -4,9 +4,9 @@ build    `resnetgen build resnet152`  against  importing torch and torchvision a
 report   `resnetgen report resnet152` against  each of five tools that count its operations
 depth    check + report + build of ResNet-1202 (CIFAR) against ResNet-20
 
-A run is what all processes of a side took: wall time, and processor time, which other processes of
-the machine change less. Nothing is cached between processes but what the operating system keeps and
-Python's own bytecode.
+A run is the time of all processes of a side: wall time, and processor time, which other processes of
+the machine affect less. Nothing is cached between processes but files by the operating system, and
+bytecode by Python.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.processes import ROOT, environment, in_turn, resnetgen
-from benchmarks.results import Measurement, Result, OnProgress, Section, prefixed
+from benchmarks.results import Measurement, OnProgress, Result, Section, prefixed
 from benchmarks.tables import ratio, spread, table
 
 PEER = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); from peers import import_torchvision\n"
@@ -43,7 +43,7 @@ with torch.device("meta"):
     x = torch.empty(1, 3, 224, 224)
 """
 )
-# Each as its users run it; on the meta device, which is faster, where the tool allows it.
+# Each as its users run it; on the meta device, which is faster, if the tool allows it.
 COUNTERS = {
     "torch": META
     + """
@@ -110,54 +110,60 @@ DESCRIPTIONS = {
 }
 
 
-def taken(commands: Commands, folder: str) -> tuple[float, float]:
+def run_timed(commands: Commands, folder: str) -> tuple[float, float]:
     """The wall time and the processor time of some processes, one after the other."""
-    before, began = os.times(), time.perf_counter()
+    before, start = os.times(), time.perf_counter()
     for command in commands:
         subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
-    wall, after = time.perf_counter() - began, os.times()
+    wall, after = time.perf_counter() - start, os.times()
     used = (after.children_user, after.children_system)
     return wall, sum(used) - before.children_user - before.children_system
 
 
-def measure(names: Sequence[str], rounds: int, say: OnProgress) -> Any:
+def measure(names: Sequence[str], rounds: int, progress: OnProgress) -> Any:
     """`{pair: {side: [[wall, processor], ...]}}`, and the runs of `check` on all networks."""
-    found = {}
+    pairs = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            ours, other = (partial(taken, side, folder) for side in PAIRS[name])
-            ours(), other()  # the files that both sides read are in memory from now on
-            found[name] = in_turn({"ours": ours, "other": other}, rounds, prefixed(say, name))
+            ours, other = (partial(run_timed, side, folder) for side in PAIRS[name])
+            ours(), other()  # from now on the files that both sides read are in memory
+            pairs[name] = in_turn({"ours": ours, "other": other}, rounds, prefixed(progress, name))
         networks = [resnetgen("check", *map(str, sorted((ROOT / "specs").glob("*.yaml"))))]
-        checked = in_turn({"check": partial(taken, networks, folder)}, rounds, say)
-    return {"pairs": found, **checked}
+        checked = in_turn({"check": partial(run_timed, networks, folder)}, rounds, progress)
+    return {"pairs": pairs, **checked}
 
 
-def walls(runs: Sequence[Sequence[float]]) -> list[float]:
+def wall_times(runs: Sequence[Sequence[float]]) -> list[float]:
     """The wall times of some runs."""
     return [wall for wall, _ in runs]
 
 
-def compared(result: Result, pair: str) -> float:
+def relative_time(result: Result, pair: str) -> float:
     """How many times longer the other side of a pair took."""
     runs = result.figures["pairs"][pair]
-    return ratio(walls(runs["other"]), walls(runs["ours"]))
+    return ratio(wall_times(runs["other"]), wall_times(runs["ours"]))
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """A row a pair; the whole library below."""
+    """A row for each pair; the whole library below."""
     [result] = results
     rows = []
     for name, runs in result.figures["pairs"].items():
-        ours, other = walls(runs["ours"]), walls(runs["other"])
+        ours, other = wall_times(runs["ours"]), wall_times(runs["other"])
         used = ratio([each[1] for each in runs["other"]], [each[1] for each in runs["ours"]])
         rows.append(
-            [DESCRIPTIONS[name], spread(ours), spread(other), f"{ratio(other, ours):.1f}", f"{used:.1f}"]
+            [
+                DESCRIPTIONS[name],
+                spread(ours),
+                spread(other),
+                f"{ratio(other, ours):.1f}",
+                f"{used:.1f}",
+            ]
         )
     heads = ["pair", "ours", "the other side", "other / ours", "in processor time"]
-    checked = spread(walls(result.figures["check"]))
-    said = f"`resnetgen check` of every network of the library, on all cores: {checked}."
-    return [*table(heads, rows), "", said]
+    checked = spread(wall_times(result.figures["check"]))
+    library = f"`resnetgen check` of every network of the library, on all cores: {checked}."
+    return [*table(heads, rows), "", library]
 
 
 SECTION = Section(

@@ -1,10 +1,11 @@
-"""Each convolution of a network in the ways that could compute it: which decides where fusing pays.
+"""Each convolution of a network, computed in several ways, to decide where fusing pays.
 
-fused      cuDNN's convolution with bias, ReLU and addend in one call, where it has one
+fused      cuDNN's convolution with bias, ReLU and addend in one call, if it has one
 epilogue   convolution, and the rest in one kernel of torch.compile
 product    a 1x1 convolution as a matrix product over positions, the rest as in `epilogue`
 
-`first` is the first call: plans and code are made in it. Called with FOLDER DEVICE BATCH ROUNDS.
+`first` is the first call, which includes planning and compiling. Called with FOLDER DEVICE BATCH
+ROUNDS. It has never been run on a device.
 """
 
 from __future__ import annotations
@@ -32,68 +33,70 @@ Implementation = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def measure(prepared: Prepared, device: str, batch: int, rounds: int) -> list[dict[str, Any]]:
-    """For each problem what each way takes, or why it is not there."""
+    """For each problem the times of each way to compute it, or why there are none."""
     torch.backends.cudnn.allow_tf32 = False  # the reference is float32
     ones = torch.ones(8, 8, 8, 8, device=device)
-    F.conv2d(ones, ones)  # starts the library, which is no part of a first call
+    F.conv2d(ones, ones)  # starts the library, which is not part of a first call
     with torch.inference_mode():
         return [
-            {"problem": asdict(problem), "ways": compared(problem, device, batch, rounds)}
+            {"problem": asdict(problem), "ways": measure_problem(problem, device, batch, rounds)}
             for problem in prepared.problems
         ]
 
 
-def compared(problem: Problem, device: str, batch: int, rounds: int) -> dict[str, dict[str, Any]]:
-    """The ways of one problem on the same random values in bfloat16."""
+def measure_problem(
+    problem: Problem, device: str, batch: int, rounds: int
+) -> dict[str, dict[str, Any]]:
+    """All ways to compute one problem, on the same random values in bfloat16."""
     values = operands(problem, device, batch)
     exact = plain(problem)(*(each if each is None else each.float() for each in values))
-    found: dict[str, dict[str, Any]] = {}
-    for name, way in ways(problem, device).items():
+    figures: dict[str, dict[str, Any]] = {}
+    for name, way in implementations(problem, device).items():
         try:
-            found[name] = timed(partial(way, *values), exact, rounds)
-        except Exception as fault:  # an operator that is not there, or not for these sizes
-            found[name] = {"reason": error_summary(fault)}
-    return found
+            figures[name] = timings(partial(way, *values), exact, rounds)
+        except Exception as error:  # an operator that does not exist, or not for these sizes
+            figures[name] = {"reason": error_summary(error)}
+    return figures
 
 
 def operands(
     problem: Problem, device: str, batch: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Images, weight, bias, and the addend where there is one; channels_last."""
+    """Images, weight, bias, and the addend if there is one; in channels_last."""
     torch.manual_seed(0)
     fan = problem.channels // problem.groups * problem.kernel**2
 
-    def drawn(*shape: int) -> Tensor:
+    def draw(*shape: int) -> Tensor:
         x = torch.randn(shape, device=device, dtype=torch.bfloat16)
         return x.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else x
 
-    x = drawn(batch, problem.channels, *problem.size)
+    x = draw(batch, problem.channels, *problem.size)
     kernel = problem.kernel, problem.kernel
-    weight = drawn(problem.out, problem.channels // problem.groups, *kernel) * fan**-0.5
-    bias = drawn(problem.out)
+    weight = draw(problem.out, problem.channels // problem.groups, *kernel) * fan**-0.5
+    bias = draw(problem.out)
     shape = plain(problem)(x[:1], weight, bias, None).shape[1:]
-    return x, weight, bias, drawn(batch, *shape) if problem.adds else None
+    return x, weight, bias, draw(batch, *shape) if problem.adds else None
 
 
-def ways(problem: Problem, device: str) -> dict[str, Implementation]:
-    """What could compute it."""
-    found = {"fused": fused(problem), "epilogue": compiled(plain(problem))}
+def implementations(problem: Problem, device: str) -> dict[str, Implementation]:
+    """The ways to compute a problem, by name."""
+    known = {"fused": fused(problem), "epilogue": compiled(plain(problem))}
     if problem.is_product:
-        found["product"] = compiled(product(problem))
+        known["product"] = compiled(product(problem))
     if device == "cpu":
-        found["fused"] = lambda *_: absent("cuDNN needs a CUDA device")
+        known["fused"] = lambda *_: unavailable("cuDNN needs a CUDA device")
     elif not problem.rectifies:
-        found["fused"] = lambda *_: absent("cuDNN's fused calls end in a ReLU")
-    return found
+        known["fused"] = lambda *_: unavailable("cuDNN's fused calls end in a ReLU")
+    return known
 
 
-def absent(reason: str) -> Tensor:
-    """Stands for a way that is not there."""
+def unavailable(reason: str) -> Tensor:
+    """Raises NotImplementedError: in place of a way that does not exist."""
     raise NotImplementedError(reason)
 
 
 def compiled(way: Implementation) -> Implementation:
-    """Compiled by torch.compile, apart from all others."""
+    """Compiled by torch.compile, with a cache of its own."""
     return torch.compile(with_own_code(way), fullgraph=True, dynamic=False)
 
 
@@ -102,7 +105,7 @@ def plain(problem: Problem) -> Implementation:
     place = problem.stride, problem.padding, problem.dilation, problem.groups
 
     def way(x: Tensor, weight: Tensor, bias: Tensor, addend: Tensor | None) -> Tensor:
-        return ended(F.conv2d(x, weight, bias, *place), addend, problem.rectifies)
+        return epilogue(F.conv2d(x, weight, bias, *place), addend, problem.rectifies)
 
     return way
 
@@ -113,7 +116,7 @@ def product(problem: Problem) -> Implementation:
 
     def way(x: Tensor, weight: Tensor, bias: Tensor, addend: Tensor | None) -> Tensor:
         y = F.linear(x[..., ::step, ::step].permute(0, 2, 3, 1), weight.flatten(1), bias)
-        return ended(y.permute(0, 3, 1, 2), addend, problem.rectifies)
+        return epilogue(y.permute(0, 3, 1, 2), addend, problem.rectifies)
 
     return way
 
@@ -131,20 +134,24 @@ def fused(problem: Problem) -> Implementation:
     return way
 
 
-def ended(y: Tensor, addend: Tensor | None, rectifies: bool) -> Tensor:
+def epilogue(y: Tensor, addend: Tensor | None, rectifies: bool) -> Tensor:
     """The addition and the ReLU."""
     y = y if addend is None else y + addend
     return y.relu() if rectifies else y
 
 
-def timed(call: Callable[[], Tensor], exact: Tensor, rounds: int) -> dict[str, Any]:
+def timings(call: Callable[[], Tensor], exact: Tensor, rounds: int) -> dict[str, Any]:
     """Seconds of the first call and of each further one, and the error against float32."""
-    first = seconds(partial(finished, call, exact.is_cuda))
+    first = seconds(partial(call_and_wait, call, exact.is_cuda))
     error = ((call().float() - exact).norm() / exact.norm()).item()
-    return {"first": first, "seconds": repeated(call, exact.is_cuda, rounds), "error": error}
+    return {
+        "first": first,
+        "seconds": repeated_seconds(call, exact.is_cuda, rounds),
+        "error": error,
+    }
 
 
-def repeated(call: Callable[[], Tensor], cuda: bool, rounds: int) -> list[float]:
+def repeated_seconds(call: Callable[[], Tensor], cuda: bool, rounds: int) -> list[float]:
     """Seconds of a call, in each round: on a device in a CUDA graph of many, without launches."""
     if not cuda:
         return [seconds(call) for _ in range(rounds)]
@@ -152,11 +159,11 @@ def repeated(call: Callable[[], Tensor], cuda: bool, rounds: int) -> list[float]
     with torch.cuda.graph(graph):
         for _ in range(REPEATS):
             call()
-    replay = partial(finished, graph.replay, cuda)
+    replay = partial(call_and_wait, graph.replay, cuda)
     return [seconds(replay) / REPEATS for _ in range(rounds)]
 
 
-def finished(call: Callable[[], object], cuda: bool) -> None:
+def call_and_wait(call: Callable[[], object], cuda: bool) -> None:
     """A call, until the device has done it."""
     call()
     if cuda:

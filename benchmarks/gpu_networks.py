@@ -3,9 +3,11 @@
     python -m benchmarks.gpu_networks cold FOLDER DEVICE BATCH SIDE
     python -m benchmarks.gpu_networks steady FOLDER DEVICE BATCH ROUNDS SIDE [SIDE ...]
 
-cold    from torch imported and the network on the device to the first result, and what of it
-        torch.compile spent where; what the compiler of the spec took is not in it
+cold    from torch imported and the network on the device to the first result, and how long each phase
+        of torch.compile took; compiling the spec is not included
 steady  all sides in one process, a call of each in turn
+
+It has never been run on a device.
 """
 
 from __future__ import annotations
@@ -38,37 +40,37 @@ def compiled(module: nn.Module, **options: Any) -> Call:
     return torch.compile(with_own_code(module), fullgraph=True, dynamic=False, **options)
 
 
-def recorded(call: Call, x: Tensor) -> Call:
-    """In one CUDA graph, where there is a device."""
+def captured(call: Call, x: Tensor) -> Call:
+    """In one CUDA graph, if there is a device."""
     return CapturedCall(call, x) if x.is_cuda else call
 
 
 def frozen(module: nn.Module, x: Tensor) -> Call:
-    """Kernels chosen by trial, CUDA graphs of torch.compile, weights as constants of the code."""
+    """With max-autotune, the CUDA graphs of torch.compile, and weights as constants of the code."""
     call = compiled(module, mode="max-autotune")
     with torch._inductor.config.patch(freezing=True):
         call(x)
     return call
 
 
-# Of the network in bfloat16 ...
+# Calls of the network in bfloat16 ...
 PLAIN: dict[str, Callable[[nn.Module, Tensor], Call]] = {
     "eager": lambda module, x: module,
     "B0": lambda module, x: compiled(module),
     "B1": frozen,
-    "regional": lambda module, x: recorded(compile_by_regions(module, whole=False), x),
+    "regional": lambda module, x: captured(compile_by_regions(module, whole=False), x),
 }
-# ... and of its folded module.
+# ... and calls of its folded module.
 FOLDED: dict[str, Callable[[nn.Module, Tensor], Call]] = {
     "optimized": use_cuda_graph,
-    "captured": recorded,
-    "autotuned": lambda module, x: recorded(compiled(module, mode="max-autotune-no-cudagraphs"), x),
+    "captured": captured,
+    "autotuned": lambda module, x: captured(compiled(module, mode="max-autotune-no-cudagraphs"), x),
 }
 SIDES = (*PLAIN, *FOLDED)
 
 
-def call_of(side: str, prepared: Prepared, model: nn.Module, x: Tensor) -> Call:
-    """The call of a side for a float32 network and images; what is compiled may be at the first call."""
+def build_side(side: str, prepared: Prepared, model: nn.Module, x: Tensor) -> Call:
+    """The call of a side for a float32 network and images; it may compile when it is first called."""
     if side in PLAIN:
         return PLAIN[side](model.to(DTYPE), x)
     folded = prepared.folded(model, DTYPE).to(memory_format=torch.channels_last)
@@ -85,54 +87,54 @@ def cold(prepared: Prepared, device: str, batch: int, side: str) -> dict[str, An
     results: list[Tensor] = []
 
     def first() -> None:
-        results.append(call_of(side, prepared, model, x)(x))
-        finish(x)
+        results.append(build_side(side, prepared, model, x)(x))
+        wait_for_device(x)
 
-    finish(x)
-    took = seconds(first)
+    wait_for_device(x)
+    duration = seconds(first)
     phases = {
         name: float(value)
         for name, value in zip(*compile_times("csv", aggregate=True), strict=True)
     }
-    return {"seconds": took, "error": error(results[0], exact), "phases": phases}
+    return {"seconds": duration, "error": relative_error(results[0], exact), "phases": phases}
 
 
 def steady(
     prepared: Prepared, device: str, batch: int, rounds: int, sides: list[str]
 ) -> dict[str, Any]:
-    """Seconds of each call of each side; the error on images that it has not seen."""
+    """Seconds of each call of each side; the error on images that it has not been built with."""
     model, images = prepared.plain(device), prepared.images(batch, device, seed=1)
     x, exact = images.to(DTYPE), model(images)
     other = prepared.images(batch, device, seed=2).to(DTYPE)
-    found: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     timed: dict[str, Callable[[], float]] = {}
     for side in sides:
         try:
-            call = call_of(side, prepared, prepared.plain(device), other)
+            call = build_side(side, prepared, prepared.plain(device), other)
             for _ in range(WARM_UP):
                 call(other)
-            found[side] = {"error": error(call(x), exact)}
-            timed[side] = partial(seconds, partial(finished, call, x))
-        except Exception as fault:  # torch's compilers fail in many classes; the other sides go on
-            found[side] = {"reason": error_summary(fault)}
+            figures[side] = {"error": relative_error(call(x), exact)}
+            timed[side] = partial(seconds, partial(call_and_wait, call, x))
+        except Exception as error:  # torch's compilers fail in many classes; the other sides go on
+            figures[side] = {"reason": error_summary(error)}
     for side, times in in_turn(timed, rounds).items():
-        found[side]["seconds"] = times
-    return found
+        figures[side]["seconds"] = times
+    return figures
 
 
-def finished(call: Call, x: Tensor) -> None:
+def call_and_wait(call: Call, x: Tensor) -> None:
     """A call, until the device has done it."""
     call(x)
-    finish(x)
+    wait_for_device(x)
 
 
-def finish(x: Tensor) -> None:
+def wait_for_device(x: Tensor) -> None:
     """Waits for the device."""
     if x.is_cuda:
         torch.cuda.synchronize()
 
 
-def error(result: Tensor, exact: Tensor) -> float:
+def relative_error(result: Tensor, exact: Tensor) -> float:
     """||result - exact|| / ||exact||, `exact` being float32 eager execution."""
     return ((result.float() - exact).norm() / exact.norm()).item()
 
@@ -142,12 +144,12 @@ def main(arguments: list[str]) -> None:
     what, folder, device, batch, *rest = arguments
     torch.backends.cudnn.allow_tf32 = False  # the reference is float32
     with torch.no_grad():
-        given = Prepared(Path(folder)), device, int(batch)
+        setup = Prepared(Path(folder)), device, int(batch)
         if what == "cold":
-            found = cold(*given, *rest)
+            figures = cold(*setup, *rest)
         else:
-            found = steady(*given, int(rest[0]), rest[1:])
-    print(json.dumps(found))
+            figures = steady(*setup, int(rest[0]), rest[1:])
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

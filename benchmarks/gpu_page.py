@@ -1,4 +1,4 @@
-"""What the page says of the GPU measurements: a table a result of `benchmarks/gpu.py`."""
+"""The GPU measurements on the page: a table for each result of `benchmarks/gpu.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.results import Result, Section
 from benchmarks.tables import spread, table
 
 WAYS = "fused", "epilogue", "product"
-# What torch.compile measures of itself; later ones are parts of earlier ones.
+# What torch.compile measures of itself; later phases are parts of earlier ones.
 PHASES = {
     "_compile.compile_inner": "compile",
     "bytecode_tracing": "Dynamo",
@@ -22,7 +22,7 @@ PHASES = {
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """A table a result."""
+    """A table for each result."""
     tables = {"convolutions": _convolutions, "cold": _cold, "steady": _steady}
     lines: list[str] = []
     for result in results:
@@ -35,9 +35,9 @@ def _convolutions(figures: Any) -> list[str]:
     ways = [f"{way} (first)" for way in WAYS]
     rows = []
     for each in figures["problems"]:
-        found = [each["ways"].get(way, {"reason": "not 1x1"}) for way in WAYS]
+        figures = [each["ways"].get(way, {"reason": "not 1x1"}) for way in WAYS]
         problem = each["problem"]
-        rows.append([_named(problem), str(problem["calls"]), *map(_way, found)])
+        rows.append([_named(problem), str(problem["calls"]), *map(_way, figures)])
     return table([f"convolution, {figures['batch']} images", "calls", *ways], rows)
 
 
@@ -54,9 +54,9 @@ def _named(problem: Any) -> str:
 
 def _cold(figures: Any) -> list[str]:
     rows = [[side, *_first(runs)] for side, runs in figures["sides"].items()]
-    took = f"{figures['compiled']:.2f} s"
-    said = f"Batch {figures['batch']}. The spec was compiled before, on another machine: {took}."
-    return [said, "", *table(["side", "first result", "error", *PHASES.values()], rows)]
+    seconds = f"{figures['compiled']:.2f} s"
+    text = f"Batch {figures['batch']}. The spec was compiled before, on another machine: {seconds}."
+    return [text, "", *table(["side", "first result", "error", *PHASES.values()], rows)]
 
 
 def _first(runs: Sequence[Any]) -> list[str]:

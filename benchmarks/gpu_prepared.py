@@ -1,7 +1,7 @@
-"""What the GPU measurements need of a network, in a folder: the machine that measures has torch alone.
+"""What the GPU measurements need of a network, in a folder: on the machine that measures, torch is enough.
 
 prepare("resnet50", folder)     writes network.json, plain.py, folded.py and steps.pickle
-read(folder) -> Prepared        needs neither pydantic nor PyYAML
+Prepared(folder)                reads them, without pydantic and PyYAML
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """A convolution of the folded network, for one image, and how many calls of the network are it."""
+    """A convolution of the folded network, for one image, and how often the network calls it."""
 
     channels: int
     out: int
@@ -51,29 +51,29 @@ def prepare(network: str, folder: Path) -> None:
     from resnetgen.compiler.passes.infer_types import INPUT
     from resnetgen.pipeline import compile_spec
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     net = compile_spec(network)
     texts = {"plain.py": net.source, "folded.py": net.inference_source}
-    took = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     steps = fold(net.flat).steps
     types = {INPUT: net.flat.input} | {each.name: each.type for each in steps}
-    facts = {
+    description = {
         "network": network,
         "name": net.inference_plan.module.name,
         "input": net.flat.input.shape,
-        "compiled": took,  # seconds of the compiler, which the other machine does not run
+        "compiled": seconds,  # seconds of compiling the spec, which the other machine does not do
         "problems": [asdict(each) for each in problems(steps, types)],
     }
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
     (folder / "steps.pickle").write_bytes(pickle.dumps(dict(net.inference_plan.homes)))
-    (folder / "network.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    (folder / "network.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def problems(steps: tuple[FusedStep, ...], types: dict[str, TensorType]) -> list[Problem]:
     """The distinct convolutions among the steps, in order."""
-    found: Counter[Problem] = Counter()
+    counts: Counter[Problem] = Counter()
     for step in steps:
         if step.node.op != "convolution":
             continue
@@ -84,8 +84,8 @@ def problems(steps: tuple[FusedStep, ...], types: dict[str, TensorType]) -> list
         }
         source = types[step.inputs[0]]
         rest = {"adds": step.addend is not None, "rectifies": step.relu}
-        found[Problem(source.channels, size=source.size, **named, **rest)] += 1  # type: ignore[arg-type]
-    return [Problem(**{**asdict(each), "calls": calls}) for each, calls in found.items()]
+        counts[Problem(source.channels, size=source.size, **named, **rest)] += 1  # type: ignore[arg-type]
+    return [Problem(**{**asdict(each), "calls": calls}) for each, calls in counts.items()]
 
 
 @dataclass(frozen=True)
@@ -95,33 +95,38 @@ class Prepared:
     folder: Path
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What network.json holds."""
-        facts: dict[str, Any] = json.loads((self.folder / "network.json").read_text("utf-8"))
-        return facts
+    def description(self) -> dict[str, Any]:
+        """The content of network.json."""
+        description: dict[str, Any] = json.loads((self.folder / "network.json").read_text("utf-8"))
+        return description
 
     @property
     def problems(self) -> list[Problem]:
         """The distinct convolutions."""
-        return [Problem(**{**each, "size": tuple(each["size"])}) for each in self.facts["problems"]]
+        return [
+            Problem(**{**each, "size": tuple(each["size"])})
+            for each in self.description["problems"]
+        ]
 
     def images(self, batch: int, device: str, seed: int) -> Tensor:
         """Random images in channels_last, float32."""
         import torch
 
-        drawn = torch.Generator().manual_seed(seed)
-        x = torch.randn(batch, *self.facts["input"], generator=drawn)
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(batch, *self.description["input"], generator=generator)
         return x.to(device, memory_format=torch.channels_last)
 
     def plain(self, device: str) -> nn.Module:
-        """The network with random weights that suit it, float32."""
+        """The network with random norms that suit its weights, in float32."""
         import torch
 
         from resnetgen.runtime.compare import randomize_norms
         from resnetgen.runtime.load import build
 
         torch.manual_seed(0)
-        model = build((self.folder / "plain.py").read_text(encoding="utf-8"), self.facts["name"])
+        model = build(
+            (self.folder / "plain.py").read_text(encoding="utf-8"), self.description["name"]
+        )
         randomize_norms(model, self.images(4, "cpu", seed=0))
         model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.requires_grad_(False)
@@ -131,9 +136,9 @@ class Prepared:
         from resnetgen.runtime.inference import inference_module
 
         homes = pickle.loads((self.folder / "steps.pickle").read_bytes())
-        printed = SimpleNamespace(name=self.facts["name"], axes=2)
+        printed = SimpleNamespace(name=self.description["name"], axes=2)
         plan: Any = SimpleNamespace(module=printed, homes=homes)
         source = (self.folder / "folded.py").read_text(encoding="utf-8")
-        example = self.images(1, "cpu", seed=3)  # not what is measured
+        example = self.images(1, "cpu", seed=3)  # not the images that are measured
         module = inference_module(plan, source, model.state_dict(), dtype, example)
         return module.to(next(model.parameters()).device)

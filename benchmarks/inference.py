@@ -1,7 +1,7 @@
 """The inference target against the other ways to run a network on a CPU: `resnetgen bench`.
 
-Steady time and error at two batch sizes in two types, all sides in turn; for one network, every side
-that bench knows. What the machine can multiply and add at all is measured beside it.
+Steady time and error at two batch sizes in two dtypes, all sides in turn; for one network, every side
+that bench knows. How fast the machine multiplies and adds at all is measured as well.
 """
 
 from __future__ import annotations
@@ -12,50 +12,50 @@ from statistics import median
 from typing import Any
 
 from benchmarks import arithmetic
-from benchmarks.bench import OURS, run_bench, cases, case_label, plots, unavailable_sides
-from benchmarks.results import Measurement, Result, OnProgress, Section
+from benchmarks.bench import OURS, case_label, cases, plots, run_bench, unavailable_sides
+from benchmarks.results import Measurement, OnProgress, Result, Section
 from benchmarks.tables import ratio, spread, table
 from resnetgen.runtime.bench.results import Case
 
 MAIN = "eager", "compile", "freezing", "onnxruntime"
 FEW = "--side", ",".join([OURS, *MAIN])
-# A network, and what bench is asked for beside batches and types: of one of them, all it knows.
+# A network, and further options of bench: one of them is measured on every side.
 NETWORKS: dict[str, tuple[str, ...]] = {"resnet18": FEW, "resnet50": (), "resnet152": FEW}
 LIMIT = "inference-arithmetic"
 CASES = "--batch", "1,16", "--dtype", "float32,bfloat16", "--no-memory"
 
 
-def measure(network: str, rounds: int, say: OnProgress) -> Any:
-    """What bench writes."""
-    say("bench")
+def measure(network: str, rounds: int, progress: OnProgress) -> Any:
+    """Runs bench."""
+    progress("bench")
     return run_bench(network, *CASES, *NETWORKS[network], "--rounds", str(rounds))
 
 
-def slower(case: Case, side: str) -> float | None:
-    """How many times longer than ours a side takes, where both gave something."""
+def relative_time(case: Case, side: str) -> float | None:
+    """How many times longer than ours a side takes; None unless both have figures."""
     other, ours = (case.sides[each].steady if each in case.sides else [] for each in (side, OURS))
     return ratio(other, ours) if other and ours else None
 
 
-def timed(results: Sequence[Result]) -> list[Result]:
-    """Those of bench: all but what the machine can do."""
+def bench_results(results: Sequence[Result]) -> list[Result]:
+    """The results of bench: all but the limit of the machine."""
     return [each for each in results if each.name != LIMIT]
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """The sides of the targets for all networks, what only some have, and how near the limit they are."""
-    found = timed(results)
-    lines = _steady(found, MAIN)
-    for each in filter(_others, found):
+    """The main sides for all networks, the sides that only some have, and shares of the limit."""
+    measured = bench_results(results)
+    lines = _steady(measured, MAIN)
+    for each in filter(_others, measured):
         lines += ["", *_steady([each], _others(each))]
     for each in results:
         if each.name == LIMIT:
-            lines += ["", *_shares(each.figures, found)]
-    return [*lines, *unavailable_sides(found)]
+            lines += ["", *_shares(each.figures, measured)]
+    return [*lines, *unavailable_sides(measured)]
 
 
 def _shares(limit: arithmetic.Figures, results: Sequence[Result]) -> list[str]:
-    """A row a case: multiply-adds a second, relative to those of a matrix product."""
+    """A row for each case: multiply-adds a second, relative to those of a matrix product."""
     sides = OURS, *MAIN
     rows = []
     for network, case in cases(results):
@@ -67,13 +67,13 @@ def _shares(limit: arithmetic.Figures, results: Sequence[Result]) -> list[str]:
 
 
 def _share(case: Case, side: str, least: float) -> str:
-    """What part of a side's time a matrix product would take for as many multiply-adds."""
+    """The time of a matrix product with as many multiply-adds, as a share of a side's time."""
     times = case.sides[side].steady if side in case.sides else []
     return f"{least / median(times):.2f}" if times else "-"
 
 
 def _multiply_adds(network: str) -> int:
-    """Of one image."""
+    """For one image."""
     from resnetgen import compile_spec
 
     return compile_spec(network).cost.macs
@@ -89,7 +89,7 @@ def _sides(result: Result) -> list[str]:
 
 
 def _steady(results: Sequence[Result], sides: Sequence[str]) -> list[str]:
-    """A row a case: ours, its error, then each side with how many times longer it takes."""
+    """A row for each case: ours, its error, then each side with how many times longer it takes."""
     rows = [
         [case_label(network, case), *_ours(case), *(_cell(case, side) for side in sides)]
         for network, case in cases(results)
@@ -103,7 +103,7 @@ def _ours(case: Case) -> list[str]:
 
 
 def _cell(case: Case, side: str) -> str:
-    times = slower(case, side)
+    times = relative_time(case, side)
     if times is None:
         return "-"
     middle = spread([median(case.sides[side].steady)])
@@ -131,5 +131,5 @@ SECTION = Section(
     ),
     render,
     ("onnxruntime", "torchvision", "timm"),
-    lambda results: plots([each for each in timed(results) if _others(each)]),
+    lambda results: plots([each for each in bench_results(results) if _others(each)]),
 )

@@ -1,6 +1,6 @@
 """The error of the inference target against float32 eager, over every network of the library.
 
-`python -m tests.inference.library --format json` measures it, a network at a time, a line each.
+`python -m tests.inference.library --format json` measures it, and writes a line for each network.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from statistics import median
 from typing import Any
 
 from benchmarks.processes import ROOT, environment
-from benchmarks.results import Measurement, Result, OnProgress, Section
+from benchmarks.results import Measurement, OnProgress, Result, Section
 from benchmarks.tables import table
 from resnetgen.compiler.frontend.library import network_files
 
 BOUNDS = {"float32": 1e-5, "bfloat16": 1e-2}
 
 
-def measure(names: Sequence[str], rounds: int, say: OnProgress) -> Any:
-    """What the command writes, an object a network. Raises CalledProcessError where some are missing."""
+def measure(names: Sequence[str], rounds: int, progress: OnProgress) -> Any:
+    """An object for each network. Raises CalledProcessError if some are missing."""
     command = [sys.executable, "-m", "tests.inference.library", *names, "--format", "json"]
-    found = []
+    rows = []
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         for line in process.stdout:
-            found.append(json.loads(line))
-            say(f"{found[-1]['network']}, {len(found)} of {len(names)}")
-    if [each["network"] for each in found] != list(names):  # it ends with 1 where a bound is missed
+            rows.append(json.loads(line))
+            progress(f"{rows[-1]['network']}, {len(rows)} of {len(names)}")
+    if [each["network"] for each in rows] != list(names):  # its status is 1 if a bound is missed
         raise subprocess.CalledProcessError(process.returncode, command)
-    return found
+    return rows
 
 
 def errors(result: Result, dtype: str) -> Iterator[tuple[str, float]]:
-    """The error of each network in a type."""
+    """The error of each network in a dtype."""
     for each in result.figures:
         yield each["network"], each[dtype]
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """A row a type, then the networks that are over the bound of theirs."""
+    """A row for each dtype, then the networks that are over a bound."""
     [result] = results
     heads = ["type", "networks", "largest", "of", "median", "over the bound"]
     lines = table([*heads, "eager: median", "over it"], [_row(result, each) for each in BOUNDS])
@@ -56,9 +56,9 @@ def render(results: Sequence[Result]) -> list[str]:
 
 
 def _row(result: Result, dtype: str) -> list[str]:
-    found = dict(errors(result, dtype))
-    worst = max(found, key=found.__getitem__)
-    cells = [dtype, str(len(found)), f"{found[worst]:.1e}", f"`{worst}`"]
+    by_network = dict(errors(result, dtype))
+    worst = max(by_network, key=by_network.__getitem__)
+    cells = [dtype, str(len(by_network)), f"{by_network[worst]:.1e}", f"`{worst}`"]
     for key in (dtype, f"eager_{dtype}"):
         all_errors = [each[key] for each in result.figures]
         over = sum(_over(error, dtype) for error in all_errors)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.bench import OURS, run_bench, cases, case_label
-from benchmarks.results import Measurement, Result, OnProgress, Section
+from benchmarks.bench import OURS, case_label, cases, run_bench
+from benchmarks.results import Measurement, OnProgress, Result, Section
 from benchmarks.tables import table
 
 NETWORK = "resnet50"
@@ -14,14 +14,14 @@ SIDES = OURS, "eager", "compile", "onnxruntime"
 OPTIONS = "--batch", "1,16", "--dtype", "float32", "--side", ",".join(SIDES)
 
 
-def measure(rounds: int, say: OnProgress) -> Any:
-    """What bench writes."""
-    say("bench")
+def measure(rounds: int, progress: OnProgress) -> Any:
+    """Runs bench."""
+    progress("bench")
     return run_bench(NETWORK, *OPTIONS, "--rounds", str(rounds))
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """A row a case, in MiB."""
+    """A row for each case, in MiB."""
     rows = [
         [case_label(network, case), *(_mebibytes(case.sides[side].memory) for side in SIDES)]
         for network, case in cases(results)

@@ -1,6 +1,6 @@
-"""docs/performance.md: what stands between `<!-- results: SECTION -->` and `<!-- end -->` is made here.
+"""docs/performance.md: what is between `<!-- results: SECTION -->` and `<!-- end -->` is generated here.
 
-regenerated(page, folder)   ->  the page, with the tables that the stored results give
+regenerate(page, folder)   ->  the page, with the tables of the stored results
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def write(page: Path, folder: Path = FOLDER) -> None:
-    """Writes the page anew, and its plots beside it."""
+    """Regenerates the page, and its plots beside it."""
     page.write_text(regenerate(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
     for name, svg in plots(folder).items():
         (page.parent / name).parent.mkdir(parents=True, exist_ok=True)
@@ -53,15 +53,15 @@ def write(page: Path, folder: Path = FOLDER) -> None:
 
 
 def regenerate(page: str, folder: Path = FOLDER) -> str:
-    """The page with its generated parts anew. Raises KeyError for a part that no section makes."""
+    """The page with new generated parts. Raises KeyError for a part that no section generates."""
     stored = _stored(folder)
-    parts = {name: _told(SECTIONS[name], results) for name, results in stored.items()}
+    parts = {name: _section_lines(SECTIONS[name], results) for name, results in stored.items()}
     parts |= {"targets": targets.target_table(stored), "time": _time(stored)}
-    return PART.sub(lambda found: found[1] + "\n".join(parts[found[2]]) + "\n" + found[3], page)
+    return PART.sub(lambda part: part[1] + "\n".join(parts[part[2]]) + "\n" + part[3], page)
 
 
 def plots(folder: Path = FOLDER) -> dict[str, str]:
-    """The plots of the page, by path from its folder."""
+    """The plots of the page, by their paths from its folder."""
     return {
         f"images/performance/{name}.svg": svg
         for section, results in _stored(folder).items()
@@ -73,7 +73,7 @@ def _stored(folder: Path) -> dict[str, list[Result]]:
     return {name: read(name, folder) for name in SECTIONS}
 
 
-def _told(section: Section, results: Sequence[Result]) -> list[str]:
+def _section_lines(section: Section, results: Sequence[Result]) -> list[str]:
     if not results:
         return [f"Not measured: `{section.command}` does it."]
     shown = [f"![{name}](images/performance/{name}.svg)" for name in section.plots(results)]

@@ -1,4 +1,4 @@
-"""A saved plan against planning anew: `resnetgen.load_plan` and `resnetgen.optimize`, both cold.
+"""A saved plan against making one: `resnetgen.load_plan` and `resnetgen.optimize`, both cold.
 
 Fresh processes in turn, from torch imported to the first result, importing resnetgen included: one
 has the checkpoint in memory, the other reads the plan's files. One image, float32.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import in_turn, run_module, seconds
-from benchmarks.results import Measurement, Result, OnProgress, Section
+from benchmarks.results import Measurement, OnProgress, Result, Section
 from benchmarks.tables import ratio, spread, table
 
 NETWORKS = "resnet50", "resnet152"
@@ -37,7 +37,7 @@ def image() -> Any:
 
 
 def store(network: str, folder: str) -> None:
-    """Writes a checkpoint, and the plan that is made of it."""
+    """Writes a checkpoint, and the plan made from it."""
     import torch
 
     import resnetgen
@@ -84,19 +84,19 @@ def _without_gradients(call: Callable[[], object]) -> float:
 # --- the section
 
 
-def measure(network: str, rounds: int, say: OnProgress) -> Any:
+def measure(network: str, rounds: int, progress: OnProgress) -> Any:
     """`{side: [seconds, ...]}`."""
     with tempfile.TemporaryDirectory() as folder:
-        say("store")
+        progress("store")
         run_module("benchmarks.plans", "store", network, folder)
         sides = {
             side: partial(run_module, "benchmarks.plans", side, network, folder) for side in SIDES
         }
-        return in_turn(sides, rounds, say)
+        return in_turn(sides, rounds, progress)
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """A row a network."""
+    """A row for each network."""
     rows = [
         [
             f"`{each.name.removeprefix('plans-')}`",
@@ -113,7 +113,7 @@ SECTION = Section(
     tuple(
         Measurement(
             f"plans-{network}",
-            f"the first result of a saved plan of {network}, against planning anew",
+            f"the first result of a saved plan of {network}, against making it again",
             5,
             partial(measure, network),
         )

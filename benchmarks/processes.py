@@ -1,4 +1,4 @@
-"""Processes that measure: each starts fresh, and both sides of a comparison run in turn.
+"""Processes that measure: each is a fresh one, and both sides of a comparison run in turn.
 
 measured("benchmarks.cold", "first", "resnet50", "optimize")   ->  {"seconds": 0.39, ...}
 in_turn({"ours": f, "other": g}, 3)                            ->  {"ours": [...], "other": [...]}
@@ -21,14 +21,14 @@ from benchmarks.results import OnProgress
 ROOT = Path(__file__).resolve().parents[1]
 STARTUP = ROOT / "benchmarks" / "startup"
 
-Found = TypeVar("Found")
+Figure = TypeVar("Figure")
 
 
 def environment(caches: str | None = None, peers: bool = False) -> dict[str, str]:
-    """That of a child: this checkout, run from bytecode as it is when installed.
+    """The environment of a child: this checkout, run from bytecode as if it were installed.
 
-    With a folder for `caches`, the compilers of torch keep theirs there. With `peers`,
-    a torchvision whose operators cannot be loaded is imported all the same.
+    With a folder for `caches`, the compilers of torch use it. With `peers`, torchvision can be
+    imported even if its operators cannot be loaded.
     """
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     own["PYTHONPATH"] = os.pathsep.join([*([str(STARTUP)] if peers else []), str(ROOT)])
@@ -43,9 +43,9 @@ def resnetgen(*arguments: str) -> list[str]:
 
 
 def run_module(module: str, *arguments: str) -> Any:
-    """The JSON in the last line of what `python -m MODULE ARGUMENTS` writes, its caches empty.
+    """The JSON in the last line that `python -m MODULE ARGUMENTS` prints, with empty caches.
 
-    Raises CalledProcessError, with what the child wrote on stderr.
+    Raises CalledProcessError with the stderr of the child.
     """
     with tempfile.TemporaryDirectory() as caches:
         done = subprocess.run(
@@ -59,19 +59,19 @@ def run_module(module: str, *arguments: str) -> Any:
 
 
 def in_turn(
-    sides: Mapping[str, Callable[[], Found]], rounds: int, say: OnProgress = lambda _: None
-) -> dict[str, list[Found]]:
-    """What each side gives in each round; in a round, one side runs after the other."""
-    found: dict[str, list[Found]] = {side: [] for side in sides}
+    sides: Mapping[str, Callable[[], Figure]], rounds: int, progress: OnProgress = lambda _: None
+) -> dict[str, list[Figure]]:
+    """The result of each side in each round; in a round, one side runs after the other."""
+    results: dict[str, list[Figure]] = {side: [] for side in sides}
     for number in range(rounds):
         for side, call in sides.items():
-            say(f"{side}, round {number + 1} of {rounds}")
-            found[side].append(call())
-    return found
+            progress(f"{side}, round {number + 1} of {rounds}")
+            results[side].append(call())
+    return results
 
 
 def seconds(call: Callable[[], object]) -> float:
     """The wall time of a call."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     call()
-    return time.perf_counter() - began
+    return time.perf_counter() - start

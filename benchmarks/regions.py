@@ -2,7 +2,7 @@
 
 cold    a fresh process with empty caches, from the module to the first result (in training the
         first gradients); first a trivial function is compiled, whose time is the toolchain's start-up
-steady  one process that holds both, a step of each in turn
+steady  one process with both, a step of each in turn
 
     python -m benchmarks.regions cold resnet20 eval regions     what one process of these measures
 """
@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.processes import in_turn, run_module, seconds
-from benchmarks.results import Measurement, Result, OnProgress, Section
+from benchmarks.results import Measurement, OnProgress, Result, Section
 from benchmarks.tables import ratio, spread, table
 
 BATCH, STEPS = 8, 15
@@ -26,7 +26,7 @@ SIDES = "whole", "regions"
 
 @dataclass(frozen=True)
 class Case:
-    """A network in a mode. Where only the first step is asked for, `steady` is false."""
+    """A network in a mode. If `steady` is false, only the first step is measured."""
 
     network: str
     mode: str = "eval"
@@ -35,7 +35,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of its measurement."""
+        """The name of its measurement."""
         return f"regions-{self.network}{'-training' if self.mode == 'train' else ''}"
 
 
@@ -62,7 +62,7 @@ def image(network: str) -> tuple[int, ...]:
 
 
 def step_of(network: str, mode: str, side: str) -> Callable[[], None]:
-    """One step of a network that is compiled at the first."""
+    """One step of a network; the first one compiles it."""
     import torch
 
     import resnetgen
@@ -106,17 +106,21 @@ def steady(network: str, mode: str) -> dict[str, list[float]]:
 # --- the section
 
 
-def measure(case: Case, rounds: int, say: OnProgress) -> Any:
+def measure(case: Case, rounds: int, progress: OnProgress) -> Any:
     """`{"image": shape, "cold": {side: [{"toolchain", "cold"}, ...]}, "steady": {side: [seconds, ...]} or null}`."""
     sides = {
         side: partial(run_module, "benchmarks.regions", "cold", case.network, case.mode, side)
         for side in SIDES
     }
-    found = {"image": image(case.network), "cold": in_turn(sides, rounds, say), "steady": None}
+    figures = {
+        "image": image(case.network),
+        "cold": in_turn(sides, rounds, progress),
+        "steady": None,
+    }
     if case.steady:
-        say("steady")
-        found["steady"] = run_module("benchmarks.regions", "steady", case.network, case.mode)
-    return found
+        progress("steady")
+        figures["steady"] = run_module("benchmarks.regions", "steady", case.network, case.mode)
+    return figures
 
 
 def first_step(result: Result, side: str, toolchain: bool) -> list[float]:
@@ -125,21 +129,21 @@ def first_step(result: Result, side: str, toolchain: bool) -> list[float]:
     return [run["cold"] + (run["toolchain"] if toolchain else 0) for run in runs]
 
 
-def faster(result: Result, toolchain: bool) -> float:
-    """How many times sooner the first step of the regions is done."""
+def cold_speedup(result: Result, toolchain: bool) -> float:
+    """How many times sooner the first step by regions is done."""
     return ratio(*(first_step(result, side, toolchain) for side in SIDES))
 
 
-def kept(result: Result) -> float | None:
-    """The steady speed of the regions, of the whole graph's."""
-    found = result.figures["steady"]
-    return ratio(*(found[side] for side in SIDES)) if found else None
+def steady_speed(result: Result) -> float | None:
+    """The steady speed by regions, relative to that of the whole graph."""
+    times = result.figures["steady"]
+    return ratio(*(times[side] for side in SIDES)) if times else None
 
 
 def render(results: Sequence[Result]) -> list[str]:
-    """A row a case, in their order."""
-    found = {result.name: result for result in results}
-    rows = [_row(case, found[case.name]) for case in CASES if case.name in found]
+    """A row for each case, in the order of CASES."""
+    by_name = {result.name: result for result in results}
+    rows = [_row(case, by_name[case.name]) for case in CASES if case.name in by_name]
     return table(
         [
             "network, batch of 8",
@@ -160,15 +164,15 @@ def _row(case: Case, result: Result) -> list[str]:
     size = " x ".join(map(str, result.figures["image"][1:]))
     mode = "training step" if case.mode == "train" else "inference"
     started = [run["toolchain"] for runs in result.figures["cold"].values() for run in runs]
-    of_speed = kept(result)
+    speed = steady_speed(result)
     return [
         f"`{case.network}`, {size}, {mode}",
         spread(started),
         *(spread(first_step(result, side, toolchain=False)) for side in SIDES),
-        f"{faster(result, toolchain=False):.2f}",
-        f"{faster(result, toolchain=True):.2f}",
-        *(spread(result.figures["steady"][side]) if of_speed else "" for side in SIDES),
-        f"{of_speed:.3f}" if of_speed else "",
+        f"{cold_speedup(result, toolchain=False):.2f}",
+        f"{cold_speedup(result, toolchain=True):.2f}",
+        *(spread(result.figures["steady"][side]) if speed else "" for side in SIDES),
+        f"{speed:.3f}" if speed else "",
     ]
 
 

@@ -1,9 +1,9 @@
-"""What a measurement leaves behind: results/NAME.json, raw figures with the machine and the date.
+"""Stored results of measurements: results/NAME.json, raw figures with the machine and the date.
 
-    write(Result("sweep", 61.0, facts(PACKAGES), figures))
+    write(Result("sweep", 61.0, machine_info(PACKAGES), figures))
     read("sweep")  ->  all results of that section: sweep.json, sweep-*.json
 
-Figures are what was measured, a value a run: medians and ratios are made by the page.
+Figures are stored as they were measured, a value for each run: the page computes medians and ratios.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PACKAGES = (
     "torchinfo",
 )
 
-OnProgress = Callable[[str], None]  # shows what goes on
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured under one name. `measure(rounds, say)` returns raw figures for JSON."""
+    """What is measured under one name. `measure(rounds, progress)` returns raw figures for JSON."""
 
     name: str
     about: str
@@ -54,10 +54,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its measurements, named as it is or beginning so, and its tables.
+    """A part of the page: its measurements and its lines.
 
-    `peers` are packages whose versions the page tells, `plots` SVG by name. A section without
-    measurements has a command of its own.
+    Measurements are named NAME or NAME-..., after the section. `render` makes Markdown of their
+    results, `plots` makes SVG by name; the page shows the versions of the packages in `peers`. A
+    section without measurements has a command of its own.
     """
 
     name: str
@@ -68,26 +69,28 @@ class Section:
 
     @property
     def command(self) -> str:
-        """What measures it."""
+        """The command that measures it."""
         return f"python -m benchmarks{' ' if self.measurements else '.'}{self.name}"
 
 
-def prefixed(say: OnProgress, what: str) -> OnProgress:
-    """Shows what goes on as a part of something."""
-    return lambda part: say(f"{what}: {part}")
+def prefixed(progress: OnProgress, what: str) -> OnProgress:
+    """The same with a prefix: for a part of a measurement."""
+    return lambda part: progress(f"{what}: {part}")
 
 
-def run(measurement: Measurement, rounds: int | None, say: OnProgress) -> Result:
-    """Measures now. `rounds` stands for the measurement's own number."""
+def run(measurement: Measurement, rounds: int | None, progress: OnProgress) -> Result:
+    """Measures now; `rounds` overrides the measurement's own number."""
     from resnetgen.runtime.bench.machine import machine_info
 
-    machine, began = machine_info(PACKAGES), time.perf_counter()
-    figures = measurement.measure(rounds or measurement.rounds, prefixed(say, measurement.name))
-    return Result(measurement.name, round(time.perf_counter() - began, 1), machine, figures)
+    machine, start = machine_info(PACKAGES), time.perf_counter()
+    figures = measurement.measure(
+        rounds or measurement.rounds, prefixed(progress, measurement.name)
+    )
+    return Result(measurement.name, round(time.perf_counter() - start, 1), machine, figures)
 
 
 def write(result: Result, folder: Path = FOLDER) -> Path:
-    """Stores a result in place of the one before; the path of its file."""
+    """Stores a result, replacing the one before. Returns the path of its file."""
     from resnetgen.compiler.codegen.files import write_atomically
 
     path = folder / f"{result.name}.json"

@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.processes import ROOT, environment, in_turn, resnetgen
-from benchmarks.results import Measurement, Result, OnProgress, Section
+from benchmarks.results import Measurement, OnProgress, Result, Section
 from benchmarks.tables import table
 
 SPECS = ROOT / "tests" / "specs"

@@ -1,4 +1,4 @@
-"""What the page says of raw figures: medians with their spread, ratios of medians, Markdown tables.
+"""Raw figures as the page shows them: medians with their spread, ratios of medians, Markdown tables.
 
 spread([0.31, 0.3, 0.36])   ->  "0.31 s (0.30-0.36)"
 table(["network", "ours"], [["resnet50", "0.31 s"]])
@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.results import Result, Section
 from resnetgen.reports.table_layout import Grid, markdown
 
-QUIET = 0.5  # of load a core, up to which a machine passes for quiet
+QUIET = 0.5  # load per core up to which a machine counts as quiet
 
 
 def ratio(others: Sequence[float], ours: Sequence[float]) -> float:
@@ -21,9 +21,9 @@ def ratio(others: Sequence[float], ours: Sequence[float]) -> float:
 
 
 def spread(times: Sequence[float]) -> str:
-    """The median, in brackets the least and the most where there are several; in s or ms.
+    """The median, with the least and the most in brackets if there are several; in s or ms.
 
-    A dash where nothing was measured.
+    A dash if nothing was measured.
     """
     if not times:
         return "-"
@@ -35,28 +35,29 @@ def spread(times: Sequence[float]) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
-    """The lines of a Markdown table; the first columns hold `texts`, the others figures."""
+    """The lines of a Markdown table; the first `texts` columns are texts, the others figures."""
     sides = "<" * texts + ">" * (len(heads) - texts)
     return markdown(Grid("", tuple(heads), tuple(map(tuple, rows)), sides))
 
 
 def provenance(section: Section, results: Sequence[Result]) -> str:
-    """When, on what and under which load the results of a section were measured, and for how long."""
+    """When, where and under which load the results of a section were measured, and for how long."""
     machines = dict.fromkeys(_machine(each, section.peers) for each in results)
     dates = sorted({each.machine["date"][:10] for each in results})
     loads = [each.machine["load"] for each in results]
     took = sum(each.took for each in results)
-    said = f"*{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}; {'; '.join(machines)}. "
-    said += f"Load before a measurement {_range(loads)}{_noise(results)}. "
-    return said + f"`{section.command}` takes {duration(took)}.*"
+    text = f"*{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}; {'; '.join(machines)}. "
+    text += f"Load before a measurement {_range(loads)}{_noise(results)}. "
+    return text + f"`{section.command}` takes {duration(took)}.*"
 
 
 def _machine(result: Result, peers: Sequence[str]) -> str:
-    facts = result.machine
-    flags = f" ({', '.join(facts['flags'])})" if facts["flags"] else ""
-    found = {"Python": facts["python"], **facts["versions"]}
-    named = [f"{name} {found[name]}" for name in ("Python", "torch", *peers) if name in found]
-    return ", ".join([f"{facts['cpu']}, {facts['cores']} cores{flags}", *named])
+    machine = result.machine
+    flags = f" ({', '.join(machine['flags'])})" if machine["flags"] else ""
+    versions = {"Python": machine["python"], **machine["versions"]}
+    shown = ("Python", "torch", *peers)
+    named = [f"{name} {versions[name]}" for name in shown if name in versions]
+    return ", ".join([f"{machine['cpu']}, {machine['cores']} cores{flags}", *named])
 
 
 def _range(values: Sequence[float]) -> str:
@@ -70,7 +71,7 @@ def _noise(results: Sequence[Result]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """About how long: `40 s`, `12 min`, `1.5 h`."""
+    """A rough duration: `40 s`, `12 min`, `1.5 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,6 +1,6 @@
-"""What the project wants to reach, and whether the stored results do: the table at the page's top.
+"""The targets of the project, and whether the stored results reach them: the table at the page's top.
 
-Target("`build resnet152`, ...", 7.0, found=..., part="The front end")
+Target("`build resnet152`, ...", 7.0, figures=..., part="The front end")
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from benchmarks.results import Result
 from benchmarks.tables import ratio, table
 
 Stored = Mapping[str, Sequence[Result]]  # the results of each section
-Found = tuple[str, float]  # where, and what was measured there
+Figure = tuple[str, float]  # where it was measured, and the value
 
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on each of some figures, `most` of them or `least` of them, and a goal beyond it.
+    """A bound on each of some figures, and perhaps a goal beyond it.
 
-    `part` is the heading of the page under which the figures stand, and why some are missed.
+    The bound is a lower one, or with `at_most` an upper one. `part` is the heading of the page under
+    which the figures are, and why some miss the bound.
     """
 
     what: str
     bound: float
-    figures: Callable[[Stored], Iterator[Found]]
+    figures: Callable[[Stored], Iterator[Figure]]
     part: str
     goal: float | None = None
     at_most: bool = False
@@ -40,39 +41,41 @@ class Target:
 
 
 def target_table(stored: Stored) -> list[str]:
-    """The table: a row a target."""
+    """The table: a row for each target."""
     rows = [_row(each, list(each.figures(stored))) for each in TARGETS]
     return table(["target", "bound", "reached", "", "part"], rows, texts=5)
 
 
-def _row(target: Target, found: Sequence[Found]) -> list[str]:
+def _row(target: Target, figures: Sequence[Figure]) -> list[str]:
     sign = "at most" if target.at_most else "at least"
     goal = f", goal {target.goal:g}" if target.goal is not None else ""
     cells = [target.what, f"{sign} {_figure(target.bound, target.bound)}{goal}"]
-    return [*cells, _worst(target, found), _verdict(target, found), _link(target.part)]
+    return [*cells, _worst(target, figures), _verdict(target, figures), _link(target.part)]
 
 
-def _worst(target: Target, found: Sequence[Found]) -> str:
-    """The figure furthest on the wrong side, and where, if there are several."""
-    if not found:
+def _worst(target: Target, figures: Sequence[Figure]) -> str:
+    """The worst figure, and where it was measured if there are several."""
+    if not figures:
         return "not measured"
-    where, figure = (max if target.at_most else min)(found, key=lambda each: each[1])
-    return _figure(figure, target.bound) + (f" ({where})" if len(found) > 1 else "")
+    where, figure = (max if target.at_most else min)(figures, key=lambda each: each[1])
+    return _figure(figure, target.bound) + (f" ({where})" if len(figures) > 1 else "")
 
 
-def _verdict(target: Target, found: Sequence[Found]) -> str:
-    if not found:
+def _verdict(target: Target, figures: Sequence[Figure]) -> str:
+    if not figures:
         return ""
-    missed = [figure for _, figure in found if not target.reached(figure, target.bound)]
+    missed = [figure for _, figure in figures if not target.reached(figure, target.bound)]
     if missed:
-        return f"**missed** in {len(missed)} of {len(found)}" if len(found) > 1 else "**missed**"
-    if target.goal is not None and all(target.reached(each, target.goal) for _, each in found):
+        return (
+            f"**missed** in {len(missed)} of {len(figures)}" if len(figures) > 1 else "**missed**"
+        )
+    if target.goal is not None and all(target.reached(each, target.goal) for _, each in figures):
         return "reached, and the goal"
     return "reached"
 
 
 def _figure(figure: float, bound: float) -> str:
-    """Rounded to three digits, or to as many more as keep it on its side of the bound."""
+    """Rounded to three digits, or to as many as keep it on its side of the bound."""
     if figure >= 1000:
         return f"{figure:,.0f}"
     shown = (f"{figure:.{digits}g}" for digits in range(3, 17))
@@ -80,88 +83,87 @@ def _figure(figure: float, bound: float) -> str:
 
 
 def _link(heading: str) -> str:
-    """A link to a heading of the page, as GitHub names its anchors."""
+    """A link to a heading of the page, with GitHub's name of its anchor."""
     return f"[{heading}](#{re.sub(r'[^a-z0-9 _-]', '', heading.lower()).replace(' ', '-')})"
 
 
 # --- where the figures are
 
 
-def _pair(name: str, stored: Stored) -> Iterator[Found]:
-    """Pairs of the front end whose names begin so."""
+def _front_end(name: str, stored: Stored) -> Iterator[Figure]:
+    """Pairs of the front end whose names begin with this."""
     for result in stored["front_end"]:
         for pair in result.figures["pairs"]:
             if pair.startswith(name):
-                yield pair.rpartition("/")[2], front_end.compared(result, pair)
+                yield pair.rpartition("/")[2], front_end.relative_time(result, pair)
 
 
-def _sweeps(stored: Stored) -> Iterator[Found]:
+def _sweep_rates(stored: Stored) -> Iterator[Figure]:
     for result in stored["sweep"]:
-        for name, found in result.figures.items():
-            yield name, sweep.rate(found["all"])
+        for name, runs in result.figures.items():
+            yield name, sweep.rate(runs["all"])
 
 
-def _first(network: str, stored: Stored) -> Iterator[Found]:
+def _first_output(network: str, stored: Stored) -> Iterator[Figure]:
     for result in stored["cold"]:
-        sooner = cold.sooner(result)
-        if result.name == f"cold-{network}" and sooner is not None:
-            yield network, sooner
+        speedup = cold.speedup(result)
+        if result.name == f"cold-{network}" and speedup is not None:
+            yield network, speedup
 
 
-def _steady(side: str, fits: Callable[[int, str], bool], stored: Stored) -> Iterator[Found]:
-    for network, case in cases(inference.timed(stored["inference"])):
-        slower = inference.slower(case, side)
-        if fits(case.batch, case.dtype) and slower is not None:
-            yield f"{network}, {case.batch}, {case.dtype}", slower
+def _steady(side: str, fits: Callable[[int, str], bool], stored: Stored) -> Iterator[Figure]:
+    for network, case in cases(inference.bench_results(stored["inference"])):
+        times = inference.relative_time(case, side)
+        if fits(case.batch, case.dtype) and times is not None:
+            yield f"{network}, {case.batch}, {case.dtype}", times
 
 
-def _regions(network: str, clocks: Mapping[str, bool], stored: Stored) -> Iterator[Found]:
-    """The first step, on each of some clocks."""
+def _regions(network: str, clocks: Mapping[str, bool], stored: Stored) -> Iterator[Figure]:
+    """The first step, with or without the toolchain's start-up, by the name of the clock."""
     for result in stored["regions"]:
         name = result.name.removeprefix("regions-")
         if name.removesuffix("-training") == network:
             for clock, toolchain in clocks.items():
-                yield f"{name}, {clock}", regions.faster(result, toolchain)
+                yield f"{name}, {clock}", regions.cold_speedup(result, toolchain)
 
 
-def _loaded(stored: Stored) -> Iterator[Found]:
+def _load_times(stored: Stored) -> Iterator[Figure]:
     for result in stored["plans"]:
         yield result.name.removeprefix("plans-"), median(result.figures["load"])
 
 
-def _kept(stored: Stored) -> Iterator[Found]:
+def _steady_speeds(stored: Stored) -> Iterator[Figure]:
     for result in stored["regions"]:
-        speed = regions.kept(result)
+        speed = regions.steady_speed(result)
         if speed is not None:
             yield result.name.removeprefix("regions-"), speed
 
 
-def _errors(dtype: str, stored: Stored) -> Iterator[Found]:
+def _errors(dtype: str, stored: Stored) -> Iterator[Figure]:
     for result in stored["library"]:
         yield from library.errors(result, dtype)
 
 
-def _on_gpu(base: str, stored: Stored) -> Iterator[Found]:
+def _on_gpu(base: str, stored: Stored) -> Iterator[Figure]:
     """ResNet-50 at the batch of the target."""
     for result in stored["gpu"]:
         if result.name == "gpu-steady-resnet50":
             sides = result.figures.get("256", {})
-            yield from _gained({name: each.get("seconds") for name, each in sides.items()}, base)
+            yield from _speedup({name: each.get("seconds") for name, each in sides.items()}, base)
 
 
-def _first_on_gpu(stored: Stored) -> Iterator[Found]:
+def _first_output_on_gpu(stored: Stored) -> Iterator[Figure]:
     for result in stored["gpu"]:
         if result.name == "gpu-cold-resnet152":
             sides = result.figures["sides"].items()
             runs = {
-                side: [each["seconds"] for each in found if "seconds" in each]
-                for side, found in sides
+                side: [run["seconds"] for run in each if "seconds" in run] for side, each in sides
             }
-            yield from _gained(runs, "B0")
+            yield from _speedup(runs, "B0")
 
 
-def _gained(runs: Mapping[str, Sequence[float] | None], base: str) -> Iterator[Found]:
-    """How many times longer a side took than `resnetgen.optimize`, where both gave something."""
+def _speedup(runs: Mapping[str, Sequence[float] | None], base: str) -> Iterator[Figure]:
+    """How many times longer a side took than `resnetgen.optimize`, if both have figures."""
     ours, other = runs.get(OURS), runs.get(base)
     if ours and other:
         yield base, ratio(other, ours)
@@ -180,33 +182,33 @@ TARGETS = (
     Target(
         "`report` of ResNet-152, a whole process: times faster than the fastest of five counters",
         10,
-        partial(_pair, "report/"),
+        partial(_front_end, "report/"),
         FRONT,
     ),
     Target(
         "`build` of ResNet-152, a whole process: times faster than importing torchvision and constructing it",
         7,
-        partial(_pair, "build"),
+        partial(_front_end, "build"),
         FRONT,
     ),
     Target(
         "`check`, `report` and `build` of ResNet-1202: times the time of ResNet-20",
         1.5,
-        partial(_pair, "depth"),
+        partial(_front_end, "depth"),
         FRONT,
         at_most=True,
     ),
-    Target("variants of a sweep, a second on one core", 5000, _sweeps, "Sweeps"),
+    Target("variants of a sweep, a second on one core", 5000, _sweep_rates, "Sweeps"),
     Target(
         "ResNet-152, cold: times sooner than torch.compile of torchvision's",
         50,
-        partial(_first, "resnet152"),
+        partial(_first_output, "resnet152"),
         COLD,
     ),
     Target(
         "ResNet-50, cold: times sooner than torch.compile of torchvision's",
         30,
-        partial(_first, "resnet50"),
+        partial(_first_output, "resnet50"),
         COLD,
     ),
     Target(
@@ -238,7 +240,7 @@ TARGETS = (
     Target(
         "a saved plan of ResNet-50 and -152, cold: seconds to the first result",
         1,
-        _loaded,
+        _load_times,
         "Saved plans",
         at_most=True,
     ),
@@ -255,7 +257,7 @@ TARGETS = (
         partial(_regions, "resnet1202", AFTER_IT),
         REGIONS,
     ),
-    Target("regions, steady: of the whole graph's speed", 0.85, _kept, REGIONS, goal=0.95),
+    Target("regions, steady: of the whole graph's speed", 0.85, _steady_speeds, REGIONS, goal=0.95),
     Target(
         "error against float32 eager, every network, float32",
         library.BOUNDS["float32"],
@@ -282,5 +284,7 @@ TARGETS = (
         partial(_on_gpu, "B1"),
         GPU,
     ),
-    Target("ResNet-152 on a GPU, cold: times sooner than torch.compile", 25, _first_on_gpu, GPU),
+    Target(
+        "ResNet-152 on a GPU, cold: times sooner than torch.compile", 25, _first_output_on_gpu, GPU
+    ),
 )

@@ -300,10 +300,10 @@ def test_a_measurement_is_run_stored_and_told(tmp_path: Path) -> None:
     depth = Measurement("front_end", "", 1, partial(front_end.measure, ["depth"]))
     write(run(depth, None, silent), tmp_path)
     [found] = read("front_end", tmp_path)
-    assert found.took > sum(front_end.walls(found.figures["pairs"]["depth"]["other"]))
+    assert found.took > sum(front_end.wall_times(found.figures["pairs"]["depth"]["other"]))
     page = regenerate("a\n<!-- results: front_end -->\nold\n<!-- end -->\nb\n", tmp_path)
     assert page.startswith("a\n<!-- results: front_end -->\n| pair |")
-    assert f"{front_end.compared(found, 'depth'):.1f} |" in page
+    assert f"{front_end.relative_time(found, 'depth'):.1f} |" in page
     assert page.endswith("*\n<!-- end -->\nb\n")
 
 

@@ -17,7 +17,7 @@ nodes:
 """
 
 
-def test_a_group_in_a_group_names_its_inputs_apart() -> None:
+def test_a_group_in_a_group_has_distinct_input_names() -> None:
     tree = ast.parse(compile_text(SPEC).source)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for function in functions:

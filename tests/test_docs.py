@@ -34,7 +34,7 @@ from resnetgen.compiler.frontend import expressions, identifiers, library, yaml_
 from resnetgen.compiler.ir.op_def import Attribute
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes import elaborate, infer_types, instantiate, stages
-from resnetgen.compiler.passes.elaborate_blocks import DEEPEST
+from resnetgen.compiler.passes.elaborate_blocks import MAX_CALL_DEPTH
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled
 from resnetgen.reports.metrics import METRICS, Conditions
@@ -118,7 +118,7 @@ def _modules(net: Compiled, pattern: str) -> str:
 
 def _rules() -> str:
     """The rules of `init`."""
-    numbers = [f"{{{rule}: NUMBER}}" for rule in elaborate.INIT_RULES_OF_A_NUMBER]
+    numbers = [f"{{{rule}: NUMBER}}" for rule in elaborate.NUMERIC_INIT_RULES]
     return ", ".join([*elaborate.INIT_RULES, *numbers])
 
 
@@ -133,7 +133,7 @@ def _limits() -> str:
         (identifiers.MAX_LENGTH, "characters of a name"),
         (yaml_scalars.MAX_DIGITS, "digits of an integer"),
         (library.MAX_CHAIN, "files or blocks in a chain of extends"),
-        (DEEPEST, "calls in one another"),
+        (MAX_CALL_DEPTH, "calls in one another"),
         (instantiate.MAX_DEPTH, "blocks in one another"),
         (stages.MAX_OPS, "ops of a network, all repetitions counted"),
         (infer_types.MAX_PARAMS, "parameters of a network"),

@@ -53,7 +53,7 @@ def test_each_way_computes_the_convolution(prepared: Prepared, uncompiled: None)
     whole = Problem(16, 32, (9, 9), 1, 2, 0, 1, 1, adds=True, rectifies=True)
     grouped = Problem(16, 32, (8, 8), 3, 1, 2, 2, 4, adds=False, rectifies=False)
     for problem, ways in ((whole, {"epilogue", "product"}), (grouped, {"epilogue"})):
-        found = gpu_convolutions.compared(problem, "cpu", 2, 2)
+        found = gpu_convolutions.measure_problem(problem, "cpu", 2, 2)
         assert found.pop("fused") == {"reason": "NotImplementedError: cuDNN needs a CUDA device"}
         assert set(found) == ways
         for way in found.values():

@@ -1,7 +1,7 @@
-"""What a small spec may make of a machine: each limit holds, is named, and comes before the work.
+"""What a small spec may do to a machine: each limit is enforced, and named, before the work is done.
 
 Every spec here is compiled in a process that may use 1 GB and 20 s of processor time, far more than
-it needs and far less than it would take without its limit.
+it needs and far less than it would use without its limit.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def _limit_this_process() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 
 
-def said(text: str) -> str:
-    """What is said of a spec: its faults, or `sound`."""
+def output_of(text: str) -> str:
+    """The errors of a spec, or `sound`."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         input=text,
@@ -118,10 +118,10 @@ LIMITS = {
 @pytest.mark.parametrize("what", LIMITS)
 def test_a_product_is_limited_before_it_is_made(what: str) -> None:
     text, words = LIMITS[what]
-    told = said(text)
-    assert words in told
-    assert told.count("error[") == 1
-    assert "mine.yaml:" in told
+    output = output_of(text)
+    assert words in output
+    assert output.count("error[") == 1
+    assert "mine.yaml:" in output
 
 
 def laughing(count: int, first: str) -> list[str]:
@@ -145,7 +145,7 @@ LAUGHS = {
 
 @pytest.mark.parametrize("what", LAUGHS)
 def test_what_is_large_only_when_it_is_written_out_compiles(what: str) -> None:
-    assert said(LAUGHS[what]) == "sound\n"
+    assert output_of(LAUGHS[what]) == "sound\n"
 
 
 def test_an_expression_that_would_be_vast_keeps_its_names_and_is_not_printed() -> None:
@@ -159,7 +159,7 @@ def test_an_expression_that_would_be_vast_keeps_its_names_and_is_not_printed() -
     assert substitute(parse("x + x"), {"x": Const(2)}) == Const(4)
 
 
-# --- many faults
+# --- many errors
 
 
 MANY = {
@@ -177,17 +177,17 @@ MANY = {
 
 
 @pytest.mark.parametrize("what", MANY)
-def test_at_most_20_faults_are_told_and_that_there_are_more(what: str) -> None:
-    told = said(MANY[what])
-    assert told.count("error[") in range(2, MAX_REPORTED + 1)  # repeated keys are one cause: two
-    if told.count("error[") == MAX_REPORTED:
-        assert "only the first 20 are shown" in told
+def test_at_most_20_errors_are_shown_and_a_note_that_there_are_more(what: str) -> None:
+    output = output_of(MANY[what])
+    assert output.count("error[") in range(2, MAX_REPORTED + 1)  # repeated keys are one cause: two
+    if output.count("error[") == MAX_REPORTED:
+        assert "only the first 20 are shown" in output
 
 
 @pytest.mark.parametrize("count", [1, 19, 20])
-def test_all_faults_are_told_where_they_are_few(count: int) -> None:
-    faults = [Diagnostic("unread", f"fault {n}") for n in range(count)]
-    assert render(SpecError(faults).diagnostics) == render(faults)
+def test_all_errors_are_shown_if_they_are_few(count: int) -> None:
+    errors = [Diagnostic("unread", f"error {n}") for n in range(count)]
+    assert render(SpecError(errors).diagnostics) == render(errors)
 
 
 def test_a_list_of_names_in_a_sentence_is_short() -> None:
@@ -195,11 +195,11 @@ def test_a_list_of_names_in_a_sentence_is_short() -> None:
     assert listed(map(str, range(100))).endswith("`11`, and 88 more")
 
 
-def test_few_faults_follow_from_a_misspelt_extends() -> None:
+def test_a_misspelt_extends_is_one_error() -> None:
     with pytest.raises(SpecError) as caught:
         compile_text("network: net\nextnds: resnet50\n")
-    (fault,) = caught.value.diagnostics
-    assert (fault.code, fault.help) == ("unknown-key", "did you mean `extends`?")
+    (error,) = caught.value.diagnostics
+    assert (error.code, error.help) == ("unknown-key", "did you mean `extends`?")
 
 
 def test_files_that_extend_each_other_form_a_short_chain(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return own
 
 
-def fault(folder: Path, text: str) -> str:
+def error_of(folder: Path, text: str) -> str:
     (folder / "net.yaml").write_text(text)
     with pytest.raises(SpecError) as caught:
         compile_spec(folder / "net.yaml")
@@ -45,20 +45,20 @@ def fault(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_extends_takes_a_name_and_no_path(folder: Path, name: str) -> None:
-    assert "error[" in fault(folder, f'network: net\nextends: "{name}"\n')
+def test_extends_accepts_a_name_and_no_path(folder: Path, name: str) -> None:
+    assert "error[" in error_of(folder, f'network: net\nextends: "{name}"\n')
 
 
 @pytest.mark.parametrize(
     "name", ["../unit", "/unit", "../blocks/unit", "blocks/unit", "..", "unit.yaml"]
 )
-def test_an_op_is_a_name_and_no_path(folder: Path, name: str) -> None:
-    assert "unknown-name" in fault(folder, CALLS.replace("unit", f'"{name}"'))
+def test_an_op_is_a_name_and_not_a_path(folder: Path, name: str) -> None:
+    assert "unknown-name" in error_of(folder, CALLS.replace("unit", f'"{name}"'))
     text = f'{CALLS}define: {{unit: {{extends: "{name}"}}}}\n'
-    assert "unknown-name" in fault(folder, text)
+    assert "unknown-name" in error_of(folder, text)
 
 
-def test_what_lies_in_the_folder_is_reached(folder: Path) -> None:
+def test_files_in_the_folder_are_reached(folder: Path) -> None:
     (folder / "net.yaml").write_text(EXTENDS)
     (folder / "base.yaml").write_text(NETWORK)
     assert compile_spec(folder / "net.yaml").cost.params == 9 + 3
@@ -67,21 +67,21 @@ def test_what_lies_in_the_folder_is_reached(folder: Path) -> None:
     assert compile_spec(folder / "net.yaml").cost.params == 0
 
 
-def test_a_link_that_leaves_the_folder_is_not_followed_and_that_is_said(folder: Path) -> None:
+def test_a_link_that_leaves_the_folder_is_not_followed_and_a_note_says_so(folder: Path) -> None:
     (folder / "base.yaml").symlink_to("../base.yaml")
-    told = fault(folder, EXTENDS)
-    assert "unknown-spec" in told
-    assert "base.yaml` is a symbolic link that leaves its folder" in told
+    message = error_of(folder, EXTENDS)
+    assert "unknown-spec" in message
+    assert "base.yaml` is a symbolic link that leaves its folder" in message
     (folder / "blocks" / "unit.yaml").symlink_to("../../blocks/unit.yaml")
-    assert "unit.yaml` is a symbolic link that leaves its folder" in fault(folder, CALLS)
+    assert "unit.yaml` is a symbolic link that leaves its folder" in error_of(folder, CALLS)
     text = f"{CALLS}define: {{two: {{extends: unit}}}}\n".replace("op: unit", "op: two")
-    assert "leaves its folder" in fault(folder, text)
+    assert "leaves its folder" in error_of(folder, text)
 
 
 def test_a_folder_that_is_a_link_elsewhere_is_not_followed(folder: Path) -> None:
     (folder / "blocks").rmdir()
     (folder / "blocks").symlink_to("../blocks")
-    assert "leaves its folder" in fault(folder, CALLS)
+    assert "leaves its folder" in error_of(folder, CALLS)
 
 
 def test_a_link_inside_the_folder_is_followed(folder: Path) -> None:
@@ -91,12 +91,12 @@ def test_a_link_inside_the_folder_is_followed(folder: Path) -> None:
     assert compile_spec(folder / "net.yaml").cost.params == 9 + 3
 
 
-def test_links_in_a_circle_are_no_file(folder: Path) -> None:
+def test_links_in_a_circle_are_not_a_file(folder: Path) -> None:
     (folder / "base.yaml").symlink_to("base.yaml")
-    assert "unknown-spec" in fault(folder, EXTENDS)
+    assert "unknown-spec" in error_of(folder, EXTENDS)
 
 
-def test_a_text_in_memory_reaches_the_library_alone(
+def test_a_text_in_memory_reaches_only_the_library(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.parent)
@@ -105,8 +105,8 @@ def test_a_text_in_memory_reaches_the_library_alone(
 
 
 @pytest.mark.parametrize("name", ["../net", "/net", "a/b", "..", "net\\n", "torch", "~", "-o", ""])
-def test_the_name_of_a_network_is_no_path(folder: Path, name: str) -> None:
-    assert "net.yaml:1:10: error[wrong-" in fault(
+def test_the_name_of_a_network_is_not_a_path(folder: Path, name: str) -> None:
+    assert "net.yaml:1:10: error[wrong-" in error_of(
         folder, NETWORK.replace("net\n", f'"{name}"\n', 1)
     )
 

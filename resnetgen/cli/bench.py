@@ -1,4 +1,4 @@
-"""`bench`: how fast a network runs, beside other ways to run it."""
+"""`bench`: how fast a network runs, compared with other ways to run it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import typer
 from resnetgen.cli.console import Progress, write_report
 from resnetgen.cli.errors import USAGE_ERROR, Failed, wants_color
 from resnetgen.cli.options import (
+    Format,
     Set,
     Spec,
     compile_spec,
+    format_option,
     look_up,
     output_option,
     overrides,
@@ -29,58 +31,58 @@ if TYPE_CHECKING:
     from resnetgen.runtime.bench.sides import Side
 
 _DTYPES = "float32", "bfloat16"
-_MOST_IMAGES = 65_536
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    text = "text"
-    json = "json"
-    markdown = "markdown"
+_MAX_IMAGES = 65_536
+FORMATS = (Format.text, Format.json, Format.md)
 
 
 class Mode(StrEnum):
-    """What a call of the network is."""
+    """What is timed."""
 
     inference = "inference"
     training = "training"
 
 
-Batches = Annotated[str, typer.Option("--batch", metavar="N,...", help="Images a call.")]
+Batches = Annotated[str, typer.Option("--batch", metavar="N,...", help="Images per call.")]
 Dtypes = Annotated[
     str,
-    typer.Option("--dtype", metavar="TYPE,...", help="float32 and bfloat16: weights and images."),
+    typer.Option(
+        "--dtype", metavar="TYPE,...", help="Types of weights and images: float32, bfloat16."
+    ),
 ]
 Sides = Annotated[
     str | None,
     typer.Option(
-        "--side", metavar="NAME,...", help="Which to compare; `--side help` explains all of them."
+        "--side", metavar="NAME,...", help="The ways to compare; `--side help` explains them."
     ),
 ]
-InMode = Annotated[Mode, typer.Option("--mode", help="A call, or a step forward and backward.")]
+InMode = Annotated[Mode, typer.Option("--mode", help="Time a forward pass, or a training step.")]
 Cold = Annotated[
-    bool, typer.Option("--cold", help="Cold starts too: fresh processes, empty caches.")
+    bool, typer.Option("--cold", help="Also time cold starts: fresh processes, empty caches.")
 ]
 Rounds = Annotated[
-    int, typer.Option("--rounds", min=0, help="Timed calls a side; 0 for none, with --cold.")
+    int, typer.Option("--rounds", min=0, help="Timed calls per side; with --cold, 0 for none.")
 ]
-Runs = Annotated[int, typer.Option("--runs", min=1, help="Cold starts a side.")]
-Memory = Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory too.")]
+Runs = Annotated[int, typer.Option("--runs", min=1, help="Cold starts per side.")]
+Memory = Annotated[bool, typer.Option("--memory/--no-memory", help="Also measure peak memory.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="Threads of each side. [default: as torch takes]"),
+    typer.Option("--threads", min=1, help="Threads per side. [default: those of torch]"),
 ]
 Limit = Annotated[
     float,
-    typer.Option("--limit", min=1, metavar="SECONDS", help="How long a side may say nothing."),
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="SECONDS",
+        help="Stop a side after this long without a sign of life.",
+    ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", metavar="FILE", help="A checkpoint. [default: random weights]"),
 ]
-InFormat = Annotated[Format, typer.Option("--format", help="How results are printed.")]
-Output = Annotated[str | None, output_option("Where they are written.")]
+InFormat = Annotated[Format, format_option(FORMATS, "How to print the results.")]
+Output = Annotated[str | None, output_option("Write the results to a file.")]
 Plot = Annotated[
     str | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the times as bars.")
 ]
@@ -104,11 +106,11 @@ def bench(
     plot: Plot = None,
     settings: Set = None,
 ) -> None:
-    """How fast a network runs on this CPU, beside other ways to run it.
+    """Measures how fast a network runs on this CPU, compared with other ways to run it.
 
-    All sides have the same weights and images and run in turn. Times are medians; `times` says how
-    many times as long as `optimized` (or as the first side) a side takes. Memory formats that a side
-    may like are tried, and the quickest is named. `--side help` says what each side and figure is.
+    All sides get the same weights and images and run in turn. Times are medians; `times` is the
+    ratio to `optimized`, or to the first side. Each side is tried in the memory formats that may
+    suit it, and the fastest is reported. `--side help` explains every side and figure.
 
     \b
     Examples:
@@ -124,16 +126,16 @@ def bench(
     from resnetgen.runtime.bench.run import BenchmarkConfig
 
     changes = overrides(settings)
-    question = BenchmarkConfig(
+    config = BenchmarkConfig(
         compile_spec(spec, changes), safe_path(spec), changes, _sides(side, mode), _batches(batch),
-        _each_of(dtype, _DTYPES, "--dtype", "type"), mode.value, rounds, runs if cold else 0,
+        _known_names(dtype, _DTYPES, "--dtype", "type"), mode.value, rounds, runs if cold else 0,
         memory, threads, weights, limit,
     )  # fmt: skip
-    asked = question.sides if side is not None else []
-    _refuse([(each.name, question.reasons(each)) for each in asked])
-    results = _measured(question)
-    _show(results, format, output, plot)
-    _refuse([(each.name, results.reasons(each.name)) for each in asked])
+    asked = config.sides if side is not None else []
+    _refuse_missing([(each.name, config.reasons(each)) for each in asked])
+    results = _measure(config)
+    _output(results, format, output, plot)
+    _refuse_missing([(each.name, results.reasons(each.name)) for each in asked])
 
 
 def _explain() -> None:
@@ -146,92 +148,94 @@ def _explain() -> None:
 
 def _check_options(spec: str, rounds: int, cold: bool) -> None:
     if not spec:
-        raise typer.BadParameter("name a spec, or say --side help", param_hint="SPEC")
+        raise typer.BadParameter("name a spec, or use --side help", param_hint="SPEC")
     if not rounds and not cold:
-        raise typer.BadParameter(
-            "with no round there is nothing to measure but --cold", param_hint="--rounds"
-        )
+        raise typer.BadParameter("there is nothing to measure with 0 rounds and without --cold", param_hint="--rounds")
 
 
 def _list(text: str | None) -> list[str]:
-    """`1,16` -> its parts, each once."""
+    """`1,16` -> ["1", "16"], each once."""
     return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
 def _batches(text: str) -> list[int]:
-    found = [int(part) if part.isdecimal() else 0 for part in _list(text)]
-    if not found or not all(0 < each <= _MOST_IMAGES for each in found):
+    sizes = [int(part) if part.isdecimal() else 0 for part in _list(text)]
+    if not sizes or not all(0 < each <= _MAX_IMAGES for each in sizes):
         raise typer.BadParameter(
             f"{text!r} is not a list of sizes, such as 1,16", param_hint="--batch"
         )
-    return found
+    return sizes
 
 
 def _sides(text: str | None, mode: Mode) -> list[Side]:
-    """Those that were named, else all that the mode has."""
+    """The sides that were named, else all of the mode that need not be named."""
     from resnetgen.runtime.bench.sides import sides
 
     known = sides()
     if text is not None:
-        return [known[name] for name in _each_of(text, known, "--side", "side")]
+        return [known[name] for name in _known_names(text, known, "--side", "side")]
     return [each for each in known.values() if mode in each.modes and not each.on_request]
 
 
-def _each_of(text: str, known: Iterable[str], option: str, kind: str) -> list[str]:
-    """The names in a list, all of them known. Raises typer.BadParameter."""
-    names = {name: name for name in known}
-    found = [look_up(name, names, option, f"{kind} ") for name in _list(text)]
-    if not found:
+def _known_names(text: str, known: Iterable[str], option: str, kind: str) -> list[str]:
+    """The names in a list. Raises typer.BadParameter if one is not known."""
+    entries = {name: name for name in known}
+    names = [look_up(name, entries, option, f"{kind} ") for name in _list(text)]
+    if not names:
         raise typer.BadParameter(f"names no {kind}", param_hint=option)
-    return found
+    return names
 
 
-def _measured(question: BenchmarkConfig) -> Results:
-    """The results. Raises Failed where the network itself does not run."""
+def _measure(config: BenchmarkConfig) -> Results:
+    """Runs the benchmark. Raises Failed if the network itself does not run."""
     from resnetgen.runtime.bench.process import WorkerFailed
     from resnetgen.runtime.bench.run import measure
 
     signal.signal(signal.SIGTERM, _stop)
     with Progress() as progress:
         try:
-            return measure(question, progress)
-        except WorkerFailed as fault:
-            message = f"`{question.spec}` cannot be run: {fault.reason}"
+            return measure(config, progress)
+        except WorkerFailed as error:
+            message = f"`{config.spec}` cannot be run: {error.reason}"
             raise Failed([Diagnostic("not-measured", message)], USAGE_ERROR) from None
 
 
 def _stop(number: int, frame: object) -> None:
-    """Ends as Ctrl-C does, so that no process and no folder is left."""
+    """Ends as Ctrl-C does, so that no process and no temporary folder is left."""
     raise SystemExit(128 + number)
 
 
-def _refuse(reasons: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Raises Failed where a side that was asked for gives nothing, with its reasons."""
-    faults = [
+def _refuse_missing(reasons: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Raises Failed for the sides that were asked for and have no result, with the reasons."""
+    errors = [
         Diagnostic("not-measured", f"`{name}` cannot be measured: {'; '.join(each)}")
         for name, each in reasons
         if each
     ]
-    if faults:
-        raise Failed(faults, USAGE_ERROR)
+    if errors:
+        raise Failed(errors, USAGE_ERROR)
 
 
-def _show(results: Results, format: Format, output: str | None, plot: str | None) -> None:
-    """Prints or writes, and draws."""
+def _output(results: Results, format: Format, output: str | None, plot: str | None) -> None:
+    """Prints or writes the results, and draws the plot."""
     from resnetgen.runtime.bench.plot import svg
     from resnetgen.runtime.bench.table import markdown_tables, text_tables
 
     if format is Format.text and output is None and sys.stdout and sys.stdout.isatty():
-        _paint(results)
+        _print_tables(results)
     else:
-        forms = {Format.text: text_tables, Format.json: type(results).json, Format.markdown: markdown_tables}
-        write_report(forms[format](results), output)
+        formats = {
+            Format.text: text_tables,
+            Format.json: type(results).json,
+            Format.md: markdown_tables,
+        }
+        write_report(formats[format](results), output)
     if plot is not None:
         write_report(svg(results), plot)
 
 
-def _paint(results: Results) -> None:
-    """The tables on a terminal, as wide as it is."""
+def _print_tables(results: Results) -> None:
+    """The tables, fitted to the width of the terminal."""
     from resnetgen.reports.terminal import print_grid
     from resnetgen.runtime.bench.table import grids, remarks
 

@@ -70,7 +70,7 @@ def infer(
     """
     from resnetgen.compiler.codegen.files import SPEC
     from resnetgen.reports.numbers import cost_summary
-    from resnetgen.variants.new_spec import draft_inferred
+    from resnetgen.variants.inferred_spec import draft_inferred
     from resnetgen.weights.infer.candidates import describe_candidates
     from resnetgen.weights.infer.design import DesignCompiler
 
@@ -174,8 +174,9 @@ def _unknown(result: SearchResult, compiler: DesignCompiler) -> Diagnostic:
 
 def _explain(chosen: Candidate) -> list[str]:
     """The base, and each change with its evidence."""
-    width = max((len(each.setting) for each in chosen.evidence), default=0)
-    lines = [f"{each.setting:{width}}  {each.shown_by}".rstrip() for each in chosen.evidence]
+    from resnetgen.reports.table_layout import align
+
+    lines = align([(each.setting, each.shown_by) for each in chosen.evidence], "<<")
     return [f"extends {chosen.design.base}{':' if lines else ', unchanged'}", *lines]
 
 

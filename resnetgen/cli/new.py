@@ -18,7 +18,7 @@ from resnetgen.cli.options import (
     safe_path,
 )
 from resnetgen.compiler.diagnostics.model import visible
-from resnetgen.variants.repeats_rule import DEEPEST
+from resnetgen.variants.depth_rule import DEEPEST
 
 if TYPE_CHECKING:
     from resnetgen.variants.repeats import Budget, Choice, DepthFamily

@@ -114,6 +114,9 @@ def format_option(formats: Iterable[Format], help: str) -> Any:
     def parse(text: str) -> Format:
         return look_up(_OTHER_SPELLINGS.get(text, text), known, "--format", "format ")
 
+    def complete(incomplete: str) -> list[str]:
+        return [each for each in known if each.startswith(incomplete)]
+
     return typer.Option(
         "--format",
         metavar=f"<{'|'.join(known)}>",

@@ -1,6 +1,6 @@
-"""`report`: what networks cost, in whatever form helps.
+"""`report`: what networks cost, as tables or data.
 
-`report --paper`: the papers' tables with what the library's networks cost.
+`report --paper` prints the tables of papers with the costs of the library's networks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typer
 
 from resnetgen.cli.console import write_report
 from resnetgen.cli.errors import SPEC_ERROR, Failed, wants_color
-from resnetgen.cli.options import Input, Set, compile_spec, compile_specs, overrides
+from resnetgen.cli.options import Format, Input, Set, compile_spec, compile_specs, overrides
 from resnetgen.cli.report_options import (
     AsCounted,
     Batch,
@@ -23,7 +23,6 @@ from resnetgen.cli.report_options import (
     By,
     Columns,
     Explain,
-    Format,
     InFormat,
     Match,
     Networks,
@@ -35,8 +34,8 @@ from resnetgen.cli.report_options import (
     Paths,
     ReportRequest,
     RowsBy,
-    conditions_of,
-    form_of,
+    read_conditions,
+    report_format,
 )
 from resnetgen.compiler.diagnostics.model import SpecError, visible
 
@@ -66,11 +65,11 @@ def report(
     paper: Paper = False,
     settings: Set = None,
 ) -> None:
-    """What networks cost: parameters, multiply-adds, activations, memory, time.
+    """Reports what networks cost: parameters, multiply-adds, memory, time.
 
     Several networks are compared with the first. Multiply-adds are those of convolutions and linear
     layers for one image, as torchvision publishes them. FLOPs are twice that. Activations are the
-    elements of the results of all ops. Bytes and times are of a batch.
+    elements of the results of all ops. Bytes and times are for a batch.
 
     \b
     Examples:
@@ -86,49 +85,57 @@ def report(
     """
     if "help" in (columns, device, *(convention or ())):
         _explain_names(columns, device)
-    elif paper:
-        write_report(papers(form_of(format, output), specs), output)
-    else:
-        form, changes = form_of(format, output), overrides(settings, input)
-        given = conditions_of(batch, dtype, optimizer, convention, device, paths)
-        memory = bool(batch or dtype or optimizer)
-        asked = ReportRequest(
-            specs or [], changes, form, output, by, columns, given, memory, budget or []
-        )
-        _answer(asked, match, explain)
+        return
+    chosen = report_format(format, output)
+    if paper:
+        write_report(_papers(chosen, specs), output)
+        return
+    request = ReportRequest(
+        specs=specs or [],
+        changes=overrides(settings, input),
+        format=chosen,
+        output=output,
+        rows=by,
+        columns=columns,
+        conditions=read_conditions(batch, dtype, optimizer, convention, device, paths),
+        memory=bool(batch or dtype or optimizer),
+        budget=budget or [],
+    )
+    _report(request, match, explain)
 
 
-def _answer(asked: ReportRequest, match: str | None, explain: bool) -> None:
+def _report(request: ReportRequest, match: str | None, explain: bool) -> None:
     """Prints what was asked for. Raises BadParameter, SpecError or Failed."""
     from resnetgen.reports.report import Report
 
-    if not asked.specs:
-        raise typer.BadParameter("name a spec, or say --paper", param_hint="SPEC")
-    limits, figures = asked.limits, asked.figures  # a wrong call is told before any wrong spec
-    compiled = compile_specs(asked.specs, asked.changes)
+    if not request.specs:
+        raise typer.BadParameter("name a spec, or use --paper", param_hint="SPEC")
+    limits, metrics = request.limits, request.metrics  # checks options before compiling
+    compiled = compile_specs(request.specs, request.changes)
     if match is not None:
-        _print_matches(match, compiled, asked.changes)
+        _print_matches(match, compiled, request.changes)
         return
-    reports = [Report(each.network, each.typed, asked.given, figures) for each in compiled]
-    _print(reports, asked)
+    reports = [Report(each.network, each.typed, request.conditions, metrics) for each in compiled]
+    _print(reports, request)
     if explain:
         _print_explanations(reports)
     if limits:
-        _hold(limits, reports, asked)
+        _check_budget(limits, reports, request)
 
 
-def _print(reports: Sequence[Report], asked: ReportRequest) -> None:
-    """The reports in their form; on a terminal, tables that fit its width."""
-    if asked.form is Format.table and asked.output is None and sys.stdout and sys.stdout.isatty():
-        _paint(reports, asked.by)
+def _print(reports: Sequence[Report], request: ReportRequest) -> None:
+    """The reports in their format; on a terminal, tables that fit its width."""
+    to_stdout = request.format is Format.text and request.output is None
+    if to_stdout and sys.stdout and sys.stdout.isatty():
+        _print_tables(reports, request.by)
         return
     from resnetgen.reports.formats import FORMATS
 
-    write_report(FORMATS[asked.form](reports, asked.by), asked.output)
+    write_report(FORMATS[request.format](reports, request.by), request.output)
 
 
-def _paint(reports: Sequence[Report], by: By) -> None:
-    """The tables on a terminal, equal blocks folded."""
+def _print_tables(reports: Sequence[Report], by: By) -> None:
+    """The tables on a terminal, with equal blocks folded."""
     from resnetgen.reports.report_tables import tables
     from resnetgen.reports.terminal import print_grid
 
@@ -139,7 +146,7 @@ def _paint(reports: Sequence[Report], by: By) -> None:
 
 
 def _print_matches(text: str, compiled: Sequence[Compiled], changes: dict[str, object]) -> None:
-    """Which convention of a network or of a sibling gives a figure that someone has read."""
+    """Which convention, of a network or of a sibling, yields a figure from a publication."""
     from resnetgen.reports.match import match, match_lines, read_figure
 
     try:
@@ -147,13 +154,15 @@ def _print_matches(text: str, compiled: Sequence[Compiled], changes: dict[str, o
     except ValueError as error:
         raise typer.BadParameter(visible(str(error)), param_hint="--match") from None
     for number, each in enumerate(compiled):
-        found = match(figure, list(_alike(each, changes)))
-        lines = ["\n" * (number > 0) + each.network.name, *match_lines(figure, found)]
+        matches = match(figure, list(_with_siblings(each, changes)))
+        lines = ["\n" * (number > 0) + each.network.name, *match_lines(figure, matches)]
         print("\n".join(lines))
 
 
-def _alike(compiled: Compiled, changes: dict[str, object]) -> Iterator[tuple[str, TypedInstance]]:
-    """A network, and those of the library that could have been meant, by name."""
+def _with_siblings(
+    compiled: Compiled, changes: dict[str, object]
+) -> Iterator[tuple[str, TypedInstance]]:
+    """A network, and those of the library that could be meant instead, by name."""
     from resnetgen.pipeline import compile_document
     from resnetgen.reports.match import siblings
 
@@ -167,21 +176,23 @@ def _print_explanations(reports: Sequence[Report]) -> None:
     from resnetgen.reports.conventions import explanation_lines, explanations
 
     for report in reports:
-        for told in explanations(report.conditions.conventions, report.typed):
-            print("\n".join(["", *explanation_lines(told)]))
+        for each in explanations(report.conditions.conventions, report.typed):
+            print("\n".join(["", *explanation_lines(each)]))
 
 
-def _hold(limits: Sequence[Limit], reports: Sequence[Report], asked: ReportRequest) -> None:
-    """Raises Failed where a network is over its budget."""
+def _check_budget(
+    limits: Sequence[Limit], reports: Sequence[Report], request: ReportRequest
+) -> None:
+    """Raises Failed if a network is over its budget."""
     from resnetgen.reports.budget import over_budget
 
-    faults = over_budget(limits, reports, asked.known)
-    if faults:
-        raise Failed(faults, SPEC_ERROR)
+    errors = over_budget(limits, reports, request.available)
+    if errors:
+        raise Failed(errors, SPEC_ERROR)
 
 
 def _explain_names(columns: str | None, device: str | None) -> None:
-    """`--columns help` and its like: the names, and what each means."""
+    """`--columns help` and the like: the names, and what each means."""
     from resnetgen.reports.conventions import conventions
     from resnetgen.reports.metrics import METRICS
     from resnetgen.reports.roofline import devices
@@ -196,19 +207,20 @@ def _explain_names(columns: str | None, device: str | None) -> None:
     print("\n".join(align(rows, "<<<")))
 
 
-def papers(form: str, specs: Sequence[str] | None) -> str:
-    """The tables in a form. Raises BadParameter for a form that they lack, or with specs."""
+def _papers(format: Format, specs: Sequence[str] | None) -> str:
+    """The tables of papers. Raises BadParameter for a format that they do not have, or with specs."""
     from resnetgen.reports.papers import PAPER_FORMATS, ledger
 
     if specs:
         raise typer.BadParameter(
-            "takes no spec: it has the papers' own networks", param_hint="--paper"
+            "does not accept a spec: the networks are those of the papers", param_hint="--paper"
         )
-    if form not in PAPER_FORMATS:
+    if format not in PAPER_FORMATS:
         raise typer.BadParameter(
-            "the papers' tables are printed as table, json or md", param_hint="--format"
+            f"the formats of --paper are {', '.join(PAPER_FORMATS)}",
+            param_hint="--format",
         )
-    return PAPER_FORMATS[form](
+    return PAPER_FORMATS[format](
         ledger(lambda network, changes: _cost(network, tuple(changes.items())))
     )
 

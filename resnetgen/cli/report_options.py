@@ -1,4 +1,4 @@
-"""The options of `report`, and what they ask for.
+"""The options of `report`, and the request that they add up to.
 
 --batch 8 --dtype float16   ->  Conditions(8, "float16", ...)
 --columns macs,params       ->  the figures `macs` and `params`
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.options import complete_spec, look_up, output_option
+from resnetgen.cli.options import Format, complete_spec, format_option, look_up, output_option
 from resnetgen.compiler.diagnostics.model import visible
 
 if TYPE_CHECKING:
@@ -23,18 +23,8 @@ if TYPE_CHECKING:
     from resnetgen.reports.metrics import Conditions, Metric
 
 
-class Format(StrEnum):
-    """How a report is printed."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-    md = "md"
-    html = "html"
-
-
 class By(StrEnum):
-    """What has a row of its own."""
+    """What gets a row of its own."""
 
     node = "node"
     block = "block"
@@ -52,6 +42,9 @@ class Dtype(StrEnum):
     int8 = "int8"
 
 
+FORMATS = (Format.text, Format.json, Format.csv, Format.md, Format.html)
+_SUFFIXES = {"txt": Format.text, "htm": Format.html, **{each.value: each for each in FORMATS}}
+
 Networks = Annotated[
     list[str] | None,
     typer.Argument(
@@ -62,17 +55,13 @@ Networks = Annotated[
 ]
 InFormat = Annotated[
     Format | None,
-    typer.Option(
-        "--format",
-        help="How it is printed. [default: what the suffix of --output says, else table]",
-        show_default=False,
-    ),
+    format_option(FORMATS, "How to print it. [default: by the suffix of --output, else text]"),
 ]
-Output = Annotated[str | None, output_option("A file (.json, .csv, .md, .html or .txt).")]
+Output = Annotated[str | None, output_option("Write to a file (.json, .csv, .md, .html or .txt).")]
 RowsBy = Annotated[
     By | None,
     typer.Option(
-        "--by", help="What has a row of its own. [default: stage; total for several specs]"
+        "--by", help="What gets a row of its own. [default: stage; total for several specs]"
     ),
 ]
 Columns = Annotated[
@@ -80,7 +69,7 @@ Columns = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME,...",
-        help="The figures to show, or `all`; `--columns help` explains each.",
+        help="The figures to show, or `all`; `--columns help` explains them.",
     ),
 ]
 Batch = Annotated[
@@ -89,7 +78,7 @@ Batch = Annotated[
         "--batch",
         min=1,
         max=1_000_000,
-        help="Images at once, for bytes and times. [default: 1]",
+        help="Images per batch, for bytes and times. [default: 1]",
     ),
 ]
 OfDtype = Annotated[
@@ -101,7 +90,7 @@ Optimizer = Annotated[
     typer.Option(
         "--optimizer",
         metavar="NAME",
-        help="sgd, momentum or adam: its state is memory of training. [default: momentum]",
+        help="sgd, momentum or adam; its state is part of training memory. [default: momentum]",
     ),
 ]
 AsCounted = Annotated[
@@ -109,19 +98,21 @@ AsCounted = Annotated[
     typer.Option(
         "--convention",
         metavar="NAME",
-        help="Count as another tool does, such as fvcore. Repeatable; `help` lists them.",
+        help="Also count as another tool does, such as fvcore. Repeatable; `help` lists them.",
     ),
 ]
 Explain = Annotated[
     bool,
-    typer.Option("--explain", help="Say why two conventions differ (one is compared with macs)."),
+    typer.Option(
+        "--explain", help="Explain why two conventions differ; a single one is compared with macs."
+    ),
 ]
 Match = Annotated[
     str | None,
     typer.Option(
         "--match",
         metavar="FIGURE",
-        help="Say which convention or sibling gives a figure such as 4.12G.",
+        help="Find the convention, or the sibling network, that yields a figure such as 4.12G.",
     ),
 ]
 OnDevice = Annotated[
@@ -129,39 +120,42 @@ OnDevice = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="The least time on a device, such as h200 (roofline); `help` lists them.",
+        help="Show the least time on a device, such as h200 (roofline); `help` lists them.",
     ),
 ]
 Paths = Annotated[
-    bool, typer.Option("--paths", help="Lengths of the shortest and longest gradient path.")
+    bool,
+    typer.Option("--paths", help="Show the lengths of the shortest and the longest gradient path."),
 ]
 Budget = Annotated[
     list[str] | None,
     typer.Option(
         "--budget",
         metavar="LIMITS",
-        help="Exit with 1 where a limit does not hold, such as 'macs < 4G, params < 26M'. Repeatable.",
+        help="Exit with 1 if a limit is exceeded, such as 'macs < 4G, params < 26M'. Repeatable.",
     ),
 ]
 Paper = Annotated[
-    bool, typer.Option("--paper", help="The papers' tables, published beside computed.")
+    bool, typer.Option("--paper", help="Show tables of papers, published beside computed figures.")
 ]
 
 
-def form_of(format: Format | None, output: str | None) -> Format:
-    """The form; a file's suffix names one, and a file of another kind is not written over."""
+def report_format(format: Format | None, output: str | None) -> Format:
+    """The format that is asked for by name or by the suffix of a file.
+
+    Raises BadParameter if the two differ, so that no other kind of file, such as a spec, is replaced.
+    """
     suffix = Path(output).suffix.removeprefix(".") if output else ""
-    suffixes = {"txt": Format.table, "htm": Format.html, **{each.value: each for each in Format}}
-    named = suffixes.get(suffix.lower())
+    named = _SUFFIXES.get(suffix.lower())
     if output is not None and (named is None or (format and format is not named)):
-        wanted = format or "table, json, csv, md or html"
+        reason = f"is not that of {format}" if format else f"is none of {', '.join(_SUFFIXES)}"
         raise typer.BadParameter(
-            f"{visible(output)!r}: its suffix does not say {wanted}", param_hint="--output"
+            f"the suffix of {visible(output)!r} {reason}", param_hint="--output"
         )
-    return format or named or Format.table
+    return format or named or Format.text
 
 
-def conditions_of(
+def read_conditions(
     batch: int | None,
     dtype: Dtype | None,
     optimizer: str | None,
@@ -169,16 +163,16 @@ def conditions_of(
     device: str | None,
     paths: bool,
 ) -> Conditions:
-    """What figures depend on. Raises typer.BadParameter for a name that is not known."""
+    """What figures depend on. Raises BadParameter for a name that is not known."""
     from resnetgen.reports.conventions import conventions
     from resnetgen.reports.metrics import Conditions
     from resnetgen.reports.roofline import devices
 
-    found = look_up(device, devices(), "--device") if device else None
-    type_ = dtype or Dtype.float32
-    if found and type_ not in found.rates:
+    on_device = look_up(device, devices(), "--device") if device else None
+    dtype = dtype or Dtype.float32
+    if on_device and dtype not in on_device.rates:
         raise typer.BadParameter(
-            f"{found.name} has no rate for {type_}; there are {', '.join(found.rates)}",
+            f"{on_device.name} has no rate for {dtype}; there are {', '.join(on_device.rates)}",
             param_hint="--dtype",
         )
     if optimizer:
@@ -187,21 +181,21 @@ def conditions_of(
         look_up(optimizer, OPTIMIZERS, "--optimizer")
     return Conditions(
         batch or 1,
-        type_.value,
+        dtype.value,
         optimizer or "momentum",
         tuple(look_up(each, conventions(), "--convention") for each in convention or ()),
-        found,
+        on_device,
         paths,
     )
 
 
-def _columns_of(columns: str, known: Mapping[str, Metric]) -> list[str]:
-    """The figures that `--columns` names, or `all`. Raises typer.BadParameter."""
+def _read_columns(columns: str, available: Mapping[str, Metric]) -> list[str]:
+    """The figures that `--columns` names. Raises BadParameter."""
     if columns == "all":
-        return list(known)
+        return list(available)
     names = dict.fromkeys(name.strip() for name in columns.split(",") if name.strip())
     for name in names:
-        look_up(name, known, "--columns")
+        look_up(name, available, "--columns")
     if not names:
         raise typer.BadParameter("names no figure", param_hint="--columns")
     return list(names)
@@ -209,46 +203,50 @@ def _columns_of(columns: str, known: Mapping[str, Metric]) -> list[str]:
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """What a call wants to know, of which networks, and where it is printed."""
+    """What to report of which networks, and where to print it."""
 
     specs: Sequence[str]
     changes: dict[str, object]
-    form: Format
+    format: Format
     output: str | None
     rows: By | None
     columns: str | None
-    given: Conditions
-    memory: bool  # whether an option says what memory depends on
+    conditions: Conditions
+    memory: bool  # whether an option is given that memory depends on
     budget: Sequence[str]
 
     @property
     def by(self) -> By:
-        """What has a row of its own."""
+        """What gets a row of its own."""
         return self.rows or (By.total if len(self.specs) > 1 else By.stage)
 
     @cached_property
-    def known(self) -> dict[str, Metric]:
+    def available(self) -> dict[str, Metric]:
         """The figures that have a value under the conditions."""
         from resnetgen.reports.metrics import available_metrics
 
-        return available_metrics(self.given)
+        return available_metrics(self.conditions)
 
     @cached_property
-    def figures(self) -> tuple[Metric, ...]:
-        """Those to show. Raises typer.BadParameter."""
+    def metrics(self) -> tuple[Metric, ...]:
+        """The figures to show. Raises BadParameter."""
         from resnetgen.reports.formats import default_metrics
 
         several = len(self.specs) > 1
         names = (
-            default_metrics(self.form, list(self.known), several=several, memory=self.memory)
+            default_metrics(self.format, list(self.available), several=several, memory=self.memory)
             if self.columns is None
-            else _columns_of(self.columns, self.known)
+            else _read_columns(self.columns, self.available)
         )
-        return tuple(self.known[name] for name in names)
+        return tuple(self.available[name] for name in names)
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """The budget. Raises SpecError."""
+        """The limits of the budget. Raises SpecError."""
         from resnetgen.reports.budget import parse_budget
 
-        return [each for text in self.budget for each in parse_budget(text, self.known, "--budget")]
+        return [
+            limit
+            for text in self.budget
+            for limit in parse_budget(text, self.available, "--budget")
+        ]

@@ -1,10 +1,9 @@
-"""`weights`: whose checkpoint a file is, and the same tensors for another library."""
+"""`weights`: which network and library a checkpoint is of, and its conversion for another library."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +11,11 @@ import typer
 from resnetgen.cli.console import OutputFile, torch_progress
 from resnetgen.cli.errors import SPEC_ERROR, Command
 from resnetgen.cli.options import (
+    Format,
     Set,
     complete_spec,
     force_option,
+    format_option,
     output_option,
     overrides,
     safe_path,
@@ -22,6 +23,8 @@ from resnetgen.cli.options import (
 from resnetgen.compiler.diagnostics.model import visible
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from resnetgen.weights.convert import ConvertedCheckpoint
     from resnetgen.weights.dialects import Dialect
     from resnetgen.weights.identify import Identification
@@ -31,16 +34,10 @@ if TYPE_CHECKING:
 weights = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Checkpoints of this and of other libraries.",
+    help="Identifies checkpoints, and converts them for other libraries.",
 )
 _OWN_NAMES = "the network's own"
-
-
-class Format(StrEnum):
-    """How a finding is printed."""
-
-    text = "text"
-    json = "json"
+FORMATS = (Format.text, Format.json)
 
 
 def complete_dialect(incomplete: str) -> list[str]:
@@ -56,7 +53,7 @@ NetworkOption = Annotated[
     typer.Option(
         "--network",
         metavar="SPEC",
-        help="The network that it is of. [default: what its keys and shapes say]",
+        help="The network of the checkpoint. [default: identified by keys and shapes]",
         autocompletion=complete_spec,
     ),
 ]
@@ -68,13 +65,13 @@ def inspect(
     file: File,
     network: NetworkOption = None,
     settings: Set = None,
-    format: Annotated[Format, typer.Option("--format", help="How it is printed.")] = Format.text,
+    format: Annotated[Format, format_option(FORMATS, "How to print the result.")] = Format.text,
 ) -> None:
-    """Says whose checkpoint a file is.
+    """Identifies the network of a checkpoint, and the library that named its tensors.
 
-    Its format, wrappers and prefixes, the dialect of its names, every network of the library that it
-    fits exactly, its classes and input channels; else the nearest network, and what differs. Ends
-    with status 1 where no network fits. Needs torch; nothing in the file is run.
+    Shows the file's format, wrappers and prefixes, the dialect of its names, every library network
+    that it fits exactly, its classes and input channels. If none fits, it shows the nearest network
+    and the differences, and exits with 1. Needs torch; nothing in the file is executed.
 
     \b
     Examples:
@@ -103,26 +100,26 @@ def convert(
     file: File,
     to: Annotated[
         str,
-        typer.Option("--to", help="The dialect to write: a name, or a file of one.", **_DIALECT),
+        typer.Option("--to", help="The dialect to write: a name, or a dialect file.", **_DIALECT),
     ],
     source: Annotated[
         str | None,
-        typer.Option("--from", help="The dialect of FILE. [default: what fits]", **_DIALECT),
+        typer.Option("--from", help="The dialect of FILE. [default: detected]", **_DIALECT),
     ] = None,
     network: NetworkOption = None,
     settings: Set = None,
-    path: Annotated[
+    output: Annotated[
         str | None,
         output_option(
             "A file, or a folder. [default: ./NETWORK_DIALECT.safetensors, .h5 for Keras]"
         ),
     ] = None,
-    replace: Annotated[bool, force_option("Replace what resnetgen did not write.")] = False,
+    force: Annotated[bool, force_option("Replace a file that resnetgen did not write.")] = False,
 ) -> None:
-    """Writes a checkpoint under the names, and in the layout, of another library.
+    """Converts a checkpoint to the names and the layout of another library.
 
-    Every key of the file is held against the network first. A .pt, .pth or .bin file is written by
-    torch.save; what was changed or lost is said on stderr. Needs torch; HDF5 needs h5py.
+    Every key of the file is first checked against the network. A .pt, .pth or .bin file is written
+    with torch.save. Changes and losses are reported on stderr. Needs torch; HDF5 needs h5py.
 
     \b
     Examples:
@@ -130,27 +127,32 @@ def convert(
       resnetgen weights convert resnet50.h5 --to torchvision -o resnet50.pth
       resnetgen weights convert model.bin --to timm --network my/net.yaml
     """
-    from resnetgen.weights.convert import convert_checkpoint
+    from resnetgen.weights.convert import convert_checkpoint, encode
     from resnetgen.weights.dialects import load_dialect
+    from resnetgen.weights.safetensors_file import WEIGHTS
 
     target = load_dialect(safe_path(to))
-    among = [load_dialect(safe_path(source))] if source is not None else None
+    sources = [load_dialect(safe_path(source))] if source is not None else None
     networks = _networks(network, settings)
-    if path is not None:
-        _check_name(path, target)
+    if output is not None:
+        _check_name(output, target)
     checkpoint = _read(file)
-    translated = convert_checkpoint(checkpoint, target, networks, among)
-    out = _output_file(path, translated, file, replace)
-    for line in translated.remarks:
-        print(line, file=sys.stderr)
-    _write(out, translated)
+    converted = convert_checkpoint(checkpoint, target, networks, sources)
+    path = _path(output, converted, file)
+    out = OutputFile(path, WEIGHTS, force)
+    print("".join(f"{line}\n" for line in converted.remarks), end="", file=sys.stderr)
+    data = encode(converted, path.suffix)
+    out.write(data)
+    out.announce(_summary(converted, len(data)))
 
 
 def _networks(network: str | None, settings: list[str] | None) -> NetworkIndex:
     from resnetgen.weights.library_index import NetworkIndex
 
     if settings and network is None:
-        raise typer.BadParameter("overrides a value of --network", param_hint="--set")
+        raise typer.BadParameter(
+            "overrides a value of --network, which is missing", param_hint="--set"
+        )
     return NetworkIndex(None if network is None else safe_path(network), overrides(settings))
 
 
@@ -166,7 +168,7 @@ def _read(file: str) -> Checkpoint:
 
 
 def _about(checkpoint: Checkpoint, found: Identification, networks: NetworkIndex) -> dict[str, Any]:
-    """All that was found, as plain data."""
+    """The result as plain data."""
     from resnetgen.weights.identify import dtype_counts, value_count
 
     entries = checkpoint.entries
@@ -239,7 +241,7 @@ def _lines(about: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rows(rows: Mapping[str, str]) -> Iterator[str]:
-    """The rows that say something."""
+    """The rows that are not empty."""
     yield from (f"  {name:<10} {text}" for name, text in rows.items() if text)
 
 
@@ -250,35 +252,29 @@ def _keys(wrappers: Sequence[str]) -> str:
 # --- convert
 
 
-def _check_name(path: str, target: Dialect) -> None:
-    """Raises WriteError where the file that was named would not be read as what it is."""
+def _check_name(output: str, target: Dialect) -> None:
+    """Raises WriteError if a file of this name would be read as something else."""
     from resnetgen.compiler.codegen.files import output_path
     from resnetgen.weights.convert import check_suffix, suffixes
 
-    check_suffix(str(output_path(path, f"{target.name}{suffixes(target)[0]}")), target)
+    check_suffix(str(output_path(output, f"{target.name}{suffixes(target)[0]}")), target)
 
 
-def _output_file(path: str | None, translated: ConvertedCheckpoint, file: str, replace: bool) -> OutputFile:
-    """Where the file goes. Raises WriteError where it must not."""
+def _path(output: str | None, converted: ConvertedCheckpoint, checkpoint: str) -> Path:
+    """Where the file goes. Raises WriteError if it would replace the checkpoint itself."""
     from resnetgen.compiler.codegen.files import file_name, output_path
     from resnetgen.weights.convert import suffixes
-    from resnetgen.weights.safetensors_file import WEIGHTS, refuse_to_replace_checkpoint
+    from resnetgen.weights.safetensors_file import refuse_to_replace_checkpoint
 
-    dialect = translated.target.dialect
+    dialect = converted.target.dialect
     assert dialect
-    name = file_name(f"{translated.target.graph.name}_{dialect.name}", suffixes(dialect)[0])
-    place = output_path(path, name)
-    refuse_to_replace_checkpoint(place, file)
-    return OutputFile(place, WEIGHTS, replace)
+    name = file_name(f"{converted.target.graph.name}_{dialect.name}", suffixes(dialect)[0])
+    path = output_path(output, name)
+    refuse_to_replace_checkpoint(path, checkpoint)
+    return path
 
 
-def _write(out: OutputFile, translated: ConvertedCheckpoint) -> None:
-    from resnetgen.weights.convert import encode
-
-    assert out.path
-    data = encode(translated, out.path.suffix)
-    out.write(data)
-    source, target = translated.source.dialect, translated.target.dialect
-    ways = f"from {source.name if source else _OWN_NAMES} to {target.name if target else ''}"
-    said = f"{translated.spec}, {ways}: {len(translated.state)} tensors, {len(data):,} bytes"
-    out.announce(said)
+def _summary(converted: ConvertedCheckpoint, size: int) -> str:
+    source, target = converted.source.dialect, converted.target.dialect
+    names = f"from {source.name if source else _OWN_NAMES} to {target.name if target else ''}"
+    return f"{converted.spec}, {names}: {len(converted.state)} tensors, {size:,} bytes"

@@ -1,10 +1,10 @@
-"""How tools count operations: one table for each, and why two of them disagree.
+"""How tools count operations, and why two of them disagree on a network.
 
-counted(conventions()["fvcore"], pairs)  ->  4111512576 for ResNet-50, without fvcore and torch
-explain(macs, fvcore, measured)          ->  normalisation +22,227,968, pooling +100,352
+    network_operations(conventions()["fvcore"], typed)  ->  4111512576 for ResNet-50
+    explain(macs, fvcore, typed)                        ->  normalisation +22,227,968, pooling +100,352
 
-The tables are data (`tables/conventions.yaml`): for each op an expression over a few facts of a
-measured step. What only training computes counts nothing.
+The tables are data (`tables/conventions.yaml`): for each op and reason an expression over NAMES and
+the attributes of the op. No tool is imported. Ops that only training computes count nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from resnetgen.reports.numbers import count
 from resnetgen.reports.table_layout import align
 from resnetgen.reports.tables import read_table
 
-Steps = Iterable[tuple[TypedNode, int]]  # measured steps, and how often each runs
+Steps = Iterable[tuple[TypedNode, int]]  # nodes, and how often each runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class CountingRule:
 
     op: str
     reason: str
-    text: str  # as it stands in the table
+    text: str  # as written in the table
     expr: Expr
     reads: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Convention:
-    """What a tool counts, at one version of it."""
+    """What a tool counts, at one version of the tool."""
 
     name: str
     doc: str
@@ -94,7 +94,7 @@ def _biased(step: TypedNode) -> int:
 def _padded(step: TypedNode) -> int:
     kernel = per_axis(_attributes(step)["kernel"], len(step.source.size))
     sizes = zip(step.source.size, kernel, strict=True)
-    return step.source.channels * prod(size + reach - 1 for size, reach in sizes)
+    return step.source.channels * prod(size + taps - 1 for size, taps in sizes)
 
 
 def _ratio(step: TypedNode) -> float:
@@ -120,7 +120,7 @@ def conventions() -> Mapping[str, Convention]:
 
 
 def read_conventions(table: Mapping[str, Any]) -> dict[str, Convention]:
-    """Conventions from the content of a table. ValueError names an op, reason or name it has not."""
+    """Conventions from the content of a table. Raises ValueError for an unknown op, reason or name."""
     reasons = table["reasons"]
     return {
         name: Convention(
@@ -168,17 +168,17 @@ def _rule(convention: str, reason: str, op: str, text: str) -> CountingRule:
 
 
 def operations(convention: Convention, steps: Steps) -> int:
-    """What a convention counts for some steps of a measured network, for one image."""
+    """What a convention counts for some nodes of a network, for one image."""
     return sum(amount for _, amount in _amounts(convention, steps))
 
 
-def network_operations(convention: Convention, measured: TypedInstance) -> int:
+def network_operations(convention: Convention, typed: TypedInstance) -> int:
     """What a convention counts for a whole network, for one image."""
-    return operations(convention, _whole(measured))
+    return operations(convention, _whole(typed))
 
 
-def _whole(measured: TypedInstance) -> Steps:
-    return [(step, 1) for step in measured.nodes]
+def _whole(typed: TypedInstance) -> Steps:
+    return [(step, 1) for step in typed.nodes]
 
 
 def _amounts(convention: Convention, steps: Steps) -> Iterator[tuple[CountingRule, int]]:
@@ -190,13 +190,13 @@ def _amounts(convention: Convention, steps: Steps) -> Iterator[tuple[CountingRul
 
 
 def _value(rule: CountingRule, step: TypedNode) -> int:
-    value = evaluate(rule.expr, {name: _fact(name, step) for name in rule.reads})
+    value = evaluate(rule.expr, {name: _read(name, step) for name in rule.reads})
     assert isinstance(value, int), f"{rule.text} counts {value}"
     return value
 
 
-def _fact(name: str, step: TypedNode) -> Value:
-    """One of NAMES, an attribute of the op, or a word, which stands for itself."""
+def _read(name: str, step: TypedNode) -> Value:
+    """One of NAMES, an attribute of the op, or a word, which is its own value."""
     if name in NAMES:
         return NAMES[name](step)
     value: Value = _attributes(step).get(name, name)
@@ -211,9 +211,9 @@ def _attributes(step: TypedNode) -> Mapping[str, Any]:
 # --- explaining
 
 
-def explain(first: Convention, second: Convention, measured: TypedInstance) -> Explanation:
+def explain(first: Convention, second: Convention, typed: TypedInstance) -> Explanation:
     """Why two conventions differ on a network, by reason."""
-    before, after = _by_reason_and_op(first, measured), _by_reason_and_op(second, measured)
+    before, after = _by_reason_and_op(first, typed), _by_reason_and_op(second, typed)
     counted_ops = dict.fromkeys((*before, *after))
     reasons = []
     for reason in read_table("conventions")["reasons"]:
@@ -226,21 +226,21 @@ def explain(first: Convention, second: Convention, measured: TypedInstance) -> E
     return Explanation(first, second, totals, tuple(reasons))
 
 
-def explanations(chosen: Sequence[Convention], measured: TypedInstance) -> Iterator[Explanation]:
-    """Each of some conventions against the first, or against ours where there is one only."""
+def explanations(chosen: Sequence[Convention], typed: TypedInstance) -> Iterator[Explanation]:
+    """Each of some conventions compared with the first, or a single one with this compiler's own."""
     first, *others = chosen if len(chosen) > 1 else (next(iter(conventions().values())), *chosen)
-    return (explain(first, other, measured) for other in others)
+    return (explain(first, other, typed) for other in others)
 
 
-def _by_reason_and_op(convention: Convention, measured: TypedInstance) -> Counter[tuple[str, str]]:
+def _by_reason_and_op(convention: Convention, typed: TypedInstance) -> Counter[tuple[str, str]]:
     amounts: Counter[tuple[str, str]] = Counter()
-    for rule, amount in _amounts(convention, _whole(measured)):
+    for rule, amount in _amounts(convention, _whole(typed)):
         amounts[rule.reason, rule.op] += amount
     return amounts
 
 
 def _how(first: Convention, second: Convention, reason: str, ops: list[str]) -> Iterator[str]:
-    """`max_pool, avg_pool: 0 -> 2 * source`: ops whose coefficients are alike stand together."""
+    """`max_pool, avg_pool: 0 -> 2 * source`: ops with the same coefficients together."""
     alike: dict[str, list[str]] = {}
     for op in ops:
         change = f"{_coefficient(first, reason, op)} -> {_coefficient(second, reason, op)}"
@@ -254,14 +254,14 @@ def _coefficient(convention: Convention, reason: str, op: str) -> str:
 
 
 def explanation_lines(explanation: Explanation) -> list[str]:
-    """The lines of `report --explain`: a row for each reason, the totals, and what names stand for."""
+    """The lines of `report --explain`: a row for each reason, the totals, and what the names mean."""
     first, second = explanation.first, explanation.second
     rows = [("reason", first.name, second.name, "difference", "each op counts")]
     for reason in explanation.reasons:
         rows.append((reason.name, *_figures(reason.first, reason.second), "; ".join(reason.how)))
-    rest = explanation.totals[0] - sum(reason.first for reason in explanation.reasons)
-    if rest and explanation.reasons:
-        rows.append(("what both count", *_figures(rest, rest), ""))
+    shared = explanation.totals[0] - sum(reason.first for reason in explanation.reasons)
+    if shared and explanation.reasons:
+        rows.append(("what both count", *_figures(shared, shared), ""))
     rows.append(("total", *_figures(*explanation.totals), ""))
     return [*align(rows, "<>>><"), *_legend(explanation)]
 

@@ -4,8 +4,8 @@
                                            resnet50,stem,...
     FORMATS["json"]([report], "stage") ->  {"network": "resnet50", "input": [3, 224, 224], ...}
 
-Tables (`table`, `md`) are for people and round nothing that has room; `json`, `csv` and `html` have
-every figure. Names and units of JSON and CSV are those of `metrics.py`.
+`table` and `md` are tables for people, with a few figures unless more are asked for; `json`, `csv` and
+`html` have every figure. Names and units of JSON and CSV are those of `metrics.py`.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _html(reports: Sequence[Report], by: str) -> str:
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Report], str], str]] = {
-    "table": _text,
+    "text": _text,
     "json": _json,
     "csv": as_csv,
     "md": _markdown,

@@ -2,15 +2,10 @@
 
     Path("costs.html").write_text(page([report]), encoding="utf-8")
 
-The page is one file that needs nothing else: style, script and plots are in it, and its policy
+The page is one file that needs nothing else: style, script and charts are in it, and its policy
 (Content-Security-Policy) lets it load nothing and run no script but the one that sorts tables.
-Here figures become text; templates/report/ has the markup. Jinja escapes every text that enters it.
-
-What is drawn of reports: which figures, of which stages, with which words.
-
-by_stage(report, stages)  ->  Figure("bars", "Parameters and multiply-adds by stage", ...)
-
-A chart is drawn where all its figures are wanted, and where there is something to see.
+Here figures become text and charts; templates/report/ has the markup. Jinja escapes all text that
+enters it; charts come from a `Canvas`, which escapes its own.
 """
 
 from __future__ import annotations
@@ -18,10 +13,8 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from math import log
-from typing import TYPE_CHECKING
 
 from resnetgen._version import __version__
 from resnetgen.compiler.analysis.name_ranges import range_start
@@ -32,6 +25,7 @@ from resnetgen.compiler.frontend.library import TEMPLATES
 from resnetgen.reports.metrics import Conditions, Metric, Value, available_metrics
 from resnetgen.reports.numbers import byte_size, count, relative_change, short_number
 from resnetgen.reports.plotting.charts import (
+    STYLE,
     Area,
     Bars,
     DataPoint,
@@ -41,67 +35,12 @@ from resnetgen.reports.plotting.charts import (
     bars,
     points,
 )
+from resnetgen.reports.plotting.svg import Canvas, inline, variables
 from resnetgen.reports.report import Line, Report
 
-if TYPE_CHECKING:
-    import jinja2
-
+_TEMPLATES = TEMPLATES / "report"
 _HEADLINE = ("params", "macs", "activations", "depth", "peak_bytes", "training_bytes", "time")
 _FOLDED_FROM = 1000  # ops: of larger networks equal ones share a row
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The head of a column of figures. `unit` stands below it where the figures do not name theirs."""
-
-    title: str
-    doc: str
-    unit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HtmlCell:
-    """A figure as text, what it is sorted by where the text does not say it, a remark below it."""
-
-    text: str
-    key: str = ""
-    remark: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HtmlTable:
-    """Rows of words and figures: `words` are the heads of the first columns, `figures` of the rest."""
-
-    title: str
-    words: tuple[str, ...]
-    figures: tuple[Head, ...]
-    rows: tuple[tuple[tuple[str, ...], tuple[HtmlCell, ...]], ...]
-    total: tuple[HtmlCell, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """A figure of the whole network, as people speak of it and, where that differs, exactly."""
-
-    title: str
-    doc: str
-    text: str
-    exact: str
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """What the page says of one network."""
-
-    name: str
-    doc: str
-    paper: str
-    input: str
-    headline: tuple[Total, ...]
-    totals: tuple[Total, ...]
-    figures: tuple[Chart, ...]
-    tables: tuple[HtmlTable, ...]
-    nodes: HtmlTable
 
 
 def page(reports: Sequence[Report]) -> str:
@@ -109,51 +48,37 @@ def page(reports: Sequence[Report]) -> str:
 
     The text depends on the reports alone: no time, no path, no order of a set.
     """
-    first, several = reports[0], len(reports) > 1
-    style, script = _asset("page.css"), _asset("page.js")
-    return (
-        _environment()
-        .get_template("page.html.jinja")
-        .render(
-            title=f"What {len(reports)} networks cost" if several else f"What {first.name} costs",
-            conditions=list(_conditions(first.conditions)),
-            comparison=_comparison(reports) if several else None,
-            plane=plane(reports) if several else None,
-            sections=[_section(report) for report in reports],
-            glossary=first.metrics,
-            command=_command(reports),
-            version=__version__,
-            style=style,
-            script=script,
-            digest=b64encode(sha256(script.encode()).digest()).decode(),
-        )
-    )
-
-
-@cache
-def _environment() -> jinja2.Environment:
     import jinja2
 
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES / "report"),
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=True,
-        finalize=_rounded,
+    )
+    first, several = reports[0], len(reports) > 1
+    script = _asset("page.js")
+    return environment.get_template("page.html.jinja").render(
+        title=f"What {len(reports)} networks cost" if several else f"What {first.name} costs",
+        conditions=list(_conditions(first.conditions)),
+        comparison=_comparison(reports) if several else None,
+        plane=plane_chart(reports) if several else None,
+        sections=[_section(report) for report in reports],
+        glossary=first.metrics,
+        command=_command(reports),
+        version=__version__,
+        style=variables() + STYLE + _asset("page.css"),
+        script=script,
+        digest=b64encode(sha256(script.encode()).digest()).decode(),
     )
 
 
-def _rounded(value: object) -> object:
-    """Places in plots to a tenth of a pixel."""
-    return round(value, 1) if isinstance(value, float) else value
-
-
 def _asset(name: str) -> str:
-    return (TEMPLATES / "report" / name).read_text(encoding="utf-8")
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-# --- what holds for the whole page
+# --- what applies to the whole page
 
 
 def _conditions(given: Conditions) -> Iterator[tuple[str, str]]:
@@ -183,6 +108,109 @@ def _command(reports: Sequence[Report]) -> str:
     return " ".join([*words, "--format html"])
 
 
+# --- one network
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A figure of the whole network, rounded and, where that differs, exact."""
+
+    title: str
+    doc: str
+    text: str
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The part of the page about one network."""
+
+    name: str
+    doc: str
+    paper: str
+    input: str
+    headline: tuple[Total, ...]
+    totals: tuple[Total, ...]
+    charts: tuple[Chart, ...]
+    tables: tuple[HtmlTable, ...]
+    nodes: HtmlTable
+
+
+def _section(report: Report) -> Section:
+    network, stages = report.network, report.lines("stage")
+    headline = [each for each in report.metrics if each.name in _HEADLINE]
+    others = [each for each in report.metrics if each.name not in _HEADLINE]
+    charts = (stage_chart(report, stages), time_chart(report, stages), memory_chart(report))
+    folded = "By block, equal ones in a row folded"
+    return Section(
+        report.name,
+        sentence(network.doc) if network.doc else "",
+        network.paper or "",
+        _times(str(network.input)),
+        _totals(report, headline),
+        _totals(report, others),
+        tuple(chart for chart in charts if chart),
+        (
+            *_outputs(report),
+            _table(report, "By stage", "block", stages),
+            _table(report, folded, "block", report.lines("block", folded=True)),
+        ),
+        _nodes(report),
+    )
+
+
+def _totals(report: Report, metrics: Iterable[Metric]) -> tuple[Total, ...]:
+    totals = []
+    for each in metrics:
+        value = report.total.values[each.name]
+        text, exact = _times(each.text(value, short=True)), _times(each.text(value))
+        if each.unit == "bytes" and isinstance(value, int):
+            exact = f"{count(value)} bytes"
+        totals.append(Total(each.title, _meaning(each), text, exact if exact != text else ""))
+    return tuple(totals)
+
+
+def _meaning(metric: Metric) -> str:
+    return f"{metric.doc} ({metric.unit})" if metric.unit else metric.doc
+
+
+def _times(text: str) -> str:
+    """`64 x 56 x 56` -> `64 × 56 × 56`."""
+    return text.replace(" x ", " × ")
+
+
+# --- tables
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a column of figures. `unit` is below it where the figures do not name theirs."""
+
+    title: str
+    doc: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlCell:
+    """A figure as text, its key for sorting where that is not the text, a remark below it."""
+
+    text: str
+    key: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlTable:
+    """Rows of words and figures: `words` are the heads of the first columns, `figures` of the rest."""
+
+    title: str
+    words: tuple[str, ...]
+    figures: tuple[Head, ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[HtmlCell, ...]], ...]
+    total: tuple[HtmlCell, ...] = ()
+
+
 def _comparison(reports: Sequence[Report]) -> HtmlTable:
     """A row a network, and below its figures how they differ from those of the first."""
     first = reports[0]
@@ -200,48 +228,8 @@ def _comparison(reports: Sequence[Report]) -> HtmlTable:
 def _difference(metric: Metric, report: Report, first: Report) -> str:
     if report is first:
         return ""
-    told = relative_change(report.total.values[metric.name], first.total.values[metric.name])
-    return told.replace("-", "−")
-
-
-# --- one network
-
-
-def _section(report: Report) -> Section:
-    network, stages = report.network, report.lines("stage")
-    headline = [each for each in report.metrics if each.name in _HEADLINE]
-    others = [each for each in report.metrics if each.name not in _HEADLINE]
-    figures = (by_stage(report, stages), bounds(report, stages), memory(report))
-    folded = "By block, equal ones in a row folded"
-    return Section(
-        report.name,
-        sentence(network.doc) if network.doc else "",
-        network.paper or "",
-        _times(str(network.input)),
-        _totals(report, headline),
-        _totals(report, others),
-        tuple(figure for figure in figures if figure),
-        (
-            *_outputs(report),
-            _table(report, "By stage", "block", stages),
-            _table(report, folded, "block", report.lines("block", folded=True)),
-        ),
-        _nodes(report),
-    )
-
-
-def _totals(report: Report, figures: Iterable[Metric]) -> tuple[Total, ...]:
-    found = []
-    for each in figures:
-        value = report.total.values[each.name]
-        text, exact = _times(each.text(value, short=True)), _times(each.text(value))
-        if each.unit == "bytes" and isinstance(value, int):
-            exact = f"{count(value)} bytes"
-        found.append(Total(each.title, _meaning(each), text, exact if exact != text else ""))
-    return tuple(found)
-
-
-# --- tables
+    values = (each.total.values[metric.name] for each in (report, first))
+    return relative_change(*values).replace("-", "−")
 
 
 def _outputs(report: Report) -> Iterator[HtmlTable]:
@@ -268,10 +256,10 @@ def _nodes(report: Report) -> HtmlTable:
 
 
 def _table(report: Report, title: str, what: str, lines: Sequence[Line]) -> HtmlTable:
-    figures = report.line_metrics
-    rows = tuple((_words(line), _cells(figures, line)) for line in lines)
-    heads = _heads(figures)
-    return HtmlTable(title, ("name", what, "output"), heads, rows, _cells(figures, report.total))
+    metrics = report.line_metrics
+    rows = tuple((_words(line), _cells(metrics, line)) for line in lines)
+    heads = ("name", what, "output")
+    return HtmlTable(title, heads, _heads(metrics), rows, _cells(metrics, report.total))
 
 
 def _words(line: Line) -> tuple[str, ...]:
@@ -279,8 +267,8 @@ def _words(line: Line) -> tuple[str, ...]:
     return row.name, row.op if row.op != row.name else "", _times(str(row.result))
 
 
-def _heads(figures: Iterable[Metric]) -> tuple[Head, ...]:
-    return tuple(Head(each.title, _meaning(each), _unit_below(each)) for each in figures)
+def _heads(metrics: Iterable[Metric]) -> tuple[Head, ...]:
+    return tuple(Head(each.title, _meaning(each), _unit_below(each)) for each in metrics)
 
 
 def _unit_below(metric: Metric) -> str:
@@ -288,12 +276,8 @@ def _unit_below(metric: Metric) -> str:
     return "" if metric.unit in ("bytes", "seconds", metric.title) else metric.unit
 
 
-def _meaning(metric: Metric) -> str:
-    return f"{metric.doc} ({metric.unit})" if metric.unit else metric.doc
-
-
-def _cells(figures: Iterable[Metric], line: Line) -> tuple[HtmlCell, ...]:
-    return tuple(_cell(each, line.values[each.name]) for each in figures)
+def _cells(metrics: Iterable[Metric], line: Line) -> tuple[HtmlCell, ...]:
+    return tuple(_cell(each, line.values[each.name]) for each in metrics)
 
 
 def _cell(metric: Metric, value: Value, remark: str = "") -> HtmlCell:
@@ -301,58 +285,62 @@ def _cell(metric: Metric, value: Value, remark: str = "") -> HtmlCell:
     text = _times(metric.text(value))
     if isinstance(value, tuple):
         value = max(value)
-    plain = isinstance(value, int) and text == count(value)
-    told = isinstance(value, int | float) and not plain
-    return HtmlCell(text, f"{value:.9g}" if told else "", remark)
+    is_exact = isinstance(value, int) and text == count(value)
+    needs_key = isinstance(value, int | float) and not is_exact
+    return HtmlCell(text, f"{value:.9g}" if needs_key else "", remark)
 
 
-def _times(text: str) -> str:
-    """`64 x 56 x 56` -> `64 × 56 × 56`, as it is printed."""
-    return text.replace(" x ", " × ")
+# --- charts: which figures are drawn, of which stages, with which words
 
-
-# A plot is drawn twice, for wide windows and for telephones; the style sheet shows one of them.
+# Each is drawn twice, for wide windows and for telephones; the style sheet shows one of them.
 _WIDTHS = (560, 340)
 _PLANE_WIDTHS = (860, 340)
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A plot in each width. `kind` names the macro of the template that draws it.
-
-    `names` are those of the axes of a plane, or of what the colours of bars stand for.
-    """
+    """A plot in both widths. `legend` names what whole bars are, and what their parts are."""
 
     kind: str
     title: str
     remark: str
     plots: tuple[Bars | Area | Points, ...]
-    names: tuple[str, ...] = ()
+    legend: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> Iterator[str]:
+        """The plots as SVG."""
+        title = f"{self.title}. {self.remark}" if self.remark else self.title
+        for kind, plot in zip(("wide", "narrow"), self.plots, strict=True):
+            canvas = Canvas()
+            plot.draw(canvas)
+            yield inline(canvas, (plot.width, plot.height), title, f"chart {kind}")
 
 
-def plane(reports: Sequence[Report]) -> Chart | None:
-    """Every network as a point, by multiply-adds and parameters."""
+def plane_chart(reports: Sequence[Report]) -> Chart | None:
+    """Every network as a point, by multiply-adds and parameters, if both metrics are shown."""
     across, up = (_metric(reports[0], name) for name in ("macs", "params"))
     if across is None or up is None:
         return None
-    items = []
+    data = []
     for report in reports:
         cost = report.typed.cost
         if cost.macs and cost.params:
-            tip = f"{report.name}: {_told(across, cost.macs)}, {_told(up, cost.params)}"
-            items.append(DataPoint(report.name, cost.macs, cost.params, tip))
-    if not items:
+            tip = f"{report.name}: {_titled(across, cost.macs)}, {_titled(up, cost.params)}"
+            data.append(DataPoint(report.name, cost.macs, cost.params, tip))
+    if not data:
         return None
-    remark = f"Both axes are logarithmic. {_left_out(len(reports) - len(items))}".rstrip()
-    plots = tuple(points(items, short_number, width) for width in _PLANE_WIDTHS)
-    title = _title(f"{up.title} and {across.title}")
-    return Chart("plane", title, remark, plots, (across.title, up.title))
+    remark = f"Both axes are logarithmic. {_left_out(len(reports) - len(data))}".rstrip()
+    titles = across.title, up.title
+    plots = tuple(points(data, titles, short_number, width) for width in _PLANE_WIDTHS)
+    return Chart("plane", _capitalized(f"{up.title} and {across.title}"), remark, plots)
 
 
-def by_stage(report: Report, stages: Sequence[Line]) -> Chart | None:
-    """Parameters and multiply-adds of each stage, beside each other."""
-    wanted = [each for name in ("params", "macs") if (each := _metric(report, name))]
-    lines = [line for line in stages if any(line.values[each.name] for each in wanted)]
+def stage_chart(report: Report, stages: Sequence[Line]) -> Chart | None:
+    """Parameters and multiply-adds of each stage that has any, beside each other."""
+    kinds = {"params": "parameters", "macs": "multiply-adds"}
+    metrics = [each for name in kinds if (each := _metric(report, name))]
+    lines = [line for line in stages if any(line.values[each.name] for each in metrics)]
     if not lines:
         return None
     series = [
@@ -360,15 +348,15 @@ def by_stage(report: Report, stages: Sequence[Line]) -> Chart | None:
             each.title,
             [_number(line.values[each.name]) for line in lines],
             [each.text(line.values[each.name], short=True) for line in lines],
+            kind=kinds[each.name],
         )
-        for each in wanted
+        for each in metrics
     ]
-    plots = _bars(lines, series)
-    title = _title(f"{' and '.join(each.title for each in wanted)} by stage")
-    return Chart("bars", title, _left_out(len(stages) - len(lines)), plots)
+    title = _capitalized(f"{' and '.join(each.title for each in metrics)} by stage")
+    return Chart("bars", title, _left_out(len(stages) - len(lines)), _bars(lines, series))
 
 
-def bounds(report: Report, stages: Sequence[Line]) -> Chart | None:
+def time_chart(report: Report, stages: Sequence[Line]) -> Chart | None:
     """The least time of each stage on the device, and what is left of it after fusion."""
     given = report.conditions
     eager, fused = (_metric(report, name) for name in ("eager_time", "time"))
@@ -389,7 +377,7 @@ def bounds(report: Report, stages: Sequence[Line]) -> Chart | None:
     return Chart("bars", title, remark, _bars(lines, [series]), ("one op after the other", "fused"))
 
 
-def memory(report: Report) -> Chart | None:
+def memory_chart(report: Report) -> Chart | None:
     """Bytes of activations that are alive while each op of evaluation runs."""
     given = report.conditions
     if _metric(report, "peak_bytes") is None:
@@ -418,7 +406,7 @@ def _stages(report: Report, names: Sequence[str]) -> Iterator[str]:
 
 
 def _metric(report: Report, name: str) -> Metric | None:
-    """The metric, if it is wanted."""
+    """The metric, if the report has it."""
     return next((each for each in report.metrics if each.name == name), None)
 
 
@@ -435,9 +423,9 @@ def _left_out(number: int) -> str:
     return f"Not shown: {count(number)} at zero." if number else ""
 
 
-def _told(metric: Metric, value: Value) -> str:
+def _titled(metric: Metric, value: Value) -> str:
     return f"{metric.text(value)} {metric.title}"
 
 
-def _title(text: str) -> str:
+def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -1,7 +1,7 @@
 """The papers' ledger: published figures beside what the compiler computes (`report --paper`).
 
-    network      parameters   multiply-adds     published
-    ResNet-152   60,192,808   11,282,415,616    11.3 G
+    network      parameters   multiply-adds  published
+    ResNet-152   60,192,808  11,282,415,616   11.3 G
 
 The figures are data (`tables/papers.yaml`). A computed figure agrees with a published one if it
 rounds to it at as many digits.
@@ -56,7 +56,7 @@ def _last_digit(number: Decimal) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence of a paper that says that a figure of one network is less than another's."""
+    """A sentence of a paper: a figure of one network is less than that of another."""
 
     text: str
     figure: str
@@ -202,7 +202,7 @@ def _row_data(row: PublishedRow) -> dict[str, Any]:
 
 # The formats of the ledger by name, as `formats.FORMATS` has those of reports.
 PAPER_FORMATS: Mapping[str, Callable[[Iterable[PaperTable]], str]] = {
-    "table": lambda ledger: as_text(map(paper_grid, ledger)),
+    "text": lambda ledger: as_text(map(paper_grid, ledger)),
     "md": lambda ledger: as_markdown(map(paper_grid, ledger)),
     "json": lambda ledger: as_json([as_data(table) for table in ledger]) + "\n",
 }

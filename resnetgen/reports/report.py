@@ -1,6 +1,6 @@
-"""Report: every figure of one network, by whatever lines a form shows.
+"""Report: the figures of one network, as a whole and by node, block or stage.
 
-Report(...).lines("stage")  ->  Line(Row("layer1", ...), {"params": 215808, "macs": ..., ...}), ...
+    Report(...).lines("stage")  ->  Line(Row("layer1", ...), {"params": 215808, "macs": ..., ...}), ...
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """What one network costs, in the figures that are wanted."""
+    """What one network costs, in the chosen metrics."""
 
     network: Network
     typed: TypedInstance
@@ -47,7 +47,7 @@ class Report:
 
     @cached_property
     def inputs(self) -> MetricInputs:
-        """What the figures are computed from."""
+        """What figures are computed from."""
         return MetricInputs(self.network, self.typed, self.conditions)
 
     @cached_property
@@ -63,7 +63,7 @@ class Report:
 
     @property
     def line_metrics(self) -> tuple[Metric, ...]:
-        """The metrics that a line has: those of more than a whole network."""
+        """The metrics that lines have too, not only the whole network."""
         return tuple(metric for metric in self.metrics if not metric.whole)
 
     def lines(self, by: str, folded: bool = False) -> tuple[Line, ...]:
@@ -75,7 +75,7 @@ class Report:
         )
 
 
-def _rows(measured: TypedInstance, by: str, folded: bool) -> Iterable[Row]:
+def _rows(typed: TypedInstance, by: str, folded: bool) -> Iterable[Row]:
     if by == "node":
-        return rows_by_node(measured, folded)
-    return rows_by_block(measured, folded) if by == "block" else rows_by_stage(measured)
+        return rows_by_node(typed, folded)
+    return rows_by_block(typed, folded) if by == "block" else rows_by_stage(typed)

@@ -1,12 +1,13 @@
-"""Roofline: how fast a device could be at best, and what holds it back.
+"""Roofline: the least time of a network on a device, and whether memory or arithmetic limits it.
+
+    Roofline(typed).bound(row.steps, devices()["h200"], 256, "bfloat16")  ->  RooflineBound(...)
 
 An op takes at least as long as its arithmetic at the peak rate, and at least as long as moving its
 inputs, weights and result through memory (Williams et al., Communications of the ACM 52(4), 2009).
-The sum over the ops bounds execution one op after the other (`eager`). Where an op of one value a
-position (a norm, an activation, a sum) is fused into the op before it, the value between the two
-need not be moved: `time` is the bound with all such values kept in registers. Both take it that
-other values go through memory; caches that hold one whole between two ops may beat them, at small
-batches.
+The sum over the ops bounds execution one op after the other (`eager`). Where a pointwise op (a norm,
+an activation, a sum) is fused into the op before it, the value between the two need not be moved:
+`time` is the bound with all such values kept in registers. Both assume that other values go through
+memory. At small batches a cache may keep a whole value between two ops, and beat the bounds.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ class Traffic(NamedTuple):
 class RooflineBound(NamedTuple):
     """Lower bounds in seconds; sums of bounds are bounds."""
 
-    time: float = 0.0  # with ops of one value a position fused into the op before them
+    time: float = 0.0  # with pointwise ops fused into the op before them
     eager: float = 0.0  # one op after the other
-    memory_time: float = 0.0  # the part of `time` in which memory is waited for
+    memory_time: float = 0.0  # the part of `time` that memory limits
 
     @property
     def by(self) -> str:
@@ -72,47 +73,47 @@ class RooflineBound(NamedTuple):
 class Roofline:
     """The traffic of every op of a network; the bound of any of its rows on a device."""
 
-    def __init__(self, measured: TypedInstance) -> None:
+    def __init__(self, typed: TypedInstance) -> None:
         self.traffic: dict[int, Traffic] = {}
-        self.visit(measured, set())
+        self._visit(typed, set())
 
-    def visit(self, measured: TypedInstance, seen: set[int]) -> None:
-        """Finds what fusion spares, block by block: a block's input has been written before."""
-        if id(measured) in seen:
+    def _visit(self, typed: TypedInstance, seen: set[int]) -> None:
+        """Finds what fusion saves, block by block: a block's input has been written before."""
+        if id(typed) in seen:
             return
-        seen.add(id(measured))
-        instance = measured.instance
+        seen.add(id(typed))
+        instance = typed.instance
         readers: dict[str, int] = dict.fromkeys(instance.outputs, 1)
-        for placed in instance.nodes:
-            for name in placed.inputs:
+        for node in instance.nodes:
+            for name in node.inputs:
                 readers[name] = readers.get(name, 0) + 1
         done: dict[str, TypedNode] = {}  # in order of execution
         for index in instance.schedule:
-            step = measured.nodes[index]
+            step = typed.nodes[index]
             if step.node.op:
                 latest = next((key for key in reversed(done) if key in step.node.inputs), None)
                 before = done[latest] if latest else None
                 alone = latest is not None and readers[latest] == 1
                 self.traffic[id(step)] = _traffic(step, step.node.op, before, alone)
             for block, _ in step.blocks:
-                self.visit(block, seen)
+                self._visit(block, seen)
             done[step.node.key] = step
 
     def traffic_of(self, steps: Iterable[tuple[TypedNode, int]]) -> Traffic:
-        """The traffic of the ops below some steps."""
-        return _sum(Traffic, self.parts(steps))
+        """The traffic of the ops of some nodes, and of the blocks below."""
+        return _sum(Traffic, self._parts(steps))
 
     def bound(
         self, steps: Iterable[tuple[TypedNode, int]], device: Device, batch: int, dtype: str
     ) -> RooflineBound:
         """The least time that a batch takes on a device."""
-        parts = self.parts(steps)
+        parts = self._parts(steps)
         return _sum(
             RooflineBound, ((_bound(each, device, batch, dtype), times) for each, times in parts)
         )
 
-    def parts(self, steps: Iterable[tuple[TypedNode, int]]) -> Iterator[tuple[Traffic, int]]:
-        """The traffic of each op below some steps, and how often it runs."""
+    def _parts(self, steps: Iterable[tuple[TypedNode, int]]) -> Iterator[tuple[Traffic, int]]:
+        """The traffic of each op of some nodes and below, and how often it runs."""
         return ((self.traffic[id(step)], times) for step, times in op_counts(steps))
 
 
@@ -120,7 +121,7 @@ Sum = TypeVar("Sum", Traffic, RooflineBound)
 
 
 def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
-    """What some parts come to, field by field, each as often as it is there."""
+    """The sum of some parts, field by field, each as often as it occurs."""
     total = list(kind())
     for part, times in parts:
         for field, amount in enumerate(part):
@@ -143,8 +144,8 @@ def _traffic(step: TypedNode, call: OpCall, before: TypedNode | None, alone: boo
         return Traffic()
     read = [source.elements for source in step.sources if source]
     values = sum(read) + step.result.elements
-    spared = 0
+    saved = 0
     if definition.pointwise and before and before.node.op:
-        # The value computed last need not be read nor, if nobody else reads it, written.
-        spared = before.result.elements * (2 if alone else 1)
-    return Traffic(2 * step.cost.macs, values, step.cost.params, spared)
+        # The value computed last need not be read; nor written, if nothing else reads it.
+        saved = before.result.elements * (2 if alone else 1)
+    return Traffic(2 * step.cost.macs, values, step.cost.params, saved)

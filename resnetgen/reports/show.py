@@ -1,4 +1,4 @@
-"""show(network, measured): the elaborated network as text, each distinct block once.
+"""show(network, typed) -> the elaborated network as text, each distinct block once.
 
     layer1  bottleneck 1, 2 x bottleneck 2                    256 x 56 x 56
     ...
@@ -7,8 +7,8 @@
       ...
       add    add          from bn3, downsample                256 x 56 x 56
 
-Nodes stand in the order of execution. An attribute that has its default is left out, and so is the
-input of a node that reads the one before it.
+Nodes are in the order of execution. Attributes that have their defaults are left out, and so is the
+input of a node that reads the node before it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from resnetgen.reports.table_layout import align
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A node of a block: what it is called, what it does, with what, and what comes out."""
+    """The cells of a node: its name, its op or blocks, their attributes and inputs, its result."""
 
     name: str
-    what: str
+    callee: str
     details: str
     result: str
     group: str | None = None
@@ -40,26 +40,26 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A distinct block, the path where it first stands, and what it reads there."""
+    """A distinct block, the path of its first use, and what it reads there."""
 
     block: TypedInstance
-    place: str
+    path: str
     source: TensorType
 
 
-def show(network: Network, measured: TypedInstance) -> str:
+def show(network: Network, typed: TypedInstance) -> str:
     """The network, its stem, stages and head, then each distinct block."""
-    names = _block_names(measured)
-    lines = [_title(network, measured), *map(visible, filter(None, (network.doc, network.paper)))]
-    lines += ["", *_body(measured, names, "")]
-    for use in _distinct(measured):
+    names = _block_names(typed)
+    lines = [_title(network, typed), *map(visible, filter(None, (network.doc, network.paper)))]
+    lines += ["", *_body(typed, names, "")]
+    for use in _distinct(typed):
         lines += ["", _block_title(use, names[id(use.block)]), *_body(use.block, names, "  ")]
     return "\n".join(lines)
 
 
-def _title(network: Network, measured: TypedInstance) -> str:
-    outputs = ", ".join(str(each) for each in measured.outputs[: len(network.outputs)])
-    return f"{network.name}: {network.input} -> {outputs}; {cost_summary(measured.cost)}"
+def _title(network: Network, typed: TypedInstance) -> str:
+    outputs = ", ".join(str(each) for each in typed.outputs[: len(network.outputs)])
+    return f"{network.name}: {network.input} -> {outputs}; {cost_summary(typed.cost)}"
 
 
 def _block_title(use: _Use, name: str) -> str:
@@ -67,19 +67,19 @@ def _block_title(use: _Use, name: str) -> str:
     given = [key for key in instance.block.params if key in instance.given]
     values = ", ".join(_pair(key, instance.values[key]) for key in given)
     header = f"{name}: {values}" if values else name
-    return f"{header}  ({use.place} reads {use.source}; {cost_summary(use.block.cost)})"
+    return f"{header}  ({use.path} reads {use.source}; {cost_summary(use.block.cost)})"
 
 
-def _body(measured: TypedInstance, names: dict[int, str], indent: str) -> list[str]:
+def _body(typed: TypedInstance, names: dict[int, str], indent: str) -> list[str]:
     """The nodes of one block in columns; those of a stem or head under its name."""
-    found = list(_lines(measured, names))
-    cells = [(_indented(line), line.what, line.details, line.result) for line in found]
+    rows = list(_lines(typed, names))
+    cells = [(_indented(row), row.callee, row.details, row.result) for row in rows]
     group = None
     lines: list[str] = []
-    for line, text in zip(found, align(cells, "<<<<"), strict=True):
-        if line.group and line.group != group:
-            lines.append(indent + line.group)
-        group = line.group
+    for row, text in zip(rows, align(cells, "<<<<"), strict=True):
+        if row.group and row.group != group:
+            lines.append(indent + row.group)
+        group = row.group
         lines.append(indent + text)
     return lines
 
@@ -88,23 +88,22 @@ def _indented(line: _Line) -> str:
     return f"  {line.name}" if line.group else line.name
 
 
-def _lines(measured: TypedInstance, names: dict[int, str]) -> Iterator[_Line]:
-    instance = measured.instance
+def _lines(typed: TypedInstance, names: dict[int, str]) -> Iterator[_Line]:
+    instance = typed.instance
     paths = numbered_paths(instance.nodes)
     before = instance.block.inputs[0]
     for index in instance.schedule:
-        step, placed = measured.nodes[index], instance.nodes[index]
-        details = nondefault_attributes(placed.op) if placed.op else []
-        if placed.inputs != (before,):
-            details.append(f"from {', '.join(placed.inputs)}")
-        if placed.op and paths[index][0] != placed.key:
+        step, node = typed.nodes[index], instance.nodes[index]
+        details = nondefault_attributes(node.op) if node.op else []
+        if node.inputs != (before,):
+            details.append(f"from {', '.join(node.inputs)}")
+        if node.op and paths[index][0] != node.key:
             details.append(f"as {paths[index][0]}")
-        what = _called_by(step, names)
-        yield _Line(placed.key, what, ", ".join(details), str(step.result), placed.group)
-        before = placed.key
+        yield _Line(node.key, _callee(step, names), ", ".join(details), str(step.result), node.group)
+        before = node.key
 
 
-def _called_by(step: TypedNode, names: dict[int, str]) -> str:
+def _callee(step: TypedNode, names: dict[int, str]) -> str:
     """An op, blocks in a row, or `identity`."""
     if step.node.op:
         return step.node.op.name
@@ -123,7 +122,7 @@ def nondefault_attributes(call: OpCall) -> list[str]:
 
 
 def is_default(key: str, attribute: Attribute, call: OpCall) -> bool:
-    """Whether a node says of this attribute what it would be anyway."""
+    """Whether an attribute of a call has its default."""
     if attribute.required:
         return False
     default = attribute.default
@@ -140,18 +139,18 @@ def _pair(key: str, value: object) -> str:
     return f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
 
 
-def _distinct(measured: TypedInstance) -> list[_Use]:
-    """The blocks below, each once, outer before inner, where they are first used."""
-    found: dict[int, _Use] = {}
-    todo = list(_called(measured, ""))
+def _distinct(typed: TypedInstance) -> list[_Use]:
+    """The blocks below, each once at its first use, outer before inner."""
+    uses: dict[int, _Use] = {}
+    todo = list(_block_calls(typed, ""))
     for use in todo:
-        if id(use.block) not in found:
-            found[id(use.block)] = use
-            todo += _called(use.block, f"{use.place}.")
-    return list(found.values())
+        if id(use.block) not in uses:
+            uses[id(use.block)] = use
+            todo += _block_calls(use.block, f"{use.path}.")
+    return list(uses.values())
 
 
-def _called(block: TypedInstance, prefix: str) -> Iterator[_Use]:
+def _block_calls(block: TypedInstance, prefix: str) -> Iterator[_Use]:
     paths = numbered_paths(block.instance.nodes)
     for index in block.instance.schedule:
         at, source = 0, block.nodes[index].source
@@ -160,9 +159,9 @@ def _called(block: TypedInstance, prefix: str) -> Iterator[_Use]:
             at, source = at + times, inner.outputs[0]
 
 
-def _block_names(measured: TypedInstance) -> dict[int, str]:
+def _block_names(typed: TypedInstance) -> dict[int, str]:
     """`projection`, or `bottleneck 1`, `bottleneck 2` where there are several."""
-    blocks = [use.block for use in _distinct(measured)]
+    blocks = [use.block for use in _distinct(typed)]
     alike = Counter(block.instance.block.name for block in blocks)
     numbers: Counter[str] = Counter()
     names: dict[int, str] = {}

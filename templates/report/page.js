@@ -1,4 +1,4 @@
-// Sorting: a click on a head goes the way that is most of use first, then the other, then back.
+// A click on a head sorts in the more useful direction, a second in the other, a third restores.
 for (const table of document.querySelectorAll("table")) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
@@ -11,19 +11,19 @@ for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
     const words = column === 0 || head.classList.contains("t");
-    const ways = words ? ["ascending", "descending"] : ["descending", "ascending"];
+    const directions = words ? ["ascending", "descending"] : ["descending", "ascending"];
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
     button.addEventListener("click", () => {
-      const way = ways[ways.indexOf(head.getAttribute("aria-sort")) + 1];
+      const direction = directions[directions.indexOf(head.getAttribute("aria-sort")) + 1];
       heads.forEach((each) => each.removeAttribute("aria-sort"));
-      const sign = way === "descending" ? -1 : 1;
-      const sorted = way
+      const sign = direction === "descending" ? -1 : 1;
+      const sorted = direction
         ? [...rows].sort((a, b) => sign * compare(key(a, column), key(b, column)))
         : rows;
       body.append(...sorted);
-      if (way) head.setAttribute("aria-sort", way);
+      if (direction) head.setAttribute("aria-sort", direction);
     });
     head.append(button);
   });

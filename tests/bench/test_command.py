@@ -112,7 +112,7 @@ def test_a_stop_ends_the_processes_and_leaves_nothing(
 ) -> None:
     # The first process is not sent its request: it waits, and the benchmark waits for its answer.
     code = (
-        "from resnetgen.bench import process\n"
+        "from resnetgen.runtime.bench import process\n"
         "process._send = lambda process, request: print(process.pid, flush=True)\n"
         "from resnetgen.cli import main; main()"
     )

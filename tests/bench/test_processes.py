@@ -1,4 +1,4 @@
-"""What fresh processes measure of a tiny network, and what becomes of those that fail."""
+"""What workers measure of a tiny network, and what happens if they fail."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 
 from resnetgen import compile_spec
 from resnetgen.runtime.bench.process import (
-    WorkerFailed,
     Request,
+    WorkerFailed,
     Workload,
     _lines,
-    worker_environment,
     parse_request,
+    worker_environment,
 )
 from resnetgen.runtime.bench.run import ROUNDS, BenchmarkConfig, measure
 from resnetgen.runtime.bench.sides import Side, sides
@@ -41,10 +41,10 @@ def spec(folder: Path) -> str:
     return "tiny.yaml"
 
 
-def question(spec: str, named: list[Side], **more: object) -> BenchmarkConfig:
-    """What is asked of it: two rounds and no memory, unless said otherwise."""
-    asked = BenchmarkConfig(compile_spec(spec), spec, {}, named, rounds=2, memory=False, threads=1)
-    return replace(asked, **more)  # type: ignore[arg-type]
+def configuration(spec: str, named: list[Side], **more: object) -> BenchmarkConfig:
+    """Two rounds and no memory by default."""
+    config = BenchmarkConfig(compile_spec(spec), spec, {}, named, rounds=2, memory=False, threads=1)
+    return replace(config, **more)  # type: ignore[arg-type]
 
 
 def peer(function: str) -> Side:
@@ -57,9 +57,9 @@ def test_a_side_that_fails_has_a_reason_and_the_others_go_on(spec, folder, monke
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.setenv("ZOO_SPEC", str(folder / spec))
     names = ("noisy", "raising", "dying", "other_weights", "other_meaning")
-    asked = question(spec, [sides()["optimized"], *map(peer, names), sides()["eager"]])
+    config = configuration(spec, [sides()["optimized"], *map(peer, names), sides()["eager"]])
     said: list[str] = []
-    (case,) = measure(asked, said.append).cases
+    (case,) = measure(config, said.append).cases
     reasons = {name: each.reason for name, each in case.sides.items()}
     assert reasons["optimized"] is reasons["noisy"] is reasons["eager"] is None
     assert reasons["raising"] == "RuntimeError: no such luck"
@@ -76,10 +76,10 @@ def test_a_side_that_fails_has_a_reason_and_the_others_go_on(spec, folder, monke
     assert any("dying: building" in text for text in said)
 
 
-def test_after_some_rounds_comes_a_new_process(spec) -> None:
+def test_after_some_rounds_there_is_a_new_worker(spec) -> None:
     said: list[str] = []
-    asked = question(spec, [sides()["optimized"]], rounds=ROUNDS + 1)
-    (case,) = measure(asked, said.append).cases
+    config = configuration(spec, [sides()["optimized"]], rounds=ROUNDS + 1)
+    (case,) = measure(config, said.append).cases
     found = case.sides["optimized"]
     assert len(found.steady) == ROUNDS + 1
     assert found.layout in sides()["optimized"].layouts
@@ -87,10 +87,10 @@ def test_after_some_rounds_comes_a_new_process(spec) -> None:
 
 
 def test_memory_cold_starts_and_types(spec) -> None:
-    asked = question(
+    config = configuration(
         spec, [sides()["optimized"]], dtypes=["bfloat16"], rounds=0, runs=2, memory=True
     )
-    results = measure(asked, lambda text: None)
+    results = measure(config, lambda text: None)
     assert results.machine["threads"] == 1
     ((ours,),) = [case.sides.values() for case in results.cases]
     assert ours.reason is None
@@ -105,7 +105,7 @@ def test_memory_cold_starts_and_types(spec) -> None:
 def test_a_training_step_is_that_of_a_peer_of_the_same_name(monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "benchmarks/startup"), str(ROOT)]))
     small = {"input.size": "[32, 32]"}
-    asked = BenchmarkConfig(
+    config = BenchmarkConfig(
         compile_spec("resnet18", **small),
         "resnet18",
         small,
@@ -115,7 +115,7 @@ def test_a_training_step_is_that_of_a_peer_of_the_same_name(monkeypatch) -> None
         rounds=2,
         memory=False,
     )
-    (case,) = measure(asked, lambda text: None).cases
+    (case,) = measure(config, lambda text: None).cases
     for found in case.sides.values():
         assert found.reason is None
         assert found.error is not None
@@ -125,26 +125,26 @@ def test_a_training_step_is_that_of_a_peer_of_the_same_name(monkeypatch) -> None
 
 @pytest.mark.slow
 def test_freezing_takes_effect_beside_another_compiled_side(spec) -> None:
-    """The side itself looks for the operator that only frozen code calls."""
+    """The side requires the operator that only frozen code calls."""
     named = [sides()["compile"], sides()["freezing"]]
-    (case,) = measure(question(spec, named), lambda text: None).cases
+    (case,) = measure(configuration(spec, named), lambda text: None).cases
     assert [each.reason for each in case.sides.values()] == [None, None]
 
 
-def test_a_network_that_cannot_be_run_is_a_fault(spec) -> None:
-    asked = question(spec, [sides()["eager"]], weights="nowhere.safetensors")
-    with pytest.raises(WorkerFailed) as fault:
-        measure(asked, lambda text: None)
-    assert "nowhere.safetensors" in fault.value.reason
+def test_a_network_that_cannot_be_run_is_an_error(spec) -> None:
+    config = configuration(spec, [sides()["eager"]], weights="nowhere.safetensors")
+    with pytest.raises(WorkerFailed) as failure:
+        measure(config, lambda text: None)
+    assert "nowhere.safetensors" in failure.value.reason
 
 
-def test_a_cold_start_finds_nothing_of_the_compiler_imported() -> None:
+def test_a_worker_that_times_a_cold_start_has_not_imported_the_compiler() -> None:
     code = (
         "import sys, torch\n"
-        "from resnetgen.runtime.bench.process import parse\n"
-        "from resnetgen.runtime.bench.__main__ import _tasks\n"
-        f"parse({Request('cold', _subject(), sides=[sides()['optimized']]).to_json()!r})\n"
-        "from resnetgen.runtime.bench.timing import cold\n"
+        "from resnetgen.runtime.bench.process import parse_request\n"
+        "from resnetgen.runtime.bench.__main__ import _task\n"
+        f"parse_request({Request('cold', workload(), sides=[sides()['optimized']]).to_json()!r})\n"
+        "_task('cold')\n"
         "print(*sorted(name for name in sys.modules if name.startswith('resnetgen')))\n"
         "print('yaml' in sys.modules, 'pydantic' in sys.modules)"
     )
@@ -152,26 +152,27 @@ def test_a_cold_start_finds_nothing_of_the_compiler_imported() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     modules, others = done.stdout.splitlines()
-    assert all(
-        name.startswith("resnetgen.runtime") or name == "resnetgen" for name in modules.split()
-    )
-    # Names of types and formats, which any process with torch has in no time.
-    free = "resnetgen.runtime.dtypes"
-    assert {name for name in modules.split() if name.startswith("resnetgen.runtime.")} == {free}
+    bench = {name for name in modules.split() if name.startswith("resnetgen.runtime.bench")}
+    # Names of dtypes and of errors, which any process with torch imports in no time.
+    light = {"resnetgen.runtime.dtypes", "resnetgen.runtime.errors"}
+    assert set(modules.split()) - bench == {
+        "resnetgen", "resnetgen._version", "resnetgen.runtime", *light
+    }  # fmt: skip
+    assert "resnetgen.runtime.bench.prepare" not in bench
     assert others == "False False"
 
 
-def _subject() -> Workload:
+def workload() -> Workload:
     return Workload("folder", "tiny.yaml", "tiny", {"head.classes": "7"}, [3, 8, 8], "inference")
 
 
 def test_a_request_is_read_as_it_was_written() -> None:
-    request = Request("steady", _subject(), 4, "bfloat16", list(sides().values()), 3)
+    request = Request("steady", workload(), 4, "bfloat16", list(sides().values()), 3)
     assert parse_request(request.to_json()) == request
 
 
-def test_a_process_that_says_nothing_is_ended() -> None:
-    late = threading.Event()
+def test_a_process_that_prints_nothing_is_killed() -> None:
+    timed_out = threading.Event()
     process = subprocess.Popen(
         [sys.executable, "-c", "import time; print('one', flush=True); time.sleep(600)"],
         stdout=subprocess.PIPE,
@@ -181,15 +182,15 @@ def test_a_process_that_says_nothing_is_ended() -> None:
     with process:
         # The line is there before the watch begins: Python itself may take longer to start.
         assert select.select([process.stdout], [], [], 60)[0]
-        assert list(_lines(process, 1, late)) == ["one\n"]
-    assert late.is_set()
+        assert list(_lines(process, 1, timed_out)) == ["one\n"]
+    assert timed_out.is_set()
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_process_that_is_asked_nothing_ends_by_itself() -> None:
-    """Whoever started it was stopped before it could ask."""
+def test_a_worker_without_a_request_ends_by_itself() -> None:
+    """The process that started it was stopped before it sent one."""
     done = subprocess.run(
-        [sys.executable, "-m", "resnetgen.bench"],
+        [sys.executable, "-m", "resnetgen.runtime.bench"],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

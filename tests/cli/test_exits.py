@@ -70,7 +70,7 @@ def broken(*_: object) -> None:
 
 
 def test_a_broken_graph_ends_with_3(call, folder, monkeypatch) -> None:
-    monkeypatch.setattr("resnetgen.pipeline.check", broken)
+    monkeypatch.setattr("resnetgen.pipeline.check_graph", broken)
     done = call("build", "resnet50")
     assert done.exit_code == 3
     assert "error[broken-graph]: resnet50: a cycle" in done.stderr

@@ -192,7 +192,7 @@ def test_a_checkpoint_that_shows_nothing_is_refused(
     torch.save(state, checkpoint)
     done = call(*grow(*DEEPER))
     assert done.exit_code == 1
-    assert f"nothing can be shown on random images: output 0 {said}" in done.stderr
+    assert f"the weights cannot be checked on random images: output 0 {said}" in done.stderr
     assert not written(tiny.parent)
 
 

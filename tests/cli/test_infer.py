@@ -47,13 +47,13 @@ def test_the_spec_says_what_differs_and_why(call, cars: str) -> None:
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[:3] == [
         "extends seresnet18:",
-        "stages.layer2.blocks: 4  there are layer2.0 to layer2.3",
+        "stages.layer2.blocks: 4  the file has layer2.0 to layer2.3",
         "head.classes: 196        fc.weight is 196 x 512",
     ]
     assert done.stdout.splitlines()[3].startswith("wrote cars.yaml (")
     text = Path("cars.yaml").read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=network.schema.json\n# Inferred from ")
-    assert "#   stages.layer2.blocks: 4  there are layer2.0 to layer2.3\n" in text
+    assert "#   stages.layer2.blocks: 4  the file has layer2.0 to layer2.3\n" in text
     assert "#   head.classes: 196        fc.weight is 196 x 512\n" in text
     assert text.endswith(
         "network: cars\ndoc: inferred from cars.safetensors\nextends: seresnet18\n"
@@ -75,7 +75,7 @@ def test_where_tensors_do_not_tell_all_candidates_are_listed(call, ambiguous: st
     done = call("infer", ambiguous)
     assert done.exit_code == 1
     assert "error[ambiguous-weights]: 2 networks have exactly the tensors of" in done.stderr
-    assert "resnetblur18: unchanged; beside resnet18:" in done.stderr
+    assert "resnetblur18: unchanged; compared with resnet18:" in done.stderr
     assert "with blur: maxpool.1; aa.0 in layer2.0, layer3.0, layer4.0" in done.stderr
     assert os.listdir() == [ambiguous]
 
@@ -129,7 +129,7 @@ def test_foreign_tensors_get_one_error(call, folder: Path) -> None:
     header("vit.safetensors", {"blocks.0.attn.qkv.weight": [12, 4], "\x1b[31mcls": [1]})
     done = call("infer", "vit.safetensors")
     assert done.exit_code == 1
-    assert done.stderr.startswith("error[unknown-architecture]: no network of the library has")
+    assert done.stderr.startswith("error[unknown-architecture]: no library network has")
     assert "no network has a tensor in common with it" in done.stderr
     assert "\x1b" not in done.stderr
     assert os.listdir() == ["vit.safetensors"]

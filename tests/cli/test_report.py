@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen import pipeline
-from resnetgen.cli.report_options import Format
+from resnetgen.cli import report_options
 from resnetgen.reports import papers
 from resnetgen.reports.formats import DATA_FORMATS, FORMATS
 
@@ -187,7 +187,7 @@ def test_names_are_explained(call, option: str) -> None:
 
 
 def test_every_form_is_known_by_its_name() -> None:
-    assert list(FORMATS) == [each.value for each in Format]
+    assert list(FORMATS) == [each.value for each in report_options.FORMATS]
     assert {*DATA_FORMATS} < {*FORMATS}
     assert {*papers.PAPER_FORMATS} < {*FORMATS}
 

@@ -229,7 +229,7 @@ def test_build_takes_the_names_of_other_libraries(call, checkpoint: str, folder:
     assert convert(call, "--to", "detectron2", "-o", "d2.pth").exit_code == 0
     done = call("build", "tiny.yaml", "--weights", "d2.pth")
     assert done.exit_code == 0, done.stderr
-    assert "d2.pth: names of `detectron2` taken for our own" in done.stderr
+    assert "d2.pth: keys renamed from those of `detectron2`" in done.stderr
     given = load("tiny.yaml", weights="given.pth").state_dict()
     found = load_file("tiny.safetensors")
     assert all(found[key].equal(value) for key, value in given.items())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.etree import ElementTree
 
-from resnetgen.reports.plotting.scales import width
+from resnetgen.reports.plotting.text_width import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -93,7 +93,7 @@ class Drawing:
     def _text(self, element: ElementTree.Element, group: int) -> Box:
         text, kind = element.text or "", element.attrib["class"]
         size, bold = self.sizes.get(kind.split()[-1], (9.0, False))
-        length = width(text, size, bold)
+        length = text_width(text, size, bold)
         turned = re.match(r"translate\((\S+) (\S+)\) rotate\(-90\)", element.get("transform", ""))
         if turned:
             x, y = map(float, turned.groups())

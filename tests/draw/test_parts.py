@@ -6,33 +6,35 @@ import itertools
 
 import pytest
 
-from resnetgen.reports.draw.diagram import merged, read, words
+from resnetgen.reports.draw.diagram import label_text, merge_labels, words
 from resnetgen.reports.draw.layout import Size, arrange
-from resnetgen.reports.plotting.scales import fitted, width
 from resnetgen.reports.plotting.svg import escaped, number, rounded_path
+from resnetgen.reports.plotting.text_width import fit_text, text_width
 
 BOX = Size(30, 30, 20)
 JOIN = Size(8, 8, 16, join=True)
 
 
 def test_a_wider_text_is_wider() -> None:
-    assert width("ill", 9) < width("abc", 9) < width("WWW", 9) < width("WWW", 10)
-    assert width("abc", 9) < width("abc", 9, bold=True)
-    assert width("深い", 9) >= 2 * 9
+    assert (
+        text_width("ill", 9) < text_width("abc", 9) < text_width("WWW", 9) < text_width("WWW", 10)
+    )
+    assert text_width("abc", 9) < text_width("abc", 9, bold=True)
+    assert text_width("深い", 9) >= 2 * 9
 
 
 @pytest.mark.parametrize("room", range(0, 120, 7))
 def test_a_fitted_text_fits(room: int) -> None:
-    text = fitted("a sentence of some length", room, 9)
-    assert width(text, 9) <= max(room, width("…", 9))
+    text = fit_text("a sentence of some length", room, 9)
+    assert text_width(text, 9) <= max(room, text_width("…", 9))
     assert text.endswith("…") or text == "a sentence of some length"
 
 
 def test_labels_that_differ_in_numbers_alone_become_a_range() -> None:
     one, other = ("conv 3×3", ", ", (64, 64), ", /2"), ("conv 3×3", ", ", (256, 256), ", /2")
     assert words(one) == words(other)
-    assert read(merged(one, other)) == "conv 3×3, 64–256, /2"
-    assert read(merged(one, one)) == "conv 3×3, 64, /2"
+    assert label_text(merge_labels(one, other)) == "conv 3×3, 64–256, /2"
+    assert label_text(merge_labels(one, one)) == "conv 3×3, 64, /2"
 
 
 def test_a_path_has_round_corners_no_larger_than_its_pieces() -> None:

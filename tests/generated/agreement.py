@@ -1,4 +1,4 @@
-"""agrees(compiled): everything that the compiler says of a network is so in torch.
+"""agrees(compiled): everything that the compiler predicts about a network is true in torch.
 
 Cost, parameters, the state_dict and its order, and every node in evaluation and training mode, on
 the meta device: nothing is computed.
@@ -15,13 +15,13 @@ from resnetgen.runtime.verify import verify
 
 
 def agrees(compiled: Compiled) -> None:
-    """Raises AssertionError for the first prediction that does not hold."""
+    """Raises AssertionError for the first prediction that is wrong."""
     graph = compiled.graph
     assert compiled.cost == graph_cost(graph)
     with torch.device("meta"):
         module = build(compiled.source, graph.name)
-    held = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    assert list(held.items()) == list(state_dict(graph).items())
+    tensors = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    assert list(tensors.items()) == list(state_dict(graph).items())
     assert sum(each.numel() for each in module.parameters()) == compiled.cost.params
     report = verify(graph, compiled.source, compile=False)
     assert report.ok, "\n".join(report.mismatches)

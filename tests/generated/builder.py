@@ -8,7 +8,7 @@ from typing import Any
 
 from generated import model
 from generated.choices import Choices, Deciding
-from generated.model import Form, Invalid, Type, Walk
+from generated.model import Form, Invalid, Type, BlockRun
 
 # What the compiler does not do yet; True once it does.
 NUMBERED_BRANCHES = False  # a numbered container inside a numbered one that is no chain
@@ -49,10 +49,10 @@ OWN_BLOCKS: dict[str, Form] = {
 
 @dataclass
 class Builder(Deciding):
-    """Nodes added one by one; every walk runs the block with other arguments on another input."""
+    """Nodes added one by one; every run runs the block other arguments and another input."""
 
     choices: Choices
-    walks: list[Walk]
+    runs: list[BlockRun]
     last: str
     names: Callable[[str], str]  # a fresh key
     terms: list[Any]  # output channels
@@ -64,16 +64,16 @@ class Builder(Deciding):
     readable: list[str] = field(default_factory=list)
     prefix: str = ""
     numbered: bool = False
-    used: set[str] = field(default_factory=set)  # blocks whose nodes stand here
+    used: set[str] = field(default_factory=set)  # blocks whose nodes are here
     previous: str = ""  # the node written last
     ops: int = 0
     most: int = MOST_OPS
 
     def types(self, name: str) -> list[Type]:
-        return [walk.values[name] for walk in self.walks]  # type: ignore[misc]
+        return [run.values[name] for run in self.runs]  # type: ignore[misc]
 
     def alike(self, name: str, rule: Callable[[Type, Type], bool]) -> list[str]:
-        """Values that go with a value in every walk."""
+        """Values that go with a value in every run."""
         mine = self.types(name)
         return [
             each
@@ -100,14 +100,14 @@ class Builder(Deciding):
         *,
         always: bool = False,
     ) -> str | None:
-        """Adds a node if every walk can compute it and it is not too much; its key, or None."""
+        """Adds a node if every run can compute it and it is not too much; its key, or None."""
         names = list(inputs or [self.last])
         found: list[Type] = []
-        executed = self.walks[0].context.ops
+        executed = self.runs[0].context.ops
         executed.clear()
-        for walk in self.walks:
+        for run in self.runs:
             try:
-                result = walk.node(node, names)
+                result = run.node(node, names)
             except Invalid:
                 return None
             large = isinstance(result, Type) and (
@@ -116,7 +116,7 @@ class Builder(Deciding):
             if not isinstance(result, Type) or (large and not always):
                 return None
             found.append(result)
-        count = len(executed) // len(self.walks)
+        count = len(executed) // len(self.runs)
         if self.ops + count > self.most and not always:
             return None
         self.ops += count
@@ -127,8 +127,8 @@ class Builder(Deciding):
             head = {"op": written_node.pop("op")} if "op" in written_node else {}
             written_node = {**head, "inputs": inputs_form, **written_node}
         self.nodes[key] = written_node
-        for walk, each in zip(self.walks, found, strict=True):
-            walk.values[key] = each
+        for run, each in zip(self.runs, found, strict=True):
+            run.values[key] = each
         self.unread = [each for each in self.unread if each not in names] + [key]
         self.readable.append(key)
         self.last = self.previous = key
@@ -147,7 +147,7 @@ class Builder(Deciding):
             "op": self.pick(["conv", "conv", "convolution"]),
             "out": self.pick(self.terms),
         }
-        axes = self.walks[0].context.axes
+        axes = self.runs[0].context.axes
         node["kernel"] = self.pick(
             [3, 1, 3, 5, 2, 4, 7, [self.pick([1, 3, 2]) for _ in range(axes)]]
         )
@@ -180,7 +180,7 @@ class Builder(Deciding):
     def activation(self) -> None:
         name = self.pick(["act", "relu", "act", "relu6", "silu", "gelu", "sigmoid", "tanh"])
         node: Form = {"op": name}
-        act = self.walks[0].context.ambient["act"].target
+        act = self.runs[0].context.ambient["act"].target
         shareable = name != "act" or act not in OWN_BLOCKS  # a module that is a block is not shared
         if not self.prefix and self.chance(40) and shareable:
             node["as"] = f"shared_{name}"
@@ -220,7 +220,7 @@ class Builder(Deciding):
         )
 
     def env(self) -> dict[str, Any]:
-        return dict(self.walks[0].env)
+        return dict(self.runs[0].env)
 
     def blur(self) -> None:
         self.add("blur", {"op": "blur", "stride": self.pick([1, 2, *self.strides])})
@@ -277,8 +277,8 @@ class Builder(Deciding):
         channels = {each.channels for each in self.types(self.last)}
         term = next(
             (t for t in self.terms if all(
-                model.value(t, walk.env) == each.channels
-                for walk, each in zip(self.walks, self.types(self.last), strict=True))),
+                model.value(t, run.env) == each.channels
+                for run, each in zip(self.runs, self.types(self.last), strict=True))),
             channels.pop(),
         )  # fmt: skip
         self.add("conv", {"op": "conv", "out": term, "kernel": self.pick([3, 1, 5])})
@@ -330,13 +330,13 @@ class Builder(Deciding):
 
     def family(self, name: str) -> set[str]:
         """The blocks with the same keys: what a block extends, and what extends it."""
-        define = self.walks[0].context.define
+        define = self.runs[0].context.define
         base = define[name].get("extends", name)
         return {base, *(each for each, block in define.items() if block.get("extends") == base)}
 
     def spliced(self) -> None:
-        """`as: .`: the nodes of a block stand in this one. Once a block, or keys would be given twice."""
-        act = self.walks[0].context.ambient["act"].target
+        """`as: .`: the nodes of a block become nodes of this one. Once for each block: keys are unique."""
+        act = self.runs[0].context.ambient["act"].target
         names = [name for name in self.own_blocks() if name not in self.used]
         if names and not self.prefix and act not in OWN_BLOCKS:
             name = self.pick(names)
@@ -344,7 +344,7 @@ class Builder(Deciding):
                 self.used |= self.family(name)
 
     def own_blocks(self) -> list[str]:
-        define = self.walks[0].context.define
+        define = self.runs[0].context.define
         return [
             name
             for name, block in define.items()
@@ -353,7 +353,7 @@ class Builder(Deciding):
 
     def defined_call(self, name: str) -> Form:
         """A call of a block of `define:` with some of its arguments."""
-        block = model.extended(self.walks[0].context.define[name], self.walks[0].context.define)
+        block = model.extended(self.runs[0].context.define[name], self.runs[0].context.define)
         node: Form = {"op": name}
         for param, default in block.get("params", {}).items():
             if default == "int":
@@ -370,7 +370,7 @@ class Builder(Deciding):
         return node
 
     def slot_value(self, slot: str) -> Any:
-        """What a slot may be bound to: by its name in the library, else what keeps the shape."""
+        """What a slot may be bound to: by its name in the library, otherwise what keeps the shape."""
         if slot == "pool":
             strided = {"op": "max_pool", "kernel": 2}
             return self.pick(["conv_pool", "blurred_pool", strided, "identity"])
@@ -417,14 +417,14 @@ class Builder(Deciding):
         self.norm()
         main = self.last
         down = {"op": "shortcut", "out": term, "stride": stride}
-        if self.walks[0].context.ambient["shortcut"].target is None:
+        if self.runs[0].context.ambient["shortcut"].target is None:
             return
         if self.add("downsample", down, [start]):
             same = all(a == b for a, b in zip(self.types(main), self.types(self.last), strict=True))
             self.add("add", {"op": "add"}, [main, self.last]) if same else None
 
     def numbered_chain(self) -> None:
-        """`seq.0`, `seq.1`, ... with whatever stands in between."""
+        """`seq.0`, `seq.1`, ... with other nodes in between."""
         self.inside(self.names("seq"), True, 1 + self.below(4))
 
     def named_container(self) -> None:
@@ -486,13 +486,13 @@ class Builder(Deciding):
 
     def inline(self) -> None:
         """A block written where it is used."""
-        walks = [
-            Walk(walk.context, {"in_channels": each.channels}, {}, {"x": each})
-            for walk, each in zip(self.walks, self.types(self.last), strict=True)
+        runs = [
+            BlockRun(run.context, {"in_channels": each.channels}, {}, {"x": each})
+            for run, each in zip(self.runs, self.types(self.last), strict=True)
         ]
         inner = Builder(
             self.choices,
-            walks,
+            runs,
             "x",
             self.names,
             [8, "in_channels"],
@@ -525,7 +525,7 @@ class Builder(Deciding):
 
     def two_inputs(self) -> None:
         """A block of two inputs."""
-        context = self.walks[0].context
+        context = self.runs[0].context
         names = [
             name
             for name in context.define
@@ -536,7 +536,7 @@ class Builder(Deciding):
             self.add("pair", self.defined_call(self.pick(names)), [self.last, self.pick(others)])
 
     def otherwise(self) -> None:
-        """`else:` names what passes where the node is left out."""
+        """`else:` names the value that is used where the node is left out."""
         start = self.last
         if not self.flags or not self.add("act", {"op": self.pick(["act", "tanh"])}):
             return
@@ -555,7 +555,7 @@ class Builder(Deciding):
                 self.pooled(other)
 
     def pooled(self, other: str) -> None:
-        """A join of values of different sizes: one number a channel."""
+        """A join of values of different sizes: one number for each channel."""
         main = self.last
         flat = any(not t.size for name in (main, other) for t in self.types(name))
         names = []

@@ -40,7 +40,7 @@ class Shrinkable:
 
 
 class Deciding:
-    """Decisions in words, for whoever holds `choices`."""
+    """Decisions in words, over the numbers of `choices`."""
 
     choices: Choices
 

@@ -1,4 +1,4 @@
-"""What a spec means, said a second time: channels and sizes of every value, or `Invalid`.
+"""What a spec means, defined a second time: channels and sizes of every value, or `Invalid`.
 
 The generator builds networks node by node and keeps a node only if this model accepts it, so that
 specs are valid by construction. It is written from the language's definition and PyTorch's shape
@@ -25,7 +25,7 @@ Form = dict[str, Any]
 
 
 class Invalid(Exception):
-    """The compiler must refuse this."""
+    """The compiler must reject this."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Type:
 
 @dataclass(frozen=True)
 class Bound:
-    """What a slot holds."""
+    """The content of a slot."""
 
     target: str | Form | None  # an op's or block's name, an inline block, None for `none`
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -160,7 +160,7 @@ def _window(source: Type, a: Mapping[str, Any], ceil: bool = False) -> tuple[int
 
 
 def _sees_something(source: Type, a: Mapping[str, Any], size: tuple[int, ...]) -> bool:
-    """Whether every window of a dilated pool holds a position that is not padding.
+    """Whether every window of a dilated pool has a position that is not padding.
 
     Torch does not ask; its backward pass writes outside the tensor where one does not.
     """
@@ -313,8 +313,7 @@ def bind(form: Any, env: Mapping[str, Any], slots: Mapping[str, Bound], context:
     if name == "none":
         return Bound(None)
     given = {k: v for k, v in form.items() if k not in RESERVED}
-    held = slots.get(name) or context.ambient.get(name)
-    base = held or Bound(name)
+    base = slots.get(name) or context.ambient.get(name) or Bound(name)
     arguments, inner = dict(base.arguments), dict(base.slots)
     known = block_of(base.target, context)
     for key, each in given.items():
@@ -344,7 +343,7 @@ def call(bound: Bound, sources: Sequence[Type | None], context: Context) -> Type
     if block is not None:
         known = block.get("params", {})
         arguments = {k: v for k, v in bound.arguments.items() if k in known}
-        return run(block, arguments, bound.slots, sources, context)
+        return run_block(block, arguments, bound.slots, sources, context)
     assert isinstance(bound.target, str)
     present = [each for each in sources if each is not None]
     if bound.target in JOINS and len(present) < 2:
@@ -376,7 +375,7 @@ def environment(
     return env
 
 
-def run(
+def run_block(
     block: Form,
     arguments: Mapping[str, Any],
     slots: Mapping[str, Bound],
@@ -387,19 +386,19 @@ def run(
     env = environment(block, arguments, sources)
     if not value(block.get("when", True), env):
         return PASS
-    held = {
+    bound = {
         name: slots.get(name) or bind(form, env, {}, context)
         for name, form in block.get("slots", {}).items()
     }
-    walk = Walk(context, env, held, dict(zip(block.get("inputs", ["x"]), sources, strict=True)))
-    walk.nodes(block["nodes"])
-    found = walk.values[block.get("output", list(block["nodes"])[-1])]
+    run = BlockRun(context, env, bound, dict(zip(block.get("inputs", ["x"]), sources, strict=True)))
+    run.nodes(block["nodes"])
+    found = run.values[block.get("output", list(block["nodes"])[-1])]
     _need(found is not None, "no output")
     return found
 
 
 @dataclass
-class Walk:
+class BlockRun:
     """The values of one block, node by node."""
 
     context: Context
@@ -476,19 +475,19 @@ def reads(node: Form, previous: str) -> list[str]:
 
 @dataclass
 class Stages:
-    """What one stage hands to the next under `output_stride`, and where a stage stands."""
+    """What one stage passes to the next under `output_stride`, and the position of a stage."""
 
     total: int
     position: int = 0
     dilation: int = 1
 
 
-def stage(walk: Walk, node: Form, source: Type, stages: Stages) -> Type:
+def stage(run: BlockRun, node: Form, source: Type, stages: Stages) -> Type:
     """A stage: its stride goes to the first block; a stride beyond `output_stride` becomes dilation."""
-    env = {**walk.env, **_standing(0, 1, stages)}
+    env = {**run.env, **_stage_values(0, 1, stages)}
     count = value(node.get("blocks", 1), env)
     stride = value(node["stride"], env) if "stride" in node else None
-    first_dilation, limit = stages.dilation, walk.context.output_stride
+    first_dilation, limit = stages.dilation, run.context.output_stride
     _need(
         not limit or stages.dilation > 1 or source.reduction <= limit,
         "the stride is beyond the limit already",
@@ -496,20 +495,20 @@ def stage(walk: Walk, node: Form, source: Type, stages: Stages) -> Type:
     if limit and isinstance(stride, int) and source.reduction * stride > limit:
         stages.dilation, stride = stages.dilation * stride, 1
     for index in range(count):
-        env = {**walk.env, **_standing(index, count, stages)}
-        bound = bind(node, env, walk.slots, walk.context)
+        env = {**run.env, **_stage_values(index, count, stages)}
+        bound = bind(node, env, run.slots, run.context)
         instead: dict[str, Any] = {}
         if "stride" in node:
             instead["stride"] = stride if index == 0 else 1
         if limit and stages.dilation > 1:
             instead["dilation"] = stages.dilation
             instead |= {"first_dilation": first_dilation} if index == 0 else {}
-        block = block_of(bound.target, walk.context)
+        block = block_of(bound.target, run.context)
         _need(block is not None, "a stage repeats a block")
         assert block is not None
         _need(instead.keys() <= block.get("params", {}).keys(), "the block has no such parameter")
         found = call(
-            replace(bound, arguments={**bound.arguments, **instead}), [source], walk.context
+            replace(bound, arguments={**bound.arguments, **instead}), [source], run.context
         )
         _need(isinstance(found, Type), "the blocks of a stage do nothing")
         source = found  # type: ignore[assignment]
@@ -517,7 +516,7 @@ def stage(walk: Walk, node: Form, source: Type, stages: Stages) -> Type:
     return source
 
 
-def _standing(index: int, count: int, stages: Stages) -> dict[str, Any]:
+def _stage_values(index: int, count: int, stages: Stages) -> dict[str, Any]:
     return {
         "index": index,
         "position": stages.position + index,
@@ -562,19 +561,19 @@ def network(form: Form) -> int:
         len(size), ambient_of(form, len(size)), form.get("define", {}), limit and int(limit)
     )
     source = Type(int(form["input"]["channels"]), size)
-    walk = Walk(context, {"in_channels": source.channels}, {}, {"x": source})
+    run = BlockRun(context, {"in_channels": source.channels}, {}, {"x": source})
     found: Any = source
     if "stem" in form:
-        found = call(bind(form["stem"], walk.env, {}, context), [found], context)
-    stages = Stages(sum(value(each.get("blocks", 1), walk.env) for each in form["stages"].values()))
+        found = call(bind(form["stem"], run.env, {}, context), [found], context)
+    stages = Stages(sum(value(each.get("blocks", 1), run.env) for each in form["stages"].values()))
     for node in form["stages"].values():
         found = stage(
-            walk, merged({"block": form["block"]}, {"block": node})["block"], found, stages
+            run, merged({"block": form["block"]}, {"block": node})["block"], found, stages
         )
     if "head" in form:
         head = form["head"] if isinstance(form["head"], dict) else {"op": form["head"]}
         found = call(
-            bind(head if "nodes" in head else {"op": "classifier", **head}, walk.env, {}, context),
+            bind(head if "nodes" in head else {"op": "classifier", **head}, run.env, {}, context),
             [found],
             context,
         )

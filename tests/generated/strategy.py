@@ -1,9 +1,9 @@
 """Random programs: valid specs of residual networks, as YAML text.
 
 `networks()` is the hypothesis strategy, `spec_of(Drawn(random.Random(seed)))` a fixed sample. A
-network is built node by node; a node that `model` refuses is left out, so that what remains is
+network is built node by node; a node that `model` rejects is left out, so that what remains is
 valid. `model` knows channels and sizes; what else the language demands (every value is read, a
-named container has one output) holds by how nodes are chosen.
+named container has one output) is true by how nodes are chosen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from generated import model
 from generated.builder import MOST_ELEMENTS, MOST_OPS, OWN_BLOCKS, Builder
 from generated.choices import Choices, Deciding, Shrinkable
-from generated.model import Context, Form, Invalid, Stages, Type, Walk
+from generated.model import Context, Form, Invalid, Stages, Type, BlockRun
 from generated.text import written
 
 STEMS = [  # the others are pools, for the slots of these
@@ -55,7 +55,7 @@ def spec_of(choices: Choices) -> str:
 
 
 def drafts(choices: Choices) -> Iterator[str | None]:
-    """Attempts at a spec; None for one of which nothing came."""
+    """Attempts at a spec; None for one that failed."""
     for _ in range(20):
         form = Program(choices).form()
         yield None if form is None else written(form)
@@ -75,7 +75,7 @@ class Program(Deciding):
         return f"{stem}{self.count}"
 
     def form(self) -> Form | None:
-        """The document; None where nothing came of it."""
+        """The document; None if the attempt failed."""
         return self.derived() if self.chance(16) else self.network()
 
     def network(self) -> Form | None:
@@ -107,9 +107,9 @@ class Program(Deciding):
         if self.chance(30):
             self.document["let"] = {"base": self.pick([4, 8]), "wide": "base * 2"}
             env |= {"base": self.document["let"]["base"], "wide": 2 * self.document["let"]["base"]}
-        walk = Walk(self.context, env, {}, {"x": Type(self.channels, tuple(self.size))})
+        run = BlockRun(self.context, env, {}, {"x": Type(self.channels, tuple(self.size))})
         terms = [8, 4, 16, 12, *(["base", "wide"] if "base" in env else [])]
-        self.body(self.builder([walk], terms, [], [], [2]))
+        self.body(self.builder([run], terms, [], [], [2]))
         if not any(key in self.document for key in ("nodes", "stages", "stem")):
             return None
         if self.define:
@@ -120,7 +120,7 @@ class Program(Deciding):
 
     def builder(
         self,
-        walks: list[Walk],
+        runs: list[BlockRun],
         terms: list[Any],
         flags: list[str],
         slots: list[str],
@@ -128,7 +128,7 @@ class Program(Deciding):
     ) -> Builder:
         return Builder(
             self.choices,
-            walks,
+            runs,
             "x",
             self.name,
             terms,
@@ -262,19 +262,19 @@ class Program(Deciding):
         block: Form = {"inputs": ["x", "skip"]} if two else {}
         block |= {"params": params, "slots": slots, "let": let}
         block = {key: each for key, each in block.items() if each}
-        walks = []
+        runs = []
         for index, arguments in enumerate(given):
             arguments |= {"stride": 2 - index} if "stride" in params else {}
             arguments |= {"flag": index == 0} if "flag" in params else {}
             source = Type((8, 12)[index], tuple((12, 15)[index] for _ in range(self.context.axes)))
             sources = [source, source] if two else [source]
             env = model.environment(block, arguments, sources)
-            held = {slot: model.bind(form, env, {}, self.context) for slot, form in slots.items()}
-            walks.append(
-                Walk(
+            bound = {slot: model.bind(form, env, {}, self.context) for slot, form in slots.items()}
+            runs.append(
+                BlockRun(
                     self.context,
                     env,
-                    held,
+                    bound,
                     dict(zip(block.get("inputs", ["x"]), sources, strict=True)),
                 )
             )
@@ -288,7 +288,7 @@ class Program(Deciding):
         ]
         flags = ["flag"] if "flag" in params else []
         strides = ["stride"] if "stride" in params else [2]
-        builder = self.builder(walks, terms, flags, list(slots), strides)
+        builder = self.builder(runs, terms, flags, list(slots), strides)
         builder.most = 16
         if two:
             builder.add("add", {"op": self.pick(["add", "mul", "concat"])}, ["x", "skip"])
@@ -312,7 +312,7 @@ class Program(Deciding):
             self.define[self.name("unit")] = more
 
     def shuffled(self, nodes: dict[str, Form]) -> dict[str, Form]:
-        """Another order of declaration, every read said."""
+        """Another order of declaration, with every read written out."""
         if not self.chance(15):
             return nodes
         keys = list(nodes)
@@ -420,9 +420,9 @@ class Program(Deciding):
             if self.chance(50):
                 form[slot] = builder.slot_value(slot)
         if name == "inline":
-            walk = builder.walks[0]
+            run = builder.runs[0]
             inner = self.builder(
-                [Walk(self.context, {"in_channels": self.channels}, {}, {"x": walk.values["x"]})],
+                [BlockRun(self.context, {"in_channels": self.channels}, {}, {"x": run.values["x"]})],
                 [8, 16],
                 [],
                 [],
@@ -440,7 +440,7 @@ class Program(Deciding):
         self.context.ops.clear()
         try:
             found = model.call(
-                model.bind(form, {}, {}, self.context), [builder.walks[0].values["x"]], self.context
+                model.bind(form, {}, {}, self.context), [builder.runs[0].values["x"]], self.context
             )
         except Invalid:
             return
@@ -450,7 +450,7 @@ class Program(Deciding):
         self.settle(builder, "stem", found)
 
     def settle(self, builder: Builder, key: str, found: Type) -> None:
-        builder.walks[0].values[key] = found
+        builder.runs[0].values[key] = found
         builder.last = builder.previous = key
         builder.readable = [each for each in builder.readable if each != "x"] + [key]
         builder.unread = [key]
@@ -490,7 +490,7 @@ class Program(Deciding):
             base |= {"as": path, "pool": self.pick(["last", "first", "index == 1"])}
         counts = [1 + self.below(3) for _ in range(1 + self.below(3))]
         stages = Stages(sum(counts))
-        source = builder.walks[0].values[builder.last]
+        source = builder.runs[0].values[builder.last]
         assert source is not None
         made: dict[str, Form] = {}
         found: list[Type] = []
@@ -535,10 +535,10 @@ class Program(Deciding):
     def stage(self, node: Form, source: Type, stages: Stages, most: int) -> tuple[Type, int] | None:
         """The result of a stage and its number of ops, if it computes and is not too much."""
         after = replace(stages)
-        walk = Walk(self.context, {"in_channels": self.channels}, {}, {})
+        run = BlockRun(self.context, {"in_channels": self.channels}, {}, {})
         self.context.ops.clear()
         try:
-            result = model.stage(walk, node, source, after)
+            result = model.stage(run, node, source, after)
         except Invalid:
             return None
         count = len(self.context.ops)
@@ -562,7 +562,7 @@ class Program(Deciding):
         try:
             model.call(
                 model.bind(form, {}, {}, self.context),
-                [builder.walks[0].values[builder.last]],
+                [builder.runs[0].values[builder.last]],
                 self.context,
             )
         except Invalid:

@@ -295,7 +295,7 @@ def test_a_sealed_plan_that_is_not_ours(change: Callable[[dict], object], plan: 
 @pytest.mark.parametrize("name", ["../net.py", "/etc/passwd", "..", "", ".", "a\\b", "C:x", "a\0b"])
 def test_a_name_that_leads_elsewhere(name: str, plan: Path) -> None:
     resealed(plan, lambda about: about["files"]["module"].update(name=name))
-    assert "no name of a file beside it" in refusal(plan)
+    assert "is not the name of a file beside it" in refusal(plan)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import combinations
@@ -23,9 +23,10 @@ from resnetgen.compiler.analysis.training_memory import profile
 from resnetgen.compiler.frontend.library import TEMPLATES
 from resnetgen.pipeline import compile_spec, compile_text
 from resnetgen.reports.conventions import conventions
-from resnetgen.reports.html import by_stage, memory, page
+from resnetgen.reports.html import memory_chart, page, stage_chart
 from resnetgen.reports.metrics import Conditions, available_metrics
 from resnetgen.reports.plotting.charts import DataPoint, Series, area, bars, linear_ticks, points
+from resnetgen.reports.plotting.svg import DARK, LIGHT, variables
 from resnetgen.reports.report import Report
 from resnetgen.reports.roofline import devices
 
@@ -314,28 +315,34 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def full(color: str) -> str:
+def test_text_stands_out_in_light_in_dark_and_on_paper() -> None:
+    style = (TEMPLATES / "report" / "page.css").read_text()
+    paper = dict(re.findall(r"--(\w+): (#\w+);", style))  # what is different in print
+    assert not re.findall(r"#\w{3,6}\b", re.sub(r"--\w+: #\w+;", "", style)), "not in the palette"
+    for colours in (asdict(LIGHT), asdict(DARK), {**asdict(LIGHT), **paper}):
+        full = {name: full_colour(value) for name, value in colours.items() if name != "kinds"}
+        for text in ("text", "muted", "link"):
+            assert contrast(full[text], full["page"]) >= 4.5
+            assert contrast(full[text], full["band"]) >= 4.5
+        assert contrast(full["text"], full["pale"]) >= 4.5
+        for mark in ("parameters", "multiply_adds", "skip"):
+            assert contrast(full[mark], full["page"]) >= 3
+
+
+def test_every_colour_of_the_page_is_in_the_palette() -> None:
+    text = page([report("resnet18")])
+    known = set(re.findall(r"(--[\w-]+):", variables()))
+    assert set(re.findall(r"var\((--[\w-]+)\)", text)) <= known
+
+
+def full_colour(color: str) -> str:
     """`#abc` -> `#aabbcc`."""
     return color if len(color) == 7 else "#" + "".join(2 * digit for digit in color[1:])
 
 
-def test_text_stands_out_in_light_in_dark_and_on_paper() -> None:
-    style = (TEMPLATES / "report" / "page.css").read_text()
-    palettes = [
-        {name: full(value) for name, value in re.findall(r"--(\w+): (#\w+);", block)}
-        for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
-    ]
-    assert len(palettes) == 3
-    for each in palettes:
-        for text in ("ink", "quiet", "link"):
-            assert contrast(each[text], each["paper"]) >= 4.5
-            assert contrast(each[text], each["faint"]) >= 4.5
-        assert contrast(each["ink"], each["pale"]) >= 4.5
-        for mark in ("a", "b"):
-            assert contrast(each[mark], each["paper"]) >= 3
+# --- where marks are
 
-
-# --- where marks lie
+TITLES = ("across", "up")
 
 
 @given(
@@ -351,7 +358,7 @@ def test_text_stands_out_in_light_in_dark_and_on_paper() -> None:
     st.sampled_from([340, 860]),
 )
 def test_labels_stand_apart(found: list[tuple[str, int, int]], width: int) -> None:
-    plot = points([DataPoint(*each) for each in found], str, width)
+    plot = points([DataPoint(*each) for each in found], TITLES, str, width)
     labels = [point.label for point in plot.points if point.label.text]
     assert not any(one.overlaps(other) for one, other in combinations(labels, 2))
     for label in labels:
@@ -365,13 +372,13 @@ def test_labels_stand_apart(found: list[tuple[str, int, int]], width: int) -> No
 
 def test_the_library_s_networks_all_have_a_label() -> None:
     names = [f"a_network_{number}" for number in range(130)]
-    plot = points([DataPoint(name, 4e9, 25e6) for name in names], str, 860)
+    plot = points([DataPoint(name, 4e9, 25e6) for name in names], TITLES, str, 860)
     assert {point.label.text for point in plot.points} == set(names)
 
 
 def test_points_lie_where_their_figures_say() -> None:
     items = [DataPoint(name, 10.0**power, 1.0) for name, power in (("a", 6), ("b", 7), ("c", 8))]
-    low, middle, high = points(items, str, 860).points
+    low, middle, high = points(items, TITLES, str, 860).points
     assert middle.x - low.x == pytest.approx(high.x - middle.x)
     assert low.y == middle.y
 
@@ -393,7 +400,7 @@ def test_bars_are_as_long_as_their_figures() -> None:
     lengths = [bar.length for bar in panel.bars]
     assert lengths[0] > 300
     assert lengths == [lengths[0], lengths[0] / 2, 0]
-    assert [bar.inner for bar in panel.bars] == [lengths[1], lengths[1], 0]
+    assert [bar.part for bar in panel.bars] == [lengths[1], lengths[1], 0]
 
 
 def test_long_names_are_cut_and_leave_room_for_bars() -> None:
@@ -417,7 +424,7 @@ def test_an_area_has_a_band_for_each_stage() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "resnet152", "resnet1202", "googlenet"])
 def test_memory_is_drawn_in_the_stages_of_the_network(name: str) -> None:
     found = report(name)
-    drawn = memory(found)
+    drawn = memory_chart(found)
     assert drawn
     stages = {line.row.name for line in found.lines("stage")}
     tips = [band.tip for band in drawn.plots[0].bands]
@@ -428,7 +435,7 @@ def test_memory_is_drawn_in_the_stages_of_the_network(name: str) -> None:
 
 def test_stages_without_weights_are_counted_not_drawn() -> None:
     found = report("googlenet")
-    drawn = by_stage(found, found.lines("stage"))
+    drawn = stage_chart(found, found.lines("stage"))
     assert drawn
     zero = [
         line for line in found.lines("stage") if not line.row.cost.params and not line.row.cost.macs

@@ -1,4 +1,4 @@
-"""`resnetgen new`: what it writes, tells and refuses."""
+"""`resnetgen new`: what it writes, prints and refuses."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from resnetgen.compiler.frontend.library import canonical_text
 from resnetgen.compiler.frontend.tree import MapTree
 from resnetgen.compiler.frontend.yaml_reader import parse_value
 from resnetgen.pipeline import compile_spec
-from resnetgen.variants.new_spec import overlay
-from resnetgen.variants.repeats import depth
+from resnetgen.variants.depth import depth
+from resnetgen.variants.derived_spec import overlay
 
 Call = Callable[..., Result]
 
 MY77 = """\
 # yaml-language-server: $schema=network.schema.json
 # 77 layers, 35,611,688 parameters, 6.05 G multiply-adds for 3 x 224 x 224
-# Repeats 3-4-15-3: no library network with these blocks has 77 layers, so layer3, which has most,
-# gets 9 more.
+# Repeats 3-4-15-3: no library network with these blocks has 77 layers, so layer3, which has the
+# most, gets 9 more.
 network: my77
 doc: resnet50 with 77 layers
 extends: resnet50
@@ -41,23 +41,23 @@ def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 
 def done(result: Result) -> str:
-    """Standard output of a call that went well and had nothing to say against it."""
+    """Standard output of a successful call without warnings."""
     assert result.exit_code == 0, result.stderr
     assert result.stderr == ""
     return result.stdout
 
 
-def said(result: Result, status: int) -> str:
-    """What a call that failed said, in one line; nothing was written."""
+def errors(result: Result, status: int) -> str:
+    """The errors of a failed call in one line; nothing was printed."""
     assert result.exit_code == status, result.output
     assert result.stdout == ""
     return " ".join(result.stderr.split())
 
 
-# --- what is written
+# --- output
 
 
-def test_the_file_says_what_changes_and_why(new: Call) -> None:
+def test_the_file_has_the_changes_and_the_reasons(new: Call) -> None:
     assert done(new("my77", "--from", "resnet50", "--depth", "77")) == (
         "                    resnet50           my77      74 layers      80 layers\n"
         "layer1                     3              3              3              3\n"
@@ -68,14 +68,14 @@ def test_the_file_says_what_changes_and_why(new: Call) -> None:
         "parameters        25,557,032     35,611,688     34,494,504     36,728,872\n"
         "multiply-adds  4,089,184,256  6,054,477,824  5,836,111,872  6,272,843,776\n"
         "Repeats 3-4-15-3: no library network with these blocks has 77 layers, so layer3, which has"
-        " most, gets 9 more.\n"
+        " the most, gets 9 more.\n"
         "wrote my77.yaml (77 layers; 35,611,688 parameters, 6.05 G multiply-adds)\n"
     )
     assert Path("my77.yaml").read_text(encoding="utf-8") == MY77
     assert compile_spec("my77.yaml").cost == compile_spec("resnet50", **{"layer3.blocks": 15}).cost
 
 
-def test_standard_output_gets_the_file_alone(new: Call) -> None:
+def test_standard_output_has_the_file_alone(new: Call) -> None:
     assert done(new("my77", "--from", "resnet50", "--depth", "77", "-o", "-")) == MY77
     assert not list(Path().iterdir())
 
@@ -89,7 +89,7 @@ def test_a_file_and_a_folder(new: Call) -> None:
     assert sorted(os.listdir("nets")) == ["my-77.yaml", "my80.yaml"]
 
 
-def test_in_the_library_the_schema_is_the_librarys(new: Call) -> None:
+def test_specs_in_the_library_refer_to_its_schema(new: Call) -> None:
     place = library.LIBRARY / "absent77.yaml"
     assert not place.exists()
     os.chdir(library.LIBRARY)
@@ -104,7 +104,7 @@ def test_names_that_yaml_reads_as_something_else_are_quoted(new: Call, name: str
     done(new("deeper", "--from", f"{name}.yaml", "--depth", "80"))
 
 
-def test_what_is_set_goes_into_the_file(new: Call) -> None:
+def test_overrides_go_into_the_file(new: Call) -> None:
     settings = {
         "head.classes": "10",
         "norm": "{op: group_norm, groups: 16}",
@@ -114,8 +114,8 @@ def test_what_is_set_goes_into_the_file(new: Call) -> None:
         "class": "Tiny",
     }
     given = [word for pair in settings.items() for word in ("--set", "=".join(pair))]
-    told = done(new("tiny", "--from", "resnet50", "--depth", "29", *given))
-    assert "resnet50, as set" in told
+    output = done(new("tiny", "--from", "resnet50", "--depth", "29", *given))
+    assert "resnet50, as set" in output
     by_hand = compile_spec("resnet50", **settings, **{"layer3.blocks": 2, "layer2.blocks": 2})
     found = compile_spec("tiny.yaml")
     assert depth(found.root) == 29
@@ -126,7 +126,7 @@ def test_what_is_set_goes_into_the_file(new: Call) -> None:
     assert "paper" not in Path("tiny.yaml").read_text(encoding="utf-8")
 
 
-def test_what_is_set_to_what_it_is_does_not_go_into_the_file(new: Call) -> None:
+def test_overrides_without_effect_do_not_go_into_the_file(new: Call) -> None:
     same = ("--set", "head.classes=1000", "--set", "layer3.blocks=6")
     assert done(new("my77", "--from", "resnet50", "--depth", "77", "-o", "-", *same)) == MY77
 
@@ -142,11 +142,11 @@ def test_the_base_in_another_depth_changes_nothing_at_its_own(new: Call) -> None
     [
         ("resnet50", 101, "3-4-23-3: those of resnet101, which has the same blocks."),
         ("resnet50", 20, "1-2-2-1: no library network with these blocks has 20 layers, so 10 are"
-         " taken, each from the stage that then has most."),
+         " removed, each from the stage that has the most at that point."),
         ("resnet20", 38, "6-6-6: no library network with these blocks has 38 layers, so all stages"
          " have equally many."),
         ("resnet20", 40, "6-7-6: no library network with these blocks has 40 layers, so all stages"
-         " have equally many, and layer2 is the first to get one of the rest."),
+         " have equally many, and the first extra block goes to layer2."),
     ],
 )  # fmt: skip
 def test_the_reason(new: Call, base: str, wanted: int, reason: str) -> None:
@@ -155,19 +155,19 @@ def test_the_reason(new: Call, base: str, wanted: int, reason: str) -> None:
 
 @pytest.mark.parametrize("budget", ["6e9", "6G", "6000M", "2 * 3e9"])
 def test_a_budget(new: Call, budget: str) -> None:
-    told = done(new("net", "--from", "resnet50", "--macs", budget))
-    assert "74 layers are the most within 6 G multiply-adds.\n" in told
-    assert "6,054,477,824" in told  # what the next deeper one costs
+    output = done(new("net", "--from", "resnet50", "--macs", budget))
+    assert "74 layers are the most within 6 G multiply-adds.\n" in output
+    assert "6,054,477,824" in output  # what the next deeper one costs
     assert depth(compile_spec("net.yaml").root) == 74
     assert "# 74 layers are the most within 6 G" in Path("net.yaml").read_text(encoding="utf-8")
 
 
 def test_a_budget_of_parameters(new: Call) -> None:
-    told = done(new("net", "--from", "resnet50", "--params", "44.6M"))
-    assert "101 layers are the most within 44.6 M parameters.\n" in told
+    output = done(new("net", "--from", "resnet50", "--params", "44.6M"))
+    assert "101 layers are the most within 44.6 M parameters.\n" in output
 
 
-# --- what is refused
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_budget_of_parameters(new: Call) -> None:
         (("--depth", "77", "--set", "layer3.blocks=index"), 2, "expression"),
     ],
 )  # fmt: skip
-def test_a_wrong_wish(new: Call, arguments: tuple[str, ...], status: int, message: str) -> None:
+def test_wrong_arguments(new: Call, arguments: tuple[str, ...], status: int, message: str) -> None:
     result = new("net", "--from", "resnet50", *arguments)
     assert result.exit_code == status, result.output
     assert message in " ".join(result.stderr.split())
@@ -205,32 +205,32 @@ def test_a_wrong_wish(new: Call, arguments: tuple[str, ...], status: int, messag
         ("mine", "'mine' is the name of the network to start from"),
         ("base", "'base' is the name of the network to start from"),
         ("a/b", "'a/b' is not a name"),
-        ("torch", "'torch' is a module that the printed file imports"),
+        ("torch", "'torch' is a module that the printed module imports"),
     ],
 )
 def test_a_wrong_name(new: Call, name: str, reason: str) -> None:
     Path("base.yaml").write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
-    assert reason in said(new(name, "--from", "base.yaml", "--depth", "50"), 2)
+    assert reason in errors(new(name, "--from", "base.yaml", "--depth", "50"), 2)
 
 
-def test_a_file_that_is_there_stays_without_force(new: Call) -> None:
+def test_an_existing_file_is_kept_without_force(new: Call) -> None:
     done(new("my77", "--from", "resnet50", "--depth", "77"))
     again = ("my77", "--from", "resnet50", "--depth", "80")
-    assert "error[file-exists]: `my77.yaml` already exists" in said(new(*again), 2)
+    assert "error[file-exists]: `my77.yaml` already exists" in errors(new(*again), 2)
     assert Path("my77.yaml").read_text(encoding="utf-8") == MY77
     done(new(*again, "--force"))
     assert depth(compile_spec("my77.yaml").root) == 80
 
 
-def test_a_link_that_is_there_stays_without_force(new: Call) -> None:
+def test_an_existing_link_is_kept_without_force(new: Call) -> None:
     Path("my77.yaml").symlink_to("gone.yaml")
-    assert "file-exists" in said(new("my77", "--from", "resnet50", "--depth", "77"), 2)
+    assert "file-exists" in errors(new("my77", "--from", "resnet50", "--depth", "77"), 2)
 
 
 def test_a_spec_cannot_replace_the_one_that_it_extends(new: Call) -> None:
     Path("base.yaml").write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
     call = ("net", "--from", "base.yaml", "--depth", "77", "-o", "base.yaml", "--force")
-    assert "error[extends-cycle]" in said(new(*call), 1)
+    assert "error[extends-cycle]" in errors(new(*call), 1)
     assert Path("base.yaml").read_text(encoding="utf-8").startswith("network: mine")
 
 
@@ -238,10 +238,10 @@ def test_a_base_that_cannot_be_extended_from_there(new: Call) -> None:
     Path("nets").mkdir()
     Path("nets/mine.yaml").write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
     Path("mine.yml").write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
-    told = said(new("net", "--from", "nets/mine.yaml", "--depth", "77"), 2)
-    assert "`extends` finds `mine` only beside the new file; use `-o nets/`" in told
-    told = said(new("net", "--from", "mine.yml", "--depth", "77"), 2)
-    assert "`extends` only finds NAME.yaml, not `mine.yml`" in told
+    output = errors(new("net", "--from", "nets/mine.yaml", "--depth", "77"), 2)
+    assert "`extends` finds `mine` only beside the new file; use `-o nets/`" in output
+    output = errors(new("net", "--from", "mine.yml", "--depth", "77"), 2)
+    assert "`extends` only finds NAME.yaml, not `mine.yml`" in output
     done(new("net", "--from", "nets/mine.yaml", "--depth", "77", "-o", "-"))
 
 
@@ -252,16 +252,16 @@ def test_a_base_that_cannot_be_extended_from_there(new: Call) -> None:
         ("blocks/bottleneck.yaml", "block: bottleneck\nextends: bottleneck\nparams: {reduce: 2}\n"),
     ],
 )
-def test_a_place_where_its_names_mean_something_else(new: Call, file: str, text: str) -> None:
+def test_a_folder_where_its_names_mean_something_else(new: Call, file: str, text: str) -> None:
     Path("nets/blocks").mkdir(parents=True)
     Path("nets", file).write_text(text, encoding="utf-8")
     call = ("net", "--from", "resnet50", "--depth", "77", "-o", "nets")
-    assert "error[other-meaning]: `nets/net.yaml` would mean another" in said(new(*call), 1)
+    assert "error[other-meaning]: `nets/net.yaml` would mean another" in errors(new(*call), 1)
     assert not Path("nets/net.yaml").exists()
     done(new(*call[:-2]))
 
 
-def test_stages_whose_blocks_differ_in_depth_are_told(new: Call) -> None:
+def test_stages_whose_blocks_differ_in_depth_are_an_error(new: Call) -> None:
     text = """\
 network: uneven
 input: {channels: 3, size: [32, 32]}
@@ -276,12 +276,12 @@ define:
       conv2: {op: conv, out: 8, kernel: 3, bias: true, when: twice}
 """
     Path("uneven.yaml").write_text(text, encoding="utf-8")
-    told = said(new("net", "--from", "uneven.yaml", "--depth", "9"), 1)
-    assert "error[fixed-repeats]" in told
-    assert "differ in depth, so it cannot be told which repeats make 9 layers" in told
+    output = errors(new("net", "--from", "uneven.yaml", "--depth", "9"), 1)
+    assert "error[fixed-repeats]" in output
+    assert "differ in depth, so it is unknown which repeats make 9 layers" in output
 
 
-def test_warnings_of_the_written_network_are_told(new: Call) -> None:
+def test_warnings_of_the_written_network_are_reported(new: Call) -> None:
     text = "network: loose\nextends: resnet50\nblock: bottleneck_v1\n"
     Path("loose.yaml").write_text(text, encoding="utf-8")
     result = new("net", "--from", "loose.yaml", "--depth", "77")
@@ -290,7 +290,7 @@ def test_warnings_of_the_written_network_are_told(new: Call) -> None:
     assert Path("net.yaml").exists()
 
 
-# --- changes of trees
+# --- overlays
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_warnings_of_the_written_network_are_told(new: Call) -> None:
         {"define.odd": "{nodes: {relu: {op: relu}}}", "act": "odd"},
     ],
 )
-def test_changes_over_the_base_give_the_other(settings: dict[str, str]) -> None:
+def test_the_overlay_over_the_base_is_the_other_spec(settings: dict[str, str]) -> None:
     base = library.load("resnet50").tree
     later = base
     for key, value in settings.items():
@@ -315,7 +315,7 @@ def test_changes_over_the_base_give_the_other(settings: dict[str, str]) -> None:
     assert not overlay(base, base).entries
 
 
-def test_changes_name_only_what_differs() -> None:
+def test_the_overlay_has_only_what_differs() -> None:
     base, later = (
         parse_value(text, "text")
         for text in ("{a: {b: 1, c: {d: 2}}, e: 3, f: x}", "{a: {b: 1, c: {d: 4}}, e: 3}")

@@ -1,4 +1,4 @@
-"""How deep networks are, and which repeats give a depth or meet a budget."""
+"""The depth of networks, and the repeats for a depth or within a budget."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from resnetgen.compiler.frontend import library
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.instantiate import instantiate
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
+from resnetgen.variants.depth import depth
+from resnetgen.variants.depth_rule import DEEPEST, DepthRule
 from resnetgen.variants.repeats import (
     Budget,
     DepthFamily,
-    depth,
+    choose_by_depth,
+    choose_within,
     depth_family,
     neighbours,
-    choose_by_depth,
     with_repeats,
-    choose_within,
 )
-from resnetgen.variants.repeats_rule import DEEPEST, DepthRule
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 
 # --- depth
 
-# What the names say, and what the layers are, where papers count otherwise.
-OTHERWISE = {
+# The number in the name, and the depth, where papers count otherwise.
+COUNTED_OTHERWISE = {
     # 6n + 4: the three projections count, the classifier does not (arXiv 1605.07146).
     "wide_resnet16_8": (16, 14),
     "wide_resnet28_10": (28, 26),
@@ -72,13 +72,13 @@ def test_most_names_state_a_depth() -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_networks_are_as_deep_as_their_names_say(name: str) -> None:
-    stated, layers = OTHERWISE.get(name, (NAMED[name], NAMED[name]))
+    stated, layers = COUNTED_OTHERWISE.get(name, (NAMED[name], NAMED[name]))
     assert NAMED[name] == stated
     assert depth(compiled(name).root) == layers
 
 
 def counted(network: Compiled) -> int:
-    """The depth by another way: weighted ops of the flat graph by the paths of their modules."""
+    """The depth computed otherwise: weighted ops of the flat graph by the paths of their modules."""
     stages = {node.key for node in network.network.root.nodes if node.stage}
     paths = [node.module.split(".") for node in network.graph.nodes if OPS[node.op].is_weighted]
     main = [path for path in paths if not {"downsample", "se"} & set(path)]
@@ -105,7 +105,7 @@ input: {channels: 3, size: [32, 32]}
 @pytest.mark.parametrize(
     ("nodes", "layers"),
     [
-        # a join: the longest way
+        # a join: the longest path
         ("a: {op: conv, out: 8, kernel: 3}, b: {op: conv, out: 8, kernel: 3}, "
          "c: {op: conv, inputs: x, out: 8, kernel: 3}, add: {op: add, inputs: [b, c]}", 2),
         # a gate, which is longer than what it gates
@@ -119,7 +119,7 @@ def test_joins_and_gates(nodes: str, layers: int) -> None:
     assert depth(compile_text(f"{HEAD}nodes: {{{nodes}}}\n").root) == layers
 
 
-def test_a_block_of_two_inputs_repeats_behind_the_longer_way() -> None:
+def test_a_block_of_two_inputs_repeats_after_the_longer_path() -> None:
     text = f"""{HEAD}
 nodes:
   a: {{op: conv, out: 8, kernel: 3}}
@@ -172,7 +172,7 @@ RULES = st.integers(1, 4).flatmap(
 
 
 @given(RULES, st.integers(1, 60))
-def test_a_rung_has_its_blocks_and_is_one_block_above_the_next(rule: DepthRule, more: int) -> None:
+def test_a_rung_is_one_block_above_the_next(rule: DepthRule, more: int) -> None:
     low, high = rule.rung(len(rule.base) + more - 1), rule.rung(len(rule.base) + more)
     assert sum(high) == len(rule.base) + more
     assert sorted(b - a for a, b in zip(low, high, strict=True)) == [0] * (len(low) - 1) + [1]
@@ -180,7 +180,7 @@ def test_a_rung_has_its_blocks_and_is_one_block_above_the_next(rule: DepthRule, 
 
 
 @given(RULES)
-def test_a_depth_has_repeats_exactly_where_some_add_up_to_it(rule: DepthRule) -> None:
+def test_a_depth_has_repeats_exactly_if_some_add_up_to_it(rule: DepthRule) -> None:
     most = rule.least + 14
     counts = (range(1, 2 + 14 // layers) for layers in rule.layers)
     reachable = {rule.depth(repeats) for repeats in product(*counts)}
@@ -226,7 +226,7 @@ def test_every_depth_of_the_right_form_can_be_reached(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_is_chosen_has_the_depth(name: str) -> None:
+def test_the_choice_for_a_depth_has_that_depth(name: str) -> None:
     layers, _, least = FAMILIES[name]
     for wanted in range(least, 1203, 23 * layers):
         choice = choose_by_depth(family(name), wanted)
@@ -270,14 +270,19 @@ def test_published_repeats_come_before_the_rule(
 
 def test_other_blocks_have_no_published_repeats() -> None:
     assert (
-        choose_by_depth(depth_family(compile_spec("resnet50", **{"block.groups": 2})), 152).published is None
+        choose_by_depth(
+            depth_family(compile_spec("resnet50", **{"block.groups": 2})), 152
+        ).published
+        is None
     )
     assert choose_by_depth(family("wide_resnet28_10"), 38).published is None  # other widths
-    headless = depth_family(compile_spec("resnet50", **{"head.classes": 10, "input.size": [64, 64]}))
+    headless = depth_family(
+        compile_spec("resnet50", **{"head.classes": 10, "input.size": [64, 64]})
+    )
     assert choose_by_depth(headless, 152).published == "resnet152"
 
 
-def test_a_block_of_the_persons_own_is_another(tmp_path: Path) -> None:
+def test_a_local_block_is_not_that_of_the_library(tmp_path: Path) -> None:
     spec = tmp_path / "mine.yaml"
     spec.write_text("network: mine\nextends: resnet50\n", encoding="utf-8")
     assert choose_by_depth(depth_family(compile_spec(spec)), 152).published == "resnet152"
@@ -316,42 +321,42 @@ def test_blocks_of_different_depth_add_up() -> None:
         choose_by_depth(mixed, 10)
 
 
-# --- what cannot be
+# --- errors
 
 
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ("a: {width: 8}", "the stage `a` does not say `blocks:`"),
+        ("a: {width: 8}", "the stage `a` has no `blocks:`"),
         ("a: {blocks: 1 + 1, width: 8}", "`blocks` of `a` is an expression"),
     ],
 )
-def test_a_stage_without_a_number_is_told(stages: str, message: str) -> None:
+def test_a_stage_without_a_number_is_an_error(stages: str, message: str) -> None:
     text = f"{HEAD}stages: {{{stages}}}\nblock: basic\nshortcut: projection\n"
     with pytest.raises(SpecError) as caught:
         depth_family(compile_text(text))
-    (fault,) = caught.value.diagnostics
-    assert fault.code == "fixed-repeats"
-    assert fault.message.startswith(message)
-    assert fault.span
+    (error,) = caught.value.diagnostics
+    assert error.code == "fixed-repeats"
+    assert error.message.startswith(message)
+    assert error.span
     assert depth_family(compile_text(text, **{"a.blocks": 2})).rule.base == (2,)
 
 
-def test_a_network_without_stages_is_told() -> None:
+def test_a_network_without_stages_is_an_error() -> None:
     with pytest.raises(SpecError, match="`alexnet` has no stages"):
         family("alexnet")
 
 
-def test_stages_that_add_no_depth_are_told() -> None:
+def test_stages_without_layers_are_an_error() -> None:
     text = f"""{HEAD}
 stages: {{a: {{op: scaled, blocks: 2}}}}
 define: {{scaled: {{nodes: {{act: {{op: relu}}}}}}}}
 """
-    with pytest.raises(SpecError, match="no stage of `net` is on the longest way"):
+    with pytest.raises(SpecError, match="no stage of `net` is on its longest path"):
         depth_family(compile_text(text))
 
 
-def test_stages_that_add_no_depth_stay_as_they_are() -> None:
+def test_stages_without_layers_keep_their_repeats() -> None:
     text = f"""{HEAD}
 block: basic
 shortcut: projection
@@ -368,14 +373,14 @@ define: {{scaled: {{nodes: {{norm: {{op: norm}}}}}}}}
 
 
 @pytest.mark.parametrize("wanted", [3, 8, 51, 1201])
-def test_the_nearest_are_told_of_a_depth_that_cannot_be_reached(wanted: int) -> None:
+def test_the_error_for_an_unreachable_depth_has_the_nearest(wanted: int) -> None:
     with pytest.raises(SpecError) as caught:
         choose_by_depth(family("resnet50"), wanted)
-    (fault,) = caught.value.diagnostics
-    assert fault.code == "unreachable-depth"
-    assert "3n + 2" in fault.notes[0].text
-    told = [int(number) for number in re.findall(r"(\d+) \(", fault.help or "")]
-    assert told == {3: [14], 8: [14], 51: [50, 53], 1201: [1199, 1202]}[wanted]
+    (error,) = caught.value.diagnostics
+    assert error.code == "unreachable-depth"
+    assert "3n + 2" in error.notes[0].text
+    nearest = [int(number) for number in re.findall(r"(\d+) \(", error.help or "")]
+    assert nearest == {3: [14], 8: [14], 51: [50, 53], 1201: [1199, 1202]}[wanted]
 
 
 # --- budgets
@@ -399,7 +404,7 @@ def test_a_budget_is_met_to_the_unit(name: str, figure: str) -> None:
             assert choose_within(base, Budget(figure, tight)).depth < found.depth
 
 
-def test_published_repeats_that_cost_too_much_are_passed_over() -> None:
+def test_published_repeats_over_the_budget_are_skipped() -> None:
     base = family("resnet50")
     ours, theirs = base.cost((3, 4, 40, 3)), base.cost((3, 8, 36, 3))
     assert ours.params > theirs.params  # by rule, 152 layers would be beyond this budget
@@ -412,9 +417,9 @@ def test_published_repeats_that_cost_too_much_are_passed_over() -> None:
 def test_a_budget_under_the_shallowest_is_told() -> None:
     with pytest.raises(SpecError) as caught:
         choose_within(family("resnet50"), Budget("macs", 1e9))
-    (fault,) = caught.value.diagnostics
-    assert fault.code == "over-budget"
-    assert fault.notes[0].text == "with 14 layers (1-1-1-1), the fewest, it has 1.469 G"
+    (error,) = caught.value.diagnostics
+    assert error.code == "over-budget"
+    assert error.notes[0].text == "with 14 layers (1-1-1-1), the fewest, it has 1.469 G"
 
 
 def test_a_budget_without_end_is_told() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from resnetgen.compiler.analysis.inplace import overwritable
 from resnetgen.compiler.analysis.name_ranges import name_range
-from resnetgen.compiler.analysis.statements import calls, planned
+from resnetgen.compiler.analysis.statements import planned_statements, statements_of
 from resnetgen.compiler.ir.schedule import last_reads
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
@@ -113,7 +113,9 @@ class EvaluationMemory:
         inputs = [Storage(size or 0) for size in dying]
         entry = sum(storage.size for storage in inputs)
         values = dict(zip(measured.instance.inputs, inputs, strict=True))
-        statements = (planned if self.planned else calls)(measured, measured is self.network)
+        statements = (planned_statements if self.planned else statements_of)(
+            measured, measured is self.network
+        )
         until = last_reads([call.inputs for call in statements]) if self.planned else {}
         until |= {call.value: call.until for call in statements}
         bound = {name: storage for name, storage in values.items() if name in until}

@@ -184,7 +184,6 @@ class ReceptiveFields:
             return self.start
         alone = [self.start if each == name else None for each in names]
         reaches = {
-            block.instance.nodes[index].key: result
-            for index, _, result in self.steps(block, alone)
+            block.instance.nodes[index].key: result for index, _, result in self.steps(block, alone)
         }
         return reaches.get(output)

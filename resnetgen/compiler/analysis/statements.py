@@ -1,213 +1,292 @@
-"""calls(measured, is_network) -> the statements of a printed `forward`, and how long each value lives.
+"""The rules of a printed `forward`: which steps share a statement, in what order, under which names.
 
     x = self.conv1(x)                  `x` lives until the next `x`
     shortcut = self.downsample(x)      a value with a name of its own, until `forward` returns
     x = self.features(x)               a container that is a chain is one `nn.Sequential`
+    x = self.relu(x + shortcut)        a short expression is written inside the call that reads it
 
-What a call reads lives until it returns. These are the printer's rules, told of the IR: `codegen/`
-makes the text by them. Where a container becomes a class of its own, its statements are taken as
-those of the class around it.
+There is one set of rules for two readers: `codegen/` prints statements by them, and memory analysis
+derives from them how long Python keeps each value (`statements_of`), without printing anything.
+
+Non-goal: a container that is printed as a class of its own. Memory analysis takes its statements
+as those of the class around it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Generic, Protocol, TypeVar
 
 from resnetgen.compiler.ir.nodes import SHORTCUT
 from resnetgen.compiler.ir.op_def import TorchFunction
 from resnetgen.compiler.ir.schedule import last_reads, reads_among, stable_order
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
-from resnetgen.compiler.passes.module_paths import numbered_paths
+from resnetgen.compiler.passes.module_paths import container_order, numbered_paths
 
-LONGEST_INLINE = 24  # characters of an expression that stands inside the call that reads it
+LONGEST_INLINE = 24  # characters of an expression inside the call that reads it
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ForwardStatement:
-    """A statement: the steps that it runs one after the other."""
+class Step(Protocol):
+    """A step of `forward`, which reads values by key and computes one."""
 
-    members: tuple[int, ...]  # indices into `steps`
-    inputs: tuple[str, ...]
     value: str
-    until: (
-        int  # the statement after which Python lets go of the value; one past the last: at return
-    )
+    inputs: tuple[str, ...]
+    path: str | None  # of its module; None for an expression
+    training: bool  # it runs in training only
+    early: bool  # it runs as soon as it can: the shortcut
+    names_operands: bool  # a concatenation, whose operands have names for the reader's sake
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is the plain call of a module: `self.conv1(x)`."""
 
 
-def calls(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]:
-    """The statements of a body that run in evaluation, in order of execution."""
-    order = execution_order(measured, is_network)
-    readers = Counter(measured.instance.outputs)
-    for index in order:
-        readers.update(measured.nodes[index].node.inputs)
-    groups = _statements(measured, order, readers)
-    steps = [(measured.nodes[group[0]], measured.nodes[group[-1]]) for group in groups]
-    values = [last.node.key for _, last in steps]
-    named = _named(measured, steps)
-    inlined = {
-        value
-        for value, (step, _), (following, _) in zip(values, steps, steps[1:], strict=False)
-        if readers[value] == 1 and _is_short(step) and _takes(following, step)
-    }
-    run = [at for at, (step, _) in enumerate(steps) if not step.training]
-    found: list[ForwardStatement] = []
-    for here, at in enumerate(run):
-        later = range(here + 1, len(run))
-        again = (i for i in later if values[run[i]] not in named | inlined)
-        until = here + 1 if values[at] in inlined else next(again, len(run))
-        until = len(run) if values[at] in named else until
-        found.append(
-            ForwardStatement(tuple(groups[at]), steps[at][0].node.inputs, values[at], until)
-        )
-    return found
+S = TypeVar("S", bound=Step)
+
+# --- order
 
 
-def live_outputs(measured: TypedInstance) -> list[str]:
-    """The outputs of a body in evaluation."""
-    skipped = {step.node.key for step in measured.nodes if step.training}
-    return [name for name in measured.instance.outputs if name not in skipped]
-
-
-def execution_order(measured: TypedInstance, is_network: bool) -> list[int]:
-    """The indices of the steps: as scheduled, but what only training needs at once.
-
-    So is the shortcut of a block, whose module is handed in.
-    """
-    placed = measured.instance.nodes
-    reads = reads_among((each.key for each in placed), (each.inputs for each in placed))
-    ranks = [2 * index for index in range(len(placed))]
-    for index, each in enumerate(placed):
-        is_shortcut = each.block_node.target == SHORTCUT and not (is_network or each.scope)
-        if is_shortcut or measured.nodes[index].training:
+def in_execution_order(steps: Sequence[S]) -> list[S]:
+    """The steps as declared, but shortcuts and what only training runs as soon as they can."""
+    reads = reads_among((step.value for step in steps), (step.inputs for step in steps))
+    ranks = [2 * index for index in range(len(steps))]
+    for index, step in enumerate(steps):
+        if step.early or step.training:
             ranks[index] = max((ranks[read] + 1 for read in reads[index]), default=-1)
     order = stable_order(reads, ranks)
-    assert order is not None, "a body has no cycle"
-    return order
+    assert order is not None, "a body has no cycle, and a container is entered once"
+    return [steps[index] for index in order]
 
 
-def planned(measured: TypedInstance, is_network: bool) -> list[ForwardStatement]:
-    """The same steps one by one, each value let go of after its last reader."""
-    every = execution_order(measured, is_network)
-    order = [index for index in every if not measured.nodes[index].training]
-    until = {measured.nodes[index].node.key: at for at, index in enumerate(order)}
-    until |= last_reads([measured.nodes[index].node.inputs for index in order])
-    until |= dict.fromkeys(live_outputs(measured), len(order))
-    placed = [measured.nodes[index].node for index in order]
-    return [
-        ForwardStatement((index,), each.inputs, each.key, until[each.key])
-        for index, each in zip(order, placed, strict=True)
-    ]
-
-
-def _named(measured: TypedInstance, steps: Sequence[tuple[TypedNode, TypedNode]]) -> set[str]:
-    """The values with names of their own."""
-    inputs, outputs = list(measured.instance.inputs), live_outputs(measured)
-    last = last_reads([first.node.inputs for first, _ in steps])
-    named = set(outputs if len(outputs) > 1 else ())
-    for first, final in steps:
-        named |= set(first.node.inputs if _names_operands(first) else ())
-        named |= {final.node.key} if final.training else set()
-    last |= dict.fromkeys(measured.instance.outputs, len(steps))
-    births = [inputs[0], *(final.node.key for _, final in steps)]
-    return long_lived(births, last, named - set(inputs))
-
-
-def long_lived(births: Sequence[str], last: Mapping[str, int], named: set[str]) -> set[str]:
-    """The values that cannot be called `x`: another `x` would overwrite them before they are read.
-
-    From the last to the first: a value may be `x` if all that are born before its last reader have
-    names. `births` are the input and the value of each statement, `last` the statement that reads a
-    value last, `named` the values that have names for other reasons.
-    """
-    named = set(named)
-    for born in range(len(births) - 1, -1, -1):
-        between = births[born + 1 : last.get(births[born], born - 1) + 1]
-        if any(name not in named for name in between):
-            named.add(births[born])
-    return named
-
-
-# --- expressions
-
-
-def _function(step: TypedNode) -> TorchFunction | None:
-    form = step.node.op.definition.torch if step.node.op else None
-    return form if isinstance(form, TorchFunction) else None
-
-
-def _names_operands(step: TypedNode) -> bool:
-    form = _function(step)
-    return form is not None and form.names_operands
-
-
-def _is_short(step: TypedNode) -> bool:
-    """Whether the expression of a step may stand inside the call that reads it."""
-    form = _function(step)
-    if form is None or not step.node.op:
-        return False
-    texts = {name: str(value) for name, value in step.node.op.attributes.items()}
-    return len(form.write(step.node.inputs, texts, len(step.source.size))) <= LONGEST_INLINE
-
-
-def _takes(step: TypedNode, before: TypedNode) -> bool:
-    """Whether a step is the plain call of a module on the value of the one before."""
-    alone = step.node.inputs == (before.node.key,) and step.training == before.training
-    return alone and _is_module(step)
-
-
-def _is_module(step: TypedNode) -> bool:
-    if not step.node.op:
-        return True
-    definition = step.node.op.definition
-    if isinstance(definition.torch, TorchFunction):
-        return definition.container_module is not None and "." in step.node.paths[0]
-    return definition.torch.call is None
+def count_readers(steps: Sequence[Step], outputs: Sequence[str]) -> Counter[str]:
+    """How often each value is read, by steps and by the caller."""
+    return Counter([*outputs, *(name for step in steps for name in step.inputs)])
 
 
 # --- containers
 
 
-def _statements(
-    measured: TypedInstance, order: Sequence[int], readers: Mapping[str, int]
-) -> list[list[int]]:
-    """The steps in order, those of an `nn.Sequential` together."""
-    paths = [own[0].split(".") for own in numbered_paths(measured.instance.nodes)]
-    starts = {chain[0]: chain for chain in _chains(measured, order, readers, paths, 1)}
-    inside = {index for chain in starts.values() for index in chain[1:]}
-    return [starts.get(index, [index]) for index in order if index not in inside]
+@dataclass(slots=True, eq=False)
+class Container(Generic[S]):
+    """Modules by path: a leaf holds steps (several, if they share the module)."""
+
+    children: dict[str, Container[S]] = field(default_factory=dict)
+    steps: list[S] = field(default_factory=list)
+
+    def leaves(self) -> Iterator[S]:
+        """The steps below, in registration order."""
+        yield from self.steps
+        for child in self.children.values():
+            yield from child.leaves()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a module and not a container."""
+        return not self.children
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether all its members have numbers."""
+        return all(name.isdigit() for name in self.children)
+
+    @property
+    def holds_modules_once(self) -> bool:
+        """Whether no module below is shared by several steps."""
+        if self.is_leaf:
+            return len(self.steps) == 1
+        return all(child.holds_modules_once for child in self.children.values())
 
 
-def _chains(
-    measured: TypedInstance,
-    order: Sequence[int],
-    readers: Mapping[str, int],
-    paths: Sequence[Sequence[str]],
-    depth: int,
-) -> Iterator[list[int]]:
-    """The longest chains that fill a numbered container; `depth` components of a path name it."""
-    containers: dict[tuple[str, ...], list[int]] = {}
-    for index in order:
-        step = measured.nodes[index]
-        if len(paths[index]) > depth and (_is_module(step) or not _function(step)):
-            containers.setdefault(tuple(paths[index][:depth]), []).append(index)
-    for members in containers.values():
-        numbered = all(paths[index][depth].isdigit() for index in members)
-        if numbered and _is_chain([measured.nodes[i] for i in members], readers):
-            yield members
-        else:
-            yield from _chains(measured, members, readers, paths, depth + 1)
+def containers(steps: Sequence[S]) -> Container[S]:
+    """The tree of modules, members as torch registers them."""
+    root: Container[S] = Container()
+    for step in steps:
+        here = root
+        for component in step.path.split(".") if step.path else ():
+            here = here.children.setdefault(component, Container())
+        if step.path:
+            here.steps.append(step)
+    return _ordered(root)
 
 
-def _is_chain(steps: Sequence[TypedNode], readers: Mapping[str, int]) -> bool:
-    for before, step in pairwise(steps):
-        value = before.node.key
-        if (
-            step.node.inputs != (value,)
-            or readers[value] != 1
-            or step.training != before.training
-        ):
+def _ordered(container: Container[S]) -> Container[S]:
+    names = container_order(container.children)
+    children = {name: _ordered(container.children[name]) for name in names}
+    return Container(children, container.steps)
+
+
+def is_chain(members: Sequence[Step], readers: Mapping[str, int]) -> bool:
+    """Whether each member reads just the one before it, which nothing else reads."""
+    for before, step in pairwise(members):
+        if step.inputs != (before.value,) or readers[before.value] != 1:
             return False
-    return all(_is_module(step) and len(step.node.inputs) == 1 for step in steps)
+    plain = all(step.is_call and len(step.inputs) == 1 for step in members)
+    return plain and len({step.training for step in members}) == 1
+
+
+def is_sequential(container: Container[S], order: Sequence[S], readers: Mapping[str, int]) -> bool:
+    """Whether a container is an `nn.Sequential`: a numbered chain that runs in its own order.
+
+    Members may be containers in turn, and those may have names. `order` is the order of execution.
+    """
+    if container.is_leaf or not container.is_numbered or not container.holds_modules_once:
+        return False
+    members = list(container.leaves())
+    inside = {id(step) for step in members}
+    executed = [step for step in order if id(step) in inside]
+    return executed == members and is_chain(members, readers)
+
+
+def _sequentials(
+    container: Container[S], order: Sequence[S], readers: Mapping[str, int]
+) -> Iterator[list[S]]:
+    """The members of each `nn.Sequential` in a tree of modules."""
+    for child in container.children.values():
+        if is_sequential(child, order, readers):
+            yield list(child.leaves())
+        else:
+            yield from _sequentials(child, order, readers)
+
+
+# --- names
+
+
+def named_values(
+    steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], named: Sequence[str] = ()
+) -> set[str]:
+    """The values with names of their own; the others are all called `x`.
+
+    A value needs a name where another `x` would overwrite it before it is read; operands of a
+    concatenation, values of training and those in `named` have one for the reader's sake.
+    """
+    own = {name for step in steps if step.names_operands for name in step.inputs}
+    own |= {step.value for step in steps if step.training} | set(named)
+    own -= set(inputs)
+    last = last_reads([step.inputs for step in steps]) | dict.fromkeys(outputs, len(steps))
+    made = [*inputs[:1], *(step.value for step in steps)]
+    # From the last to the first: a value may be `x` if all that are made before its last reader
+    # have names.
+    for at in range(len(made) - 1, -1, -1):
+        between = made[at + 1 : last.get(made[at], at - 1) + 1]
+        if any(name not in own for name in between):
+            own.add(made[at])
+    return own
+
+
+def is_inlined(step: Step, following: Step, readers: Mapping[str, int], length: int) -> bool:
+    """Whether an expression of a length belongs inside the call that reads it next."""
+    alone = following.inputs == (step.value,) and step.training == following.training
+    reads_it = alone and following.is_call and readers[step.value] == 1
+    return reads_it and step.path is None and length <= LONGEST_INLINE
+
+
+# --- the statements of a typed instance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForwardStatement:
+    """A statement, and how long Python keeps its value."""
+
+    members: tuple[int, ...]  # the nodes that it runs one after the other, as indices
+    inputs: tuple[str, ...]
+    value: str
+    until: int  # the statement after which the value is freed; one past the last: at return
+
+
+@dataclass(slots=True, eq=False)
+class _NodeStep:
+    """A node of a typed instance as a step; one that stands for a chain has several members."""
+
+    members: tuple[int, ...]
+    value: str
+    inputs: tuple[str, ...]
+    path: str | None
+    training: bool
+    early: bool
+    names_operands: bool
+    is_call: bool
+    length: int  # of its expression, in characters
+
+
+def statements_of(typed: TypedInstance, is_network: bool) -> list[ForwardStatement]:
+    """The statements of a body that run in evaluation, in order of execution.
+
+    What a statement reads lives until it returns.
+    """
+    steps = execution_order(typed, is_network)
+    readers = count_readers(steps, typed.instance.outputs)
+    chains = {id(chain[0]): chain for chain in _sequentials(containers(steps), steps, readers)}
+    inside = {id(step) for chain in chains.values() for step in chain[1:]}
+    steps = [_joined(chains.get(id(step), [step])) for step in steps if id(step) not in inside]
+    outputs = live_outputs(typed)
+    named = named_values(
+        steps, list(typed.instance.inputs), typed.instance.outputs, outputs if outputs[1:] else ()
+    )
+    inlined = {
+        step.value
+        for step, following in pairwise(steps)
+        if is_inlined(step, following, readers, step.length)
+    }
+    run = [step for step in steps if not step.training]
+    statements: list[ForwardStatement] = []
+    for at, step in enumerate(run):
+        overwritten = (i for i in range(at + 1, len(run)) if run[i].value not in named | inlined)
+        until = at + 1 if step.value in inlined else next(overwritten, len(run))
+        until = len(run) if step.value in named else until
+        reads = typed.nodes[step.members[0]].node.inputs
+        statements.append(ForwardStatement(step.members, reads, step.value, until))
+    return statements
+
+
+def planned_statements(typed: TypedInstance, is_network: bool) -> list[ForwardStatement]:
+    """The nodes one by one, each value freed after its last reader."""
+    run = [step for step in execution_order(typed, is_network) if not step.training]
+    until = {step.value: at for at, step in enumerate(run)}
+    reads = [typed.nodes[step.members[0]].node.inputs for step in run]
+    until |= last_reads(reads) | dict.fromkeys(live_outputs(typed), len(run))
+    return [
+        ForwardStatement(step.members, own, step.value, until[step.value])
+        for step, own in zip(run, reads, strict=True)
+    ]
+
+
+def live_outputs(typed: TypedInstance) -> list[str]:
+    """The outputs of a body in evaluation."""
+    skipped = {each.node.key for each in typed.nodes if each.training}
+    return [name for name in typed.instance.outputs if name not in skipped]
+
+
+def execution_order(typed: TypedInstance, is_network: bool) -> list[_NodeStep]:
+    """The nodes of a body as steps, in the order in which they run."""
+    paths = numbered_paths(typed.instance.nodes)
+    steps = [
+        _step(index, each, own[0], is_network)
+        for index, (each, own) in enumerate(zip(typed.nodes, paths, strict=True))
+    ]
+    return in_execution_order(steps)
+
+
+def _step(index: int, typed: TypedNode, path: str, is_network: bool) -> _NodeStep:
+    node = typed.node
+    inputs = tuple(name for name in node.inputs if name != "none")
+    early = node.block_node.target == SHORTCUT and not (is_network or node.scope)
+    step = _NodeStep((index,), node.key, inputs, path, typed.training, early, False, True, 0)
+    if early or not node.op:
+        return step  # a module: blocks, or a shortcut, which is passed in
+    form = node.op.definition.torch
+    if not isinstance(form, TorchFunction):
+        step.is_call = form.call is None
+    elif node.op.definition.container_module is None or "." not in node.paths[0]:
+        texts = {name: str(value) for name, value in node.op.attributes.items()}
+        step.length = len(form.write(node.inputs, texts, len(typed.source.size)))
+        step.path, step.is_call, step.names_operands = None, False, form.names_operands
+    return step
+
+
+def _joined(chain: Sequence[_NodeStep]) -> _NodeStep:
+    """A chain as one step."""
+    members = tuple(index for step in chain for index in step.members)
+    return replace(chain[0], members=members, value=chain[-1].value)

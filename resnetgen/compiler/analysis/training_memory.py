@@ -227,7 +227,8 @@ class AutogradMemory:
         """Runs the steps of a body: the calls, and the outputs."""
         values = dict(zip(measured.instance.inputs, inputs, strict=True))
         links, done = links_of(measured), list[_Done]()
-        for index in execution_order(measured, measured is self.network):
+        for step in execution_order(measured, measured is self.network):
+            (index,) = step.members
             placed = measured.nodes[index].node
             main, *more = [values.get(name, _ABSENT) for name in placed.inputs]
             for link in links[index]:
@@ -277,9 +278,17 @@ class AutogradMemory:
         copies = (
             inplace and "inputs" in definition.saved_for_backward
         )  # torch saves a copy of what it overwrites
-        saves = [each.storage for each in sources if "inputs" in definition.saved_for_backward and not copies]
+        saves = [
+            each.storage
+            for each in sources
+            if "inputs" in definition.saved_for_backward and not copies
+        ]
         saves += [storage] if "result" in definition.saved_for_backward else []
-        extra = extra_of(step, self.batch, self.width) if "extra" in definition.saved_for_backward else 0
+        extra = (
+            extra_of(step, self.batch, self.width)
+            if "extra" in definition.saved_for_backward
+            else 0
+        )
         extra += size if copies else 0
         params = step.cost.params * self.width
         result, hands_on = _Value(storage, size, True), definition.passes_gradient

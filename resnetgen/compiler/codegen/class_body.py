@@ -13,11 +13,17 @@ state_dict the keys that the spec says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
+from resnetgen.compiler.analysis.statements import (
+    Container,
+    containers,
+    count_readers,
+    in_execution_order,
+    is_sequential,
+)
 from resnetgen.compiler.codegen import forward, pretty
 from resnetgen.compiler.codegen.class_plan import ClassPlan, Constructor, FilePlanner, constructor
 from resnetgen.compiler.codegen.classes import ClassGroup, unique
@@ -36,7 +42,6 @@ from resnetgen.compiler.codegen.pretty import (
 from resnetgen.compiler.diagnostics.model import Diagnostic, Span, SpecError
 from resnetgen.compiler.frontend.expressions import Name
 from resnetgen.compiler.frontend.identifiers import camel_case
-from resnetgen.compiler.passes.module_paths import container_order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,13 +68,14 @@ class ClassBody:
         self.lowering = Lowering(registry, structure)
         self.units = list(self.lowering.units())
         self.readers = _readers(self.units, self.instance.outputs)
+        self.counts = count_readers(self.units, self.instance.outputs)
 
     def plan(self) -> ClassPlan:
         """The class."""
         name, doc = self.structure.name, self.structure.block.doc
         chain = None if self.is_root else self.whole_chain()
         if chain is not None:
-            return self.sequence(name, doc, chain)
+            return self.sequential_class(name, doc, chain)
         inputs = tuple(name for name, flow in self.instance.inputs.items() if flow)
         return self.module(ClassPart(name, doc, self.units, inputs, self.instance.outputs, True))
 
@@ -78,24 +84,23 @@ class ClassBody:
     def whole_chain(self) -> Brackets | None:
         """`nn.Sequential(...)` where the block is nothing but a numbered chain."""
         tree = containers(self.units)
-        order = list(tree.leaves())
+        order = in_execution_order(self.units)
         (first, *others) = self.instance.inputs
-        if not order or others or order != forward.schedule(self.units) or not tree.is_numbered:
+        if others or order != list(tree.leaves()) or not is_sequential(tree, order, self.counts):
             return None
         closed = self.instance.outputs == (order[-1].value,) and order[0].inputs == (first,)
-        if not closed or len(self.readers.get(first, [])) != 1 or not is_chain(order, self.readers):
+        if not closed or self.counts[first] != 1:
             return None
-        doc = sequential(tree)
-        return doc if isinstance(doc, Brackets) else None
+        return self.sequential(tree)
 
     def holder(
-        self, path: str, access: str, child: Container, steps: list[Statement]
+        self, path: str, access: str, child: Container[Statement], steps: list[Statement]
     ) -> tuple[Doc, list[Statement]]:
         """The module at a path, and the steps with those that it holds merged or told its name."""
         if child.is_leaf:
-            for unit in child.units:
+            for unit in child.steps:
                 unit.access = access
-            return child.units[0].doc, steps
+            return child.steps[0].doc, steps
         chain = self.chain(child, steps)
         if chain is not None:
             return chain, _merged(steps, list(child.leaves()), access, path)
@@ -109,22 +114,31 @@ class ClassBody:
             docs[name], steps = make(f"{path}.{name}", inner, each, steps)
         return indexed(child, docs), steps
 
-    def is_simple(self, child: Container, steps: list[Statement]) -> bool:
+    def is_simple(self, child: Container[Statement], steps: list[Statement]) -> bool:
         """Whether it is one module, or a chain of them."""
         return child.is_leaf or self.chain(child, steps) is not None
 
-    def chain(self, child: Container, steps: list[Statement]) -> Doc | None:
+    def chain(self, child: Container[Statement], steps: list[Statement]) -> Doc | None:
         """`nn.Sequential(...)` of a container that runs in its own order."""
-        order = list(child.leaves())
-        executed = [step for step in forward.schedule(steps) if step in order]
-        if executed != order or not is_chain(order, self.readers):
-            return None
-        return sequential(child)
+        runs = is_sequential(child, in_execution_order(steps), self.counts)
+        return self.sequential(child) if runs else None
+
+    def sequential(self, container: Container[Statement]) -> Brackets:
+        """`nn.Sequential(...)`; the members of a container inside another may have names."""
+        docs = {
+            name: child.steps[0].doc if child.is_leaf else self.sequential(child)
+            for name, child in container.children.items()
+        }
+        if container.is_numbered:
+            return call("nn.Sequential", numbered(docs))
+        self.registry.uses_ordered_dict = True
+        pairs = [keyword(name, doc) for name, doc in docs.items()]
+        return call("nn.Sequential", [call("OrderedDict", pairs)])
 
     # --- a container as a class
 
     def grouped(
-        self, path: str, access: str, child: Container, steps: list[Statement]
+        self, path: str, access: str, child: Container[Statement], steps: list[Statement]
     ) -> tuple[Doc, list[Statement]]:
         """A container that is neither a chain nor flat is a class of its own."""
         inside = self.group_members(path, steps)
@@ -176,20 +190,20 @@ class ClassBody:
             reader is None or reader not in inside for reader in self.readers.get(unit.value, [])
         )
 
-    def refuse_number(self, path: str, child: Container) -> NoReturn:
+    def refuse_number(self, path: str, child: Container[Statement]) -> NoReturn:
         """A number is no attribute of a class: only chains are numbered without a container."""
         message = f"the module `{path}` has a number for a name, and its block is no chain"
         hint = "number it inside a container, `layers.0`, or give it a name"
         raise SpecError([Diagnostic("container", message, self.span_of(child), (), hint)])
 
-    def refuse_group(self, path: str, child: Container, outputs: int) -> NoReturn:
+    def refuse_group(self, path: str, child: Container[Statement], outputs: int) -> NoReturn:
         """A class gives one value, and is called once."""
         why = f"has {outputs} outputs" if outputs != 1 else "is left and entered again"
         message = f"the modules below `{path}` cannot be one class: the group {why}"
         hint = "give the nodes keys without dots, or number them in one container"
         raise SpecError([Diagnostic("container", message, self.span_of(child), (), hint)])
 
-    def span_of(self, child: Container) -> Span:
+    def span_of(self, child: Container[Statement]) -> Span:
         """Where the first module of a container was written."""
         key = next(child.leaves()).value.partition("#")[0]
         return self.scope.placed[key].block_node.span
@@ -207,7 +221,7 @@ class ClassBody:
             members.append((path, doc))
         network = self.registry.network if self.is_root and part.whole else None
         several = network is not None and len(network.outputs) > 1
-        order = forward.schedule(steps)
+        order = in_execution_order(steps)
         lines, variables = forward.statements(order, part.inputs, part.outputs, several)
         lines += return_lines(network, part.inputs, [variables[name] for name in part.outputs])
         attributes = self.lowering.attributes.items()
@@ -227,7 +241,7 @@ class ClassBody:
             tuple(init), tuple(signature), tuple(lines),
         )  # fmt: skip
 
-    def sequence(self, name: str, doc: str, chain: Brackets) -> ClassPlan:
+    def sequential_class(self, name: str, doc: str, chain: Brackets) -> ClassPlan:
         """A class that is an `nn.Sequential`."""
         head = self.constructor([chain])
         items = tuple(map(head.shortened, chain.items))
@@ -277,7 +291,7 @@ def _is_convex(inside: Sequence[Statement], steps: Sequence[Statement]) -> bool:
     """Whether no value leaves a group and comes back into it."""
     members = {unit.value for unit in inside}
     tainted: set[str] = set()
-    for step in forward.schedule(steps):
+    for step in in_execution_order(steps):
         if step.value in members:
             if any(name in tainted for name in step.inputs):
                 return False
@@ -286,86 +300,13 @@ def _is_convex(inside: Sequence[Statement], steps: Sequence[Statement]) -> bool:
     return True
 
 
-@dataclass(slots=True, eq=False)
-class Container:
-    """Modules by path: a leaf holds units (several, if they share the module)."""
-
-    children: dict[str, Container] = field(default_factory=dict)
-    units: list[Statement] = field(default_factory=list)
-
-    def leaves(self) -> Iterator[Statement]:
-        """The units below, in registration order."""
-        yield from self.units
-        for child in self.children.values():
-            yield from child.leaves()
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it is a module and not a container."""
-        return not self.children
-
-    @property
-    def is_numbered(self) -> bool:
-        """Whether all its members have numbers."""
-        return all(name.isdigit() for name in self.children)
-
-
-def containers(units: Sequence[Statement]) -> Container:
-    """The tree of modules, members as torch registers them."""
-    root = Container()
-    for unit in units:
-        here = root
-        for component in unit.path.split(".") if unit.path else ():
-            here = here.children.setdefault(component, Container())
-        if unit.path:
-            here.units.append(unit)
-    return _ordered(root)
-
-
-def _ordered(container: Container) -> Container:
-    """Members by number where all have one."""
-    names = container_order(container.children)
-    children = {name: _ordered(container.children[name]) for name in names}
-    return Container(children, container.units)
-
-
-def is_chain(
-    members: Sequence[Statement], readers: Mapping[str, Sequence[Statement | None]]
-) -> bool:
-    """Whether each member reads just the one before it, which nothing else reads."""
-    for before, unit in pairwise(members):
-        if unit.inputs != (before.value,) or list(readers[before.value]) != [unit]:
-            return False
-    plain = all(unit.apply is None and len(unit.inputs) == 1 for unit in members)
-    return plain and len({unit.training for unit in members}) == 1
-
-
-def sequential(container: Container, *, nested: bool = False) -> Doc | None:
-    """`nn.Sequential(...)` of a chain; None where a name is no number.
-
-    A container inside another may have names; one that a class holds is rather an indexed dict.
-    """
-    if container.is_leaf:
-        return container.units[0].doc if len(container.units) == 1 else None
-    docs: dict[str, Doc] = {}
-    for name, child in container.children.items():
-        doc = sequential(child, nested=True)
-        if doc is None:
-            return None
-        docs[name] = doc
-    if not container.is_numbered:
-        pairs = [keyword(name, doc) for name, doc in docs.items()]
-        return call("nn.Sequential", [call("OrderedDict", pairs)]) if nested else None
-    return call("nn.Sequential", numbered(docs))
-
-
 def numbered(docs: Mapping[str, Doc]) -> list[Doc]:
     """Modules by number; holes keep their numbers."""
     last = max(int(name) for name in docs)
     return [docs.get(str(number), "nn.Identity()") for number in range(last + 1)]
 
 
-def indexed(container: Container, docs: Mapping[str, Doc]) -> Doc:
+def indexed(container: Container[Statement], docs: Mapping[str, Doc]) -> Doc:
     """`nn.ModuleList([...])` or `nn.ModuleDict({...})`."""
     if container.is_numbered:
         return call("nn.ModuleList", [Brackets("[", tuple(numbered(docs)), "]")])

@@ -21,10 +21,10 @@ from resnetgen.compiler.frontend.expressions import (
     Expr,
     Name,
     Value,
-    free_names,
     count_occurrences,
-    to_python,
+    free_names,
     replace_parts,
+    to_python,
 )
 from resnetgen.compiler.ir.nodes import Instance, Network
 
@@ -71,6 +71,7 @@ class FilePlanner:
     printed: list[ClassPlan] = field(default_factory=list)
     support: set[str] = field(default_factory=set)
     uses_torch: bool = False
+    uses_ordered_dict: bool = False
 
     def structure(self, instance: Instance) -> ClassGroup:
         """The class of an instance."""

@@ -90,7 +90,11 @@ def _hoisted(instances: Sequence[Instance]) -> set[tuple[int, str]]:
     for instance in instances:
         shapes[id(instance)] = _decisions(instance, set(), shapes)
         for placed in instance.nodes:
-            if not isinstance(placed.block_node.target, Slot) or placed.scope or placed.block_node.repeat:
+            if (
+                not isinstance(placed.block_node.target, Slot)
+                or placed.scope
+                or placed.block_node.repeat
+            ):
                 continue
             key = (id(instance.block), placed.key)
             if isinstance(placed.callee, PassThrough) or placed.block_node.target == SHORTCUT:
@@ -180,11 +184,7 @@ def _short(placed: InstanceNode) -> str:
 def _called(placed: InstanceNode) -> str:
     if placed.op:
         return camel_case(placed.op.name)
-    return (
-        camel_case(placed.runs[0].instance.block.name)
-        if placed.runs
-        else "Plain"
-    )
+    return camel_case(placed.runs[0].instance.block.name) if placed.runs else "Plain"
 
 
 def unique(name: str, taken: set[str]) -> str:

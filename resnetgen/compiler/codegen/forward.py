@@ -9,33 +9,17 @@ What `forward` returns, and its type.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from resnetgen.compiler.analysis.statements import LONGEST_INLINE, long_lived
+from resnetgen.compiler.analysis.statements import count_readers, is_inlined, named_values
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.classes import unique
 from resnetgen.compiler.codegen.lowering import Statement
 from resnetgen.compiler.codegen.pretty import MARGIN, Brackets
 from resnetgen.compiler.frontend.identifiers import PRINTED_NAMES
 from resnetgen.compiler.ir.nodes import Network
-from resnetgen.compiler.ir.schedule import reads_among, stable_order
 
 LONGEST_VARIABLE = 24
-
-
-def schedule(units: Sequence[Statement]) -> list[Statement]:
-    """The units in order of execution: as given, but shortcuts and training outputs at once."""
-    reads = reads_among((unit.value for unit in units), (unit.inputs for unit in units))
-    ranks = [2 * index for index in range(len(units))]
-    for index, unit in enumerate(units):
-        if unit.first:
-            ranks[index] = max((ranks[each] + 1 for each in reads[index]), default=-1)
-        elif unit.training:
-            ranks[index] = max((ranks[each] for each in reads[index]), default=-1) + 1
-    order = stable_order(reads, ranks)
-    assert order is not None, "containers were checked to be convex"
-    return [units[index] for index in order]
 
 
 def statements(
@@ -45,8 +29,7 @@ def statements(
 
     With `several` outputs, each has a name of its own.
     """
-    last = _last_reads(steps, outputs)
-    long = _long_lived(steps, inputs, outputs if several else (), last)
+    named = named_values(steps, inputs, outputs, outputs if several else ())
     variables: dict[str, str] = {}
     taken = {*PRINTED_NAMES, *inputs}
     lines: list[str] = []
@@ -54,18 +37,18 @@ def statements(
     main, identity = inputs[0], None
     for name in inputs:
         variables[name] = name
-        if name == main and name in long:
+        if name == main and name in named:
             identity = _fresh("identity", taken)
             lines.append(f"{MARGIN}{identity} = {name}")
     inlined: dict[str, str] = {}
-    readers = Counter([*outputs, *(name for step in steps for name in step.inputs)])
+    readers = count_readers(steps, outputs)
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         sources = [inlined.get(name) or variables[name] for name in step.inputs]
         text = step.text(sources)
-        if following and readers[step.value] == 1 and _is_short(step, following, text):
+        if following and is_inlined(step, following, readers, len(text)):
             inlined[step.value] = text
             continue
-        own = step.value in long or step.training
+        own = step.value in named
         variables[step.value] = _fresh(step.name, taken) if own else main
         if not own and identity:
             variables[main] = identity
@@ -75,38 +58,6 @@ def statements(
         indent = len(MARGIN) + (pretty.INDENT if guarded else 0)
         lines += pretty.lay(pretty.parsed(text), indent, f"{variables[step.value]} = ")
     return lines, variables
-
-
-def _is_short(step: Statement, following: Statement, text: str) -> bool:
-    """Whether an expression stands best inside the call that reads it: `self.relu(x + shortcut)`."""
-    plain = step.write is not None and following.write is None and following.apply is None
-    alone = following.inputs == (step.value,) and step.training == following.training
-    return plain and alone and len(text) <= LONGEST_INLINE
-
-
-def _last_reads(steps: Sequence[Statement], outputs: Sequence[str]) -> dict[str, int]:
-    last: dict[str, int] = {}
-    for index, step in enumerate(steps):
-        for name in step.inputs:
-            last[name] = index
-    return last | dict.fromkeys(outputs, len(steps))
-
-
-def _long_lived(
-    steps: Sequence[Statement],
-    inputs: Sequence[str],
-    named_outputs: Sequence[str],
-    last: Mapping[str, int],
-) -> set[str]:
-    """The values that need a name of their own: another `x` would overwrite them before they are read.
-
-    Operands of a concatenation, and several outputs, are named for the reader's sake.
-    """
-    named = {name for step in steps if step.joins for name in step.inputs}
-    named |= set(named_outputs)
-    named |= {step.value for step in steps if step.training}
-    named -= set(inputs)
-    return long_lived([*inputs[:1], *(step.value for step in steps)], last, named)
 
 
 def _fresh(name: str, taken: set[str]) -> str:

@@ -32,15 +32,21 @@ from resnetgen.compiler.codegen.pretty import MARGIN, Doc
 from resnetgen.compiler.frontend.expressions import Const, Expr
 from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
-    RESERVED_CLASSES,
     PRINTED_NAMES,
+    RESERVED_CLASSES,
     camel_case,
 )
 from resnetgen.compiler.ir.nodes import Network
 from resnetgen.compiler.ir.op_def import TorchFunction, TorchModule
 from resnetgen.compiler.ir.schedule import last_reads
 from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
-from resnetgen.compiler.passes.fold import FoldedGraph, FusedStep, deletions, largest_value, peak_memory
+from resnetgen.compiler.passes.fold import (
+    FoldedGraph,
+    FusedStep,
+    deletions,
+    largest_value,
+    peak_memory,
+)
 from resnetgen.compiler.passes.infer_types import INPUT, TypedInstance
 
 # What glibc keeps of freed memory is twice the largest block that was mapped and freed, which counts
@@ -124,7 +130,9 @@ def _tiles(folded: FoldedGraph, names: Mapping[str, str], x: str) -> list[str]:
     faults than a second half does (docs/performance.md).
     """
     narrow = "bfloat16"  # in which the indices of a pooling weigh most
-    alive = max(2 * largest_value(folded), peak_memory(folded, names, dtype=narrow) // DTYPE_BYTES[narrow])
+    alive = max(
+        2 * largest_value(folded), peak_memory(folded, names, dtype=narrow) // DTYPE_BYTES[narrow]
+    )
     image = " * ".join(map(str, folded.input.shape))
     return [
         f"{MARGIN}if {x}.is_cpu and {x}.shape[0] > 1 and not torch.compiler.is_compiling():",

@@ -92,10 +92,7 @@ def _biased(network: Network, structures: ClassGroups) -> dict[str, list[bool]]:
     for structure in structures.all:
         for instance in structure.instances:
             for placed in instance.nodes:
-                if (
-                    placed.op
-                    and placed.op.definition.has_weights
-                ):
+                if placed.op and placed.op.definition.has_weights:
                     bias = bool(placed.op.attributes.get("bias", True))
                     found.setdefault(placed.op.name, []).append(bias)
                     found.setdefault(_callee(placed.op.name, network), []).append(bias)

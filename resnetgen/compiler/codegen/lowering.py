@@ -35,15 +35,20 @@ class Statement:
     access: str = ""  # `self.conv1`, `self.features[0]`
     home: str = ""  # the path, also of an expression
     name: str = ""  # of its value in `forward`
-    first: bool = False  # executed as soon as it can be: the shortcut
+    early: bool = False  # executed as soon as it can be: the shortcut
     training: bool = False
-    joins: bool = False  # a concatenation, whose operands have names
+    names_operands: bool = False  # a concatenation, whose operands have names
 
     def move(self, path: str, names: Mapping[str, str]) -> None:
         """Into the class of a container: shorter paths, inputs as that class calls them."""
         self.inputs = tuple(names.get(name, name) for name in self.inputs)
         self.home = self.home.removeprefix(f"{path}.")
         self.path = self.home if self.path else None
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is the plain call of a module."""
+        return self.write is None and self.apply is None
 
     def text(self, inputs: Sequence[str]) -> str:
         """The expression that computes the value."""
@@ -99,7 +104,7 @@ class Lowering:
         shortcut = placed.block_node.target == SHORTCUT
         name = SHORTCUT.name if shortcut else placed.key
         doc = self.handed.get(placed.key, IDENTITY)
-        return Statement(placed.key, placed.inputs, path, doc, name=name, first=shortcut)
+        return Statement(placed.key, placed.inputs, path, doc, name=name, early=shortcut)
 
     def op_unit(self, placed: InstanceNode, what: OpCall, path: str) -> Statement:
         definition = what.definition
@@ -121,7 +126,7 @@ class Lowering:
         texts = self.attribute_texts(placed)
         axes = self.registry.network.axes
         joins = form.names_operands
-        unit = Statement(placed.key, placed.inputs, None, name=placed.key, joins=joins)
+        unit = Statement(placed.key, placed.inputs, None, name=placed.key, names_operands=joins)
         unit.write = lambda inputs: form.write(inputs, texts, axes)
         return unit
 

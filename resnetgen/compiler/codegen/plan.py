@@ -77,7 +77,7 @@ def plan(network: Network, root: Instance, measured: TypedInstance) -> ModulePla
         digest=network.digest,
         root=name,
         uses_torch=registry.uses_torch,
-        uses_ordered_dict=any("OrderedDict(" in line for c in registry.printed for line in c.init),
+        uses_ordered_dict=registry.uses_ordered_dict,
         support=tuple(sorted(registry.support)),
         axes=network.axes,
         classes=tuple(registry.printed),

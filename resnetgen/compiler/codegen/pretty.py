@@ -14,7 +14,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from resnetgen.compiler.frontend.expressions import Expr, Name, free_names, to_python, replace_parts
+from resnetgen.compiler.frontend.expressions import Expr, Name, free_names, replace_parts, to_python
 
 WIDTH = 88
 INDENT = 4

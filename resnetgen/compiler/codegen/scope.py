@@ -23,8 +23,8 @@ from resnetgen.compiler.frontend.expressions import (
     evaluate,
     free_names,
     lift,
-    to_python,
     substitute,
+    to_python,
 )
 from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, ShapeError

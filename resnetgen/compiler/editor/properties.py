@@ -36,7 +36,7 @@ from resnetgen.compiler.frontend.schema import (
     NetworkForm,
     NodeForm,
 )
-from resnetgen.compiler.passes.elaborate import INIT_RULES, INIT_RULES_OF_A_NUMBER
+from resnetgen.compiler.passes.elaborate import INIT_RULES, NUMERIC_INIT_RULES
 
 # --- JSON Schema in the terms of specs
 
@@ -230,7 +230,7 @@ def _slot_value(known: Mapping[str, Callee]) -> Schema:
 
 def _init_rules() -> Schema:
     """The initial weights of an op or a role, by the rules that elaboration knows."""
-    numbers = {"properties": {rule: {"type": "number"} for rule in INIT_RULES_OF_A_NUMBER}}
+    numbers = {"properties": {rule: {"type": "number"} for rule in NUMERIC_INIT_RULES}}
     one = {"type": "object", **numbers, "additionalProperties": False, "maxProperties": 1}
     rule = {"anyOf": [{"enum": list(INIT_RULES)}, {"type": ["number", "null"]}, one]}
     form = model_schema(InitForm)

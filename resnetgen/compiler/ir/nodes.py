@@ -1,13 +1,13 @@
 """The IR on one page: symbolic blocks, their instances, and the flat graph.
 
     symbolic    Network > Block > BlockNode       expressions over parameters, as in the spec
-    instances   Instance > InstanceNode           one for each distinct (block, arguments, input channels)
+    instances   Instance > InstanceNode           one for each distinct block, arguments and channels
     flat        Graph > Node                      every op of the network, with types
 
 Example: `layer2: {blocks: 4, width: 128, stride: 2}`.
 
     symbolic    BlockNode("layer2", target=bottleneck, repeat=4, arguments={width: 128, stride: 2})
-    instances   InstanceNode("layer2", BlockCalls(1 x bottleneck of stride 2, 3 x bottleneck of stride 1))
+    instances   InstanceNode("layer2", BlockCalls(1 x bottleneck/stride 2, 3 x bottleneck/stride 1))
     flat        layer2.0.conv1, layer2.0.bn1, ..., layer2.3.act3
 
 A network of 1202 layers has as many instances as one of 20, so a pass over instances costs what the

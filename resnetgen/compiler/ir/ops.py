@@ -1,8 +1,8 @@
 """The ops: everything about each of them in one entry of one table.
 
-    OPS["relu"]   what it computes, its attributes, shapes, weights, costs, gradients, and how it is printed
+    OPS["relu"]   what it computes, its attributes, shape, weights, costs, and how it is printed
 
-To add an op, add an entry; the fields are explained in `op_def.py`, and rules that several ops share
+To add an op, add an entry. The fields are explained in `op_def.py`; rules that are longer than a line
 are in `shape_rules.py`.
 """
 

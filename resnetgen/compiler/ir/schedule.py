@@ -23,7 +23,7 @@ def reads_among(keys: Iterable[str], inputs: Iterable[Iterable[str]]) -> list[li
 
 
 def needed_for(outputs: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> set[str]:
-    """The keys that some outputs are computed from, directly or not; `inputs` are those of each key."""
+    """The keys that some outputs are computed from, directly or not, given the inputs of each."""
     needed, todo = set[str](), list(outputs)
     while todo:
         key = todo.pop()

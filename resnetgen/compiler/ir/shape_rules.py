@@ -1,4 +1,4 @@
-"""Rules that ops share: what follows from attributes and inputs for channels, shapes, weights, cost.
+"""The rules of the ops: from attributes and inputs to channels, shapes, weights, costs, windows.
 
     convolution {out: 64, kernel: 7, stride: 2, padding: 3} of 3 x 224 x 224
         shape     64 x 112 x 112
@@ -69,7 +69,7 @@ class TensorType:
 
 @dataclass(frozen=True, slots=True)
 class ChannelInfo:
-    """What a block may know of a value: its channels, and its positions where their number is fixed.
+    """What a block may know of a value: its channels, and the number of positions if it is fixed.
 
     `positions` is 1 after a global pool, 49 after an adaptive pool to 7 x 7, else None: blocks
     never see a spatial size.

@@ -1,13 +1,11 @@
-"""Blocks of a document: names found, parameters, nodes and calls parsed, nothing expanded.
+"""The blocks of a document, symbolically: names resolved, nodes and calls parsed, nothing expanded.
 
-    conv2: {op: conv, out: inner, kernel: 3}  ->  BlockNode("conv2", Slot("conv"), inputs=("act1",),
-                                                  arguments={"out": Name("inner"), "kernel": 3})
+    conv2: {op: conv, out: inner, kernel: 3}
+        ->  BlockNode("conv2", Slot("conv"), inputs=("act1",), arguments={"out": inner, "kernel": 3})
 
-Faults are collected in `Blocks.faults`; what follows from one stays silent.
-
-Lookup: the text of a block by its name, over the text of the block that it extends.
-
-`basic` of a spec  ->  `define:` of the document, files beside it, the library: the first that has it
+`BlockLookup` finds the text of a block by its name, merged over the block that it extends;
+`BlockElaborator` makes `Block`s of such texts. Errors are collected; what follows from one is not
+reported.
 """
 
 from __future__ import annotations
@@ -58,26 +56,33 @@ from resnetgen.compiler.passes.elaborate_checks import (
     check_reads,
     class_name,
     execution_order,
-    keys_in,
-    module_path,
+    node_path,
     params_of,
     parse_optional_term,
     parse_term,
     parse_terms,
+    readable_keys_in,
 )
+
+MAX_CALL_DEPTH = 64  # calls inside what is called, from the network down
+MAX_BLOCK_NODES = 4_000  # written in one block
+_INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "class", "extends")
+
+# --- the text of a block
 
 
 class BlockLookup:
-    """Where one document finds blocks, and `trees`, the texts that have given it a meaning so far."""
+    """Where a document finds blocks: in its `define`, in files beside it, in the library."""
 
-    def __init__(self, document: Document, faults: DiagnosticCollector) -> None:
+    def __init__(self, document: Document, errors: DiagnosticCollector) -> None:
         self.folders = document.folders
         self.define = entries(document.tree, "define")
-        self.faults = faults
+        self.errors = errors
+        # Every text that the network has been elaborated from so far, for its digest.
         self.trees: dict[str, Tree] = {"network": without(document.tree, "family", "allow")}
 
-    def read(self, name: str, tree: Tree) -> None:
-        """Remembers a text; `name` is for the reader of a digest's material alone."""
+    def remember(self, name: str, tree: Tree) -> None:
+        """Adds a text to what the digest covers; `name` only makes that readable."""
         self.trees[f"{len(self.trees)} {name}"] = tree
 
     def names(self) -> list[str]:
@@ -89,145 +94,144 @@ class BlockLookup:
         return name in self.define or library.find_block(name, self.folders) is not None
 
     def candidates(self, name: str) -> Iterator[Tree]:
-        """The trees of a block's name: of `define`, of the files beside the spec, of the library."""
+        """The trees with this name: in `define`, in files beside the spec, in the library."""
         if name in self.define:
             yield self.define[name]
         for path in library.find_blocks(name, self.folders):
             yield library.read_spec(path)
 
     def extended(self, tree: MapTree, chain: list[MapTree]) -> MapTree | None:
-        """A block over the block that it extends; None after a fault."""
+        """A block merged over the block that it extends; None after an error."""
         base_name = tree.entries.get("extends")
         if not isinstance(base_name, Scalar):
             return tree
         if len(chain) >= library.MAX_CHAIN:
-            self.faults.raise_limit(
+            self.errors.raise_limit(
                 f"a chain of more than {library.MAX_CHAIN} blocks", base_name.span
             )
         base = self.base(base_name, chain)
         inherited = self.extended(base, [*chain, base]) if base else None
         if base is None or inherited is None:
             return None
-        self.read(base_name.text, base)
+        self.remember(base_name.text, base)
         dropped = ("class", "doc") if "doc" in tree.entries else ("class",)
         merged = merge(without(inherited, *dropped), tree)
         return without(merged, "extends")
 
     def base(self, name: Scalar, chain: list[MapTree]) -> MapTree | None:
-        """The tree of the block that a block extends: the nearest of that name that is not itself."""
-        found = [tree for tree in self.candidates(name.text) if isinstance(tree, MapTree)]
+        """The block that a block extends: the nearest of that name outside the chain so far."""
+        candidates = [tree for tree in self.candidates(name.text) if isinstance(tree, MapTree)]
         seen = {str(tree.span) for tree in chain}
-        fresh = [tree for tree in found if str(tree.span) not in seen]
-        if fresh:
-            return fresh[0]
-        if found:
-            start = next(at for at, tree in enumerate(chain) if tree in found)
+        for tree in candidates:
+            if str(tree.span) not in seen:
+                return tree
+        if candidates:
+            start = next(index for index, tree in enumerate(chain) if tree in candidates)
             spans = [tree.entries["extends"].span for tree in chain[start:]]
-            first = min(spans, key=lambda span: (span.file, span.line))  # one circle, one fault
-            self.faults.report("extends-cycle", f"the block `{name.text}` extends itself", first)
+            first = min(spans, key=lambda span: (span.file, span.line))  # one error for each cycle
+            self.errors.report("extends-cycle", f"the block `{name.text}` extends itself", first)
         else:
             hint = did_you_mean(name.text, self.names())
             notes = library.link_notes(name.text, self.folders)
             message = f"there is no block `{name.text}`"
-            self.faults.report("unknown-name", message, name.span, hint, *notes)
+            self.errors.report("unknown-name", message, name.span, hint, *notes)
         return None
 
 
-DEEPEST = 64  # calls inside of what is called, from the network down
-MOST_NODES = 4_000  # written in one block
-_INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "class", "extends")
+# --- symbolic blocks
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Where a call is written: its key, and the slots of the block around it."""
+    """Where a call is written: its key, and the slots of the enclosing block."""
 
     key: str
     span: Span
     slots: tuple[str, ...] = ()
     default: str | None = None  # what a map without `op` refines
-    is_node: bool = False  # else the value of a slot
+    is_node: bool = False  # otherwise it is the value of a slot
 
 
 class BlockElaborator:
-    """The blocks of one document by name, those that it defines and those that it finds."""
+    """The blocks that a document defines or finds, by name; each is elaborated once."""
 
     def __init__(self, document: Document) -> None:
         self.tree = document.tree
-        self.faults = DiagnosticCollector(max_errors=MAX_REPORTED)
-        self.lookup = BlockLookup(document, self.faults)
+        self.errors = DiagnosticCollector(max_errors=MAX_REPORTED)
+        self.lookup = BlockLookup(document, self.errors)
         self.blocks: dict[str, Block | None] = {}
         self.inlines: dict[int, Block | None] = {}
-        self.open: list[str] = []  # names of the blocks being elaborated, to find recursion
-        self.depth = 0  # of calls inside of what is called
+        self.in_progress: list[str] = []  # the blocks being elaborated, to detect recursion
+        self.depth = 0  # of calls inside what is called
 
     # --- blocks
 
     def find(self, name: str) -> Block | None:
-        """The block of a name: `define`, then files. None if there is none, or it is at fault."""
+        """The block of a name; None if there is none, or an error in it."""
         if name in self.blocks:
             return self.blocks[name]
         tree = next(self.lookup.candidates(name), None)
         if not isinstance(tree, MapTree):
             return None
         self.blocks[name] = None
-        self.open.append(name)
-        named = key_span(self.tree, ("define", name)) if name in self.lookup.define else None
-        self.blocks[name] = self.block_of(name, tree, named)
-        self.open.pop()
+        self.in_progress.append(name)
+        span = key_span(self.tree, ("define", name)) if name in self.lookup.define else None
+        self.blocks[name] = self.elaborate_block(name, tree, span)
+        self.in_progress.pop()
         return self.blocks[name]
 
-    def block_of(self, name: str, written: MapTree, named: Span | None = None) -> Block | None:
-        """The block of a tree, with what it extends; None after a fault of its form.
+    def elaborate_block(
+        self, name: str, written: MapTree, span: Span | None = None
+    ) -> Block | None:
+        """The block of a tree, with what it extends; None if its form is wrong.
 
-        `named` is where it has its name: a key of `define`, or the node that it is written in.
+        `span`: where it has its name, a key of `define` or the node that it is written in.
         """
-        tree = self.whole(name, written)
+        tree = self.extended_tree(name, written)
         if tree is None:
             return None
-        params = params_of(self.faults, tree)
-        let = parse_terms(self.faults, tree, "let")
+        params = params_of(self.errors, tree)
+        let = parse_terms(self.errors, tree, "let")
         slots = {
             slot: self.binding(each, CallContext(slot, key_span(tree, ("slots", slot))))
             for slot, each in entries(tree, "slots").items()
         }
-        check_own_names(self.faults, tree, "block")
+        check_own_names(self.errors, tree, "block")
         inputs = scalars(tree.entries.get("inputs"))
         for each in inputs:
-            check_name(self.faults, each.text, each.span)
+            check_name(self.errors, each.text, each.span)
         first = inputs[0].text if inputs else "x"
         nodes: list[BlockNode] = []
         for key, node in entries(tree, "nodes").items():
-            span = key_span(tree, ("nodes", key))
-            nodes.append(self.node(key, node, span, tuple(slots), nodes, first=first))
-        return self.block(name, tree, nodes, params, let, slots, named)
+            node_span = key_span(tree, ("nodes", key))
+            nodes.append(self.node(key, node, node_span, tuple(slots), nodes, first=first))
+        return self.make_block(name, tree, nodes, params, let, slots, span)
 
-    def whole(self, name: str, written: MapTree) -> MapTree | None:
-        """The tree of a block over what it extends; None after a fault of its form."""
-        self.lookup.read(name, written)
+    def extended_tree(self, name: str, written: MapTree) -> MapTree | None:
+        """The tree of a block merged over what it extends; None if its form is wrong."""
+        self.lookup.remember(name, written)
         tree = self.lookup.extended(written, [written])
         if tree is None:
             return None
-        faults = check_form(tree, BlockForm)
-        if faults:
-            self.faults.extend(faults)
+        if wrong := check_form(tree, BlockForm):
+            self.errors.extend(wrong)
             return None
         nodes = tree.entries["nodes"]
         self.limit_nodes(nodes)
         if not entries(tree, "nodes"):
             hint = "`identity` passes its input on, and `none` leaves out what reads it"
-            self.faults.report("no-value", f"`{name}` has no nodes", nodes.span, hint)
+            self.errors.report("no-value", f"`{name}` has no nodes", nodes.span, hint)
             return None
         return tree
 
     def limit_nodes(self, written: Tree | None) -> None:
-        """Raises SpecError where a block has more nodes than one may write."""
-        if isinstance(written, MapTree) and len(written.entries) > MOST_NODES:
-            first_beyond = list(written.keys.values())[MOST_NODES]
-            message = f"{len(written.entries)} nodes; a block has at most {MOST_NODES}"
-            self.faults.raise_limit(message, first_beyond)
+        """Raises SpecError if a block has more nodes than are allowed."""
+        if isinstance(written, MapTree) and len(written.entries) > MAX_BLOCK_NODES:
+            first_beyond = list(written.keys.values())[MAX_BLOCK_NODES]
+            message = f"{len(written.entries)} nodes; a block has at most {MAX_BLOCK_NODES}"
+            self.errors.raise_limit(message, first_beyond)
 
-    def block(
+    def make_block(
         self,
         name: str,
         tree: MapTree,
@@ -235,15 +239,15 @@ class BlockElaborator:
         params: Mapping[str, Param],
         let: Mapping[str, SourcedExpr],
         slots: Mapping[str, Binding],
-        named: Span | None = None,
+        span: Span | None = None,
     ) -> Block:
-        """The block, or the network's own, of its parts: what its nodes read is checked."""
-        when = parse_optional_term(self.faults, tree, "when")
+        """A block, or the network's own, from its parts; what its nodes read is checked."""
+        when = parse_optional_term(self.errors, tree, "when")
         inputs = tuple(each.text for each in scalars(tree.entries.get("inputs"))) or ("x",)
-        check_reads(self.faults, nodes, inputs)
+        check_reads(self.errors, nodes, inputs)
         return Block(
             name=name,
-            class_name=class_name(self.faults, tree),
+            class_name=class_name(self.errors, tree),
             doc=text_at(tree, "doc") or "",
             inputs=inputs,
             params=params,
@@ -252,24 +256,24 @@ class BlockElaborator:
             when=when,
             nodes=tuple(nodes),
             output=self.output(tree, nodes, inputs),
-            schedule=execution_order(self.faults, nodes),
-            span=named or tree.keys.get("block") or tree.keys.get("network") or tree.span,
+            schedule=execution_order(self.errors, nodes),
+            span=span or tree.keys.get("block") or tree.keys.get("network") or tree.span,
         )
 
     def output(
         self, tree: MapTree, nodes: Sequence[BlockNode], inputs: Sequence[str]
     ) -> str | None:
-        """The node that is the result of a block, the last by default; None where there are several."""
+        """The output of a block, by default its last node; None if there are several."""
         if "outputs" in tree.entries:
             return None
         output = text_at(tree, "output")
         if not output:
             return nodes[-1].key if nodes else inputs[0]
-        known = {*inputs, *keys_in(nodes)}
+        known = {*inputs, *readable_keys_in(nodes)}
         if output not in known:
             hint = did_you_mean(output, known)
             span = tree.entries["output"].span
-            self.faults.report("unknown-value", f"nothing computes `{output}`", span, hint)
+            self.errors.report("unknown-value", f"nothing computes `{output}`", span, hint)
         return output
 
     # --- nodes
@@ -285,12 +289,12 @@ class BlockElaborator:
         stage: bool = False,
         first: str = "x",
     ) -> BlockNode:
-        """One node of a block; `before` gives what it reads unless it says otherwise."""
+        """One node of a block; by default it reads the last of the nodes `before` it."""
         assert isinstance(tree, MapTree)
-        check_name(self.faults, key, span, node_key_error)
+        check_name(self.errors, key, span, node_key_error)
         binding = self.binding(tree, CallContext(key, span, slots, is_node=True))
         inputs, otherwise, path = map(tree.entries.get, ("inputs", "else", "as"))
-        repeat = parse_optional_term(self.faults, tree, "blocks")
+        repeat = parse_optional_term(self.errors, tree, "blocks")
         self.check_after(tree, key)
         return BlockNode(
             key=key,
@@ -299,9 +303,9 @@ class BlockElaborator:
             or (before[-1].key if before else first,),
             arguments=binding.arguments,
             slots=binding.slots,
-            when=parse_optional_term(self.faults, tree, "when"),
+            when=parse_optional_term(self.errors, tree, "when"),
             otherwise=otherwise.text if isinstance(otherwise, Scalar) else None,
-            path=module_path(self.faults, path, key, repeat is not None),
+            path=node_path(self.errors, path, key, repeat is not None),
             role=text_at(tree, "role"),
             repeat=repeat,
             stage=stage,
@@ -313,66 +317,67 @@ class BlockElaborator:
         )
 
     def check_after(self, tree: MapTree, key: str) -> None:
-        """`after` that is still there when all is merged had nothing to act on."""
+        """Reports an `after` that is left after merging: it had nothing to act on."""
         if "after" in tree.entries:
             message = f"`after` has no effect on `{key}`: nothing is extended here"
             hint = "write the node where it belongs; `after` is for nodes added under `extends`"
-            self.faults.report("no-effect", message, tree.keys["after"], hint)
+            self.errors.report("no-effect", message, tree.keys["after"], hint)
 
     # --- calls
 
-    def binding(self, tree: Tree, place: CallContext) -> Binding:
-        """A slot's value, or the call of a node: a target with arguments."""
-        if self.depth >= DEEPEST:
-            self.faults.raise_limit(f"what blocks call nests at most {DEEPEST} deep", place.span)
+    def binding(self, tree: Tree, context: CallContext) -> Binding:
+        """The value of a slot, or the call of a node: a target with arguments."""
+        if self.depth >= MAX_CALL_DEPTH:
+            message = f"what blocks call nests at most {MAX_CALL_DEPTH} deep"
+            self.errors.raise_limit(message, context.span)
         self.depth += 1
-        found = self.bound(tree, place)
+        binding = self._binding(tree, context)
         self.depth -= 1
-        return found
+        return binding
 
-    def bound(self, tree: Tree, place: CallContext) -> Binding:
+    def _binding(self, tree: Tree, context: CallContext) -> Binding:
         if isinstance(tree, Scalar):
-            return Binding(self.target(tree.text, place.slots, tree.span), {}, {}, tree.span)
+            return Binding(self.target(tree.text, context.slots, tree.span), {}, {}, tree.span)
         if isinstance(tree, ListTree):
-            message = f"`{place.key}` must be a name or a map, not a list"
-            self.faults.report("wrong-value", message, tree.span)
+            message = f"`{context.key}` must be a name or a map, not a list"
+            self.errors.report("wrong-value", message, tree.span)
             return Binding(NONE, {}, {}, tree.span)
         op = tree.entries.get("op")
         if "nodes" in tree.entries:
-            return self.call(self.inline(tree, place) or NONE, tree, place, place.span)
+            return self.call(self.inline(tree, context) or NONE, tree, context, context.span)
         if isinstance(op, Scalar):
-            return self.call(self.target(op.text, place.slots, op.span), tree, place, op.span)
-        if place.default:
-            target = self.target(place.default, place.slots, place.span)
-            return self.call(target, tree, place, place.span)
-        message = f"`{place.key}` needs an `op`: the op, block or slot that it calls"
-        self.faults.report("missing-key", message, place.span)
-        return self.call(NONE, tree, place, place.span)
+            return self.call(self.target(op.text, context.slots, op.span), tree, context, op.span)
+        if context.default:
+            target = self.target(context.default, context.slots, context.span)
+            return self.call(target, tree, context, context.span)
+        message = f"`{context.key}` needs an `op`: the op, block or slot that it calls"
+        self.errors.report("missing-key", message, context.span)
+        return self.call(NONE, tree, context, context.span)
 
-    def inline(self, tree: MapTree, place: CallContext) -> Block | None:
-        """A block written in place: one block for one place, however often it is called.
+    def inline(self, tree: MapTree, context: CallContext) -> Block | None:
+        """A block written in place: one for each position, however often it is called.
 
-        `inputs` of a node say what it reads; several keep their names inside, one is `x`.
+        The `inputs` of a node are what it reads: several keep their names inside, one is `x`.
         """
         written_at = id(tree.entries["nodes"])
         if written_at not in self.inlines:
             written = {name: each for name, each in tree.entries.items() if name in _INLINE_KEYS}
             reads = scalars(tree.entries.get("inputs"))
-            if place.is_node:
+            if context.is_node:
                 written.pop("inputs", None)
-            if place.is_node and len(reads) > 1:
+            if context.is_node and len(reads) > 1:
                 inner = (replace(each, text=each.text.replace(".", "_")) for each in reads)
-                written["inputs"] = ListTree(tuple(inner), place.span)
-            whole = MapTree(written, tree.keys, place.span)
-            self.inlines[written_at] = self.block_of(place.key, whole, place.span)
+                written["inputs"] = ListTree(tuple(inner), context.span)
+            whole = MapTree(written, tree.keys, context.span)
+            self.inlines[written_at] = self.elaborate_block(context.key, whole, context.span)
         return self.inlines[written_at]
 
-    def call(self, target: Target, tree: MapTree, place: CallContext, span: Span) -> Binding:
-        """The arguments of a call, apart from those that are slots of what is called."""
-        reserved = NODE_KEYS if place.is_node else ("op",)
+    def call(self, target: Target, tree: MapTree, context: CallContext, span: Span) -> Binding:
+        """A call: its arguments, and those of them that fill slots of what is called."""
+        reserved = NODE_KEYS if context.is_node else ("op",)
         inline = _INLINE_KEYS if "nodes" in tree.entries else ()
-        implied = None if isinstance(tree.entries.get("op"), Scalar) else place.key
-        # What the network binds itself may take more than its default does.
+        implied = None if isinstance(tree.entries.get("op"), Scalar) else context.key
+        # What the network binds itself may have other arguments than its default.
         open_ended = isinstance(target, Slot) and target.name in self.tree.entries
         arguments: dict[str, SourcedExpr] = {}
         bindings: dict[str, Binding] = {}
@@ -381,16 +386,16 @@ class BlockElaborator:
                 continue
             key_span = tree.keys[name]
             if isinstance(target, Block) and name in target.slots:
-                inner = CallContext(name, key_span, place.slots, _default_op(target.slots[name]))
+                inner = CallContext(name, key_span, context.slots, _default_op(target.slots[name]))
                 bindings[name] = self.binding(value, inner)
                 continue
             if not open_ended:
-                check_argument(self.faults, target, name, key_span, implied)
-            arguments[name] = parse_term(self.faults, value, key_span)
+                check_argument(self.errors, target, name, key_span, implied)
+            arguments[name] = parse_term(self.errors, value, key_span)
         return Binding(target, arguments, bindings, span)
 
     def target(self, name: str, slots: tuple[str, ...], span: Span) -> Target:
-        """Slot, ambient slot, op, `define`, library: the first that has the name."""
+        """What a name refers to: a slot, an ambient slot, an op, or a block, in this order."""
         if name == "identity":
             return IDENTITY
         if name == "none":
@@ -399,19 +404,19 @@ class BlockElaborator:
             return Slot(name)
         if name in OPS:
             return Op(name)
-        if name in self.open:
-            path = " -> ".join([*self.open[self.open.index(name) :], name])
-            self.faults.report(
+        if name in self.in_progress:
+            path = " -> ".join([*self.in_progress[self.in_progress.index(name) :], name])
+            self.errors.report(
                 "recursive-block", f"the block `{name}` contains itself: {path}", span
             )
             return NONE
         if name not in self.blocks and not self.lookup.has(name):
-            self.tell_unknown(name, slots, span)
+            self.report_unknown(name, slots, span)
             return NONE
         return self.find(name) or NONE
 
-    def tell_unknown(self, name: str, slots: tuple[str, ...], span: Span) -> None:
-        """A name that nothing has."""
+    def report_unknown(self, name: str, slots: tuple[str, ...], span: Span) -> None:
+        """Reports a name that refers to nothing."""
         known = [*slots, *AMBIENT, *OPS, *PASS_NAMES, *self.lookup.names()]
         hint = (
             did_you_mean(name, known)
@@ -419,11 +424,11 @@ class BlockElaborator:
         )
         notes = library.link_notes(name, self.lookup.folders)
         message = f"there is no op, block or slot `{name}`"
-        self.faults.report("unknown-name", message, span, hint, *notes)
+        self.errors.report("unknown-name", message, span, hint, *notes)
 
 
 def _default_op(binding: Binding) -> str | None:
-    """What a map without `op` refines; a default with arguments must be named anew."""
+    """What a map without `op` refines; a default with arguments must be named again."""
     if binding.arguments or not isinstance(binding.target, Op | Block | Slot):
         return None
     return binding.target.name

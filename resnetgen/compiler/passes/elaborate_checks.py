@@ -1,18 +1,11 @@
-"""What a block declares: parameters, slots, `let`; each name checked, for it may be printed.
+"""What `elaborate` parses and checks in a block, part by part.
 
-params: {width: int, stride: 1}  ->  Param("width", "int", None), Param("stride", None, Const(1))
+    terms         kernel: [3, width // 2]        ->  Apply("tuple", (Const(3), width // 2))
+    declarations  params: {width: int}           ->  Param("width", kind="int", default=None)
+    signatures    {op: convolution, kernl: 3}    ->  `convolution` has no attribute `kernl`
+    reads         {a: {inputs: b}, b: {inputs: a}}  ->  the nodes read each other in a circle
 
-Terms: the values of a document as expressions, with the places where they were written.
-
-{kernel: [3, width // 2]}  ->  Apply("tuple", (Const(3), Apply("//", (Name("width"), Const(2)))))
-
-Signatures: the arguments that a call of an op, a block or a slot may give.
-
-{op: convolution, out: 64, kernl: 3}  ->  `convolution` has no attribute `kernl`; did you mean `kernel`?
-
-What the nodes of a block read of one another: every value is computed, and none by itself.
-
-nodes: {a: {inputs: b}, b: {inputs: a}}  ->  the nodes read each other in a circle: a -> b -> a
+Every name that may be printed is checked here. Errors go to the collector that is passed in.
 """
 
 from __future__ import annotations
@@ -28,7 +21,15 @@ from resnetgen.compiler.frontend.identifiers import (
     node_key_error,
 )
 from resnetgen.compiler.frontend.schema import NODE_KEYS
-from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, entries, key_span, keys
+from resnetgen.compiler.frontend.tree import (
+    ListTree,
+    MapTree,
+    Scalar,
+    Tree,
+    entries,
+    key_span,
+    keys,
+)
 from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
     Block,
@@ -42,48 +43,52 @@ from resnetgen.compiler.ir.nodes import (
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.ir.schedule import find_cycle, stable_order
 
-
-def parse_term(faults: DiagnosticCollector, tree: Tree, key_span: Span) -> SourcedExpr:
-    """The value of a key as an expression; 0 after a fault."""
-    return SourcedExpr(_expression(faults, tree), tree.span, key_span)
+# --- terms: values as expressions, with their positions
 
 
-def parse_optional_term(faults: DiagnosticCollector, tree: MapTree, key: str) -> SourcedExpr | None:
-    """The value at a key of a map, where there is one."""
-    return parse_term(faults, tree.entries[key], tree.keys[key]) if key in tree.entries else None
+def parse_term(errors: DiagnosticCollector, tree: Tree, key_span: Span) -> SourcedExpr:
+    """The value of a key as an expression; 0 after an error."""
+    return SourcedExpr(_expression(errors, tree), tree.span, key_span)
 
 
-def parse_terms(faults: DiagnosticCollector, tree: MapTree, key: str) -> dict[str, SourcedExpr]:
+def parse_optional_term(errors: DiagnosticCollector, tree: MapTree, key: str) -> SourcedExpr | None:
+    """The value at a key of a map, if there is one."""
+    return parse_term(errors, tree.entries[key], tree.keys[key]) if key in tree.entries else None
+
+
+def parse_terms(errors: DiagnosticCollector, tree: MapTree, key: str) -> dict[str, SourcedExpr]:
     """The values of the map at a key, by their own keys."""
     return {
-        name: parse_term(faults, each, key_span(tree, (key, name)))
+        name: parse_term(errors, each, key_span(tree, (key, name)))
         for name, each in entries(tree, key).items()
     }
 
 
-def _expression(faults: DiagnosticCollector, tree: Tree) -> Expr:
+def _expression(errors: DiagnosticCollector, tree: Tree) -> Expr:
     if isinstance(tree, ListTree):
-        return Apply("tuple", tuple(_expression(faults, item) for item in tree.items))
+        return Apply("tuple", tuple(_expression(errors, item) for item in tree.items))
     if isinstance(tree, MapTree):
-        faults.report("wrong-value", "a map cannot be a value here", tree.span)
+        errors.report("wrong-value", "a map cannot be a value here", tree.span)
         return Const(0)
     if isinstance(tree.value, str):
         try:
             return parse(tree.value)
         except ExpressionError as error:
-            faults.report("expression", str(error), tree.span)
+            errors.report("expression", str(error), tree.span)
             return Const(0)
     if tree.value is None:
-        faults.report("wrong-value", "a value is missing here", tree.span)
+        errors.report("wrong-value", "a value is missing here", tree.span)
         return Const(0)
     return Const(tree.value)
 
 
-PARAM_KINDS = ("int", "float", "bool")  # of the parameters that a caller must give
-PASS_NAMES = ("identity", "none")  # what can be called and does nothing
+# --- declarations: parameters, slots, `let`, names and paths
+
+PARAM_KINDS = ("int", "float", "bool")  # of the parameters that a caller must set
+PASS_NAMES = ("identity", "none")  # targets that do nothing
 
 
-def params_of(faults: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
+def params_of(errors: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
     """The parameters of a block or network."""
     params: dict[str, Param] = {}
     for name, each in entries(tree, "params").items():
@@ -92,69 +97,72 @@ def params_of(faults: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
             params[name] = Param(name, word, None)
             continue
         if isinstance(word, str) and word.isidentifier() and word not in params:
-            _check_kind(faults, word, each.span)
-        params[name] = Param(name, None, parse_term(faults, each, key_span(tree, ("params", name))))
+            _check_kind(errors, word, each.span)
+        params[name] = Param(name, None, parse_term(errors, each, key_span(tree, ("params", name))))
     return params
 
 
-def _check_kind(faults: DiagnosticCollector, word: str, span: Span) -> None:
-    """A default that is one unknown word, and nearly `int`: the other reasons are misleading."""
+def _check_kind(errors: DiagnosticCollector, word: str, span: Span) -> None:
+    """A default that is one unknown word and close to `int`: other messages would be misleading."""
     if not word.endswith("_channels") and (hint := did_you_mean(word, PARAM_KINDS)):
-        faults.report("expression", f"there is no `{word}` here", span, hint)
+        errors.report("expression", f"there is no `{word}` here", span, hint)
 
 
-def class_name(faults: DiagnosticCollector, tree: MapTree) -> str | None:
-    """The name of the printed class, where `class:` gives one."""
+def class_name(errors: DiagnosticCollector, tree: MapTree) -> str | None:
+    """The name of the printed class, if `class:` sets one."""
     name = tree.entries.get("class")
     if not isinstance(name, Scalar):
         return None
-    check_name(faults, name.text, name.span, class_name_error)
+    check_name(errors, name.text, name.span, class_name_error)
     return name.text
 
 
-def module_path(faults: DiagnosticCollector, tree: Tree | None, key: str, repeated: bool) -> str:
-    """The module path of a node: `as:`, else its key, with a number for each block of a stage."""
+def node_path(errors: DiagnosticCollector, tree: Tree | None, key: str, repeated: bool) -> str:
+    """The module path of a node: `as:`, or its key, with a number for each block of a stage."""
     if not isinstance(tree, Scalar):
         return f"{key}.<index>" if repeated else key
     if tree.text != ".":
         plain = re.sub(r"<[^<>]*>", "a", tree.text)  # `stages.<index>`: the rest can be checked
         parts = ("a" if part in ("*", "0*") else part for part in plain.split("."))
         if reason := node_key_error(".".join(parts)):
-            faults.report("wrong-name", f"the path `{tree.text}` {reason}", tree.span)
+            errors.report("wrong-name", f"the path `{tree.text}` {reason}", tree.span)
     return tree.text
 
 
 def check_name(
-    faults: DiagnosticCollector,
+    errors: DiagnosticCollector,
     name: str,
     span: Span,
     rule: Callable[[str], str | None] = identifier_error,
 ) -> None:
-    """A name that a rule of `compiler/frontend/identifiers.py` refuses is a fault."""
+    """Reports a name that a rule of `compiler/frontend/identifiers.py` rejects."""
     if reason := rule(name):
-        faults.report("wrong-name", f"`{name}` {reason}", span)
+        errors.report("wrong-name", f"`{name}` {reason}", span)
 
 
-def check_own_names(faults: DiagnosticCollector, tree: MapTree, what: str) -> None:
-    """The parameters, slots and `let` of a block: each a name, without another meaning, once."""
+def check_own_names(errors: DiagnosticCollector, tree: MapTree, what: str) -> None:
+    """Each parameter, slot and `let` is a valid name, not reserved, and declared once."""
     parts = [entries(tree, part) for part in ("params", "slots", "let")]
     for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
-        check_name(faults, each, span)
+        check_name(errors, each, span)
         if each in NODE_KEYS or each.endswith("in_channels"):
             message = f"`{each}` has a meaning of its own in the language"
-            faults.report("wrong-name", message, span)
+            errors.report("wrong-name", message, span)
     for each, span in keys(tree, "slots"):
-        check_shadow(faults, each, span)
+        check_shadow(errors, each, span)
     for each, span in [*keys(tree, "slots"), *keys(tree, "let")]:
         if sum(each in part for part in parts) > 1:
-            faults.report("duplicate-key", f"the {what} has two names `{each}`", span)
+            errors.report("duplicate-key", f"the {what} has two names `{each}`", span)
 
 
-def check_shadow(faults: DiagnosticCollector, name: str, span: Span) -> None:
+def check_shadow(errors: DiagnosticCollector, name: str, span: Span) -> None:
     """Names of what can be called are looked up in one order, and none may hide another."""
     if name in OPS or name in AMBIENT or name in PASS_NAMES:
         message = f"`{name}` is the name of an op or an ambient slot"
-        faults.report("shadowed-name", message, span)
+        errors.report("shadowed-name", message, span)
+
+
+# --- signatures: the arguments of a call
 
 
 def declared_arguments(target: Target) -> Sequence[str]:
@@ -165,7 +173,7 @@ def declared_arguments(target: Target) -> Sequence[str]:
 
 
 def offered_arguments(slot: str) -> list[str]:
-    """What a call of an ambient slot may offer to whatever the network binds to it."""
+    """The arguments that a call of an ambient slot may offer to what the network binds to it."""
     if slot == SHORTCUT.name:
         return ["out", "stride", "dilation", "first_dilation"]
     default = AMBIENT[slot]
@@ -173,11 +181,11 @@ def offered_arguments(slot: str) -> list[str]:
 
 
 def check_argument(
-    faults: DiagnosticCollector, target: Target, name: str, span: Span, implied: str | None
+    errors: DiagnosticCollector, target: Target, name: str, span: Span, implied: str | None
 ) -> None:
-    """A direct call matches exactly; a slot takes what it knows, and one of the block's own all.
+    """A direct call has only arguments that are declared; one through a block's own slot has any.
 
-    `implied` is the key whose default is called: the person has not named what is called.
+    `implied`: the key whose default is called, if the spec does not name what it calls.
     """
     if isinstance(target, Op):
         known, what = declared_arguments(target), f"`{target.name}` has no attribute"
@@ -193,39 +201,42 @@ def check_argument(
     if name not in known:
         near = known if name in NODE_KEYS else [*known, *NODE_KEYS]
         hint = did_you_mean(name, near) or (f"it has {', '.join(known)}" if known else None)
-        faults.report("unknown-argument", f"{what} `{name}`", span, hint)
+        errors.report("unknown-argument", f"{what} `{name}`", span, hint)
 
 
-def keys_of(node: BlockNode) -> list[str]:
-    """The names under which a node's values can be read: its own, and those of a block spliced in."""
+# --- reads: what nodes read of one another
+
+
+def readable_keys(node: BlockNode) -> list[str]:
+    """The names by which a node's values can be read: its key, and the keys of a spliced block."""
     if node.path == "." and node.repeat is None and isinstance(node.target, Block):
-        return [*keys_in(node.target.nodes), node.key]
+        return [*readable_keys_in(node.target.nodes), node.key]
     return [node.key]
 
 
-def keys_in(nodes: Sequence[BlockNode]) -> list[str]:
-    """The names under which the values of some nodes can be read."""
-    return [key for node in nodes for key in keys_of(node)]
+def readable_keys_in(nodes: Sequence[BlockNode]) -> list[str]:
+    """The names by which the values of some nodes can be read."""
+    return [key for node in nodes for key in readable_keys(node)]
 
 
 def check_reads(
-    faults: DiagnosticCollector, nodes: Sequence[BlockNode], inputs: Sequence[str]
+    errors: DiagnosticCollector, nodes: Sequence[BlockNode], inputs: Sequence[str]
 ) -> None:
-    """What a node reads must be computed, and each value by one node."""
-    known = {*inputs, *keys_in(nodes)}
+    """Every name that a node reads is computed, by one node."""
+    known = {*inputs, *readable_keys_in(nodes)}
     seen = set(inputs)
     for node in nodes:
         for name in (*node.inputs, node.otherwise):
             if name is not None and name != "none" and name not in known:
-                _tell_unknown(faults, node, name, nodes, known)
-        for key in keys_of(node):
+                _report_unknown_read(errors, node, name, nodes, known)
+        for key in readable_keys(node):
             if key in seen:
-                faults.report("duplicate-key", f"there are two nodes `{key}`", node.span)
+                errors.report("duplicate-key", f"there are two nodes `{key}`", node.span)
             seen.add(key)
 
 
-def _tell_unknown(
-    faults: DiagnosticCollector,
+def _report_unknown_read(
+    errors: DiagnosticCollector,
     node: BlockNode,
     name: str,
     nodes: Sequence[BlockNode],
@@ -236,41 +247,41 @@ def _tell_unknown(
     stage = next((n.key for n in nodes if n.repeat and name.startswith(f"{n.key}.")), None)
     if stage:
         message = f"`{name}` is inside the repeated `{stage}`; only its output can be read"
-        faults.report("unknown-value", message, span, f"read `{stage}`")
+        errors.report("unknown-value", message, span, f"read `{stage}`")
         return
     message = f"`{node.key}` reads `{name}`, which nothing computes"
-    faults.report("unknown-value", message, span, did_you_mean(name, known))
+    errors.report("unknown-value", message, span, did_you_mean(name, known))
 
 
-def execution_order(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
-    """A stable topological order; a cycle is a fault, told as the path that closes it."""
-    producers = {key: index for index, node in enumerate(nodes) for key in keys_of(node)}
+def execution_order(errors: DiagnosticCollector, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
+    """The indices of the nodes in a stable topological order; reports a cycle."""
+    producers = {key: index for index, node in enumerate(nodes) for key in readable_keys(node)}
     reads = [
         [producers[name] for name in (*node.inputs, node.otherwise) if name in producers]
         for node in nodes
     ]
     order = stable_order(reads)
     if order is None:
-        _tell_cycle(faults, [nodes[index] for index in find_cycle(reads)])
+        _report_cycle(errors, [nodes[index] for index in find_cycle(reads)])
         return tuple(range(len(nodes)))
     return tuple(order)
 
 
-def _tell_cycle(faults: DiagnosticCollector, nodes: Sequence[BlockNode]) -> None:
-    """A circle of nodes, each of which reads the one behind it."""
+def _report_cycle(errors: DiagnosticCollector, nodes: Sequence[BlockNode]) -> None:
+    """`nodes`: each reads the next one, and the last one the first."""
     first = nodes[0]
-    after = [*nodes[1:], first]
+    read_by = [*nodes[1:], first]
     spans = [
-        next((node.read_spans[key] for key in keys_of(read) if key in node.read_spans), node.span)
-        for node, read in zip(nodes, after, strict=True)
+        next((n.read_spans[key] for key in readable_keys(read) if key in n.read_spans), n.span)
+        for n, read in zip(nodes, read_by, strict=True)
     ]
     if len(nodes) == 1:
-        faults.report("cycle", f"`{first.key}` reads itself", spans[0])
+        errors.report("cycle", f"`{first.key}` reads itself", spans[0])
         return
     path = " -> ".join(node.key for node in [*nodes, first])
     notes = [
         Note(f"`{node.key}` reads `{read.key}`", span)
-        for node, read, span in zip(nodes[1:], after[1:], spans[1:], strict=True)
+        for node, read, span in zip(nodes[1:], read_by[1:], spans[1:], strict=True)
     ]
     message = f"the nodes read each other in a circle: {path}"
-    faults.report("cycle", message, spans[0], None, *notes)
+    errors.report("cycle", message, spans[0], None, *notes)

@@ -1,8 +1,8 @@
 """Evaluating expressions, binding slots and completing op calls, with the errors of one pass.
 
-    width * expansion, with width=64, expansion=4   ->  256
-    norm: {op: group_norm, groups: 32}              ->  BoundSlot(Op("group_norm"), (("groups", 32),))
-    {op: relu, inputs: x}                           ->  OpCall("relu", {})
+    width * expansion, with width=64, expansion=4  ->  256
+    norm: {op: group_norm, groups: 32}             ->  BoundSlot(Op("group_norm"), groups=32)
+    {op: dropout, rate: 0.1}                       ->  OpCall("dropout", {"rate": 0.1})
 
 Each cause is reported once. What cannot go on after an error raises `ErrorReported`, which callers
 catch without reporting anything more.
@@ -59,7 +59,7 @@ class EvalContext:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.diagnostics = DiagnosticCollector()
+        self.errors = DiagnosticCollector()
         self.ambient: dict[str, BoundSlot] = {}
 
     # --- errors
@@ -68,16 +68,16 @@ class EvalContext:
         self, code: str, message: str, span: Span, help: str | None = None, *notes: Note
     ) -> ErrorReported:
         """Reports an error, and returns what to raise where nothing can go on."""
-        self.diagnostics.report(code, message, span, help, *notes)
+        self.errors.report(code, message, span, help, *notes)
         return ErrorReported()
 
     def forget_errors(self) -> None:
         """Drops the errors reported so far, for a caller that tries several variants."""
-        self.diagnostics = DiagnosticCollector()
+        self.errors = DiagnosticCollector()
 
     def suggest(self, word: str, candidates: Iterable[str]) -> str | None:
         """`did you mean ...?`; skipped once there are more errors than are shown."""
-        return None if len(self.diagnostics) > MAX_REPORTED else did_you_mean(word, candidates)
+        return None if len(self.errors) > MAX_REPORTED else did_you_mean(word, candidates)
 
     # --- values
 
@@ -118,7 +118,7 @@ class EvalContext:
         return self.value(term, values)
 
     def network_values(self, given: Mapping[str, Value]) -> dict[str, Value]:
-        """The parameters and `let` of the network, with `given` names known. Raises ErrorReported."""
+        """The parameters and `let` of the network, given some names. Raises ErrorReported."""
         values: dict[str, Value] = {"in_channels": self.network.input.channels, **given}
         for name, param in self.network.root.params.items():
             if param.default:

@@ -1,10 +1,10 @@
-"""expand(document, network): the spec after all inheritance, which needs no file but the library's.
+"""expand(document, network) -> MapTree: the spec after all inheritance, in one file.
 
     extends: resnet50, block: mine    ->    input, stem, stages, ... of resnet50, block: mine,
     (blocks/mine.yaml beside it)            define: {mine: {params: ..., nodes: ...}}
 
-Blocks of the library stay names. Those of `define` and those that lie beside the spec stand in
-`define`, over all that they extend; a block written in place that extends another still says so.
+Blocks of the library stay names. Those of `define`, and those in files beside the spec, are in
+`define`, merged over all that they extend. A block that is written in place keeps its `extends`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from resnetgen.compiler.passes.elaborate_blocks import BlockLookup
 
 
 def expand(document: Document, network: Network) -> MapTree:
-    """The tree of a spec that stands alone; `network` is what the document has been compiled to."""
-    lookup = BlockLookup(document, DiagnosticCollector())
-    tree = document.tree
+    """The tree of a spec that needs no other file but the library's.
+
+    `network`: what the document was elaborated to.
+    """
+    lookup, tree = BlockLookup(document, DiagnosticCollector()), document.tree
     called = (block.name for block in called_blocks(network))
     todo = [*lookup.define, *_bases(tree), *called]
     define: dict[str, Tree] = {}
@@ -31,14 +33,15 @@ def expand(document: Document, network: Network) -> MapTree:
         if name in define or shipped or not isinstance(written, MapTree):
             continue
         block = lookup.extended(written, [written])
-        assert block, f"{name} was sound when the network was compiled"
+        assert block, f"{name} was sound when the network was elaborated"
         define[name] = without(block, "block", "language")
         todo += _bases(block)
     if not define:
         return tree
     spans = {name: block.span for name, block in define.items()}
-    whole = MapTree(define, spans, tree.span)
-    return MapTree({**tree.entries, "define": whole}, {**tree.keys, "define": tree.span}, tree.span)
+    defined = MapTree(define, spans, tree.span)
+    entries, keys = {**tree.entries, "define": defined}, {**tree.keys, "define": tree.span}
+    return MapTree(entries, keys, tree.span)
 
 
 def _bases(tree: Tree) -> Iterator[str]:

@@ -59,7 +59,7 @@ class Flattener:
         self.nodes: list[Node] = []
 
     def instance(self, instance: Instance, names: dict[str, str], prefix: Prefix) -> dict[str, str]:
-        """Emits the ops of an instance; `names`, of its inputs, is completed by those of its values."""
+        """Emits the ops of an instance; adds the names of its values to `names`, those of its inputs."""
         paths = numbered_paths(instance.nodes)
         shared = shared_paths(paths)
         for index in instance.schedule:

@@ -268,7 +268,7 @@ class _Lifetimes:
         return max(self.size(step, names, batch, width) for _, step, names in alive)
 
     def size(self, step: FusedStep, names: Sequence[str], batch: int, width: int) -> int:
-        """Bytes alive while a step runs: each memory once, and what it computes besides its result."""
+        """Bytes alive while a step runs: each memory once, and its extra memory."""
         owners = {self.owners[name] for name in names}
         size = batch * width * sum(self.types[owner].elements for owner in owners)
         if step.definition.inference_module is not None:  # it computes nothing but its result
@@ -278,7 +278,7 @@ class _Lifetimes:
         return size + extra.size(batch, width)
 
     def largest_idle(self, until: Until, peak: int, width: int) -> str | None:
-        """The largest value that is alive longer than planned, at the first step beyond the peak."""
+        """The largest value alive longer than planned, at the first step beyond the peak."""
         for at, step, names in self.alive(until):
             if self.size(step, names, 1, width) > peak:
                 needed = {self.owners[name] for name in names if self.planned[name] >= at}

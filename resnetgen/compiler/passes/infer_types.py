@@ -67,7 +67,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TypedNode:
-    """A node of an instance with the types of its inputs and its result, its cost and its blocks."""
+    """A node of an instance, the types of its inputs and its result, its cost and its blocks."""
 
     node: InstanceNode
     sources: tuple[TensorType | None, ...]  # None: an input that is `none`
@@ -105,7 +105,7 @@ class TypedInstance:
 def op_counts(
     nodes: Iterable[tuple[TypedNode, int]], times: int = 1
 ) -> Iterator[tuple[TypedNode, int]]:
-    """The distinct ops below some nodes, and how often each runs: additive figures sum over these."""
+    """The distinct ops below some nodes, and how often each runs, to sum figures over."""
     for node, count in nodes:
         if node.node.op:
             yield node, times * count
@@ -121,8 +121,8 @@ def infer_types(network: Network, root: Instance) -> TypedInstance:
     inference = TypeInference(network)
     types = dict(zip(root.block.inputs, (network.input,), strict=True))
     typed = inference.typed_instance(root, types, ())
-    if inference.diagnostics or typed is None:
-        raise SpecError(inference.diagnostics)
+    if inference.errors or typed is None:
+        raise SpecError(inference.errors)
     if typed.cost.params > MAX_PARAMS:
         raise SpecError([_too_large(typed)])
     return typed
@@ -145,7 +145,7 @@ class TypeInference:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.memo: dict[tuple[int, tuple[TensorType | None, ...]], TypedInstance | None] = {}
-        self.diagnostics = DiagnosticCollector()
+        self.errors = DiagnosticCollector()
         self.reported: set[BlockNode] = set()
 
     def typed_instance(
@@ -179,7 +179,7 @@ class TypeInference:
         types: dict[str, TensorType | None],
         call_sites: tuple[CallSite, ...],
     ) -> list[TypedNode | None]:
-        """The nodes of an instance, None after an error. `types`, the inputs, receives their values."""
+        """The nodes of an instance, None after an error. Adds their types to `types`, of the inputs."""
         typed: list[TypedNode | None] = [None] * len(instance.nodes)
         for index in instance.schedule:
             node = instance.nodes[index]
@@ -231,11 +231,11 @@ class TypeInference:
         After an error the sizes that follow are a guess, so none is reported as too small.
         """
         block_node = node.block_node
-        if block_node in self.reported or (self.diagnostics and error.too_small):
+        if block_node in self.reported or (self.errors and error.too_small):
             return
         self.reported.add(block_node)
         diagnostic = shape_error(self.network, instance, node, types, call_sites, error)
-        self.diagnostics.extend([diagnostic])
+        self.errors.extend([diagnostic])
 
     def infer_calls(
         self,

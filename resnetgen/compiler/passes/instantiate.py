@@ -94,9 +94,9 @@ class Instantiator:
             if not isinstance(root, Instance):
                 raise self.ctx.error("no-value", "the network computes nothing", network.span)
         except ErrorReported:
-            raise SpecError(self.ctx.diagnostics) from None
-        if self.ctx.diagnostics:
-            raise SpecError(self.ctx.diagnostics)
+            raise SpecError(self.ctx.errors) from None
+        if self.ctx.errors:
+            raise SpecError(self.ctx.errors)
         return root
 
     def instance(
@@ -161,7 +161,7 @@ class Instantiator:
         span: Span,
         caller: BlockNode | None,
     ) -> dict[str, Value]:
-        """Channels, parameters and `let` of one instance, evaluated in order. Raises ErrorReported."""
+        """The values of channels, parameters and `let`, in this order. Raises ErrorReported."""
         values: dict[str, Value] = {}
         for index, (name, source) in enumerate(zip(block.inputs, inputs, strict=True)):
             channels = source.channels if source else 0
@@ -209,8 +209,8 @@ class Instantiator:
                 self.ctx.error("module-path", reason, node.block_node.path_span, hint, note)
         for instance, node in _unread(instances):
             self.report_unread(instance, node)
-        if self.ctx.diagnostics:
-            raise SpecError(self.ctx.diagnostics)
+        if self.ctx.errors:
+            raise SpecError(self.ctx.errors)
 
     def report_unread(self, instance: Instance, node: InstanceNode) -> None:
         """Reports a node that nothing reads: its weights would never train."""

@@ -90,7 +90,7 @@ class BlockInstantiator:
         self.origins = origins  # the terms of the arguments
         self.stages = stages.stages_of(ctx, block, values)
         self.nodes: list[list[InstanceNode]] = [[] for _ in block.nodes]  # several if spliced
-        # What the names of the block stand for so far, and what is known of each value.
+        # What each name of the block refers to so far, and what is known of each value.
         self.source_of: dict[str, Source] = {
             name: name if channels else None for name, channels in inputs.items()
         }
@@ -102,7 +102,7 @@ class BlockInstantiator:
 
     def instance(self, given: frozenset[str]) -> Instance | None:
         """The instance of the block; None after an error."""
-        errors = len(self.ctx.diagnostics)
+        errors = len(self.ctx.errors)
         for index in self.block.schedule:
             self.visit(index, self.block.nodes[index])
         nodes = stages.decide_biases([node for row in self.nodes for node in row])
@@ -112,7 +112,7 @@ class BlockInstantiator:
             largest = max(nodes, key=lambda node: node.size)
             message = f"{size} ops, most of them in `{largest.key}`"
             stages.too_many_ops(self.ctx, largest.block_node, message)
-        if len(self.ctx.diagnostics) > errors or self.failed:
+        if len(self.ctx.errors) > errors or self.failed:
             return None
         return Instance(
             block=self.block,
@@ -261,7 +261,7 @@ class BlockInstantiator:
         inputs: tuple[Source, ...],
         instead: Mapping[str, Value],
     ) -> Instance | OpCall | PassThrough:
-        """The op or the instance that a node calls; `instead` replaces arguments (a stage's stride)."""
+        """The op or the instance that a node calls; `instead` replaces some of its arguments."""
         arguments: dict[str, tuple[Value, SourcedExpr | None]] = {
             name: (value, bound.terms.get(name))
             for name, value in (*bound.arguments, *instead.items())
@@ -445,9 +445,9 @@ class AbsentValues:
             self.reasons[node.key] = self.reasons[source]
 
     def error(self, message: str, name: str, read: Span, how: str = "read here") -> ErrorReported:
-        """`none` is read where a value is needed: reported at the reason, which may have many readers.
+        """`none` is read where a value is needed: reported at its reason, which may have many readers.
 
-        At the reader if only that is in the file that the user is writing.
+        But at the reader, if only that is in the user's spec.
         """
         reason, own = self.reasons.get(name), self.ctx.network.span.source
         at = reason.span if reason else None
@@ -480,7 +480,7 @@ class NodeIsLive(Exception):
 
 
 class DeadNodes:
-    """The nodes, by block and key, that do nothing in any instance: rate-0 drop paths, unused slots.
+    """The nodes, by block and key, that do nothing in any instance, such as drop paths of rate 0.
 
     They are left out optimistically. If one turns out to be live, `NodeIsLive` makes `instantiate`
     start again with it in `known_live`, so that a module is in every instance or in none.

@@ -4,8 +4,8 @@
                                             registered: conv1.0  conv1.1  conv1.2  bn1
 
 A container is registered where its first member is, so the order is depth first by first
-appearance; it is the order of the state_dict. `<EXPR>` in a path is evaluated before, for each block
-of a stage: `stages.<index>.*`.
+appearance; it is the order of the state_dict. `<EXPR>` in a path (`stages.<index>.*`) is evaluated
+before, for each block of a stage.
 """
 
 from __future__ import annotations

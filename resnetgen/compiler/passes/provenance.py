@@ -70,7 +70,7 @@ def ancestors(term: SourcedExpr) -> Iterator[SourcedExpr]:
 
 
 def _search(term: SourcedExpr, goes_on: Callable[[SourcedExpr], bool]) -> Iterator[SourcedExpr]:
-    """A term and, breadth first, the terms that it reads; goes on from those that `goes_on` accepts."""
+    """A term and the terms behind it, breadth first, through those that `goes_on` accepts."""
     seen, todo = set[int](), deque([term])
     while todo:
         current = todo.popleft()
@@ -116,7 +116,7 @@ def _is_switch(term: SourcedExpr) -> bool:
 
 
 def mistyped_term(term: SourcedExpr, network: Network) -> SourcedExpr:
-    """The term to blame for a value of the wrong type: of several numbers, one that is not an integer."""
+    """The term to blame for a value of the wrong type: a number that is not an integer, if any."""
     own = own_terms(term, network)
     odd = (
         each for each in own if isinstance(each.expr, Const) and type(each.expr.value) is not int
@@ -129,13 +129,13 @@ def mistyped_term(term: SourcedExpr, network: Network) -> SourcedExpr:
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """A call that led to an error: the caller and its types, the node, its path, and which block."""
+    """A call that led to an error: the caller, the node that calls, and its path there."""
 
     instance: Instance
     node: InstanceNode
     path: str
-    types: Types
-    index: int  # of the block in its stage
+    types: Types  # of the caller
+    index: int  # of the called block in its stage
 
 
 def names_at(call_sites: Sequence[CallSite], instance: Instance) -> Names:
@@ -180,7 +180,7 @@ def attribute_terms(node: InstanceNode, names: Names) -> Names:
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """One op of a trace, and the terms of its attributes. Without `call`: a node that is bypassed."""
+    """One op of a trace, and the terms of its attributes; without `call`, a bypassed node."""
 
     key: str
     block_node: BlockNode

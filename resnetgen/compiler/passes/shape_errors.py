@@ -4,14 +4,14 @@
         at `stride: 2` of a stage: `conv1` turns 56 into 28
         note: `downsample.0` keeps 56, where the user's policy says `stride: 1`
 
-Both operands are traced back to where they diverge (`provenance.py`). What made the difference there
-(`shape_error_causes.py`) is reported at the term that was written for it, one of the user's if there
-is any.
+Both operands are traced back to where they diverge (`provenance.py`). What made the difference
+there (`shape_error_causes.py`) is reported at the term that was written for it, preferably one of
+the user's.
 
 A join with a shortcut has a policy on one side and the block's own path on the other. The policy is
 wrong if the path computes what the block asks of its shortcut, and the policy does not:
 
-    downsample: {op: shortcut, inputs: x, out: 256, stride: 2}   asks for 256 channels, half the size
+    downsample: {op: shortcut, inputs: x, out: 256, stride: 2}  asks for 256 channels, half the size
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ USE_ARGUMENTS = "a call of `shortcut` offers `out` and `stride`: a policy declar
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A node whose op does not accept its inputs: the types around it, and the calls that led to it."""
+    """A node that does not accept its inputs, the types around it, and the calls that led to it."""
 
     network: Network
     instance: Instance
@@ -301,7 +301,7 @@ def _keeps_shape(node: InstanceNode, types: Types) -> bool:
 
 
 def _policy_is_wrong(failure: Failure) -> bool:
-    """Whether the other operands are what the block asks of its shortcut, and the shortcut is not."""
+    """Whether the other operands are what the block asks of its shortcut, so that it is wrong."""
     requested = _requested(failure)
     if requested is None:
         return False

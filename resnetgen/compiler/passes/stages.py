@@ -1,7 +1,7 @@
 """Stages: a block repeated, with arguments that vary along the way; and blocks spliced in.
 
     layer2: {blocks: 4, width: 128, stride: 2}  ->  one block of stride 2, three of stride 1
-    head: {op: default}, spliced (`as: .`)      ->  its nodes pool, flatten, fc in the network's own block
+    head: {op: default}, spliced (`as: .`)      ->  its nodes, as nodes of the network's own block
 
 And what is decided only once all nodes of a block are known: the default bias of a convolution,
 which is false exactly where every reader is a norm, and by how much each value is reduced.
@@ -274,7 +274,7 @@ def with_open_bias(callee: Callee) -> Callee:
 
 
 def reduction(node: InstanceNode, before: Mapping[str, float]) -> float:
-    """By how much the value of a node is smaller than the input of its block; below 1: it is larger.
+    """By how much the value of a node is smaller than the input of its block; below 1 if larger.
 
     `before`: the reductions of what the node reads.
     """

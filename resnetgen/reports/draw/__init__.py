@@ -1,5 +1,5 @@
-"""A network as a static drawing: Measured -> Diagram (what) -> Figure, Layout (where) -> Page -> SVG.
+"""A network as a static drawing: `draw(network, typed)` -> an SVG file.
 
-from resnetgen.reports.draw.page import draw
-draw(compiled.network, compiled.typed)  ->  '<?xml version="1.0" ...'
+TypedInstance -> Diagram (`diagram`: what is drawn) -> Figure (`figure`: sized by `shapes`, arranged
+by `layout`) -> page (`page`: stages, costs, panels, legend) -> SVG.
 """

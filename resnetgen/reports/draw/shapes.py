@@ -1,21 +1,14 @@
-"""Ops in a line as a stack of cells: a convolution with its norm and activation is one row.
+"""The pieces of a figure, each with its size and how it is drawn.
 
-[conv 1×1, 64 | BN | relu]
-[conv 3×3, 64 | BN | relu]    64 × 28 × 28     <- the shape, where it changes within the stack
+[conv 1×1, 64 | BN | relu]                        a `Stack`: ops in a line; a convolution
+[conv 3×3, 64 | BN | relu]    64 × 28 × 28        is one row with its norm and activation
 [conv 1×1, 256      | BN ]
 
-Blocks in a row as the network shows them: folded, each with its shortcut around it.
+(+)                                               a `JoinShape`
 
-    |----.
-[3 x basic]  |       a box for blocks of one structure,
-   (+)<--'           the join, and on the arc what the shortcut computes
-
-A join: a circle around its sign, or its name.
-
-Which edges of a diagram go around something: shortcuts of blocks, skips of networks.
-
-x -> [conv ... BN] -> (+)          the skip of (+) starts at x;
-x -> [conv 1×1 | BN] -> (+)        what it computes on its way is a box on it
+ |---------.                                      a `BlockBox`: blocks of one structure,
+[3 × basic] |                                     their join, and the shortcut around them
+(+)<--------'                                     with a tag that names what it computes
 """
 
 from __future__ import annotations
@@ -23,22 +16,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resnetgen.reports.draw.diagram import Cell, Diagram, DrawnAs, Repeat, read
+from resnetgen.reports.draw.diagram import Cell, Diagram, DrawnAs, FoldedBlocks, label_text
 from resnetgen.reports.draw.layout import DrawingLayout
-from resnetgen.reports.plotting.scales import fitted, width
-from resnetgen.reports.plotting.svg import STRONG, TEXT, Canvas
+from resnetgen.reports.draw.style import STRONG, TEXT
+from resnetgen.reports.plotting.svg import Canvas
+from resnetgen.reports.plotting.text_width import fit_text, text_width
+
+# --- ops in a line
 
 ROW = 16.0
 GAP = 1.5
 CELL_PADDING = 5.0  # left and right of a cell's text
 BASELINE = 11.0
 NARROWEST_CELL = 64.0
-WIDEST_ROW = 190.0  # a longer unit goes on in a second row
+WIDEST_ROW = 190.0  # a longer unit is continued in a second row
 WIDEST_CELL = 240.0
 SHAPE_GAP = 7.0  # between the stack and a shape
 
-# Kinds of ops that go on in the row of the op before them.
-_GO_ON = frozenset(("normalisation", "activation", "regularisation"))
+# Kinds of ops that are in the row of the op before them.
+_CONTINUING = frozenset(("normalisation", "activation", "regularisation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +56,8 @@ class Stack:
 
     @property
     def beside(self) -> float:
-        """The width that shapes take on the right."""
-        widths = [width(shape, TEXT) + SHAPE_GAP for shape in self.shapes if shape]
+        """The width of the shapes on the right."""
+        widths = [text_width(shape, TEXT) + SHAPE_GAP for shape in self.shapes if shape]
         return max(widths, default=0.0)
 
     def draw(self, canvas: Canvas, left: float, top: float) -> None:
@@ -69,7 +65,7 @@ class Stack:
         for row, shape in zip(self.rows, self.shapes, strict=True):
             x = left
             spare = self.width - _row_width(row)
-            alike = row[0].kind in _GO_ON
+            alike = row[0].kind in _CONTINUING
             for number, cell in enumerate(row):
                 more = spare / len(row) if alike else spare * (number == 0)
                 own = _cell_width(cell) + more
@@ -81,7 +77,7 @@ class Stack:
 
 
 def stack(cells: Sequence[Cell], with_shapes: bool) -> Stack:
-    """The rows of some cells; the shapes of all but the last result where they are asked for."""
+    """The rows of some cells, and if asked for the shapes of all but the last result."""
     rows: list[list[Cell]] = []
     for unit in _units(cells):
         if sum(map(_cell_width, unit)) + GAP * len(unit) <= WIDEST_ROW:
@@ -90,19 +86,20 @@ def stack(cells: Sequence[Cell], with_shapes: bool) -> Stack:
             rows += _wrapped(unit)
     shapes = ["" for _ in rows]
     if with_shapes:
-        found = [[cell.changed for cell in row if cell.changed] for row in rows]
-        last = max((place for place, changes in enumerate(found) if changes), default=-1)
+        changes = [[cell.changed for cell in row if cell.changed] for row in rows]
+        last = max((index for index, own in enumerate(changes) if own), default=-1)
         shapes = [
-            read(changes[-1]) if changes and place != last else ""
-            for place, changes in enumerate(found)
+            label_text(own[-1]) if own and index != last else ""
+            for index, own in enumerate(changes)
         ]
     return Stack(tuple(map(tuple, rows)), tuple(shapes))
 
 
 def _units(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """A convolution, or any other op, with the norms and activations that follow it."""
     units: list[list[Cell]] = []
     for cell in cells:
-        if units and cell.kind in _GO_ON:
+        if units and cell.kind in _CONTINUING:
             units[-1].append(cell)
         else:
             units.append([cell])
@@ -123,153 +120,31 @@ def _row_width(row: Sequence[Cell]) -> float:
 
 
 def _cell_width(cell: Cell) -> float:
-    return min(width(read(cell.label), TEXT) + 2 * CELL_PADDING, WIDEST_CELL)
+    return min(text_width(label_text(cell.label), TEXT) + 2 * CELL_PADDING, WIDEST_CELL)
 
 
 def _draw_cell(canvas: Canvas, cell: Cell, x: float, y: float, room: float) -> None:
-    label = fitted(read(cell.label), room - CELL_PADDING, TEXT)
+    label = fit_text(label_text(cell.label), room - CELL_PADDING, TEXT)
     with canvas.group("cell", cell.tip):
         canvas.rect(x, y, room, ROW, f"op {cell.kind}")
         canvas.text(x + room / 2, y + BASELINE, label, "label", "middle")
 
 
-BOX_HEIGHT = 32.0
-WIDEST_BOX = 150.0
-NARROWEST_BOX = 80.0
-BOX_PADDING = 7.0
-ABOVE = 9.0  # the line above a box, where the arc leaves it
-BELOW = 7.0  # between the box and the join
-BETWEEN = 8.0
-ARC = 13.0  # from the box to the arc
-TAG_GAP = 6.0  # from the box to the tag, at least
-CARDS = 2.5  # from one folded block to the next
-TAG = 15.0  # the height of the box on the arc
-TAG_WIDEST = 96.0
-
-
-@dataclass(frozen=True, slots=True)
-class RepeatedBlocks:
-    """Blocks of one structure: how they are drawn in the network."""
-
-    repeat: Repeat
-    skip: Skip | None
-
-    @property
-    def title(self) -> str:
-        """`35 × bottleneck`."""
-        times = f"{self.repeat.count} × " if self.repeat.count > 1 else ""
-        return times + self.repeat.block.replace("_", " ")
-
-    @property
-    def tag(self) -> str:
-        """What stands on the arc."""
-        named = self.skip.named(self.repeat.block) if self.skip else ""
-        return fitted(named.replace("_", " "), TAG_WIDEST - 10, TEXT)
-
-    @property
-    def tag_width(self) -> float:
-        """The width of its box; 0 where the value itself passes."""
-        return width(self.tag, TEXT) + 10 if self.tag else 0.0
-
-    @property
-    def width(self) -> float:
-        """The width of the box."""
-        wanted = max(width(self.title, STRONG, bold=True), width(self.repeat.name, TEXT))
-        return min(max(wanted + 2 * BOX_PADDING, NARROWEST_BOX), WIDEST_BOX)
-
-    @property
-    def joint(self) -> Joint | None:
-        """The join below the box."""
-        return Joint(self.skip.sign) if self.skip else None
-
-    @property
-    def cards(self) -> float:
-        """How far the folded blocks show behind the first."""
-        return 2 * CARDS if self.repeat.count > 1 else 0.0
-
-    @property
-    def height(self) -> float:
-        """From the line above to the join."""
-        joined = BELOW + self.joint.height if self.joint else 0
-        return ABOVE * (self.skip is not None) + BOX_HEIGHT + self.cards + joined
-
-    @property
-    def right(self) -> float:
-        """How far box, arc and tag reach to the right of the axis."""
-        half = self.width / 2
-        if not self.skip:
-            return half + self.cards
-        return half + max(ARC + 2, TAG_GAP + self.tag_width, ARC + self.tag_width / 2)
-
-    def draw(self, canvas: Canvas, axis: float, top: float) -> None:
-        """Draws it below `top`."""
-        box = top + (ABOVE if self.skip else 0)
-        with canvas.group("repeat"):
-            if self.skip:
-                self._draw_skip(canvas, axis, top, box)
-            self._draw_box(canvas, axis, box)
-
-    def _draw_box(self, canvas: Canvas, axis: float, top: float) -> None:
-        left, room = axis - self.width / 2, self.width - BOX_PADDING
-        with canvas.group("block", self.repeat.tip):
-            for shift in (self.cards, self.cards / 2) if self.cards else ():
-                canvas.rect(left + shift, top + shift, self.width, BOX_HEIGHT, "card", 5)
-            canvas.rect(left, top, self.width, BOX_HEIGHT, "box", 5)
-            title = fitted(self.title, room, STRONG, bold=True)
-            canvas.text(axis, top + 14, title, "block-title", "middle")
-            canvas.text(axis, top + 26, fitted(self.repeat.name, room, TEXT), "note", "middle")
-
-    def _draw_skip(self, canvas: Canvas, axis: float, top: float, box: float) -> None:
-        """The line into the box and out of it, the join and the arc."""
-        joint = self.joint
-        assert joint is not None
-        high = box + BOX_HEIGHT + self.cards + BELOW
-        start, middle = top + 2, high + joint.height / 2
-        lane = axis + self.width / 2 + ARC
-        around = [(axis, start), (lane, start), (lane, middle), (axis + joint.width / 2, middle)]
-        canvas.arrow([(axis, top), (axis, box)], "edge")
-        canvas.path([(axis, box + BOX_HEIGHT), (axis, high)], "edge")
-        canvas.arrow(around, "skip", 12)
-        joint.draw(canvas, axis, high, f"{self.repeat.name}: {joint.label}")
-        if self.tag:
-            left = max(lane - self.tag_width / 2, axis + self.width / 2 + TAG_GAP)
-            self._draw_tag(canvas, left, (start + middle - TAG) / 2)
-
-    def _draw_tag(self, canvas: Canvas, left: float, top: float) -> None:
-        tips = (cell.tip for cell in self.skip.cells) if self.skip else ()
-        with canvas.group("tag", "\n\n".join(tips)):
-            canvas.rect(left, top, self.tag_width, TAG, "tagged", 4)
-            canvas.text(left + self.tag_width / 2, top + 10.5, self.tag, "note", "middle")
-
-
-def height(blocks: Sequence[RepeatedBlocks]) -> float:
-    """The height of blocks in a row."""
-    return sum(each.height for each in blocks) + BETWEEN * (len(blocks) - 1)
-
-
-def draw(canvas: Canvas, blocks: Sequence[RepeatedBlocks], axis: float, top: float) -> None:
-    """Draws blocks in a row, from top to bottom."""
-    for number, each in enumerate(blocks):
-        each.draw(canvas, axis, top)
-        top += each.height
-        if number < len(blocks) - 1:
-            canvas.path([(axis, top), (axis, top + BETWEEN)], "edge")
-        top += BETWEEN
-
+# --- joins
 
 JOIN_HEIGHT = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
-    """How values come together; `label` is one character or a word."""
+class JoinShape:
+    """A circle around the sign of a join, or a box around its name."""
 
-    label: str
+    label: str  # one character, or a word
 
     @property
     def width(self) -> float:
         """The width of the circle, or of the box."""
-        return JOIN_HEIGHT if len(self.label) == 1 else width(self.label, TEXT) + 12
+        return JOIN_HEIGHT if len(self.label) == 1 else text_width(self.label, TEXT) + 12
 
     @property
     def height(self) -> float:
@@ -288,53 +163,27 @@ class Joint:
             canvas.text(axis, middle + arm, self.label, "sign", "middle")
 
 
+# --- shortcuts and skips
+
+
 @dataclass(frozen=True, slots=True)
-class Skip:
-    """The way around the inside of a block."""
+class Shortcut:
+    """The path around the inside of a block."""
 
-    sign: str  # how it is joined
-    cells: tuple[Cell, ...]  # what is computed on the way
+    sign: str  # of its join
+    cells: tuple[Cell, ...]  # what is computed on the path
 
-    def named(self, block: str) -> str:
-        """The policy that it follows, or its ops; "" where the value itself passes."""
+    def name(self, block: str) -> str:
+        """The block that it is written in, or else its ops; "" if it passes its input on."""
         blocks = {cell.block for cell in self.cells} - {block}
-        return " ".join(sorted(blocks)) or ", ".join(read(cell.label) for cell in self.cells)
+        return " ".join(sorted(blocks)) or ", ".join(label_text(cell.label) for cell in self.cells)
 
 
-def skip_edges(diagram: Diagram, layout: DrawingLayout) -> frozenset[tuple[int, int, int]]:
-    """The edges (source, target, operand) that go around something.
+def outer_shortcut(diagram: Diagram, main: frozenset[int]) -> Shortcut | None:
+    """The shortcut around a whole block: the side operand of the last join before its output.
 
-    These are the edges that pass a layer, and the side branch of every join of two values.
+    x -> [conv ... BN] -> (+)      and x -> [conv 1×1 | BN] -> (+), whose cells are the shortcut's
     """
-    found = {(each.source, each.target, each.operand) for each in layout.routes if each.passes}
-    for target, node in enumerate(diagram.nodes):
-        for operand in _side(diagram, layout.main, target):
-            found |= set(_way_back(diagram, layout.main, node.sources[operand], target, operand))
-    return frozenset(found)
-
-
-def _side(diagram: Diagram, main: frozenset[int], target: int) -> Iterator[int]:
-    """The operands of a join of two values that are not on the main path."""
-    node = diagram.nodes[target]
-    if node.form is not DrawnAs.JOIN or len(node.sources) != 2 or target not in main:
-        return
-    yield from (operand for operand, source in enumerate(node.sources) if source not in main)
-
-
-def _way_back(
-    diagram: Diagram, main: frozenset[int], source: int, target: int, operand: int
-) -> Iterator[tuple[int, int, int]]:
-    """The edges from a join back to where its side branch starts."""
-    yield source, target, operand
-    node = diagram.nodes[source]
-    while source not in main and len(node.sources) == 1:
-        target, source = source, node.sources[0]
-        yield source, target, 0
-        node = diagram.nodes[source]
-
-
-def outer_skip(diagram: Diagram, main: frozenset[int]) -> Skip | None:
-    """The shortcut around a whole block: the side operand of the last join before its output."""
     outputs = [node for node in diagram.nodes if node.form is DrawnAs.OUTPUT]
     here = outputs[0].sources[0]
     while diagram.nodes[here].form is DrawnAs.CHAIN and len(diagram.nodes[here].sources) == 1:
@@ -343,10 +192,169 @@ def outer_skip(diagram: Diagram, main: frozenset[int]) -> Skip | None:
     if join.form is not DrawnAs.JOIN or len(join.sources) != 2:
         return None
     side = next((source for source in join.sources if source not in main), None)
-    if side is None:  # both are: the value itself passes
+    if side is None:  # both are on the main path: the shortcut computes nothing
         side = min(join.sources)
     cells: tuple[Cell, ...] = ()
     while side not in main and diagram.nodes[side].form is DrawnAs.CHAIN:
         cells = diagram.nodes[side].cells + cells
         side = diagram.nodes[side].sources[0]
-    return Skip(read(join.cells[0].label), cells) if side in main else None
+    return Shortcut(label_text(join.cells[0].label), cells) if side in main else None
+
+
+def skip_edges(diagram: Diagram, layout: DrawingLayout) -> frozenset[tuple[int, int, int]]:
+    """The edges (source, target, operand) that go around something.
+
+    These are the edges that pass a layer, and the side branch of every join of two values.
+    """
+    skips = {(each.source, each.target, each.operand) for each in layout.routes if each.passes}
+    for target, node in enumerate(diagram.nodes):
+        for operand in _side_operands(diagram, layout.main, target):
+            skips |= set(_branch(diagram, layout.main, node.sources[operand], target, operand))
+    return frozenset(skips)
+
+
+def _side_operands(diagram: Diagram, main: frozenset[int], target: int) -> Iterator[int]:
+    """The operands of a join of two values on the main path that are not on it themselves."""
+    node = diagram.nodes[target]
+    if node.form is not DrawnAs.JOIN or len(node.sources) != 2 or target not in main:
+        return
+    yield from (operand for operand, source in enumerate(node.sources) if source not in main)
+
+
+def _branch(
+    diagram: Diagram, main: frozenset[int], source: int, target: int, operand: int
+) -> Iterator[tuple[int, int, int]]:
+    """The edges from a join back to the start of its side branch."""
+    yield source, target, operand
+    node = diagram.nodes[source]
+    while source not in main and len(node.sources) == 1:
+        target, source = source, node.sources[0]
+        yield source, target, 0
+        node = diagram.nodes[source]
+
+
+# --- blocks
+
+BOX_HEIGHT = 32.0
+WIDEST_BOX = 150.0
+NARROWEST_BOX = 80.0
+BOX_PADDING = 7.0
+ABOVE = 9.0  # the line above a box, where the shortcut leaves it
+BELOW = 7.0  # between the box and the join
+BETWEEN = 8.0  # two boxes
+ARC = 13.0  # from the box to the shortcut
+TAG_GAP = 6.0  # from the box to the tag, at least
+CARDS = 2.5  # from one folded block to the next
+TAG = 15.0  # the height of the tag, the box on the shortcut
+WIDEST_TAG = 96.0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBox:
+    """How blocks of one structure are drawn in the network: as one box, with their shortcut."""
+
+    blocks: FoldedBlocks
+    shortcut: Shortcut | None
+
+    @property
+    def title(self) -> str:
+        """`35 × bottleneck`."""
+        times = f"{self.blocks.count} × " if self.blocks.count > 1 else ""
+        return times + self.blocks.block.replace("_", " ")
+
+    @property
+    def tag(self) -> str:
+        """The text on the shortcut."""
+        name = self.shortcut.name(self.blocks.block) if self.shortcut else ""
+        return fit_text(name.replace("_", " "), WIDEST_TAG - 10, TEXT)
+
+    @property
+    def tag_width(self) -> float:
+        """The width of its box; 0 if there is none."""
+        return text_width(self.tag, TEXT) + 10 if self.tag else 0.0
+
+    @property
+    def width(self) -> float:
+        """The width of the box."""
+        wanted = max(text_width(self.title, STRONG, bold=True), text_width(self.blocks.name, TEXT))
+        return min(max(wanted + 2 * BOX_PADDING, NARROWEST_BOX), WIDEST_BOX)
+
+    @property
+    def join(self) -> JoinShape | None:
+        """The join below the box."""
+        return JoinShape(self.shortcut.sign) if self.shortcut else None
+
+    @property
+    def cards(self) -> float:
+        """How far the folded blocks show behind the first."""
+        return 2 * CARDS if self.blocks.count > 1 else 0.0
+
+    @property
+    def height(self) -> float:
+        """From the line above to the join."""
+        below = BELOW + self.join.height if self.join else 0
+        return ABOVE * (self.shortcut is not None) + BOX_HEIGHT + self.cards + below
+
+    @property
+    def right(self) -> float:
+        """How far box, shortcut and tag extend to the right of the axis."""
+        half = self.width / 2
+        if not self.shortcut:
+            return half + self.cards
+        return half + max(ARC + 2, TAG_GAP + self.tag_width, ARC + self.tag_width / 2)
+
+    def draw(self, canvas: Canvas, axis: float, top: float) -> None:
+        """Draws it below `top`."""
+        box = top + (ABOVE if self.shortcut else 0)
+        with canvas.group("repeat"):
+            if self.shortcut:
+                self._draw_shortcut(canvas, axis, top, box)
+            self._draw_box(canvas, axis, box)
+
+    def _draw_box(self, canvas: Canvas, axis: float, top: float) -> None:
+        left, room = axis - self.width / 2, self.width - BOX_PADDING
+        with canvas.group("block", self.blocks.tip):
+            for shift in (self.cards, self.cards / 2) if self.cards else ():
+                canvas.rect(left + shift, top + shift, self.width, BOX_HEIGHT, "card", 5)
+            canvas.rect(left, top, self.width, BOX_HEIGHT, "box", 5)
+            title = fit_text(self.title, room, STRONG, bold=True)
+            canvas.text(axis, top + 14, title, "block-title", "middle")
+            name = fit_text(self.blocks.name, room, TEXT)
+            canvas.text(axis, top + 26, name, "note", "middle")
+
+    def _draw_shortcut(self, canvas: Canvas, axis: float, top: float, box: float) -> None:
+        """The line into the box and out of it, the join, and the shortcut."""
+        join = self.join
+        assert join is not None
+        high = box + BOX_HEIGHT + self.cards + BELOW
+        start, middle = top + 2, high + join.height / 2
+        lane = axis + self.width / 2 + ARC
+        around = [(axis, start), (lane, start), (lane, middle), (axis + join.width / 2, middle)]
+        canvas.arrow([(axis, top), (axis, box)], "edge")
+        canvas.path([(axis, box + BOX_HEIGHT), (axis, high)], "edge")
+        canvas.arrow(around, "skip", 12)
+        join.draw(canvas, axis, high, f"{self.blocks.name}: {join.label}")
+        if self.tag:
+            left = max(lane - self.tag_width / 2, axis + self.width / 2 + TAG_GAP)
+            self._draw_tag(canvas, left, (start + middle - TAG) / 2)
+
+    def _draw_tag(self, canvas: Canvas, left: float, top: float) -> None:
+        tips = (cell.tip for cell in self.shortcut.cells) if self.shortcut else ()
+        with canvas.group("tag", "\n\n".join(tips)):
+            canvas.rect(left, top, self.tag_width, TAG, "tagged", 4)
+            canvas.text(left + self.tag_width / 2, top + 10.5, self.tag, "note", "middle")
+
+
+def boxes_height(boxes: Sequence[BlockBox]) -> float:
+    """The height of boxes one below the other."""
+    return sum(each.height for each in boxes) + BETWEEN * (len(boxes) - 1)
+
+
+def draw_boxes(canvas: Canvas, boxes: Sequence[BlockBox], axis: float, top: float) -> None:
+    """Draws boxes one below the other."""
+    for number, each in enumerate(boxes):
+        each.draw(canvas, axis, top)
+        top += each.height
+        if number < len(boxes) - 1:
+            canvas.path([(axis, top), (axis, top + BETWEEN)], "edge")
+        top += BETWEEN

@@ -1,1 +1,1 @@
-"""SVG: the canvas, scales and charts that every picture uses."""
+"""The SVG kit: canvas and palette (`svg`), charts, scales of axes, widths of text."""

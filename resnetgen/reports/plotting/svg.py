@@ -1,11 +1,12 @@
-"""The elements of an SVG, written one after the other.
+"""SVG: the canvas on which every picture is drawn, whole files, and the one palette.
 
-    canvas.rect(10, 10, 80, 16, "convolution")
+    canvas = Canvas()
+    canvas.rect(10, 10, 80, 16, "op convolution")
     canvas.text(14, 21, "conv 3×3, 64", "label")
+    document(canvas, (100, 40), "A title", "What it shows", style)  ->  <svg xmlns=...>...</svg>
 
-Colours are classes of the style sheet, so that one drawing serves light, dark and paper.
-
-Colours and type of a drawing: light, and dark where the screen is; paper is light.
+Elements have classes, never colours. Style sheets give classes the colours of LIGHT, and those of
+DARK where the reader's screen is dark, so one picture serves both; paper is light.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import html
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 Point = tuple[float, float]
 
@@ -27,7 +28,7 @@ class Canvas:
 
     @contextmanager
     def group(self, kind: str, tip: str = "") -> Iterator[None]:
-        """What is drawn inside belongs together; `tip` is shown where the pointer rests on it."""
+        """Groups what is drawn inside; `tip` is shown where the pointer rests on it."""
         self.lines.append(f'<g class="{kind}">')
         if tip:
             self.lines.append(f"<title>{escaped(tip)}</title>")
@@ -49,7 +50,7 @@ class Canvas:
     def text(
         self, x: float, y: float, text: str, kind: str, anchor: str = "start", turned: bool = False
     ) -> None:
-        """A line of text on the baseline y; `turned` reads upwards."""
+        """A line of text on the baseline y; `turned` reads upwards, on the baseline x."""
         place = f'x="{number(x)}" y="{number(y)}"'
         if turned:
             place = f'transform="translate({number(x)} {number(y)}) rotate(-90)"'
@@ -77,20 +78,35 @@ class Canvas:
         self.lines.append(f'<polygon points="{corners}" class="{kind} head"/>')
 
 
+# --- whole pictures
+
+
 def document(canvas: Canvas, size: Point, title: str, description: str, style: str) -> str:
-    """What a canvas holds as a whole SVG, `size` pixels wide and high, on a background."""
-    width, height = map(number, size)
-    box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    """An SVG file of what was drawn, `size` pixels wide and high, on a background."""
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" aria-labelledby="title desc">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {_box(size)} role="img" aria-labelledby="title desc">',
         f'<title id="title">{escaped(title)}</title>',
         f'<desc id="desc">{escaped(description)}</desc>',
         f"<style>\nsvg{{max-width:100%;height:auto}}\n{style}</style>",
-        f'<rect width="{width}" height="{height}" class="page"/>',
+        f'<rect width="{number(size[0])}" height="{number(size[1])}" class="page"/>',
         *canvas.lines,
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def inline(canvas: Canvas, size: Point, title: str, kind: str) -> str:
+    """The same for use within an HTML page, whose style sheet colours it."""
+    head = f'<svg class="{kind}" role="img" {_box(size)}>\n<title>{escaped(title)}</title>'
+    return "\n".join([head, *canvas.lines, "</svg>"])
+
+
+def _box(size: Point) -> str:
+    width, height = map(number, size)
+    return f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+
+
+# --- paths and text
 
 
 def rounded_path(points: Sequence[Point], radius: float) -> str:
@@ -138,7 +154,7 @@ def number(value: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that XML 1.0 can hold: markup escaped, control characters shown as `\\x07`."""
+    """Text that XML 1.0 can contain: markup escaped, control characters shown as `\\x07`."""
     safe = "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
         for char in text
@@ -146,16 +162,15 @@ def escaped(text: str) -> str:
     return html.escape(safe)
 
 
-# Sizes of type in pixels. A page of A4 shows ResNet-152 at 0.94: TEXT is then 6.3 points high.
-NAME, DOC, STAGE, LONG_STAGE, STRONG, TEXT = 20.0, 11.0, 12.0, 9.5, 10.0, 9.0
+# --- colours
 
-# Fonts that systems have, of nearly one width (see reports/plotting/scales.py); nothing is loaded.
+# Fonts that systems have, of nearly the same widths (`text_width.py`); none is loaded.
 FONTS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one scheme. `kinds` gives fill and stroke for each kind of op."""
+    """The colours of one scheme. `kinds` has fill and stroke for each kind of op."""
 
     page: str
     band: str
@@ -164,10 +179,12 @@ class Palette:
     rail: str
     text: str
     muted: str
+    link: str
     edge: str
     skip: str
     parameters: str
     multiply_adds: str
+    pale: str  # parameters as an area
     kinds: Mapping[str, tuple[str, str]]
 
 
@@ -179,10 +196,12 @@ LIGHT = Palette(
     rail="#e3e8ef",
     text="#1c2430",
     muted="#5a6676",
+    link="#2f67b8",
     edge="#7c8898",
     skip="#e0562b",
     parameters="#3f78c9",
     multiply_adds="#8a63c9",
+    pale="#bcd2f0",
     kinds={
         "convolution": ("#d6e6fb", "#86b1e8"),
         "linear": ("#f9d9e4", "#e29ab5"),
@@ -203,10 +222,12 @@ DARK = Palette(
     rail="#2a313a",
     text="#e6edf3",
     muted="#9aa5b1",
+    link="#6ea8fe",
     edge="#7d8896",
     skip="#ff8a5c",
     parameters="#6ea8fe",
     multiply_adds="#b392f0",
+    pale="#33507a",
     kinds={
         "convolution": ("#17355c", "#3a6cab"),
         "linear": ("#54243a", "#9a4a6c"),
@@ -219,35 +240,9 @@ DARK = Palette(
     },
 )
 
-_TYPE = f"""\
-text{{font-family:{FONTS};font-size:{TEXT:g}px}}
-.name{{font-size:{NAME:g}px;font-weight:700}}
-.doc{{font-size:{DOC:g}px}}
-.stage-name{{font-size:{STAGE:g}px;font-weight:700}}
-.long{{font-size:{LONG_STAGE:g}px}}
-.block-title,.panel-name{{font-size:{STRONG:g}px;font-weight:700}}
-.sign{{font-size:12px}}
-.edge,.skip{{fill:none;stroke-width:1.2}}
-.skip{{stroke-width:1.7}}
-.head{{stroke:none}}
-.training{{stroke-dasharray:4 3}}
-.op,.box,.card,.frame,.tagged,.pill{{stroke-width:.8}}
-"""
-
-# One page of paper, however long the drawing is.
-_PAPER = """\
-@page{margin:8mm}
-@media print{svg{max-height:100vh}}
-"""
-
-
-def style_sheet() -> str:
-    """The CSS of every drawing."""
-    return f"{_TYPE}{themed(_colours)}{_PAPER}"
-
 
 def themed(colours: Callable[[Palette], Mapping[str, str]]) -> str:
-    """Rules by selector as CSS: for light, and for dark where the screen is."""
+    """Rules by selector as CSS: for LIGHT, and for DARK where the reader's screen is dark."""
     light, dark = (
         [f"{selector}{{{rule}}}\n" for selector, rule in colours(palette).items()]
         for palette in (LIGHT, DARK)
@@ -256,23 +251,12 @@ def themed(colours: Callable[[Palette], Mapping[str, str]]) -> str:
     return f"{''.join(light)}@media screen and (prefers-color-scheme:dark){{\n{inner}}}\n"
 
 
-def _colours(palette: Palette) -> Mapping[str, str]:
-    rules = {
-        ".page": f"fill:{palette.page}",
-        ".band": f"fill:{palette.band}",
-        ".frame,.pill": f"fill:{palette.frame};stroke:{palette.line}",
-        ".box,.card": f"fill:{palette.frame};stroke:{palette.edge}",
-        ".tagged": f"fill:{palette.frame};stroke:{palette.skip}",
-        ".rail": f"fill:{palette.rail}",
-        ".bar.parameters": f"fill:{palette.parameters}",
-        ".bar.multiply-adds": f"fill:{palette.multiply_adds}",
-        "text": f"fill:{palette.text}",
-        ".doc,.note,.shape": f"fill:{palette.muted}",
-        ".edge": f"stroke:{palette.edge}",
-        ".skip": f"stroke:{palette.skip}",
-        ".edge.head": f"fill:{palette.edge}",
-        ".skip.head": f"fill:{palette.skip}",
-    }
-    for kind, (fill, stroke) in palette.kinds.items():
-        rules[f".op.{kind}"] = f"fill:{fill};stroke:{stroke}"
-    return rules
+def variables() -> str:
+    """The palette as variables of CSS: `--text`, `--multiply-adds`, ..."""
+    names = [field.name for field in fields(Palette) if field.name != "kinds"]
+
+    def root(palette: Palette) -> dict[str, str]:
+        rules = (f"--{name.replace('_', '-')}:{getattr(palette, name)}" for name in names)
+        return {":root": ";".join(rules)}
+
+    return themed(root)

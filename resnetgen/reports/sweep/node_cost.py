@@ -305,7 +305,7 @@ def evaluate_node(
 
 
 def _error_kind(instantiator: MemoizingInstantiator, usage: UsageBits) -> ErrorKind | None:
-    if instantiator.ctx.diagnostics:
+    if instantiator.ctx.errors:
         return ErrorKind.INSTANTIATION
     if usage.conflict:
         return ErrorKind.MODULE_PATHS
@@ -408,7 +408,7 @@ def body_of(root: Block, nodes: Sequence[InstanceNode]) -> Instance:
 
 def _forget_errors(instantiator: MemoizingInstantiator, instances: int, typed: int) -> None:
     """After an error, drops the memo entries made since: they would not report it again."""
-    if not instantiator.ctx.diagnostics and not instantiator.inference.failed:
+    if not instantiator.ctx.errors and not instantiator.inference.failed:
         return
     instantiator.ctx.forget_errors()
     while len(instantiator.memo) > instances:

@@ -18,7 +18,7 @@ from typing import Any
 
 from resnetgen.compiler.frontend.expressions import free_names
 from resnetgen.compiler.ir.nodes import Block, BlockNode, Network, SourcedExpr
-from resnetgen.compiler.passes.elaborate_checks import keys_of
+from resnetgen.compiler.passes.elaborate_checks import readable_keys
 from resnetgen.reports.sweep.symbols import (
     RateParameters,
     SymbolicNetwork,
@@ -149,7 +149,7 @@ class _LayoutBuilder:
             picked = self.node_dependences(node) | {slot for _, slot in reads}
             picked |= {patterns[node.key]} if node.key in patterns else set()
             before = self.dilation
-            defines = tuple(name for name in keys_of(node) if name in read)
+            defines = tuple(name for name in readable_keys(node) if name in read)
             defined = {name: next(self.slots) for name in defines}
             self.values |= defined
             self.dilation = next(self.slots)

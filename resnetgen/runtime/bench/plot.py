@@ -1,6 +1,7 @@
-"""svg(results) -> the plot of a benchmark: bars a side, a panel a case, cold starts on a log axis.
+"""svg(results) -> the plot of a benchmark: a panel for each case, a bar for each side.
 
-Colours follow the reader's light or dark theme; the figure stands behind each bar.
+Cold starts are on a logarithmic axis. Colours follow the reader's light or dark theme; each bar is
+followed by its time.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ text{{font:12px {FONTS}}}
 
 @dataclass(frozen=True)
 class _Panel:
-    """The bars of one figure of one case. `scale` is of logarithms, from `scale.low` on."""
+    """The bars of one figure of one case; `scale` is that of a logarithmic panel."""
 
     title: str
     bars: Bars
-    ours: int | None  # which bar the others are held against
+    baseline: int | None  # the bar that the others are compared with
     scale: Scale | None = None
 
 
@@ -62,25 +63,25 @@ def _colours(palette: Palette) -> Mapping[str, str]:
 
 
 def _panels(results: Results) -> Iterator[_Panel]:
-    """Steady times of each case, then its cold starts, where there are any."""
+    """Steady times of each case, then the cold starts of each, if there are any."""
     for case in results.cases:
-        told = f"batch {case.batch}, {case.dtype}"
+        title = f"batch {case.batch}, {case.dtype}"
         steady = {name: each.median_call for name, each in case.sides.items() if each.median_call}
         if steady:
-            yield _Panel(f"{told}: a call", _bars(steady), _place(case, steady))
+            yield _Panel(f"{title}: a call", _bars(steady), _baseline_index(case, steady))
     for case in results.cases:
-        told = f"batch {case.batch}, {case.dtype}"
-        cold = {name: _first(each) for name, each in case.sides.items() if each.cold}
+        title = f"batch {case.batch}, {case.dtype}"
+        cold = {name: _cold_time(each) for name, each in case.sides.items() if each.cold}
         if cold:
-            yield _log_panel(f"{told}: to the first output, cold, log scale", case, cold)
+            yield _log_panel(f"{title}: to the first output, cold, log scale", case, cold)
 
 
-def _first(outcome: SideResult) -> float:
-    assert outcome.first_output_with_toolchain is not None
-    return outcome.first_output_with_toolchain
+def _cold_time(side: SideResult) -> float:
+    assert side.first_output_with_toolchain is not None
+    return side.first_output_with_toolchain
 
 
-def _place(case: Case, times: Mapping[str, float]) -> int | None:
+def _baseline_index(case: Case, times: Mapping[str, float]) -> int | None:
     names = list(times)
     return names.index(case.baseline) if case.baseline in names else None
 
@@ -93,13 +94,13 @@ def _bars(times: Mapping[str, float], values: list[float] | None = None) -> Bars
 
 def _log_panel(title: str, case: Case, times: Mapping[str, float]) -> _Panel:
     """Bars as long as the logarithms above a power of ten, which is below all times."""
-    floor_ = 10.0 ** floor(log10(min(times.values())) - 1e-9)
-    lengths = [log10(seconds / floor_) for seconds in times.values()]
+    low = 10.0 ** floor(log10(min(times.values())) - 1e-9)
+    lengths = [log10(seconds / low) for seconds in times.values()]
     drawn = _bars(times, lengths)
     (panel,) = drawn.panels
     longest = max(panel.bars, key=lambda bar: bar.length)
-    scale = Scale(floor_, max(times.values()), longest.x, longest.x + longest.length, log=True)
-    return _Panel(title, drawn, _place(case, times), scale)
+    scale = Scale(low, max(times.values()), longest.x, longest.x + longest.length, log=True)
+    return _Panel(title, drawn, _baseline_index(case, times), scale)
 
 
 def _draw(canvas: Canvas, panel: _Panel, top: float) -> None:
@@ -111,14 +112,14 @@ def _draw(canvas: Canvas, panel: _Panel, top: float) -> None:
         canvas.text(_MARGIN, top + y + 4, label, "name")
     (bars_of,) = drawn.panels
     for number, bar in enumerate(bars_of.bars):
-        kind = "ours" if number == panel.ours else "bar"
+        kind = "ours" if number == panel.baseline else "bar"
         canvas.rect(_MARGIN + bar.x, top + bar.y, max(bar.length, 1), drawn.thickness, kind, 2)
         at = _MARGIN + bar.x + bar.length + 6
         canvas.text(at, top + bar.y + drawn.thickness / 2 + 4, bar.text, "figure")
 
 
 def _draw_decades(canvas: Canvas, drawn: Bars, scale: Scale, top: float) -> None:
-    """A line at each power of ten, with its time below."""
+    """A line at each power of ten, with its time below it."""
     for tick in scale.ticks(1):
         x = _MARGIN + scale(tick)
         canvas.outline(f"M{x:.1f} {top + drawn.top:g}V{top + drawn.height:g}", "decade")

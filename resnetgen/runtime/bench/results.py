@@ -1,7 +1,7 @@
-"""What was measured: Results, a Case for each batch and dtype, in it an Outcome for each side.
+"""What was measured: Results, with a Case for each batch and dtype, with a SideResult for each side.
 
-results.json()  ->  {"machine": {...}, "network": "resnet50", "cases": [{"batch": 1, "sides": ...}]}
-read(text)      ->  the same Results
+    results.json()  ->  {"machine": {...}, "network": "resnet50", "cases": [{"batch": 1, "sides": ...}]}
+    read(text)      ->  the same Results
 
 Times are in seconds, sizes in bytes.
 """
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-# What ratios are taken to, where it was measured.
+# The side that others are compared with, if it was measured.
 BASELINE = "optimized"
 
 DEFINITIONS = {
@@ -40,18 +40,18 @@ class OutputError:
 
 @dataclass(frozen=True)
 class SideResult:
-    """What a side gave. `reason` says why it gave nothing, or not all."""
+    """The figures of a side. `reason` says why there are none, or not all."""
 
-    layout: str | None = None
-    steady: list[float] = field(default_factory=list)
-    cold: list[tuple[float | None, float]] = field(default_factory=list)
+    layout: str | None = None  # the memory format that was the fastest
+    steady: list[float] = field(default_factory=list)  # of each call
+    cold: list[tuple[float | None, float]] = field(default_factory=list)  # toolchain, then the rest
     memory: int | None = None
     error: OutputError | None = None
     reason: str | None = None
 
     @property
     def median_call(self) -> float | None:
-        """The median of a call."""
+        """The median time of a call."""
         return median(self.steady) if self.steady else None
 
     @property
@@ -61,7 +61,7 @@ class SideResult:
 
     @property
     def first_output_with_toolchain(self) -> float | None:
-        """The same, the toolchain's start-up included where there is one."""
+        """The same with the toolchain's start-up, if there is one."""
         totals = [(toolchain or 0.0) + seconds for toolchain, seconds in self.cold]
         return median(totals) if totals else None
 
@@ -81,7 +81,7 @@ class Case:
 
     @property
     def baseline(self) -> str | None:
-        """The side that others are held against: `optimized`, else the first that was timed."""
+        """The side that others are compared with: `optimized`, or else the first that was timed."""
         timed = [
             name
             for name, each in self.sides.items()
@@ -92,7 +92,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Results:
-    """All that one call measured."""
+    """Everything that one call of `resnetgen bench` measured."""
 
     machine: dict[str, Any]
     network: str
@@ -101,11 +101,11 @@ class Results:
     cases: list[Case]
 
     def reasons(self, side: str) -> list[str]:
-        """Why a side gave nothing in any case; empty where it gave something."""
-        found = [case.sides[side] for case in self.cases]
-        if not all(each.empty for each in found):
+        """Why a side has no figures in any case; empty if it has some."""
+        results = [case.sides[side] for case in self.cases]
+        if not all(each.empty for each in results):
             return []
-        return list(dict.fromkeys(each.reason for each in found if each.reason is not None))
+        return list(dict.fromkeys(each.reason for each in results if each.reason is not None))
 
     def json(self) -> str:
         """As JSON, with the definition of each figure."""
@@ -113,17 +113,17 @@ class Results:
 
 
 def read(text: str) -> Results:
-    """The Results of a JSON text of `json`. Raises ValueError, KeyError or TypeError on others."""
-    found = json.loads(text)
-    del found["definitions"]
-    return Results(**{**found, "cases": [_case(**each) for each in found["cases"]]})
+    """The Results that `json` wrote. Raises ValueError, KeyError or TypeError for another text."""
+    fields = json.loads(text)
+    del fields["definitions"]
+    return Results(**{**fields, "cases": [_case(**each) for each in fields["cases"]]})
 
 
 def _case(batch: int, dtype: str, sides: dict[str, dict[str, Any]]) -> Case:
     return Case(batch, dtype, {name: side_result(**each) for name, each in sides.items()})
 
 
-def side_result(*, error: dict[str, float] | None = None, **found: Any) -> SideResult:
-    """An Outcome of what JSON has of it."""
-    cold = [(start, seconds) for start, seconds in found.pop("cold", ())]
-    return SideResult(**found, cold=cold, error=OutputError(**error) if error else None)
+def side_result(*, error: dict[str, float] | None = None, **fields: Any) -> SideResult:
+    """A SideResult from its JSON fields; those that are missing have no figures."""
+    cold = [(toolchain, seconds) for toolchain, seconds in fields.pop("cold", ())]
+    return SideResult(**fields, cold=cold, error=OutputError(**error) if error else None)

@@ -1,9 +1,11 @@
-"""measure(question, tell) -> Results: each batch and dtype, each figure in processes of its own.
+"""measure(config, progress) -> Results: each batch and dtype, each figure in workers of its own.
 
-prepare     once a batch: weights, images, what float32 eager makes of them
-steady      processes with all sides; a new one after some rounds
-memory      one process a side and case
-cold        one process a side and run, sides in turn
+    prepare     once for each batch: weights, images, the outputs of float32 eager
+    steady      workers with all sides; a new one after ROUNDS rounds
+    memory      one worker for each side and case
+    cold        one worker for each side and run; sides in turn
+
+A side that fails gets a reason instead of figures, and the others go on.
 """
 
 from __future__ import annotations
@@ -30,15 +32,15 @@ from resnetgen.runtime.bench.sides import Side
 if TYPE_CHECKING:
     from resnetgen.pipeline import Compiled
 
-Outcomes = dict[str, SideResult]
+SideResults = dict[str, SideResult]
 
-# The same code may be 10% faster in one process than in another, whose memory lies elsewhere.
-ROUNDS = 5  # of one process
+# The same code may be 10% faster in one process than in another, because of where its memory lies.
+ROUNDS = 5  # in one worker
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What is to be measured of a network. `runs` are cold starts a side; 0 for none."""
+    """What to measure of a network, and under which conditions."""
 
     compiled: Compiled
     spec: str
@@ -46,21 +48,21 @@ class BenchmarkConfig:
     sides: Sequence[Side]
     batches: Sequence[int] = (1,)
     dtypes: Sequence[str] = ("float32",)
-    mode: str = "inference"
-    rounds: int = 15
-    runs: int = 0
+    mode: str = "inference"  # or "training"
+    rounds: int = 15  # steady calls of each side
+    runs: int = 0  # cold starts of each side
     memory: bool = True
-    threads: int | None = None
-    weights: str | None = None
-    timeout: float = 1800.0
+    threads: int | None = None  # None: torch's default
+    weights: str | None = None  # a checkpoint; None: random weights
+    timeout: float = 1800.0  # seconds for which a worker may be silent
 
     def reasons(self, side: Side) -> list[str]:
-        """Why a side can be measured in no case; empty where it can in one."""
-        found = [side.unsupported(self.mode, dtype) for dtype in self.dtypes]
-        return [] if None in found else list(dict.fromkeys(filter(None, found)))
+        """Why a side cannot be measured in any case; empty if it can in one."""
+        reasons = [side.unsupported(self.mode, dtype) for dtype in self.dtypes]
+        return [] if None in reasons else list(dict.fromkeys(filter(None, reasons)))
 
     def workload(self, folder: str) -> Workload:
-        """The network, for the processes."""
+        """The network, as a worker needs it."""
         return Workload(
             folder,
             self.spec,
@@ -73,133 +75,135 @@ class BenchmarkConfig:
         )
 
 
-def measure(question: BenchmarkConfig, tell: OnProgress) -> Results:
-    """Measures all cases; what goes wrong with a side is its reason.
+def measure(config: BenchmarkConfig, progress: OnProgress) -> Results:
+    """Measures all cases.
 
-    Raises RuntimeFault without torch, and ProcessFault where the network itself cannot be run.
+    Raises MissingRequirement without torch, and WorkerFailed if the network itself cannot be run.
     """
-    compiled = question.compiled
-    needed = {package: None for side in question.sides for package in side.needs}
-    machine = machine_info(["torch", *needed])
+    compiled = config.compiled
+    packages = {package: None for side in config.sides for package in side.needs}
+    machine = machine_info(["torch", *packages])
     with tempfile.TemporaryDirectory(prefix="resnetgen-bench-") as folder:
         Path(folder, "module.py").write_text(compiled.source, encoding="utf-8")
-        bench = _Bench(question, folder, tell)
-        for batch in question.batches:
-            machine["threads"] = bench.prepare(batch)["threads"]
+        benchmark = _Benchmark(config, folder, progress)
+        for batch in config.batches:
+            machine["threads"] = benchmark.prepare(batch)["threads"]
         cases = [
-            Case(batch, dtype, bench.case(batch, dtype))
-            for batch in question.batches
-            for dtype in question.dtypes
+            Case(batch, dtype, benchmark.case(batch, dtype))
+            for batch in config.batches
+            for dtype in config.dtypes
         ]
     name, parameters = compiled.network.name, compiled.cost.params
-    return Results(machine, name, parameters, question.mode, cases)
+    return Results(machine, name, parameters, config.mode, cases)
 
 
 @dataclass(frozen=True)
-class _Bench:
-    """A question with the folder in which its processes find their things."""
+class _Benchmark:
+    """A configuration with the folder in which its workers find their files."""
 
-    question: BenchmarkConfig
+    config: BenchmarkConfig
     folder: str
-    tell: OnProgress
+    progress: OnProgress
 
     def prepare(self, batch: int) -> dict[str, Any]:
-        return self.ask(self.request("prepare", batch, "float32", []), f"preparing batch {batch}")
+        request = self.request("prepare", batch, "float32", [])
+        return self.run(request, f"preparing batch {batch}")
 
-    def case(self, batch: int, dtype: str) -> Outcomes:
+    def case(self, batch: int, dtype: str) -> SideResults:
         """All figures of one batch and dtype."""
-        found = {}
-        fit = []
-        for side in self.question.sides:
-            reason = side.unsupported(self.question.mode, dtype)
-            found[side.name] = SideResult(reason=reason)
+        results = {}
+        supported = []
+        for side in self.config.sides:
+            reason = side.unsupported(self.config.mode, dtype)
+            results[side.name] = SideResult(reason=reason)
             if reason is None:
-                fit.append(side)
-        found |= self.steady(batch, dtype, fit) if self.question.rounds else {}
-        for task, times in (("memory", int(self.question.memory)), ("cold", self.question.runs)):
+                supported.append(side)
+        if self.config.rounds:
+            results |= self.steady(batch, dtype, supported)
+        for task, times in (("memory", int(self.config.memory)), ("cold", self.config.runs)):
             for number in range(times):
-                for side in fit:
-                    told = f"batch {batch}, {dtype}, {task} {number + 1} of {times}, {side.name}"
-                    self.add(found, task, batch, dtype, side, told)
-        return found
+                for side in supported:
+                    step = f"batch {batch}, {dtype}, {task} {number + 1} of {times}, {side.name}"
+                    self.add(results, task, batch, dtype, side, step)
+        return results
 
-    def steady(self, batch: int, dtype: str, sides: Sequence[Side]) -> Outcomes:
-        """All sides in one process after another, without those that failed."""
-        found = {side.name: SideResult() for side in sides}
-        total = self.question.rounds
+    def steady(self, batch: int, dtype: str, sides: Sequence[Side]) -> SideResults:
+        """All sides in one worker after another, without those that have failed."""
+        results = {side.name: SideResult() for side in sides}
+        total = self.config.rounds
         for done in range(0, total, ROUNDS):
-            left = [
-                _settled(side, found[side.name]) for side in sides if not found[side.name].reason
+            remaining = [
+                _in_chosen_layout(side, results[side.name])
+                for side in sides
+                if not results[side.name].reason
             ]
-            told = f"batch {batch}, {dtype}, steady, {done} of {total} rounds done"
-            answers = self.together(batch, dtype, left, min(ROUNDS, total - done), told)
-            found |= {name: _joined(found[name], each) for name, each in answers.items()}
-        return found
+            rounds = min(ROUNDS, total - done)
+            step = f"batch {batch}, {dtype}, steady, {done} of {total} rounds done"
+            more = self.together(batch, dtype, remaining, rounds, step)
+            results |= {name: _merged(results[name], each) for name, each in more.items()}
+        return results
 
     def together(
-        self, batch: int, dtype: str, sides: Sequence[Side], rounds: int, told: str
-    ) -> Outcomes:
-        """All sides in one process; without the one that ends it, if one does."""
-        found: Outcomes = {}
-        left = list(sides)
-        while left:
-            request = self.request("steady", batch, dtype, left, rounds)
+        self, batch: int, dtype: str, sides: Sequence[Side], rounds: int, step: str
+    ) -> SideResults:
+        """All sides in one worker; if one of them makes it fail, the others in another worker."""
+        results: SideResults = {}
+        remaining = list(sides)
+        while remaining:
+            request = self.request("steady", batch, dtype, remaining, rounds)
             try:
-                answer = self.ask(request, told)
-            except WorkerFailed as fault:
-                guilty = [side for side in left if fault.side in (side.name, None)]
-                found |= {side.name: SideResult(reason=fault.reason) for side in guilty}
-                left = [side for side in left if side not in guilty]
+                answer = self.run(request, step)
+            except WorkerFailed as failure:
+                failed = [side for side in remaining if failure.side in (side.name, None)]
+                results |= {side.name: SideResult(reason=failure.reason) for side in failed}
+                remaining = [side for side in remaining if side not in failed]
             else:
-                return found | {name: side_result(**each) for name, each in answer.items()}
-        return found
+                return results | {name: side_result(**each) for name, each in answer.items()}
+        return results
 
     def add(
-        self, found: Outcomes, task: str, batch: int, dtype: str, side: Side, told: str
+        self, results: SideResults, task: str, batch: int, dtype: str, side: Side, step: str
     ) -> None:
-        """Adds what one more process finds of a side, which is asked no more once it failed."""
-        before = found[side.name]
+        """Adds what one more worker measures of a side; nothing once the side has failed."""
+        before = results[side.name]
         if before.reason is not None:
             return
-        request = self.request(task, batch, dtype, [_settled(side, before)])
+        request = self.request(task, batch, dtype, [_in_chosen_layout(side, before)])
         try:
-            answer = side_result(**self.ask(request, told)[side.name])
-        except WorkerFailed as fault:
-            answer = SideResult(reason=fault.reason)
-        found[side.name] = _joined(before, answer)
+            more = side_result(**self.run(request, step)[side.name])
+        except WorkerFailed as failure:
+            more = SideResult(reason=failure.reason)
+        results[side.name] = _merged(before, more)
 
     def request(
         self, task: str, batch: int, dtype: str, sides: Sequence[Side], rounds: int = 0
     ) -> Request:
-        subject = self.question.workload(self.folder)
-        return Request(task, subject, batch, dtype, list(sides), rounds)
+        workload = self.config.workload(self.folder)
+        return Request(task, workload, batch, dtype, list(sides), rounds)
 
-    def ask(self, request: Request, told: str) -> dict[str, Any]:
-        """The answer of a fresh process; with empty caches for a cold start."""
+    def run(self, request: Request, step: str) -> dict[str, Any]:
+        """The answer of a fresh worker; with empty caches for a cold start."""
         is_cold = request.task == "cold"
         with tempfile.TemporaryDirectory(dir=self.folder) as empty:
-            place = empty if is_cold else self.folder
-            settings = worker_environment(place, self.question.threads)
-            self.tell(told)
-            return run_worker(
-                request,
-                WorkerSettings(settings, self.question.timeout),
-                lambda text: self.tell(f"{told}: {text}"),
-            )
+            caches = empty if is_cold else self.folder
+            environment = worker_environment(caches, self.config.threads)
+            settings = WorkerSettings(environment, self.config.timeout)
+            self.progress(step)
+            return run_worker(request, settings, lambda text: self.progress(f"{step}: {text}"))
 
 
-def _joined(before: SideResult, answer: SideResult) -> SideResult:
-    """What is known of a side with what one more process found."""
+def _merged(before: SideResult, more: SideResult) -> SideResult:
+    """The figures of a side, with those of one more worker."""
     return SideResult(
-        layout=before.layout or answer.layout,
-        steady=before.steady + answer.steady,
-        cold=before.cold + answer.cold,
-        memory=before.memory if answer.memory is None else answer.memory,
-        error=before.error or answer.error,
-        reason=answer.reason,
+        layout=before.layout or more.layout,
+        steady=before.steady + more.steady,
+        cold=before.cold + more.cold,
+        memory=before.memory if more.memory is None else more.memory,
+        error=before.error or more.error,
+        reason=more.reason,
     )
 
 
-def _settled(side: Side, before: SideResult) -> Side:
-    """The side in the memory format that was the quickest, where that was tried."""
+def _in_chosen_layout(side: Side, before: SideResult) -> Side:
+    """The side in the memory format that was the fastest, if that was measured."""
     return replace(side, layouts=[before.layout]) if before.layout else side

@@ -1,4 +1,4 @@
-"""The ways to run a network that are compared, as `sides.yaml` lists them.
+"""The ways to run a network that are compared, from `sides.yaml`.
 
 sides()["freezing"]  ->  Side("freezing", "torch.compile with ...", build="frozen", ...)
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Side:
-    """A way to run a network; what each field means is said in `sides.yaml`."""
+    """A way to run a network; `sides.yaml` explains each field."""
 
     name: str
     doc: str
@@ -27,7 +27,7 @@ class Side:
     on_request: bool = False
 
     def unsupported(self, mode: str, dtype: str) -> str | None:
-        """Why it cannot be measured so; None where it can."""
+        """Why it cannot be measured in this mode and dtype; None if it can."""
         if mode not in self.modes:
             return f"not in {mode}, only in {' and '.join(self.modes)}"
         if self.dtypes is not None and dtype not in self.dtypes:
@@ -37,7 +37,7 @@ class Side:
 
 def sides() -> dict[str, Side]:
     """All sides by name, in the order in which they are shown."""
-    from resnetgen.reports.tables import read_table  # not where a cold start is timed
+    from resnetgen.reports.tables import read_table  # not in a worker that times a cold start
 
     table = read_table("sides", Path(__file__).parent)
     return {name: Side(name, **entry) for name, entry in table.items()}

@@ -1,11 +1,11 @@
-"""Results as tables: text(results), markdown(results); on a terminal the grids of `grids(results)`.
+"""Results as tables: text_tables(results), markdown_tables(results); grids(results) for a terminal.
 
-resnet50, 25,557,032 parameters, batch 1, float32
-side       memory format  median  least    most     images/s  times  memory    error
-optimized  contiguous     43 ms   42.5 ms  45.1 ms      23.3      1  120 MiB   1.0e-06
-eager      channels_last  63 ms   ...                          1.47
+    resnet50, 25,557,032 parameters, inference, 1 image, float32
+    side       memory format  median  least    most     images/s  times  memory    error
+    optimized  contiguous     43 ms   42.5 ms  45.1 ms      23.3      1  120 MiB   1.0e-06
+    eager      channels_last  63 ms   ...                          1.47
 
-`times` is how many times the median of `optimized` (or of the first side) a side takes.
+`times` is the ratio to the median of the baseline: `optimized`, or else the first side.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from resnetgen.runtime.bench.sides import Side
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a table. `cell` tells an outcome, given the one that ratios are taken to."""
+    """A column of a table. `cell` is given a side, the baseline, and the batch."""
 
     head: str
     cell: Callable[[SideResult, SideResult, int], str]
-    needed: bool = True  # else it is left out where there is little room
+    needed: bool = True  # False: omitted if there is little room
     side: str = ">"
 
 
 def text_tables(results: Results) -> str:
-    """Plain tables, and below each what was not measured."""
+    """Plain tables, and below them the machine and what was not measured."""
     return "\n".join([as_text(grids(results)), *remarks(results)]) + "\n"
 
 
@@ -41,19 +41,19 @@ def markdown_tables(results: Results) -> str:
 
 
 def grids(results: Results, short: bool = False) -> list[Grid]:
-    """A grid a case; `short` has fewer columns."""
+    """A grid for each case; `short` has fewer columns."""
     return [_grid(results, case, short) for case in results.cases]
 
 
 def remarks(results: Results) -> list[str]:
-    """The machine, and each side that gave nothing or not all, with the reason."""
+    """The machine, and each side without some or all figures, with the reason."""
     return [_machine(results), *_reasons(results)]
 
 
 def help_lines(known: Mapping[str, Side]) -> list[str]:
     """What `--side help` prints: the sides, and what each figure is."""
     rows = [
-        (name, each.doc + " (only where asked for)" * each.on_request)
+        (name, each.doc + " (only if asked for)" * each.on_request)
         for name, each in known.items()
     ]
     return [*align(rows, "<<"), "", *align(list(DEFINITIONS.items()), "<<")]
@@ -63,8 +63,8 @@ def _grid(results: Results, case: Case, short: bool) -> Grid:
     measured = {name: each for name, each in case.sides.items() if not each.empty}
     columns = [each for each in _columns(case) if each.needed or not short]
     rows = [
-        (name, *(each.cell(found, measured[case.baseline or name], case.batch) for each in columns))
-        for name, found in measured.items()
+        (name, *(each.cell(side, measured[case.baseline or name], case.batch) for each in columns))
+        for name, side in measured.items()
     ]
     images = "image" if case.batch == 1 else "images"
     title = f"{results.network}, {count(results.parameters)} parameters, {results.mode}, "
@@ -77,38 +77,25 @@ def _grid(results: Results, case: Case, short: bool) -> Grid:
 
 
 def _columns(case: Case) -> Iterator[_Column]:
-    """The columns in which a case has something."""
+    """The columns in which a case has figures."""
     sides = case.sides.values()
     if any(each.steady for each in sides):
-        yield _Column("memory format", lambda it, base, batch: it.layout or "", False, "<")
-        yield _Column("median", lambda it, base, batch: _time(it.median_call))
-        yield _Column("least", lambda it, base, batch: _time(min(it.steady, default=None)), False)
-        yield _Column("most", lambda it, base, batch: _time(max(it.steady, default=None)), False)
-        yield _Column(
-            "images/s", lambda it, base, batch: _rate(it.median_call, batch), needed=False
-        )
-        yield _Column("times", lambda it, base, batch: _ratio(it.median_call, base.median_call))
+        yield _Column("memory format", lambda side, *_: side.layout or "", False, "<")
+        yield _Column("median", lambda side, *_: _time(side.median_call))
+        yield _Column("least", lambda side, *_: _time(min(side.steady, default=None)), False)
+        yield _Column("most", lambda side, *_: _time(max(side.steady, default=None)), False)
+        yield _Column("images/s", lambda side, _, batch: _rate(side.median_call, batch), False)
+        yield _Column("times", lambda side, base, _: _ratio(side.median_call, base.median_call))
     if any(each.cold for each in sides):
-        yield _Column("cold", lambda it, base, batch: _time(it.first_output_with_toolchain))
+        yield _Column("cold", lambda side, *_: _time(side.first_output_with_toolchain))
+        yield _Column("times", _ratio_with_toolchain)
+        yield _Column("after the toolchain", lambda side, *_: _time(side.first_output), False)
         yield _Column(
-            "times",
-            lambda it, base, batch: _ratio(
-                it.first_output_with_toolchain, base.first_output_with_toolchain
-            ),
-        )
-        yield _Column(
-            "after the toolchain", lambda it, base, batch: _time(it.first_output), needed=False
-        )
-        yield _Column(
-            "times",
-            lambda it, base, batch: _ratio(it.first_output, base.first_output),
-            needed=False,
+            "times", lambda side, base, _: _ratio(side.first_output, base.first_output), False
         )
     if any(each.memory is not None for each in sides):
-        yield _Column(
-            "memory", lambda it, base, batch: "" if it.memory is None else byte_size(it.memory)
-        )
-    yield _Column("error", lambda it, base, batch: f"{it.error.max:.1e}" if it.error else "")
+        yield _Column("memory", lambda side, *_: _bytes(side.memory))
+    yield _Column("error", lambda side, *_: f"{side.error.max:.1e}" if side.error else "")
 
 
 def _time(seconds: float | None) -> str:
@@ -123,17 +110,25 @@ def _ratio(seconds: float | None, base: float | None) -> str:
     return significant(seconds / base) if seconds and base else ""
 
 
+def _ratio_with_toolchain(side: SideResult, base: SideResult, batch: int) -> str:
+    return _ratio(side.first_output_with_toolchain, base.first_output_with_toolchain)
+
+
+def _bytes(number: int | None) -> str:
+    return "" if number is None else byte_size(number)
+
+
 def _machine(results: Results) -> str:
-    facts = results.machine
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    machine = results.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"{facts['cpu']}, cores: {facts['cores']}, threads: {facts['threads']}, "
-        f"load before: {facts['load']}; {versions}"
+        f"{machine['cpu']}, cores: {machine['cores']}, threads: {machine['threads']}, "
+        f"load before: {machine['load']}; {versions}"
     )
 
 
 def _reasons(results: Results) -> Iterator[str]:
-    """A line a side and reason, with the cases where it is not so everywhere."""
+    """A line for each side and reason, with the cases unless it applies to all."""
     cases: dict[tuple[str, str], list[str]] = {}
     for case in results.cases:
         for name, each in case.sides.items():

@@ -9,7 +9,7 @@ from weights.infer.variations import Variant, variant
 
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import compile_text
-from resnetgen.variants.new_spec import draft_inferred
+from resnetgen.variants.inferred_spec import draft_inferred
 from resnetgen.weights.infer.candidates import Candidate, describe_candidates
 from resnetgen.weights.infer.design import DesignCompiler, equivalence_key
 from resnetgen.weights.infer.search import infer

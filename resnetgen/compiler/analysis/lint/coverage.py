@@ -55,9 +55,7 @@ class Loss:
     def taps(self) -> tuple[Window, ...]:
         """What a position of the reader's result reads."""
         assert self.reader.node.op
-        return self.reader.node.op.definition.window(
-            self.reader.node.op.attributes, self.type
-        )
+        return self.reader.node.op.definition.window(self.reader.node.op.attributes, self.type)
 
     @property
     def is_at_the_end(self) -> bool:

@@ -1,12 +1,15 @@
-"""Rule: which repeats a network has at another depth. Integers only; it knows no network.
+"""DepthRule: which repeats a network has at another depth. Integers only; it knows no network.
 
     base 3-4-6-3, 3 layers a block, 2 besides     depth 77  ->  3-4-15-3
     base 3-3-3, 2 layers a block, 2 besides       depth 40  ->  6-7-6
 
-Blocks are added to the stage that has most, and taken from the stage that has most at that moment;
-where all stages of the base have equally many, they stay as equal as they can. Of stages that are
-alike the last but one is the first to get a block and the last to lose one, since that is where
-papers put most; then come those before it, backwards, then the last stage.
+If all stages of the base have the same number of blocks, they stay as equal as possible. Otherwise
+blocks are added to the stage that has the most in the base, and removed from the stage that has the
+most at that point. Among equal stages the last but one is the first to get a block and the last to
+lose one, as papers put most of their blocks there; then come those before it, backwards, and
+finally the last stage.
+
+The ladder of a rule has a rung for each total number of blocks, one block above the rung below it.
 """
 
 from __future__ import annotations
@@ -31,23 +34,23 @@ class DepthRule:
 
     @property
     def is_even(self) -> bool:
-        """Whether all stages of the base have equally many blocks."""
+        """Whether all stages of the base have the same number of blocks."""
         return len(self.base) > 1 and len(set(self.base)) == 1
 
     @property
     def order(self) -> Repeats:
-        """The stages, the one first that gets a block first."""
+        """The stages in the order in which they get a block."""
         *front, last = range(len(self.base))
         return (*reversed(front), last)
 
     @property
     def fullest(self) -> int:
-        """The stage that has most blocks in the base."""
+        """The stage with the most blocks in the base."""
         return max(self.order, key=lambda stage: self.base[stage])
 
     @property
     def least(self) -> int:
-        """The depth of one block in each stage."""
+        """The depth with one block in each stage."""
         return self.rest + sum(self.layers)
 
     def depth(self, repeats: Repeats) -> int:
@@ -56,7 +59,7 @@ class DepthRule:
         return self.rest + sum(layers * count for layers, count in pairs)
 
     def rung(self, blocks: int) -> Repeats:
-        """The repeats with so many blocks in all, at least one a stage; one more is a rung up."""
+        """The repeats with a total number of blocks, at least one in each stage."""
         surplus = blocks - sum(self.base)
         if self.is_even:
             return self._level((blocks,) * len(self.base), blocks)
@@ -65,7 +68,7 @@ class DepthRule:
         return _more(self.base, self.fullest, surplus)
 
     def _level(self, most: Repeats, blocks: int) -> Repeats:
-        """So many blocks, of no stage more than `most`: what is taken is taken from the fullest."""
+        """A total number of blocks, by removing from `most` those of the fullest stages."""
 
         def at(level: int) -> Repeats:
             return tuple(min(each, level) for each in most)
@@ -84,24 +87,24 @@ class DepthRule:
         return blocks[within - 1]
 
     def repeats(self, depth: int) -> Repeats | None:
-        """The repeats of a depth, None where there are none.
+        """The repeats for a depth; None where there are none.
 
-        They are a rung; where the blocks of stages differ in depth, the highest rung from which
-        further blocks lead to the depth, and the fewest of these.
+        They are a rung of the ladder. Where the blocks of stages differ in depth, it is the highest
+        rung from which some more blocks reach the depth, and as few of these as possible.
         """
         if not self.reaches(depth):
             return None
-        sums = _sums(self.layers, self.order)
+        sums = _fewest_blocks(self.layers, self.order)
         for blocks in range(self.highest_rung(depth), 0, -1):
             rung = self.rung(blocks)
             more = sums[depth - self.depth(rung)]
             if more:
                 return tuple(map(sum, zip(rung, more, strict=True)))
-        raise AssertionError("what can be reached is reached from one block in each stage")
+        raise AssertionError("a depth that can be reached is reached from one block in each stage")
 
     def reaches(self, depth: int) -> bool:
         """Whether any repeats have this depth."""
-        over, sums = depth - self.least, _sums(self.layers, self.order)
+        over, sums = depth - self.least, _fewest_blocks(self.layers, self.order)
         if over >= len(sums):
             return over % gcd(*self.layers) == 0
         return over >= 0 and sums[over] is not None
@@ -111,7 +114,7 @@ class DepthRule:
         return next(filter(self.reaches, range(depth - 1, self.least - 1, -1)), None)
 
     def above(self, depth: int) -> int:
-        """The next greater depth that can be reached."""
+        """The next larger depth that can be reached."""
         start = max(depth + 1, self.least)
         return next(filter(self.reaches, range(start, start + min(self.layers))))
 
@@ -121,7 +124,7 @@ def _more(repeats: Repeats, stage: int, blocks: int) -> Repeats:
 
 
 @cache
-def _sums(layers: Repeats, order: Repeats) -> tuple[Repeats | None, ...]:
+def _fewest_blocks(layers: Repeats, order: Repeats) -> tuple[Repeats | None, ...]:
     """The fewest blocks whose layers add up to 0, 1, 2, ...; None where none do.
 
     Up to the square of the largest number: beyond it all multiples of the greatest common divisor
@@ -129,10 +132,10 @@ def _sums(layers: Repeats, order: Repeats) -> tuple[Repeats | None, ...]:
     """
     table: list[Repeats | None] = [(0,) * len(layers)]
     for total in range(1, max(layers) ** 2 + 1):
-        ways = [
+        options = [
             _more(known, stage, 1)
             for stage in order
             if total >= layers[stage] and (known := table[total - layers[stage]])
         ]
-        table.append(min(ways, key=sum, default=None))
+        table.append(min(options, key=sum, default=None))
     return tuple(table)

@@ -1,4 +1,4 @@
-"""Where faults of shape are told: at the number that a person can change, once a cause."""
+"""Where shape errors are reported: at the number that the user can change, once for each cause."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from resnetgen import SpecError, compile_spec
 from resnetgen.compiler.diagnostics.model import Diagnostic
 
 
-def faults(text: str, folder: Path) -> Sequence[Diagnostic]:
+def errors(text: str, folder: Path) -> Sequence[Diagnostic]:
     path = folder / "net.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(SpecError) as error:
+    with pytest.raises(SpecError) as caught:
         compile_spec(path)
-    return error.value.diagnostics
+    return caught.value.diagnostics
 
 
-def pointed(fault: Diagnostic) -> str:
-    """The line at which a fault is told, and the text there."""
-    assert fault.span
-    return f"{fault.span.line}: {fault.span.text}"
+def position(error: Diagnostic) -> str:
+    """The line at which an error is reported, and the text there."""
+    assert error.span
+    return f"{error.span.line}: {error.span.text}"
 
 
-def test_a_number_is_followed_to_the_call_that_gave_it_not_to_an_equal_one(tmp_path: Path) -> None:
+def test_a_number_is_traced_to_the_call_that_set_it_not_to_an_equal_one(tmp_path: Path) -> None:
     # Both stages are one instance; only the second is reached at a size that the kernel reduces.
     text = """
 network: two_callers
@@ -42,12 +42,12 @@ define:
       conv: {op: conv, out: out, kernel: kernel}
       narrow: {op: conv, out: out, kernel: 31, padding: 0, when: kernel > 1}
 """
-    (fault,) = faults(text, tmp_path)
-    assert fault.message.startswith("three.conv: ")
-    assert pointed(fault) == "8: 2"
+    (error,) = errors(text, tmp_path)
+    assert error.message.startswith("three.conv: ")
+    assert position(error) == "8: 2"
 
 
-def test_the_same_number_in_several_stages_is_one_fault(tmp_path: Path) -> None:
+def test_the_same_number_in_several_stages_is_one_error(tmp_path: Path) -> None:
     text = """
 network: everywhere
 extends: resnet50
@@ -55,34 +55,34 @@ block: mine
 define:
   mine: {extends: bottleneck, nodes: {conv2: {kernel: 4}}}
 """
-    (fault,) = faults(text, tmp_path)
-    assert pointed(fault) == "6: 4"
-    assert len(fault.notes) <= 4
+    (error,) = errors(text, tmp_path)
+    assert position(error) == "6: 4"
+    assert len(error.notes) <= 4
 
 
-def test_numbers_from_which_a_library_block_computes_are_all_told(tmp_path: Path) -> None:
+def test_all_numbers_from_which_a_library_block_computes_are_shown(tmp_path: Path) -> None:
     text = """
 network: uneven
 extends: resnet50
 block: {groups: 64, base_width: 5, reduce: 2}
 """
-    (fault,) = faults(text, tmp_path)
-    assert pointed(fault) == "4: 64"
-    assert {"64", "5", "2"} <= {note.span.text for note in fault.notes if note.span}
+    (error,) = errors(text, tmp_path)
+    assert position(error) == "4: 64"
+    assert {"64", "5", "2"} <= {note.span.text for note in error.notes if note.span}
 
 
-def test_an_input_that_divides_too_seldom_is_told_where_it_is_written(tmp_path: Path) -> None:
+def test_an_input_with_too_few_factors_is_reported_where_it_is_written(tmp_path: Path) -> None:
     text = """
 network: odd_input
 extends: resnet50d
 block: {op: bottleneck_antialiased, antialias: avg_stride}
 input: {size: [144, 288]}
 """
-    (fault,) = faults(text, tmp_path)
-    assert pointed(fault) == "5: [144, 288]"
+    (error,) = errors(text, tmp_path)
+    assert position(error) == "5: [144, 288]"
 
 
-def test_after_a_fault_no_size_is_told_to_be_too_small(tmp_path: Path) -> None:
+def test_after_an_error_no_size_is_reported_as_too_small(tmp_path: Path) -> None:
     text = """
 network: shrinking
 extends: resnet110
@@ -90,12 +90,12 @@ block: {op: mine}
 define:
   mine: {extends: basic, nodes: {conv1: {kernel: 4}}}
 """
-    (fault,) = faults(text, tmp_path)
-    assert "cannot add" in fault.message
-    assert pointed(fault) == "6: 4"
+    (error,) = errors(text, tmp_path)
+    assert "cannot add" in error.message
+    assert position(error) == "6: 4"
 
 
-def test_a_branch_of_a_free_graph_is_followed_through_blocks_and_joins(tmp_path: Path) -> None:
+def test_a_branch_of_a_free_graph_is_traced_through_blocks_and_joins(tmp_path: Path) -> None:
     text = """
 network: branches
 input: {channels: 3, size: [33, 33, 33]}
@@ -113,12 +113,12 @@ define:
       sum: {op: add, inputs: [one, two]}
       down: {op: conv, out: out, kernel: 3, stride: step}
 """
-    (fault,) = faults(text, tmp_path)
-    assert pointed(fault) == "5: 2"
-    assert [note.span.line for note in fault.notes if note.span] == [5, 6, 8]
+    (error,) = errors(text, tmp_path)
+    assert position(error) == "5: 2"
+    assert [note.span.line for note in error.notes if note.span] == [5, 6, 8]
 
 
-def test_a_stage_before_the_block_is_part_of_the_way(tmp_path: Path) -> None:
+def test_a_stage_before_the_block_is_part_of_the_trace(tmp_path: Path) -> None:
     text = """
 network: long_way
 input: {channels: 8, size: [36, 36]}
@@ -130,11 +130,11 @@ nodes:
 define:
   halve: {nodes: {conv: {op: conv, out: 8, kernel: 3, stride: 2}}}
 """
-    (fault,) = faults(text, tmp_path)
-    assert pointed(fault) == "10: 2"
+    (error,) = errors(text, tmp_path)
+    assert position(error) == "10: 2"
 
 
-def test_what_both_paths_take_is_not_blamed_for_their_difference(tmp_path: Path) -> None:
+def test_what_both_paths_share_is_not_blamed_for_their_difference(tmp_path: Path) -> None:
     text = """
 network: one_says_more
 extends: resnet18
@@ -149,5 +149,5 @@ define:
       join: {op: add, inputs: [conv, downsample]}
 stages: {layer1: {width: 64}}
 """
-    (fault,) = faults(text, tmp_path)
-    assert pointed(fault) == "11: out + 1"
+    (error,) = errors(text, tmp_path)
+    assert position(error) == "11: out + 1"
