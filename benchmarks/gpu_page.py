@@ -32,17 +32,17 @@ def render(results: Sequence[Result]) -> list[str]:
 
 
 def _convolutions(figures: Any) -> list[str]:
-    ways = [f"{way} (first)" for way in WAYS]
+    heads = [f"{way} (first)" for way in WAYS]
     rows = []
     for each in figures["problems"]:
-        figures = [each["ways"].get(way, {"reason": "not 1x1"}) for way in WAYS]
+        ways = [each["ways"].get(way, {"reason": "not 1x1"}) for way in WAYS]
         problem = each["problem"]
-        rows.append([_named(problem), str(problem["calls"]), *map(_way, figures)])
-    return table([f"convolution, {figures['batch']} images", "calls", *ways], rows)
+        rows.append([_named(problem), str(problem["calls"]), *map(_way, ways)])
+    return table([f"convolution, {figures['batch']} images", "calls", *heads], rows)
 
 
-def _way(found: Any) -> str:
-    return found.get("reason") or f"{_middle(found)} ({found['first']:.2f} s)"
+def _way(figures: Any) -> str:
+    return figures.get("reason") or f"{_median_us(figures)} ({figures['first']:.2f} s)"
 
 
 def _named(problem: Any) -> str:
@@ -71,22 +71,22 @@ def _first(runs: Sequence[Any]) -> list[str]:
 
 def _steady(figures: Any) -> list[str]:
     rows = [
-        [batch, side, *_calls(found, int(batch))]
+        [batch, side, *_calls(runs, int(batch))]
         for batch, sides in figures.items()
-        for side, found in sides.items()
+        for side, runs in sides.items()
     ]
     return table(["batch", "side", "a call", "images a second", "error"], rows, texts=2)
 
 
-def _calls(found: Any, batch: int) -> list[str]:
-    if "reason" in found:
-        return [found["reason"], "-", "-"]
-    rate = batch / median(found["seconds"])
-    return [_middle(found), f"{rate:,.0f}", f"{found['error']:.1e}"]
+def _calls(figures: Any, batch: int) -> list[str]:
+    if "reason" in figures:
+        return [figures["reason"], "-", "-"]
+    rate = batch / median(figures["seconds"])
+    return [_median_us(figures), f"{rate:,.0f}", f"{figures['error']:.1e}"]
 
 
-def _middle(found: Any) -> str:
-    return f"{median(found['seconds']) * 1e6:,.0f} us"
+def _median_us(figures: Any) -> str:
+    return f"{median(figures['seconds']) * 1e6:,.0f} us"
 
 
 SECTION = Section("gpu", (), render)  # run by hand, where there is a device

@@ -39,24 +39,18 @@ def load(
         load("resnet50", weights="resnet50.pth", leave="fc", **{"head.classes": 10})
 
     Args:
-        spec: the path of a YAML file, or the name of a library network.
+        spec, overrides: as for `compile_spec`.
         weights: a file of safetensors or of torch.save with the tensors of the network. Prefixes of
             wrappers (`module.`, `_orig_mod.`) are removed, and keys of other torch libraries are
             converted.
         leave: paths of modules that keep their initial weights, such as "fc".
-        overrides: values for paths of the spec, as for `compile_spec`.
 
-    Returns:
-        A module in training mode, in float32, on the CPU. It maps a batch (N, channels, *size) to
-        what the spec gives as outputs: a tensor, or a tuple or dict of tensors.
+    Returns a module in training mode, in float32, on the CPU. It maps a batch (N, channels, *size) to
+    the outputs of the spec: a tensor, or a tuple or dict of tensors. What was left or converted is
+    logged by `resnetgen`, by default on stderr.
 
-    What was left or converted is logged by the logger `resnetgen`, by default on stderr.
-
-    Raises:
-        SpecError: the spec is wrong.
-        OSError: the spec cannot be read.
-        WeightsError: the checkpoint cannot be read, or does not fit the network.
-        ValueError: `leave` without `weights`.
+    Raises SpecError and OSError as `compile_spec`; WeightsError if the checkpoint cannot be read or does
+    not fit the network; ValueError for `leave` without `weights`.
     """
     from functools import partial
 
@@ -92,38 +86,26 @@ def optimize(
         optimize("resnet50", model.state_dict(), images, plan="resnet50.plan.json")
 
     Norms are folded into weights. On a CPU a convolution, the addition after it and its ReLU are one
-    call of oneDNN, and nothing is compiled. On a CUDA device the first call compiles the module as
-    one graph and captures it in a CUDA graph, which calls with the shape and dtype of
-    `example_input` replay; other calls run the module as it is. The CUDA path has never been run on
-    a device (`runtime/cuda_graph.py`).
+    call of oneDNN; nothing is compiled. On a CUDA device the first call compiles the module whole and
+    captures it in a CUDA graph, which calls with the shape and dtype of `example_input` replay; other
+    calls run the module as it is. The CUDA path has never been run on a device.
 
     Args:
-        spec: the path of a YAML file, or the name of a library network.
-        state_dict: that of the network, on any device, in any floating-point type. It is copied.
+        spec, overrides: as for `compile_spec`.
+        state_dict: the weights of the network, on any device, in any floating-point dtype. Copied.
         example_input: a batch (N, channels, *size) like those that the module will get. The module
-            is made for its device and dtype: float32 and bfloat16 are fused, float16 and float64
-            run unfused. In bfloat16 and float16, its first images run once in float32, and weights
-            are rounded so that values keep their means for such images (`runtime/rounding.py`).
-        plan: a path NAME.plan.json. If it holds a plan for this spec, these weights, this dtype and
-            device, and these versions of resnetgen and torch, its module is loaded. Otherwise the
-            module is made and stored there, with NAME.py and NAME.safetensors beside it, and the
-            logger `resnetgen` says why. See `load_plan`.
-        overrides: values for paths of the spec, as for `compile_spec`.
+            is made for its device and dtype: float32 and bfloat16 are fused, float16 and float64 run
+            unfused. In bfloat16 and float16, its first images run once in float32, and weights are
+            rounded so that values keep their means for such images (`runtime/rounding.py`).
+        plan: a path NAME.plan.json. If a plan for this spec, these weights, this dtype, device and
+            versions is stored there, it is loaded. Otherwise the module is made and stored there,
+            with NAME.py and NAME.safetensors beside it, and `resnetgen` logs why. See `load_plan`.
 
-    Returns:
-        A module in evaluation mode, without gradients, on the device and in the dtype of
-        `example_input`; it accepts the batches that the network accepts.
+    Returns a module in evaluation mode, without gradients, for every batch that the network accepts.
 
-    Raises:
-        SpecError: the spec is wrong.
-        OSError: the spec cannot be read.
-        WeightsError: the weights do not fit the network.
-        TypeError: `state_dict` is not a mapping of tensors, or `example_input` is not a tensor.
-        ValueError: `example_input` has another shape or dtype than a batch of the network, or is on
-            the meta device; or a weight is not finite.
-        WriteError: the plan cannot be stored (`resnetgen.compiler.codegen.files`).
-        Exception: in bfloat16 and float16, whatever torch raises if the network cannot run on the
-            example.
+    Raises SpecError and OSError as `compile_spec`; WeightsError if the weights do not fit; TypeError and
+    ValueError for another `state_dict` (values not finite) or example; WriteError if the plan cannot be
+    stored; and in bfloat16 and float16 what torch raises if the network cannot run on the example.
     """
     with _gc_paused():
         from resnetgen.pipeline import compile_spec
@@ -135,11 +117,11 @@ def optimize(
             module = _optimize(compiled, state_dict, example_input)
         else:
             module = _load_or_store_plan(plan, compiled, state_dict, example_input)
-    if not example_input.is_cuda:
-        return module
-    from resnetgen.runtime.cuda_graph import use_cuda_graph
+    if example_input.is_cuda:
+        from resnetgen.runtime.cuda_graph import use_cuda_graph
 
-    return use_cuda_graph(module, example_input)
+        module = use_cuda_graph(module, example_input)
+    return module
 
 
 def load_plan(path: str | PathLike[str]) -> torch.nn.Module:
@@ -150,13 +132,11 @@ def load_plan(path: str | PathLike[str]) -> torch.nn.Module:
     Plans are written by `optimize(..., plan=PATH)`, and by `resnetgen build` with `--target
     inference --weights FILE`.
 
-    Returns:
-        The module in evaluation mode, without gradients, on the device of the plan. Its weights stay
-        mapped from their file: to replace the file, rename another one to it; never write into it.
+    Returns the module in evaluation mode, without gradients, on the device of the plan. Its weights
+    stay mapped from their file: to replace the file, rename another one to it; never write into it.
 
-    Raises:
-        WeightsError: `unfit-plan`, if one of the files is missing, damaged or edited, or was made
-            for another device or version of resnetgen or torch. Nothing of them is executed then.
+    Raises WeightsError `unfit-plan` if one of the files is missing, damaged or edited, or was made for
+    another device or version of resnetgen or torch. Nothing of them is executed then.
     """
     with _gc_paused():
         from resnetgen.runtime.plans import load_plan
@@ -181,7 +161,7 @@ def compile_module(model: Model, *, whole: bool | None = None) -> Model:
         model: the model to compile, in training or in evaluation.
         whole: True compiles one graph, as torch.compile(fullgraph=True); False compiles by blocks
             wherever that is possible. By default blocks are used on a CPU, if the model has enough
-            equal ones for it to pay. The logger `resnetgen` says at level INFO which it was, and why.
+            equal ones for it to pay; `resnetgen` logs at level INFO which it was, and why.
 
     Errors of torch.compile are raised by the call that compiles.
     """

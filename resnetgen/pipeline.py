@@ -72,7 +72,7 @@ def compile_document(document: Document) -> Compiled:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A sound network, and the results of the passes; the head of this file lists them in order.
+    """A valid network, and the results of the passes; the head of this file lists them in order.
 
     `document` is the spec after inheritance; `network` has names resolved and expressions parsed;
     `root` is the instance of the whole network, in which every block has its numbers; `typed` has a

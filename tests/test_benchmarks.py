@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what is said of made-up figures, and how measurements are run and stored."""
+"""`python -m benchmarks`: how made-up figures are rendered, and how measurements are run and stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks import cold, front_end, inference, library, memory, plans, regio
 from benchmarks.bench import run_bench
 from benchmarks.page import SECTIONS, regenerate
 from benchmarks.processes import environment, in_turn, run_module
-from benchmarks.results import Measurement, Result, OnProgress, Section, read, run, write
+from benchmarks.results import Measurement, OnProgress, Result, Section, read, run, write
 from benchmarks.tables import duration, provenance, spread
 from benchmarks.targets import Target
 
@@ -68,7 +68,7 @@ def cells(lines: list[str], row: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("times", "said"),
+    ("times", "expected"),
     [
         ([], "-"),
         ([2.0], "2.00 s"),
@@ -76,13 +76,13 @@ def cells(lines: list[str], row: int) -> list[str]:
         ([150.2, 149.0, 160.0], "150 s (149-160)"),
     ],
 )
-def test_the_median_is_told_with_the_least_and_the_most(times: list[float], said: str) -> None:
-    assert spread(times) == said
+def test_the_median_is_shown_with_the_least_and_the_most(times: list[float], expected: str) -> None:
+    assert spread(times) == expected
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(40, "40 s"), (720, "12 min"), (9000, "2.5 h")])
-def test_durations_are_told_in_large_units(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+@pytest.mark.parametrize(("seconds", "expected"), [(40, "40 s"), (720, "12 min"), (9000, "2.5 h")])
+def test_durations_are_shown_in_large_units(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
 
 
 def test_a_section_says_when_and_where_it_was_measured() -> None:
@@ -93,7 +93,7 @@ def test_a_section_says_when_and_where_it_was_measured() -> None:
     )
 
 
-def test_a_machine_that_was_not_quiet_is_told() -> None:
+def test_a_machine_that_was_not_quiet_is_reported() -> None:
     results = [result("a-x", None), result("a-y", None, load=1.1)]
     assert "**the machine was not quiet**" in provenance(section(), results)
 
@@ -118,7 +118,7 @@ def test_the_worst_figure_decides() -> None:
     ]
 
 
-def test_a_goal_beyond_the_bound_is_told_apart() -> None:
+def test_a_goal_beyond_the_bound_is_shown_separately() -> None:
     assert verdict([("a", 1.6)], bound=1.3, goal=2)[1:4] == [
         "at least 1.3, goal 2",
         "1.6",
@@ -141,7 +141,7 @@ def test_a_figure_is_not_rounded_to_its_bound() -> None:
 # --- sections
 
 
-def test_cold_starts_are_told_on_both_clocks() -> None:
+def test_cold_starts_are_shown_on_both_clocks() -> None:
     sides = {"optimized": {"cold": [[None, 0.5]]}, "torchvision-compile": {"cold": [[10.0, 20.0]]}}
     found = bench("cold-resnet50", case(1, "float32", **sides))
     assert cells(cold.render([found]), 2) == [
@@ -156,7 +156,7 @@ def test_cold_starts_are_told_on_both_clocks() -> None:
     assert sum("| at least 30 | 60 | reached |" in row for row in rows) == 1
 
 
-def test_a_plot_stands_beside_the_page(tmp_path: Path) -> None:
+def test_a_plot_is_written_beside_the_page(tmp_path: Path) -> None:
     results, page = tmp_path / "results", tmp_path / "page.md"
     results.mkdir()
     page.write_text("<!-- results: cold -->\n<!-- end -->\n", encoding="utf-8")
@@ -170,7 +170,7 @@ def test_a_plot_stands_beside_the_page(tmp_path: Path) -> None:
     assert plot.read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_a_side_that_gave_nothing_has_its_reason() -> None:
+def test_a_side_without_figures_has_its_reason() -> None:
     ours = {"steady": [0.01, 0.03, 0.02], "error": {"max": 2e-6, "norm": 1e-6}}
     sides = {"optimized": ours, "compile": {"steady": [0.03]}, "freezing": {"reason": "broken"}}
     found = bench("inference-resnet18", case(16, "float32", **sides))
@@ -190,7 +190,7 @@ def test_a_side_that_gave_nothing_has_its_reason() -> None:
     assert not any("1.3 | 1.5" in row for row in rows)
 
 
-def test_sides_that_one_network_has_are_told_apart() -> None:
+def test_sides_that_one_network_has_are_in_a_table_of_their_own() -> None:
     few = {"optimized": {"steady": [0.01]}, "compile": {"steady": [0.02]}}
     more = few | {"timm": {"steady": [0.05]}}
     results = [
@@ -202,7 +202,7 @@ def test_sides_that_one_network_has_are_told_apart() -> None:
     assert row.startswith("| `resnet50`, 1, float32 | 10.0 ms | - | 50.0 ms (5.00) |")
 
 
-def test_sides_are_held_against_what_a_matrix_product_reaches() -> None:
+def test_sides_are_compared_with_what_a_matrix_product_reaches() -> None:
     """ResNet-18 takes 1,814,073,344 multiply-adds: at 10^11 a second, 18 ms."""
     products = {"512": [1.0], "1024": [0.01, 1024**3 / 1e11, 0.02]}
     limit = result(inference.LIMIT, {"float32": products})
@@ -214,13 +214,13 @@ def test_sides_are_held_against_what_a_matrix_product_reaches() -> None:
     assert sum("| at least 1.3 | 2 | reached |" in row for row in rows) == 1
 
 
-def test_memory_is_told_in_mebibytes() -> None:
+def test_memory_is_shown_in_mebibytes() -> None:
     sides = {"optimized": {"memory": 3 << 20}, "eager": {"memory": 5 << 20}, "compile": {}}
     lines = memory.render([bench("memory-resnet50", case(1, "float32", **sides, onnxruntime={}))])
     assert "| `resnet50`, 1, float32 | 3 | 5 | - | - |" in lines
 
 
-def test_regions_are_told_on_both_clocks_and_by_the_speed_they_keep() -> None:
+def test_regions_are_shown_on_both_clocks_and_with_their_steady_speed() -> None:
     whole, parts = {"toolchain": 10.0, "cold": 30.0}, {"toolchain": 10.0, "cold": 10.0}
     figures = {
         "image": [3, 32, 32],
@@ -236,12 +236,12 @@ def test_regions_are_told_on_both_clocks_and_by_the_speed_they_keep() -> None:
     assert cells(lines, 2)[4:] == ["3.00", "2.00", "0.90 s", "1.00 s", "0.900"]
     assert cells(lines, 3)[0] == "`resnet56`, 32 x 32, inference"
     rows = targets.target_table({**NOTHING, "regions": results})
-    told = "2 (resnet152-training, the toolchain's start-up included) | reached, and the goal"
-    assert any(told in row for row in rows)
+    expected = "2 (resnet152-training, the toolchain's start-up included) | reached, and the goal"
+    assert any(expected in row for row in rows)
     assert any("| 0.9 | reached |" in row for row in rows)
 
 
-def test_a_loaded_plan_is_held_against_planning() -> None:
+def test_a_loaded_plan_is_compared_with_making_one() -> None:
     found = result("plans-resnet50", {"optimize": [0.4, 0.5, 0.6], "load": [0.1]})
     assert cells(plans.render([found]), 2) == ["`resnet50`", "0.50 s (0.40-0.60)", "0.10 s", "5.0"]
 
@@ -296,7 +296,7 @@ def test_a_child_can_import_torchvision_whatever_its_operators() -> None:
 
 
 @pytest.mark.slow
-def test_a_measurement_is_run_stored_and_told(tmp_path: Path) -> None:
+def test_a_measurement_is_run_stored_and_rendered(tmp_path: Path) -> None:
     depth = Measurement("front_end", "", 1, partial(front_end.measure, ["depth"]))
     write(run(depth, None, silent), tmp_path)
     [found] = read("front_end", tmp_path)
@@ -319,9 +319,9 @@ def test_where_a_measurement_fails_the_others_are_stored(
     )
     monkeypatch.setitem(SECTIONS, "a", section(*measurements))
     assert command.main(["a", "--rounds", "7"], results, page) == 1
-    told = capsys.readouterr().err
-    assert "a-broken failed: Command '['child']'" in told
-    assert "\n  why\n" in told
+    stderr = capsys.readouterr().err
+    assert "a-broken failed: Command '['child']'" in stderr
+    assert "\n  why\n" in stderr
     assert [each.figures for each in read("a", results)] == [7]
     assert page.read_text(encoding="utf-8").startswith("<!-- results: a -->\n7\n\n*")
     assert command.main(["a-whole"], results, page) == 0
@@ -335,6 +335,6 @@ def test_there_is_at_least_one_round(rounds: str, capsys: pytest.CaptureFixture[
     assert f"{rounds} is not a number of rounds" in capsys.readouterr().err
 
 
-def test_a_name_that_is_no_measurement_is_refused() -> None:
+def test_a_name_that_is_not_a_measurement_is_refused() -> None:
     with pytest.raises(SystemExit, match="no measurement is named hopes"):
         command.main(["hopes"])

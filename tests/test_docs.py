@@ -40,7 +40,8 @@ from resnetgen.pipeline import Compiled
 from resnetgen.reports.metrics import METRICS, Conditions
 from resnetgen.reports.numbers import cost_summary
 from resnetgen.reports.report import Report
-from resnetgen.reports.table_layout import grid, plain
+from resnetgen.reports.report_tables import lines_table
+from resnetgen.reports.table_layout import plain
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs/blocks.md"
@@ -212,7 +213,7 @@ def regenerated(page: str) -> str:
 def _table(net: Compiled) -> list[str]:
     """What `report` prints of a network."""
     figures = tuple(METRICS[name] for name in ("params", "macs", "activations"))
-    table = grid(Report(net.network, net.typed, Conditions(), figures), "stage")
+    table = lines_table(Report(net.network, net.typed, Conditions(), figures), "stage")
     return [table.title, *plain(table)]
 
 

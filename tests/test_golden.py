@@ -50,12 +50,14 @@ FOR_INFERENCE = ("preact_resnet18", "r3d_18", "resnet18", "seresnet18")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_file_is_printed_as_before(name: str, expect: Callable[[Path, str], None]) -> None:
+def test_the_printed_file_is_unchanged(name: str, expect: Callable[[Path, str], None]) -> None:
     expect(GOLDEN / f"{name}.py", compile_spec(NETWORKS[name]).source)
 
 
 @pytest.mark.parametrize("name", FOR_INFERENCE)
-def test_so_is_that_of_the_inference_target(name: str, expect: Callable[[Path, str], None]) -> None:
+def test_the_printed_file_of_the_inference_target_is_unchanged(
+    name: str, expect: Callable[[Path, str], None]
+) -> None:
     expect(GOLDEN / f"{name}_inference.py", compile_spec(name).inference_source)
 
 
@@ -98,7 +100,7 @@ def test_directory_hash_seed_and_locale_leave_no_trace(environment: str, tmp_pat
         assert printed == compile_spec(NETWORKS[name]).source.encode(), name
 
 
-def test_build_writes_what_the_library_call_gives(tmp_path: Path) -> None:
+def test_build_writes_what_the_library_call_returns(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "resnetgen", "build", "resnet50"],
         cwd=tmp_path,
@@ -114,7 +116,7 @@ def test_build_writes_what_the_library_call_gives(tmp_path: Path) -> None:
 
 
 def tool(arguments: list[str], cwd: Path = ROOT) -> None:
-    """Fails with what the tool says."""
+    """Fails with the output of the tool."""
     command = [sys.executable, "-m", *arguments, str(GOLDEN)]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}{done.stderr}"
@@ -169,7 +171,7 @@ def test_only_torch_is_imported(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_forward_decides_nothing_but_by_training_mode(name: str) -> None:
+def test_forward_branches_only_on_training_mode(name: str) -> None:
     tree = ast.parse(compile_spec(NETWORKS[name]).source)
     assert not list(choices(tree))
 

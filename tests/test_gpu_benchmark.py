@@ -98,7 +98,7 @@ def test_a_machine_with_torch_alone_can_measure(prepared: Prepared) -> None:
     assert subprocess.run(helped, cwd=ROOT, capture_output=True).returncode == 0
 
 
-def test_results_are_stored_and_told(
+def test_results_are_stored_and_rendered(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = {"first": 0.5, "seconds": [1e-4, 3e-4, 2e-4], "error": 2e-3}
@@ -115,10 +115,10 @@ def test_results_are_stored_and_told(
         "steady": {"B0": way, "B1": {"reason": "no kernel"}},
     }
 
-    def measured(module: str, what: str, *_: str) -> Any:
+    def run_module(module: str, what: str, *_: str) -> Any:
         return made[module if module in made else what]
 
-    monkeypatch.setattr(gpu, "measured", measured)
+    monkeypatch.setattr(gpu, "run_module", run_module)
     options = "--device", "cpu", "--batch", "1,4", "--side", "B0,B1", "--results", str(tmp_path)
     gpu.main([str(prepared.folder), *options])
     results = [Result(**json.loads(path.read_text())) for path in sorted(tmp_path.iterdir())]

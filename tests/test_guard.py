@@ -1,4 +1,4 @@
-"""The allow-list of printed syntax: each kind of harm is refused, wherever it stands."""
+"""The allow-list of printed syntax: each kind of harm is refused, wherever it is."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def refusal(source: str) -> str:
     return str(caught.value)
 
 
-def test_what_modules_consist_of_holds() -> None:
+def test_a_sound_module_passes() -> None:
     check(SOUND)
 
 
-# What stands in place of a statement of `Net.__init__`, of one of the file, of one of a class.
+# Statements to insert into `Net.__init__`, into the file, and into a class.
 INSIDE = [
     "exec('1')", "eval('1')", "print(1)", "open('x')", "__import__('os')", "getattr(self, 'a')", "breakpoint()",
     "torch.load('x')", "torch.hub.load('a', 'b')", "torch.save(self, 'x')", "torch.ops.load_library('x')",
@@ -95,21 +95,21 @@ OF_A_CLASS = [
 
 
 @pytest.mark.parametrize("statement", INSIDE)
-def test_a_method_holds_nothing_else(statement: str) -> None:
+def test_no_other_statement_is_allowed_in_a_method(statement: str) -> None:
     source = SOUND.replace("        self.layer1 = ", f"        {statement}\n        self.layer1 = ")
     ast.parse(source)  # or the test would say nothing
     assert refusal(source).startswith("line ")
 
 
 @pytest.mark.parametrize("statement", OUTSIDE)
-def test_a_file_holds_nothing_else(statement: str) -> None:
+def test_no_other_statement_is_allowed_in_a_file(statement: str) -> None:
     source = SOUND.replace("\n\nclass Net", f"\n\n{statement}\n\n\nclass Net")
     ast.parse(source)
     refusal(source)
 
 
 @pytest.mark.parametrize("statement", OF_A_CLASS)
-def test_a_class_holds_nothing_else(statement: str) -> None:
+def test_no_other_statement_is_allowed_in_a_class(statement: str) -> None:
     source = SOUND.replace("    feature_info", f"    {statement}\n    feature_info")
     ast.parse(source)
     refusal(source)
@@ -118,17 +118,17 @@ def test_a_class_holds_nothing_else(statement: str) -> None:
 @pytest.mark.parametrize(
     "source", ["class", "x = (", "\0", '"""\ud800"""', "(" * 5000, "-" * 100_000 + "1", "a\nb\n  c"]
 )
-def test_what_is_no_python_is_refused(source: str) -> None:
-    assert "no Python" in refusal(source)
+def test_text_that_is_not_python_is_refused(source: str) -> None:
+    assert "not Python" in refusal(source)
 
 
-def test_the_bytes_count_and_not_the_text() -> None:
-    """Python reads a declaration of an encoding; behind one, other characters stand in the file."""
+def test_the_bytes_are_checked_and_not_the_text() -> None:
+    """A file may declare its encoding, after which Python reads other characters."""
     refusal(f"# coding: utf-7\n{SOUND}+AAo-print(1)\n")
 
 
 @pytest.mark.parametrize("rule", [*INIT_RULES, *NUMERIC_INIT_RULES])
-def test_every_rule_of_initialisation_holds(rule: str) -> None:
+def test_every_rule_of_initialisation_passes(rule: str) -> None:
     value = f"{{{rule}: 0.5}}" if rule in NUMERIC_INIT_RULES else rule
     text = (
         "network: net\ninput: {channels: 3, size: [8, 8]}\n"
@@ -138,13 +138,13 @@ def test_every_rule_of_initialisation_holds(rule: str) -> None:
     assert "nn.Conv2d" in compile_text(text).source
 
 
-def test_each_file_is_held_against_the_list_before_anybody_gets_it() -> None:
+def test_each_file_is_checked_when_it_is_rendered() -> None:
     plan = replace(compile_spec("resnet18").plan, root='x"]\nprint("')
     with pytest.raises(UnsafeOutput) as caught:
         render.render(plan)
-    (fault,), status = diagnose(caught.value)
-    assert (fault.code, status) == ("broken-print", COMPILER_ERROR)
-    assert "defect" in str(fault.help)
+    (error,), status = diagnose(caught.value)
+    assert (error.code, status) == ("broken-print", COMPILER_ERROR)
+    assert "bug" in str(error.help)
 
 
 def test_a_printed_file_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_a_printed_file_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> N
         _ = compile_spec("resnet18").source
 
 
-def test_the_list_names_what_torch_has() -> None:
+def test_the_listed_names_exist_in_torch() -> None:
     torch = pytest.importorskip("torch")
     for name in allowlist._library():
         here = torch

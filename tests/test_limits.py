@@ -23,8 +23,8 @@ from resnetgen.compiler.frontend.expressions import (
     evaluate,
     free_names,
     parse,
-    to_python,
     substitute,
+    to_python,
 )
 from resnetgen.pipeline import compile_text
 

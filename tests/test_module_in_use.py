@@ -1,4 +1,4 @@
-"""The printed module in the hands of its user: exported, traced, copied, cast, compiled.
+"""The printed module in use: exported, traced, copied, cast, compiled.
 
 Each network is written to a file and imported from there, as a user would.
 """
@@ -193,7 +193,7 @@ def test_a_training_step_reaches_every_weight(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_deep_copy_is_equal_and_apart(name: str) -> None:
+def test_a_deep_copy_is_equal_and_independent(name: str) -> None:
     import torch
 
     model, x = fresh(name), images(name)
@@ -223,7 +223,7 @@ assert not any(name.startswith("resnetgen") for name in sys.modules)
 """
 
 
-def test_a_saved_network_is_loaded_where_resnetgen_is_not(tmp_path: Path) -> None:
+def test_a_saved_network_loads_without_resnetgen(tmp_path: Path) -> None:
     """The built file and torch are all that another machine needs."""
     import torch
 
@@ -239,7 +239,7 @@ def test_a_saved_network_is_loaded_where_resnetgen_is_not(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_state_dict_goes_round(name: str, tmp_path: Path) -> None:
+def test_a_state_dict_round_trips(name: str, tmp_path: Path) -> None:
     import torch
 
     torch.save(trained(name).state_dict(), tmp_path / "weights.pt")
@@ -268,7 +268,7 @@ def test_autocast_computes_in_bfloat16(name: str) -> None:
     ("name", "dtype"),
     [*((name, "bfloat16") for name in CASES), ("resnet18", "float16"), ("preact", "float16")],
 )
-def test_a_cast_network_takes_cast_images(name: str, dtype: str) -> None:
+def test_a_cast_network_accepts_cast_images(name: str, dtype: str) -> None:
     import torch
 
     dtype = getattr(torch, dtype)
@@ -279,7 +279,7 @@ def test_a_cast_network_takes_cast_images(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_channels_last_gives_the_same(name: str) -> None:
+def test_channels_last_computes_the_same(name: str) -> None:
     import torch
 
     x = images(name)
@@ -323,7 +323,7 @@ def test_export_with_a_dynamic_batch(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", *SOME, "video"])
-def test_a_compiled_network_gives_the_same(name: str) -> None:
+def test_a_compiled_network_computes_the_same(name: str) -> None:
     import torch
 
     compiled = torch.compile(trained(name), fullgraph=True, backend="eager")
@@ -334,7 +334,7 @@ def test_a_compiled_network_gives_the_same(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["drop_path", "googlenet"])
 def test_a_compiled_network_trains_the_same(name: str) -> None:
-    """Training mode takes another way through `forward` in these."""
+    """Training mode takes another path through `forward` in these."""
     import torch
 
     gradients, model = [], fresh(name).train()

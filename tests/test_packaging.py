@@ -1,4 +1,4 @@
-"""What is shipped works from any directory: wheel, sdist and editable install."""
+"""Wheel, sdist and editable install work from any directory."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(wheel, sdist, site, elsewhere)
 
 
-def test_wheel_holds_the_library_and_the_templates(built: Built) -> None:
+def test_the_wheel_has_the_library_and_the_templates(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
-        held = {name: archive.read(name) for name in archive.namelist()}
+        files = {name: archive.read(name) for name in archive.namelist()}
     expected = {f"resnetgen/{name}": data for name, data in data_files().items()}
     assert "resnetgen/specs/resnet50.yaml" in expected
     assert any(name.startswith("resnetgen/templates/") for name in expected)
-    missing = sorted(name for name, data in expected.items() if held.get(name) != data)
+    missing = sorted(name for name, data in expected.items() if files.get(name) != data)
     assert not missing
-    tops = {name.split("/")[0] for name in held}
+    tops = {name.split("/")[0] for name in files}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"resnetgen"}
 
 
-def test_wheel_says_what_it_is(built: Built) -> None:
+def test_metadata_of_the_wheel(built: Built) -> None:
     [folder] = built.site.glob("*.dist-info")
     metadata = Parser().parsestr((folder / "METADATA").read_text(encoding="utf-8"))
     assert (metadata["Name"], metadata["License-Expression"]) == ("resnetgen", "MIT")
@@ -89,11 +89,11 @@ def test_wheel_says_what_it_is(built: Built) -> None:
     assert "resnetgen = resnetgen.cli:main" in entry_points
 
 
-def test_sdist_holds_what_tests_need(built: Built) -> None:
+def test_the_sdist_has_what_tests_need(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
-        held = {name.partition("/")[2] for name in archive.getnames()}
+        names = {name.partition("/")[2] for name in archive.getnames()}
     needed = {"README.md", "LICENSE", "constraints.txt", "pyproject.toml", "tests/test_house.py"}
-    assert needed | set(data_files()) <= held
+    assert needed | set(data_files()) <= names
 
 
 def test_wheel_works_from_another_directory(built: Built) -> None:

@@ -1,6 +1,6 @@
 """docs/performance.md: its tables are what the stored results give, and its prose states no figure.
 
-python -m benchmarks --page       writes the tables anew
+python -m benchmarks --page       writes the tables again
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def figures(text: str) -> list[str]:
 
 
 def test_the_tables_are_those_of_the_stored_results(text: str) -> None:
-    assert regenerate(text) == text, "`python -m benchmarks --page` mends this"
+    assert regenerate(text) == text, "run `python -m benchmarks --page`"
 
 
 def test_every_section_has_a_place_on_the_page(text: str) -> None:
@@ -66,13 +66,13 @@ def test_prose_states_no_figure_of_a_measurement(text: str) -> None:
     assert figures(text) == []
 
 
-@pytest.mark.parametrize("said", ["1.4 as fast", "12 s", "in 300 ms,", "5 times", "20%", "7 MiB."])
-def test_a_figure_in_prose_is_found(said: str) -> None:
-    assert figures(f"It took {said}\n")
+@pytest.mark.parametrize("prose", ["1.4 as fast", "12 s", "in 300 ms,", "5 times", "20%", "7 MiB."])
+def test_a_figure_in_prose_is_found(prose: str) -> None:
+    assert figures(f"It took {prose}\n")
 
 
 @pytest.mark.parametrize(
-    "said", ["`12 s`", "ResNet-152", "16 images", "<!-- results: a -->\n3 s\n<!-- end -->"]
+    "prose", ["`12 s`", "ResNet-152", "16 images", "<!-- results: a -->\n3 s\n<!-- end -->"]
 )
-def test_what_is_no_figure_in_prose_is_not(said: str) -> None:
-    assert not figures(f"{said}\n")
+def test_what_is_not_a_figure_in_prose_is_not_found(prose: str) -> None:
+    assert not figures(f"{prose}\n")

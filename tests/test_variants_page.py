@@ -1,8 +1,8 @@
-"""docs/variants.md: every command of the page, run in order in one folder, writes what stands there.
+"""docs/variants.md: every command of the page, run in order in one folder, prints what is shown.
 
-    python tests/test_variants_page.py       writes what the commands write now into the page
+    python tests/test_variants_page.py       updates the page with the current output
 
-`python` blocks are run where they stand; a block after `<!-- file: NAME -->` is that file.
+`python` blocks are run in their place; a block after `<!-- file: NAME -->` is that file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAGE = ROOT / "docs/variants.md"
 
 
 def replayed(page: str, folder: Path) -> str:
-    """The page with what its commands write now."""
+    """The page with the current output of its commands."""
     lines = page.splitlines()
     for each in fenced(page, "console", "python", "yaml"):
         over = lines[each.line - 3]  # the line over the fence
@@ -37,11 +37,11 @@ def replayed(page: str, folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_page_writes_what_it_says(tmp_path: Path) -> None:
+def test_every_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     page = PAGE.read_text(encoding="utf-8")
     now = replayed(page, tmp_path)
     changes = difflib.unified_diff(page.splitlines(), now.splitlines(), "page", "now", lineterm="")
-    assert not (shown := "\n".join(changes)), f"`python {__file__}` mends this:\n{shown}"
+    assert not (shown := "\n".join(changes)), f"`python {__file__}` fixes this:\n{shown}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What is told of specs that are sound and hardly meant: `warnings/NAME.yaml`, and `NAME.txt` says it.
+"""The warnings about valid specs that are probably wrong: `warnings/NAME.yaml`, expected in `NAME.txt`.
 
     pytest tests/test_warnings.py --regenerate
 
-writes the messages anew; read the difference as the person who wrote the spec.
+writes the messages again; read the difference as the person who wrote the spec.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ CODES = [entry.code for entry in catalog.entries() if entry.severity == "warning
 
 
 def warnings(name: str) -> list[Diagnostic]:
-    """What is told of a spec, from its folder."""
+    """The warnings about a spec, checked in its folder."""
     return compile_spec(f"{name}.yaml").warnings
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_warning_is_given_where_its_cause_is(
+def test_one_warning_is_reported_where_its_cause_is(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(WARNINGS)
@@ -46,7 +46,7 @@ def test_the_message_is_this(
     expect(WARNINGS / f"{name}.txt", render(warnings(name)) + "\n")
 
 
-def test_every_code_has_a_spec_and_every_message_too() -> None:
+def test_every_code_and_every_message_has_a_spec() -> None:
     assert {each.partition(" ")[2] for name in NAMES for each in ANNOUNCED[name]} == set(CODES)
     messages = {path.stem for path in WARNINGS.glob("*.txt")}
     assert messages == {name for name in NAMES if ANNOUNCED[name]}
@@ -58,17 +58,17 @@ def test_the_library_is_free_of_warnings(network: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests" / "specs").glob("*.yaml")), ids=str)
-def test_so_are_the_specs_of_the_tests(path: Path) -> None:
+def test_the_specs_of_the_tests_are_free_of_warnings(path: Path) -> None:
     assert not compile_spec(path).warnings
 
 
-def test_a_setting_of_the_command_line_makes_nothing_of_the_file_redundant() -> None:
+def test_an_override_on_the_command_line_makes_nothing_redundant() -> None:
     assert not compile_spec(WARNINGS / "a_let_of_the_head.yaml", **{"head.classes": 7}).warnings
     allowed = compile_spec(WARNINGS / "allowed.yaml", block="bottleneck")
     assert not allowed.warnings
 
 
-def test_an_inherited_permission_is_no_warning(tmp_path: Path) -> None:
+def test_an_inherited_allow_is_not_a_warning(tmp_path: Path) -> None:
     spec = tmp_path / "again.yaml"
     spec.write_text("network: again\nextends: resnet50_v1\nblock: bottleneck\n", encoding="utf-8")
     assert not compile_spec(spec).warnings

@@ -1,14 +1,14 @@
-"""Run by Python at its start where this folder is on the path: torchvision can then be imported.
+"""Python runs this at its start if this folder is on the path: torchvision can then be imported.
 
 A torchvision whose compiled operators cannot be loaded fails on import (see tests/peers.py). This
-declares them when it is first asked for, so that `resnetgen bench` can measure it all the same.
+declares them when torchvision is first imported, so that `resnetgen bench` can measure it anyway.
 """
 
 import sys
 
 
-class _Declares:
-    """Finds nothing; what it does, it does once, before torchvision is found."""
+class _OperatorDeclarer:
+    """An import hook that finds nothing, and declares the operators before torchvision is found."""
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
         if name == "torchvision":
@@ -18,4 +18,4 @@ class _Declares:
             declare_operators()
 
 
-sys.meta_path.insert(0, _Declares())
+sys.meta_path.insert(0, _OperatorDeclarer())

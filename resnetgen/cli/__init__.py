@@ -1,4 +1,4 @@
-"""The command line: one file a group of commands. Nothing else knows Typer."""
+"""The command line: one file per command or group of commands. Only this package imports Typer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits; whatever happens, no traceback is shown."""
-    # Plugins of pydantic are searched for in every installed package: 15 ms that nothing here uses.
+    """Runs the command line and exits. No error shows a traceback."""
+    # Pydantic searches every installed package for plugins: 15 ms, and nothing here uses one.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # A short-lived process that mostly imports: collecting garbage is a fifth of its time, and as much
-    # again at exit, where Python looks through all that is left; what is frozen it leaves alone.
+    # In a short process that mostly imports, collecting garbage takes a fifth of the time, and as
+    # much again at exit, when Python goes through all objects; it skips frozen ones.
     gc.set_threshold(200_000)
     atexit.register(gc.freeze)
     _prepare_streams()
@@ -36,12 +36,12 @@ def _run() -> None:
 
 
 def _prepare_streams() -> None:
-    """A terminal that cannot show a character gets its escape."""
+    """Prints characters that a terminal cannot show as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _stop(*_: object) -> NoReturn:
-    """SIGTERM as an exception, so that temporary files are removed."""
+    """Turns SIGTERM into an exception, so that temporary files are removed."""
     sys.exit(128 + signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""The application: every command and the options that stand before a command.
+"""The application: every command, and the options that come before a command.
 
-`resnetgen report` imports and reads the options of `report`, and of no other command.
+`resnetgen report` imports the module of `report` and reads its options, and no other command's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from resnetgen._version import __version__
 from resnetgen.cli.errors import Command
 
-# Where each is: the module, and in it a function, or a typer.Typer with commands of its own.
+# The module of each command, and in it a function, or a typer.Typer with commands of its own.
 COMMANDS: dict[str, str] = {
     "build": "resnetgen.cli.build:build",
     "check": "resnetgen.cli.check:check",
@@ -39,19 +39,19 @@ COMMANDS: dict[str, str] = {
 
 @cache
 def _command(name: str) -> Any:
-    """A command as Typer runs it, imported and with its options read."""
+    """Imports a command and reads its options, as Typer does for a whole application."""
     module, _, attribute = COMMANDS[name].partition(":")
-    found = getattr(import_module(module), attribute)
-    alone = typer.Typer(rich_markup_mode=None)
-    if isinstance(found, typer.Typer):
-        alone.add_typer(found, name=name)
+    command = getattr(import_module(module), attribute)
+    single = typer.Typer(rich_markup_mode=None)
+    if isinstance(command, typer.Typer):
+        single.add_typer(command, name=name)
     else:
-        alone.command(name, cls=Command)(found)
-    return typer.main.get_group(alone).commands[name]
+        single.command(name, cls=Command)(command)
+    return typer.main.get_group(single).commands[name]
 
 
 class _Commands(Mapping[str, Any]):
-    """Every command by name, made when it is asked for: to make all of them takes 25 ms."""
+    """Every command by name, created when it is looked up: creating all of them takes 25 ms."""
 
     def __getitem__(self, name: str) -> Any:
         return _command(name)
@@ -93,25 +93,25 @@ def resnetgen(
         ),
     ] = False,
 ) -> None:
-    """Compiles declared residual networks (YAML) to readable PyTorch source and exact costs.
+    """Compiles specs (YAML) of residual networks to readable PyTorch source and exact costs.
 
     SPEC is a spec file, or the name of a network in the library.
 
     \b
-      resnetgen list                     what the library holds
-      resnetgen report resnet152         what a network costs, in milliseconds
+      resnetgen list                     the networks of the library
+      resnetgen report resnet152         what a network costs
       resnetgen build resnet50           writes resnet50.py
       resnetgen check my/*.yaml          what is wrong, and on which line
 
     \b
     Exit status:
-      0  fine
+      0  success
       1  the spec is wrong, a checkpoint does not fit the network, or `diff`
          found a difference
-      2  the call is wrong, a file cannot be read or written, or something
-         needed is not installed
-      3  a prediction of the compiler did not hold
+      2  the command line is wrong, a file cannot be read or written, or a
+         requirement is not installed
+      3  a prediction of the compiler was wrong, or it has another bug
 
-    Environment: NO_COLOR switches colours off; RESNETGEN_DEBUG=1 shows where an
-    internal error arose.
+    Environment: NO_COLOR=1 turns colour off; RESNETGEN_DEBUG=1 shows the traceback of an
+    internal error.
     """

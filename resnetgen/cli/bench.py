@@ -106,16 +106,18 @@ def bench(
     plot: Plot = None,
     settings: Set = None,
 ) -> None:
-    """Measures how fast a network runs on this CPU, compared with other ways to run it.
+    """Measures how fast a network runs on this CPU.
 
-    All sides get the same weights and images and run in turn. Times are medians; `times` is the
-    ratio to `optimized`, or to the first side. Each side is tried in the memory formats that may
-    suit it, and the fastest is reported. `--side help` explains every side and figure.
+    The network is compared with other ways to run it. All sides get the same weights and images and
+    run in turn. Times are medians; `times` is the ratio to `optimized`, or to the first side. Each
+    side is tried in the memory formats that may suit it, and the fastest is reported. `--side help`
+    explains every side and figure.
 
     \b
     Examples:
       resnetgen bench resnet50
-      resnetgen bench resnet50 --batch 1,16 --dtype float32,bfloat16 -o r50.json --format json
+      resnetgen bench resnet50 --batch 1,16 --dtype float32,bfloat16
+      resnetgen bench resnet50 --format json -o r50.json
       resnetgen bench resnet152 --cold --side optimized,compile --plot cold.svg
       resnetgen bench my/net.yaml --mode training --side eager,compile,regional
       resnetgen bench --side help
@@ -150,7 +152,9 @@ def _check_options(spec: str, rounds: int, cold: bool) -> None:
     if not spec:
         raise typer.BadParameter("name a spec, or use --side help", param_hint="SPEC")
     if not rounds and not cold:
-        raise typer.BadParameter("there is nothing to measure with 0 rounds and without --cold", param_hint="--rounds")
+        raise typer.BadParameter(
+            "there is nothing to measure with 0 rounds and without --cold", param_hint="--rounds"
+        )
 
 
 def _list(text: str | None) -> list[str]:

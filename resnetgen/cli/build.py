@@ -117,8 +117,8 @@ def build(
       resnetgen build resnet152 --set layer3.blocks=11 -o resnet77.py
       resnetgen build my/net.yaml -o build/ --trace
       resnetgen build resnet18 -o - | less
-      resnetgen build resnet50 --weights resnet50.pth --set head.classes=10 --except fc
-      resnetgen build resnet50 --target inference --weights resnet50.pth -o fast.py
+      resnetgen build resnet50 --weights r50.pth --set head.classes=10 --except fc
+      resnetgen build resnet50 --target inference --weights r50.pth -o fast.py
     """
     from resnetgen.compiler.codegen.files import MODULE, file_name
 
@@ -181,7 +181,7 @@ def _convert(
 
 
 def _fold(compiled: Compiled, network: nn.Module, to: Path) -> WeightsFile:
-    """The weights and the plan of a module for inference. Raises Failed unless it computes the same."""
+    """The weights and the plan of a module for inference. Raises Failed if the two disagree."""
     from resnetgen.runtime.compare import trial_input
     from resnetgen.runtime.inference import explained_by_rounding, folding_error, inference_module
     from resnetgen.runtime.plans import plan_files, plan_key

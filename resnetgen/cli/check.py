@@ -1,6 +1,6 @@
 """`check`: the errors and warnings of specs, in four formats.
 
-    check_specs(["resnet50", "my/"], {})  ->  ("resnet50: sound, ...\\n", [], 0), ("", [error], 1), ...
+    check_specs(["resnet50", "my/"], {})  ->  ("resnet50: sound, ...", [], 0), ("", [error], 1), ...
 
 `check --fix` first applies the fixes that leave no choice to the named files, and shows them.
 """
@@ -76,7 +76,7 @@ def check(
     fix: Fix = False,
     settings: Set = None,
 ) -> None:
-    """Checks specs. Errors point at the line that caused them.
+    """Checks specs; errors point at the line that caused them.
 
     All specs are checked, even if the first has errors; in a folder, every *.yaml file at any depth.
     A file that declares a block is checked as far as possible without a network. With --set, each
@@ -200,7 +200,7 @@ def _check_task(task: str | Exception, changes: Mapping[str, object]) -> CheckRe
 def check_tree(
     tree: MapTree, path: Path, changes: Mapping[str, object] | None = None
 ) -> tuple[str, Sequence[Diagnostic]]:
-    """`resnet50: sound, ...`, and warnings. The tree need not be in the file yet. Raises SpecError."""
+    """`resnet50: sound, ...`, and warnings; the file may differ from the tree. Raises SpecError."""
     from resnetgen.compiler.analysis.lint.rules import lint_block
     from resnetgen.compiler.frontend import library
     from resnetgen.compiler.passes.elaborate import check_block

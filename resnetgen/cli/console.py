@@ -138,7 +138,7 @@ class Progress:
 
 @contextmanager
 def torch_progress() -> Iterator[Progress]:
-    """A progress line for work in torch, starting with its import. Raises RuntimeFault `no-torch`."""
+    """A progress line for work in torch and its import. Raises MissingRequirement `no-torch`."""
     from resnetgen.runtime.errors import require_torch
 
     with Progress() as progress:

@@ -28,7 +28,7 @@ def explain(
         ),
     ] = None,
 ) -> None:
-    """Explains an error or a warning: what it means, what causes it, how to fix it.
+    """Explains an error or a warning: its meaning, causes and fixes.
 
     \b
     Examples:

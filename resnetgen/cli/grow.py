@@ -63,7 +63,9 @@ def grow(
     settings: Set = None,
     force: Force = False,
 ) -> None:
-    """Writes weights with which network B computes the same as a smaller network A.
+    """Grows a checkpoint to a larger network that computes the same.
+
+    Writes weights with which network B computes what a smaller network A does.
 
     Deeper: blocks that only B has start as the identity, because the last weights of their branch
     are zero. Wider: channels of B are copies of channels of A, and whatever reads the copies weights
@@ -76,7 +78,7 @@ def grow(
     \b
     Examples:
       resnetgen grow resnet50.safetensors --from resnet50 --to resnet101
-      resnetgen grow resnet18.pth --from resnet18 --to resnet18 --set layer4.width=640 -o wide/
+      resnetgen grow r18.pth --from resnet18 --to resnet18 --set layer4.width=640
       resnetgen grow mine.pth --from my/net.yaml --to my/larger.yaml
     """
     from resnetgen.weights.grow.pair import pair_nodes

@@ -63,7 +63,7 @@ def new(
     settings: Set = None,
     force: Force = False,
 ) -> None:
-    """Writes a spec of another depth: the same network with more or fewer blocks.
+    """Writes a spec of another depth, with more or fewer blocks.
 
     Layers are counted as in the names of networks: one for the stem, those on the main path of each
     block, not those of its shortcut or attention unit, and one for the classifier.
@@ -143,7 +143,8 @@ def _target(name: str, base: Path, output: str | None) -> Path:
         return Path(file) if folder == LIBRARY else folder / file
     path = output_path(output, file)
     if folder != LIBRARY and path.absolute().parent.resolve() != folder.resolve():
-        message = f"`extends` finds `{base.stem}` only beside the new file; use `-o {display_path(folder)}/`"
+        place = f"only beside the new file; use `-o {display_path(folder)}/`"
+        message = f"`extends` finds `{base.stem}` {place}"
         raise typer.BadParameter(visible(message), param_hint="--output")
     return path
 

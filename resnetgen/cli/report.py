@@ -65,7 +65,7 @@ def report(
     paper: Paper = False,
     settings: Set = None,
 ) -> None:
-    """Reports what networks cost: parameters, multiply-adds, memory, time.
+    """Reports what networks cost: parameters, FLOPs, memory, time.
 
     Several networks are compared with the first. Multiply-adds are those of convolutions and linear
     layers for one image, as torchvision publishes them. FLOPs are twice that. Activations are the
@@ -208,7 +208,7 @@ def _explain_names(columns: str | None, device: str | None) -> None:
 
 
 def _papers(format: Format, specs: Sequence[str] | None) -> str:
-    """The tables of papers. Raises BadParameter for a format that they do not have, or with specs."""
+    """The tables of papers. Raises BadParameter for specs, or a format that they do not have."""
     from resnetgen.reports.papers import PAPER_FORMATS, ledger
 
     if specs:

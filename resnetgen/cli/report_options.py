@@ -143,7 +143,7 @@ Paper = Annotated[
 def report_format(format: Format | None, output: str | None) -> Format:
     """The format that is asked for by name or by the suffix of a file.
 
-    Raises BadParameter if the two differ, so that no other kind of file, such as a spec, is replaced.
+    Raises BadParameter if the two differ, so that no other kind of file, such as a spec, is lost.
     """
     suffix = Path(output).suffix.removeprefix(".") if output else ""
     named = _SUFFIXES.get(suffix.lower())

@@ -31,10 +31,10 @@ def schema(
     ] = SchemaKind.network,
     output: Annotated[str | None, output_option("Write to a file.")] = None,
 ) -> None:
-    """Prints a JSON Schema, with which editors complete and check specs.
+    """Prints a JSON Schema of specs, for editors.
 
-    The schema knows the library, and the specs and blocks in the current folder. A file is replaced
-    only if it is an older schema of the same kind.
+    With it, editors complete and check specs. The schema knows the library, and the specs and
+    blocks in the current folder. A file is replaced only if it is an older schema of the same kind.
 
     \b
     Examples:

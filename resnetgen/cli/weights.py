@@ -1,4 +1,4 @@
-"""`weights`: which network and library a checkpoint is of, and its conversion for another library."""
+"""`weights`: identifies the network of a checkpoint, and converts it for another library."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def inspect(
     settings: Set = None,
     format: Annotated[Format, format_option(FORMATS, "How to print the result.")] = Format.text,
 ) -> None:
-    """Identifies the network of a checkpoint, and the library that named its tensors.
+    """Identifies the network and the dialect of a checkpoint.
 
     Shows the file's format, wrappers and prefixes, the dialect of its names, every library network
     that it fits exactly, its classes and input channels. If none fits, it shows the nearest network
@@ -76,7 +76,7 @@ def inspect(
     \b
     Examples:
       resnetgen weights inspect resnet50.pth
-      resnetgen weights inspect model.safetensors --network my/net.yaml --format json
+      resnetgen weights inspect my.pth --network my/net.yaml --format json
     """
     from resnetgen.weights.identify import identify
 
@@ -116,7 +116,7 @@ def convert(
     ] = None,
     force: Annotated[bool, force_option("Replace a file that resnetgen did not write.")] = False,
 ) -> None:
-    """Converts a checkpoint to the names and the layout of another library.
+    """Converts a checkpoint for another library: names and layout.
 
     Every key of the file is first checked against the network. A .pt, .pth or .bin file is written
     with torch.save. Changes and losses are reported on stderr. Needs torch; HDF5 needs h5py.

@@ -32,7 +32,7 @@ from resnetgen.reports.numbers import count
 from resnetgen.reports.table_layout import align
 from resnetgen.reports.tables import read_table
 
-Steps = Iterable[tuple[TypedNode, int]]  # nodes, and how often each runs
+CountedNodes = Iterable[tuple[TypedNode, int]]  # nodes, and how often each runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +167,9 @@ def _rule(convention: str, reason: str, op: str, text: str) -> CountingRule:
 # --- counting
 
 
-def operations(convention: Convention, steps: Steps) -> int:
+def operations(convention: Convention, nodes: CountedNodes) -> int:
     """What a convention counts for some nodes of a network, for one image."""
-    return sum(amount for _, amount in _amounts(convention, steps))
+    return sum(amount for _, amount in _amounts(convention, nodes))
 
 
 def network_operations(convention: Convention, typed: TypedInstance) -> int:
@@ -177,12 +177,12 @@ def network_operations(convention: Convention, typed: TypedInstance) -> int:
     return operations(convention, _whole(typed))
 
 
-def _whole(typed: TypedInstance) -> Steps:
+def _whole(typed: TypedInstance) -> CountedNodes:
     return [(step, 1) for step in typed.nodes]
 
 
-def _amounts(convention: Convention, steps: Steps) -> Iterator[tuple[CountingRule, int]]:
-    for step, times in op_counts(steps):
+def _amounts(convention: Convention, nodes: CountedNodes) -> Iterator[tuple[CountingRule, int]]:
+    for step, times in op_counts(nodes):
         assert step.node.op
         if not step.training:
             for rule in convention.rules.get(step.node.op.name, ()):

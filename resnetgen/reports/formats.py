@@ -4,7 +4,7 @@
                                            resnet50,stem,...
     FORMATS["json"]([report], "stage") ->  {"network": "resnet50", "input": [3, 224, 224], ...}
 
-`table` and `md` are tables for people, with a few figures unless more are asked for; `json`, `csv` and
+`text` and `md` are tables for people, with a few figures unless more are asked for; `json`, `csv` and
 `html` have every figure. Names and units of JSON and CSV are those of `metrics.py`.
 """
 

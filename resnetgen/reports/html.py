@@ -17,11 +17,11 @@ from hashlib import sha256
 from math import log
 
 from resnetgen._version import __version__
+from resnetgen.compiler.analysis.evaluation_memory import activation_trace
 from resnetgen.compiler.analysis.name_ranges import range_start
 from resnetgen.compiler.analysis.rows import rows_by_node
-from resnetgen.compiler.analysis.training_memory import profile
-from resnetgen.compiler.codegen.plan import sentence
-from resnetgen.compiler.frontend.library import TEMPLATES
+from resnetgen.compiler.codegen.pretty import sentence
+from resnetgen.compiler.frontend.shipped import TEMPLATES
 from resnetgen.reports.metrics import Conditions, Metric, Value, available_metrics
 from resnetgen.reports.numbers import byte_size, count, relative_change, short_number
 from resnetgen.reports.plotting.charts import (
@@ -48,18 +48,13 @@ def page(reports: Sequence[Report]) -> str:
 
     The text depends on the reports alone: no time, no path, no order of a set.
     """
-    import jinja2
+    # Not every report is a page, and this imports jinja2.
+    from resnetgen.compiler.codegen.render import environment
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
     first, several = reports[0], len(reports) > 1
     script = _asset("page.js")
-    return environment.get_template("page.html.jinja").render(
+    template = environment(_TEMPLATES, html=True).get_template("page.html.jinja")
+    return template.render(
         title=f"What {len(reports)} networks cost" if several else f"What {first.name} costs",
         conditions=list(_conditions(first.conditions)),
         comparison=_comparison(reports) if several else None,
@@ -382,7 +377,7 @@ def memory_chart(report: Report) -> Chart | None:
     given = report.conditions
     if _metric(report, "peak_bytes") is None:
         return None
-    alive = profile(report.typed, given.batch, given.dtype)
+    alive = activation_trace(report.typed, given.batch, given.dtype)
     if not alive:
         return None
     groups = list(_stages(report, [name for name, _ in alive]))

@@ -25,7 +25,8 @@ from resnetgen.reports.numbers import axes, byte_size, count, duration, rounded,
 from resnetgen.reports.roofline import Device, Roofline, RooflineBound, Traffic
 
 if TYPE_CHECKING:
-    from resnetgen.compiler.analysis.training_memory import Inference, Training
+    from resnetgen.compiler.analysis.evaluation_memory import EvaluationBytes
+    from resnetgen.compiler.analysis.training_memory import TrainingBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +55,20 @@ class MetricInputs:
         return Roofline(self.typed)
 
     @cached_property
-    def inference(self) -> Inference:
+    def inference(self) -> EvaluationBytes:
         """Memory in evaluation."""
         # Not every report shows memory.
-        from resnetgen.compiler.analysis.training_memory import inference
+        from resnetgen.compiler.analysis.evaluation_memory import evaluation_bytes
 
-        return inference(self.typed, self.conditions.batch, self.conditions.dtype)
+        return evaluation_bytes(self.typed, self.conditions.batch, self.conditions.dtype)
 
     @cached_property
-    def training(self) -> Training:
+    def training(self) -> TrainingBytes:
         """Memory of a training step."""
-        from resnetgen.compiler.analysis.training_memory import training
+        from resnetgen.compiler.analysis.training_memory import training_bytes
 
         given = self.conditions
-        return training(self.typed, given.batch, given.dtype, given.optimizer)
+        return training_bytes(self.typed, given.batch, given.dtype, given.optimizer)
 
     @cached_property
     def paths(self) -> PathLengths:
@@ -76,14 +77,14 @@ class MetricInputs:
 
     def traffic(self, row: Row) -> Traffic:
         """FLOPs and elements that the ops of a row move."""
-        return self.roofline.traffic_of(row.steps)
+        return self.roofline.traffic_of(row.nodes)
 
     def bound(self, row: Row) -> RooflineBound | None:
         """The least time on the device, if there is one."""
         given = self.conditions
         if given.device is None:
             return None
-        return self.roofline.bound(row.steps, given.device, given.batch, given.dtype)
+        return self.roofline.bound(row.nodes, given.device, given.batch, given.dtype)
 
 
 Value = int | float | str | tuple[Any, ...] | None
@@ -142,7 +143,9 @@ def _of_cost(name: str, title: str, doc: str) -> Metric:
 
 def _of_reach(name: str, title: str, doc: str) -> Metric:
     """A field of a row's receptive field, in pixels of the input."""
-    return Metric(name, title, doc, lambda row, inputs: getattr(row.reach, name), "pixels")
+    return Metric(
+        name, title, doc, lambda row, inputs: getattr(row.receptive_field, name), "pixels"
+    )
 
 
 def _of_bound(read: Callable[[RooflineBound], Value]) -> Callable[[Row, MetricInputs], Value]:
@@ -231,7 +234,7 @@ _TABLE = (
         "depth",
         "depth",
         "convolutions and linear layers on the longest path from the input",
-        lambda row, inputs: row.reach.depth,
+        lambda row, inputs: row.receptive_field.depth,
     ),
     _least_time(
         "time",
@@ -271,7 +274,7 @@ _TABLE = (
         "kept_bytes",
         "kept",
         "activations that a training step keeps for its backward pass, for a batch",
-        lambda inputs: inputs.training.kept,
+        lambda inputs: inputs.training.saved,
         "bytes",
         _trains,
     ),
@@ -311,6 +314,6 @@ def available_metrics(given: Conditions) -> dict[str, Metric]:
 
 def _counted_by(convention: Convention) -> Metric:
     def value(row: Row, inputs: MetricInputs) -> Value:
-        return operations(convention, row.steps)
+        return operations(convention, row.nodes)
 
     return Metric(convention.name, convention.name, convention.doc, value, additive=True)

@@ -1,6 +1,8 @@
 """Report: the figures of one network, as a whole and by node, block or stage.
 
     Report(...).lines("stage")  ->  Line(Row("layer1", ...), {"params": 215808, "macs": ..., ...}), ...
+
+`compiler/analysis/rows.py` makes the rows, `metrics.py` has the figures, and `formats.py` prints both.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from resnetgen.compiler.analysis.rows import (
     rows_by_block,
     rows_by_node,
     rows_by_stage,
-    whole,
+    whole_network,
 )
 from resnetgen.compiler.ir.nodes import Network
 from resnetgen.compiler.passes.infer_types import TypedInstance
@@ -53,7 +55,7 @@ class Report:
     @cached_property
     def total(self) -> Line:
         """The whole network."""
-        row = whole(self.typed, self.name)
+        row = whole_network(self.typed, self.name)
         return Line(row, {each.name: each.value(row, self.inputs) for each in self.metrics})
 
     @cached_property

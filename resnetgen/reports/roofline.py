@@ -1,6 +1,6 @@
 """Roofline: the least time of a network on a device, and whether memory or arithmetic limits it.
 
-    Roofline(typed).bound(row.steps, devices()["h200"], 256, "bfloat16")  ->  RooflineBound(...)
+    Roofline(typed).bound(row.nodes, devices()["h200"], 256, "bfloat16")  ->  RooflineBound(...)
 
 An op takes at least as long as its arithmetic at the peak rate, and at least as long as moving its
 inputs, weights and result through memory (Williams et al., Communications of the ACM 52(4), 2009).
@@ -99,22 +99,22 @@ class Roofline:
                 self._visit(block, seen)
             done[step.node.key] = step
 
-    def traffic_of(self, steps: Iterable[tuple[TypedNode, int]]) -> Traffic:
+    def traffic_of(self, nodes: Iterable[tuple[TypedNode, int]]) -> Traffic:
         """The traffic of the ops of some nodes, and of the blocks below."""
-        return _sum(Traffic, self._parts(steps))
+        return _sum(Traffic, self._parts(nodes))
 
     def bound(
-        self, steps: Iterable[tuple[TypedNode, int]], device: Device, batch: int, dtype: str
+        self, nodes: Iterable[tuple[TypedNode, int]], device: Device, batch: int, dtype: str
     ) -> RooflineBound:
         """The least time that a batch takes on a device."""
-        parts = self._parts(steps)
+        parts = self._parts(nodes)
         return _sum(
             RooflineBound, ((_bound(each, device, batch, dtype), times) for each, times in parts)
         )
 
-    def _parts(self, steps: Iterable[tuple[TypedNode, int]]) -> Iterator[tuple[Traffic, int]]:
+    def _parts(self, nodes: Iterable[tuple[TypedNode, int]]) -> Iterator[tuple[Traffic, int]]:
         """The traffic of each op of some nodes and below, and how often it runs."""
-        return ((self.traffic[id(step)], times) for step, times in op_counts(steps))
+        return ((self.traffic[id(step)], times) for step, times in op_counts(nodes))
 
 
 Sum = TypeVar("Sum", Traffic, RooflineBound)

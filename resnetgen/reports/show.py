@@ -99,7 +99,9 @@ def _lines(typed: TypedInstance, names: dict[int, str]) -> Iterator[_Line]:
             details.append(f"from {', '.join(node.inputs)}")
         if node.op and paths[index][0] != node.key:
             details.append(f"as {paths[index][0]}")
-        yield _Line(node.key, _callee(step, names), ", ".join(details), str(step.result), node.group)
+        yield _Line(
+            node.key, _callee(step, names), ", ".join(details), str(step.result), node.group
+        )
         before = node.key
 
 

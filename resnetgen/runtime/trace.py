@@ -207,7 +207,7 @@ class _ShapeRecorder(fx.Interpreter):
 
 
 class _EventLog:
-    """The events so far, and the event of each node; nodes that hold weights have none."""
+    """The events so far, and the event of each node; nodes of weights have none."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

@@ -133,7 +133,7 @@ def _stages(before: Compiled, after: Compiled) -> dict[str, StagePair]:
 def _stage(row: Row) -> StageSummary:
     counts = [
         sum(times for _, times in step.blocks)
-        for step, _ in row.steps
+        for step, _ in row.nodes
         if step.node.block_node.repeat is not None
     ]
     return StageSummary(

@@ -65,7 +65,7 @@ class KeyChanges:
 def summarize(compiled: Compiled) -> NetworkSummary:
     """A network as it is compared."""
     graph = compiled.flat
-    roles = {row.name: row.steps[0][0].node.role for row in rows_by_node(compiled.typed)}
+    roles = {row.name: row.nodes[0][0].node.role for row in rows_by_node(compiled.typed)}
     axes = len(graph.input.size)
     properties = {}
     for node in graph.nodes:

@@ -23,8 +23,8 @@ from resnetgen.weights.infer.candidates import Candidate
 from resnetgen.weights.infer.checkpoint import CheckpointShapes
 
 _NOT_INFERRED = (
-    "Not visible in tensors and so as in {base}: the size of the input, strides, activations,"
-    " pools, dropout and initial weights."
+    "Tensors do not show the size of the input, strides, activations, pools, dropout and initial"
+    " weights: these are as in {base}."
 )
 
 

@@ -17,18 +17,16 @@ from resnetgen.runtime.bench.results import Case, Results, SideResult
 
 @pytest.fixture
 def measured(monkeypatch) -> list[run.BenchmarkConfig]:
-    """What the command asked; a processor answers that takes 10 ms for every side but one."""
+    """The configurations that the command makes; each side but one takes 10 ms."""
     asked: list[run.BenchmarkConfig] = []
 
-    def measure(question: run.BenchmarkConfig, tell) -> Results:
-        asked.append(question)
-        found = {each.name: SideResult("contiguous", [0.01]) for each in question.sides}
+    def measure(config: run.BenchmarkConfig, progress) -> Results:
+        asked.append(config)
+        found = {each.name: SideResult("contiguous", [0.01]) for each in config.sides}
         found |= {"timm": SideResult(reason="has no network resnet20")} if "timm" in found else {}
-        cases = [
-            Case(batch, dtype, found) for batch in question.batches for dtype in question.dtypes
-        ]
+        cases = [Case(batch, dtype, found) for batch in config.batches for dtype in config.dtypes]
         machine = {"cpu": "A processor", "cores": 2, "threads": 1, "load": 0, "versions": {}}
-        return Results(machine, "resnet20", 1, question.mode, cases)
+        return Results(machine, "resnet20", 1, config.mode, cases)
 
     monkeypatch.setattr(run, "measure", measure)
     return asked
@@ -69,7 +67,7 @@ def test_options_reach_the_question(call, measured, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("", "name a spec"),
         ("resnet20 --side eagre", "did you mean `eager`"),
@@ -86,17 +84,17 @@ def test_options_reach_the_question(call, measured, folder: Path) -> None:
         ("resnet20 --dtype bfloat16 --side onnxruntime", "not in bfloat16, only in float32"),
     ],
 )
-def test_a_wrong_call_is_told_before_anything_runs(
-    call, measured, arguments: str, told: str
+def test_a_wrong_call_is_reported_before_anything_runs(
+    call, measured, arguments: str, message: str
 ) -> None:
     done = call("bench", *arguments.split())
     assert done.exit_code == 2
-    assert told in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
     assert measured == []
 
 
-def test_a_network_that_does_not_run_is_told(call, monkeypatch) -> None:
-    def measure(question: run.BenchmarkConfig, tell) -> Results:
+def test_a_network_that_does_not_run_is_reported(call, monkeypatch) -> None:
+    def measure(config: run.BenchmarkConfig, progress) -> Results:
         raise WorkerFailed("its process failed (exit status 1): out of luck", None)
 
     monkeypatch.setattr(run, "measure", measure)
@@ -131,10 +129,10 @@ def test_a_stop_ends_the_processes_and_leaves_nothing(
         assert list(folder.iterdir())
         bench.send_signal(how)
         try:
-            _, said = bench.communicate(timeout=60)
+            _, stderr = bench.communicate(timeout=60)
         finally:
             bench.kill()  # should it have ignored the signal
     assert bench.returncode == status
-    assert "Traceback" not in said
+    assert "Traceback" not in stderr
     assert not child.exists()
     assert list(folder.iterdir()) == []

@@ -58,8 +58,8 @@ def test_a_side_that_fails_has_a_reason_and_the_others_go_on(spec, folder, monke
     monkeypatch.setenv("ZOO_SPEC", str(folder / spec))
     names = ("noisy", "raising", "dying", "other_weights", "other_meaning")
     config = configuration(spec, [sides()["optimized"], *map(peer, names), sides()["eager"]])
-    said: list[str] = []
-    (case,) = measure(config, said.append).cases
+    shown: list[str] = []
+    (case,) = measure(config, shown.append).cases
     reasons = {name: each.reason for name, each in case.sides.items()}
     assert reasons["optimized"] is reasons["noisy"] is reasons["eager"] is None
     assert reasons["raising"] == "RuntimeError: no such luck"
@@ -73,17 +73,17 @@ def test_a_side_that_fails_has_a_reason_and_the_others_go_on(spec, folder, monke
         assert found.error is not None
         assert found.error.norm <= found.error.max * 2 < 1e-4
     assert list(case.sides) == ["optimized", *names, "eager"]
-    assert any("dying: building" in text for text in said)
+    assert any("dying: building" in text for text in shown)
 
 
 def test_after_some_rounds_there_is_a_new_worker(spec) -> None:
-    said: list[str] = []
+    shown: list[str] = []
     config = configuration(spec, [sides()["optimized"]], rounds=ROUNDS + 1)
-    (case,) = measure(config, said.append).cases
+    (case,) = measure(config, shown.append).cases
     found = case.sides["optimized"]
     assert len(found.steady) == ROUNDS + 1
     assert found.layout in sides()["optimized"].layouts
-    assert sum("building" in text for text in said) == 2
+    assert sum("building" in text for text in shown) == 2
 
 
 def test_memory_cold_starts_and_types(spec) -> None:

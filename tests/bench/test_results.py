@@ -38,9 +38,9 @@ def results(*cases: dict[str, SideResult]) -> Results:
     return Results(MACHINE, "tiny", 1234, "inference", found)
 
 
-def rows(told: str) -> list[list[str]]:
+def rows(text: str) -> list[list[str]]:
     """The cells of the first table."""
-    lines = told.split("\n\n")[0].splitlines()[1:]
+    lines = text.split("\n\n")[0].splitlines()[1:]
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
 
@@ -62,7 +62,7 @@ def test_json_is_read_as_it_was_written() -> None:
     }
 
 
-def test_a_cold_start_is_told_with_and_after_the_toolchain() -> None:
+def test_a_cold_start_is_shown_with_and_after_the_toolchain() -> None:
     assert (SLOW.first_output_with_toolchain, SLOW.first_output) == (30.0, 20.0)
     assert (OURS.first_output_with_toolchain, OURS.first_output) == (0.5, 0.5)
     assert GONE.first_output_with_toolchain is GONE.first_output is GONE.median_call is None
@@ -95,21 +95,21 @@ def test_the_first_side_is_the_base_where_optimized_was_not_timed() -> None:
     assert [row[6] for row in table] == ["times", "1", "0.5"]
 
 
-def test_a_side_that_gave_nothing_is_told_below_once() -> None:
+def test_a_side_without_figures_is_named_once_below() -> None:
     only_one = SideResult(reason="not in bfloat16, only in float32")
-    told = text_tables(
+    text = text_tables(
         results({"optimized": OURS, "timm": GONE, "eager": OURS}, {"optimized": OURS, "timm": GONE, "eager": only_one})
     )  # fmt: skip
-    assert told.endswith(
+    assert text.endswith(
         "\ntimm: has no network tiny\neager: not in bfloat16, only in float32  (2 x float32)\n"
     )
-    assert "A processor, cores: 4, threads: 2, load before: 0.1; torch 2.13.0" in told
+    assert "A processor, cores: 4, threads: 2, load before: 0.1; torch 2.13.0" in text
 
 
 def test_columns_without_a_figure_are_left_out() -> None:
-    told = text_tables(results({"eager": SideResult("contiguous", [0.01])}))
-    assert "cold" not in told
-    assert "memory " not in told.replace("memory format", "")
+    text = text_tables(results({"eager": SideResult("contiguous", [0.01])}))
+    assert "cold" not in text
+    assert "memory " not in text.replace("memory format", "")
 
 
 def test_a_case_in_which_nothing_was_measured_is_a_head_alone() -> None:
@@ -124,9 +124,9 @@ def test_markdown_is_a_table_with_a_list_below() -> None:
 
 
 def test_help_explains_every_side_and_every_figure() -> None:
-    told = "\n".join(help_lines(sides()))
+    text = "\n".join(help_lines(sides()))
     for word in (*sides(), *DEFINITIONS):
-        assert word in told
+        assert word in text
 
 
 # --- the plot
@@ -161,7 +161,7 @@ def test_nothing_measured_can_be_drawn() -> None:
 # --- the machine
 
 
-def test_a_machine_is_told_by_what_times_depend_on(tmp_path) -> None:
+def test_a_machine_is_described_by_what_times_depend_on(tmp_path) -> None:
     about = tmp_path / "cpuinfo"
     about.write_text(
         "model name\t: A processor\nflags\t\t: fpu avx2 amx_tile\n\nmodel name\t: Another\n"
@@ -172,7 +172,7 @@ def test_a_machine_is_told_by_what_times_depend_on(tmp_path) -> None:
     assert list(found["versions"]) == ["torch"]
 
 
-def test_a_machine_without_cpuinfo_is_told_too(tmp_path) -> None:
+def test_a_machine_without_cpuinfo_is_described_too(tmp_path) -> None:
     assert machine_info([], tmp_path / "none")["cpu"]
 
 

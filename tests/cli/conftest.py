@@ -1,4 +1,4 @@
-"""A small network of our own."""
+"""A small network in the working directory."""
 
 from __future__ import annotations
 

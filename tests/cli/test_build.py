@@ -92,13 +92,13 @@ def test_any_other_file_is_kept_unless_forced(call, folder: Path, text: str) -> 
     assert os.listdir(folder) == ["resnet34.py"]
 
 
-def test_a_file_that_is_no_text_is_kept(call, folder: Path) -> None:
+def test_a_binary_file_is_kept(call, folder: Path) -> None:
     (folder / "resnet34.py").write_bytes(b'"""\xff\x00')
     assert call("build", "resnet34").exit_code == 2
     assert (folder / "resnet34.py").read_bytes() == b'"""\xff\x00'
 
 
-def test_a_module_is_known_after_a_change_of_line_endings(call, folder: Path) -> None:
+def test_a_module_with_other_line_endings_is_replaced(call, folder: Path) -> None:
     (folder / "resnet34.py").write_bytes(SOURCE.replace("\n", "\r\n").encode())
     assert call("build", "resnet34").exit_code == 0
 
@@ -152,15 +152,15 @@ def test_a_folder_in_the_way_is_never_replaced(call, folder: Path, force: list[s
 
 
 @pytest.mark.parametrize("output", ["no/net.py", "no/", "tiny.yaml/net.py", "x" * 300])
-def test_a_place_that_cannot_be(call, tiny: Path, output: str) -> None:
+def test_an_impossible_path(call, tiny: Path, output: str) -> None:
     done = call("build", "tiny.yaml", "-o", output)
     assert done.exit_code == 2
     assert "error[unwritable]" in done.stderr
     assert os.listdir(tiny.parent) == ["tiny.yaml"]
 
 
-def test_a_folder_that_may_not_be_written(call, folder: Path, monkeypatch) -> None:
-    """The refusal is made here: root, as which tests may run, is refused nothing."""
+def test_a_folder_without_write_permission(call, folder: Path, monkeypatch) -> None:
+    """The refusal is simulated: tests may run as root, which is refused nothing."""
 
     def refuse(path: object, flags: int, *mode: int) -> int:
         if flags & os.O_CREAT:
@@ -176,7 +176,7 @@ def test_a_folder_that_may_not_be_written(call, folder: Path, monkeypatch) -> No
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
-def test_a_file_system_that_takes_no_files(call) -> None:
+def test_a_file_system_that_accepts_no_files(call) -> None:
     done = call("build", "resnet34", "-o", "/proc/net.py")
     assert done.exit_code == 2
     assert "error[unwritable]: cannot write `/proc/net.py`" in done.stderr
@@ -240,24 +240,24 @@ def test_a_kill_in_the_middle_leaves_nothing(environment, folder: Path) -> None:
 # --- torch is asked before the file is placed
 
 
-def test_what_does_not_hold_is_not_written(call, folder: Path, monkeypatch) -> None:
-    faulty = SOURCE.replace("padding=3", "padding=2", 1)
-    monkeypatch.setattr("resnetgen.compiler.codegen.render.render", lambda plan: faulty)
+def test_a_module_that_fails_verification_is_not_written(call, folder: Path, monkeypatch) -> None:
+    wrong = SOURCE.replace("padding=3", "padding=2", 1)
+    monkeypatch.setattr("resnetgen.compiler.codegen.render.render", lambda plan: wrong)
     done = call("build", "resnet34", "--trace")
     assert done.exit_code == 3
     assert "error[broken-prediction]: eval: conv1: predicted 64 x 112 x 112, torch" in done.stderr
     assert not list(folder.iterdir())
 
 
-def test_what_holds_is_written(call, tiny: Path) -> None:
+def test_a_module_that_passes_verification_is_written(call, tiny: Path) -> None:
     done = call("build", "tiny.yaml", "--trace")
     assert done.exit_code == 0, done.stderr
-    held, wrote = done.stdout.splitlines()
-    assert held.startswith("every prediction holds (")
+    verified, wrote = done.stdout.splitlines()
+    assert verified.startswith("every prediction holds (")
     assert wrote.startswith("wrote tiny.py (")
 
 
-def test_a_file_in_the_way_is_told_before_torch_works(call, folder: Path, monkeypatch) -> None:
+def test_an_existing_file_is_refused_before_torch_runs(call, folder: Path, monkeypatch) -> None:
     (folder / "resnet34.py").write_text("mine")
     monkeypatch.setattr(
         "resnetgen.runtime.verify.verify", lambda *_, **__: pytest.fail("torch was asked")
@@ -299,15 +299,15 @@ def test_a_compiled_module_that_agrees_is_printed(call, folder: Path, monkeypatc
     )
 
 
-def test_verify_says_what_holds(call, tiny: Path) -> None:
+def test_verify_reports_what_it_checked(call, tiny: Path) -> None:
     done = call("verify", "tiny.yaml", "--set", "head.classes=7")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("tiny: every prediction holds (")
 
 
-def test_verify_says_what_does_not_hold(call, folder: Path, monkeypatch) -> None:
-    faulty = SOURCE.replace("self.fc = nn.Linear(512,", "self.fc = nn.Linear(256,")
-    monkeypatch.setattr("resnetgen.compiler.codegen.render.render", lambda plan: faulty)
+def test_verify_reports_a_wrong_prediction(call, folder: Path, monkeypatch) -> None:
+    wrong = SOURCE.replace("self.fc = nn.Linear(512,", "self.fc = nn.Linear(256,")
+    monkeypatch.setattr("resnetgen.compiler.codegen.render.render", lambda plan: wrong)
     done = call("verify", "resnet34")
     assert done.exit_code == 3
     assert "error[broken-prediction]: parameters: predicted 21,797,672" in done.stderr

@@ -1,4 +1,4 @@
-"""`check`: files, folders and blocks; warnings; the same content in every form."""
+"""`check`: files, folders and blocks; warnings; the same content in every format."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_every_spec_below_a_folder_is_checked(call, nets: Path) -> None:
     ]
 
 
-def test_a_fault_of_a_block_is_told_once_for_all_that_call_it(call, nets: Path) -> None:
+def test_an_error_in_a_block_is_reported_once_for_all_its_callers(call, nets: Path) -> None:
     place(nets / "more/b.yaml", NETWORK.replace("unit", "basic") % "b" + "shortcut: projection\n")
     place(nets / "d.yaml", NETWORK % "d")
     place(nets / "blocks/unit.yaml", BLOCK.replace("op: conv", "op: konv"))
@@ -112,7 +112,7 @@ def test_a_block_is_checked_without_a_network(
     assert f"blocks/unit.yaml{said}" in done.stderr, done.stderr
 
 
-def test_names_of_a_block_are_found_in_the_folders_beside_its_own(call, folder: Path) -> None:
+def test_names_of_a_block_are_looked_up_in_the_folders_beside_its_own(call, folder: Path) -> None:
     place(
         folder / "stems/mine.yaml", BLOCK.replace("unit", "mine").replace("op: conv", "op: other")
     )
@@ -138,7 +138,7 @@ def test_an_empty_folder_is_a_wrong_call(call, folder: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_read_does_not_stop_the_rest(call, nets, monkeypatch) -> None:
-    """The refusal is made here: root, as which tests may run, is refused nothing."""
+    """The refusal is simulated: tests may run as root, which is refused nothing."""
     walk = os.walk
 
     def refuse(top: str, onerror: Any) -> Any:
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_read_does_not_stop_the_rest(call, nets, monkeyp
 # --- warnings
 
 
-def test_a_warning_is_no_failure_unless_strict(call, folder: Path) -> None:
+def test_a_warning_fails_only_with_strict(call, folder: Path) -> None:
     place(folder / "gated.yaml", GATED)
     done = call("check", "gated.yaml")
     assert done.exit_code == 0
@@ -167,17 +167,17 @@ def test_a_warning_is_no_failure_unless_strict(call, folder: Path) -> None:
     assert call("check", "resnet18", "--strict").exit_code == 0
 
 
-def test_what_one_of_the_contents_takes_is_no_warning(call, folder: Path) -> None:
+def test_an_argument_that_one_content_of_a_slot_accepts_is_no_warning(call, folder: Path) -> None:
     text = GATED.replace("ratoi", "ratio") + "stages: {layer2: {attention: eca}}\n"
     place(folder / "gated.yaml", text)
     assert call("check", "gated.yaml", "--strict").stderr == ""
 
 
-def test_what_the_default_of_a_slot_takes_is_no_warning(call) -> None:
+def test_an_argument_that_the_default_of_a_slot_accepts_is_no_warning(call) -> None:
     assert call("check", "resnetaa50", "--strict").stderr == ""  # of its pools only some dilate
 
 
-def test_build_tells_warnings_and_builds(call, folder: Path) -> None:
+def test_build_shows_warnings_and_builds(call, folder: Path) -> None:
     place(folder / "gated.yaml", GATED)
     done = call("build", "gated.yaml")
     assert done.exit_code == 0
@@ -186,7 +186,7 @@ def test_build_tells_warnings_and_builds(call, folder: Path) -> None:
     assert "warning" not in call("report", "gated.yaml").stderr
 
 
-def test_a_block_alone_has_warnings_too(call, folder: Path) -> None:
+def test_a_block_without_a_network_has_warnings_too(call, folder: Path) -> None:
     place(folder / "unit.yaml", BLOCK.replace("width: int", "width: int, inner: 8"))
     done = call("check", "unit.yaml", "--strict")
     assert done.exit_code == 1
@@ -196,7 +196,7 @@ def test_a_block_alone_has_warnings_too(call, folder: Path) -> None:
     assert done.stdout == "unit: a sound block of 1 nodes; 1 warning\n"
 
 
-# --- mends
+# --- fixes
 
 TYPO = """\
 # mine
@@ -206,7 +206,7 @@ shortcut: projection
 stages:
   layer1: {blocks: 2, widht: 96}
 """
-MENDED = """\
+FIXED = """\
 # mine
 network: typo
 extends: resnet18          # the base
@@ -222,11 +222,11 @@ def test_fix_shows_what_it_changes_and_checks_the_result(call, folder: Path) -> 
     assert "-  layer1: {blocks: 2, widht: 96}\n+  layer1: {width: 96}\n" in done.stdout
     assert done.stdout.startswith("--- typo.yaml (before)\n+++ typo.yaml (after)\n@@ ")
     assert done.stdout.splitlines()[-1].startswith("typo: sound, ")
-    assert (folder / "typo.yaml").read_text(encoding="utf-8") == MENDED
+    assert (folder / "typo.yaml").read_text(encoding="utf-8") == FIXED
     assert call("check", "typo.yaml", "--fix").stdout.startswith("nothing to fix\ntypo: sound")
 
 
-def test_fix_mends_networks_and_blocks_of_a_folder_and_no_other_file(call, folder: Path) -> None:
+def test_fix_changes_networks_and_blocks_of_a_folder_and_no_other_file(call, folder: Path) -> None:
     place(folder / "nets/typo.yaml", TYPO)
     place(folder / "nets/blocks/unit.yaml", BLOCK.replace("kernel", "kernal"))
     place(folder / "uses.yaml", NETWORK.replace("unit", "other") % "uses")
@@ -235,18 +235,18 @@ def test_fix_mends_networks_and_blocks_of_a_folder_and_no_other_file(call, folde
     assert done.exit_code == 1
     assert done.stderr.count("error[") == 1
     assert "blocks/other.yaml:3:38: error[unknown-argument]" in done.stderr
-    assert (folder / "nets/typo.yaml").read_text(encoding="utf-8") == MENDED
+    assert (folder / "nets/typo.yaml").read_text(encoding="utf-8") == FIXED
     assert (folder / "nets/blocks/unit.yaml").read_text(encoding="utf-8") == BLOCK
     assert "kernal" in (folder / "blocks/other.yaml").read_text(encoding="utf-8")
     assert sorted(path.name for path in (folder / "nets").iterdir()) == ["blocks", "typo.yaml"]
 
 
-def test_fix_leaves_a_link_in_place_and_mends_what_it_leads_to(call, folder: Path) -> None:
+def test_fix_keeps_a_link_and_changes_its_target(call, folder: Path) -> None:
     place(folder / "far/typo.yaml", TYPO)
     (folder / "typo.yaml").symlink_to(folder / "far/typo.yaml")
     assert call("check", "typo.yaml", "--fix").exit_code == 0
     assert (folder / "typo.yaml").is_symlink()
-    assert (folder / "far/typo.yaml").read_text(encoding="utf-8") == MENDED
+    assert (folder / "far/typo.yaml").read_text(encoding="utf-8") == FIXED
 
 
 def test_fix_does_not_touch_the_library(call, folder: Path, monkeypatch) -> None:
@@ -260,7 +260,7 @@ def test_fix_does_not_touch_the_library(call, folder: Path, monkeypatch) -> None
     assert "widht" in (folder / "typo.yaml").read_text(encoding="utf-8")
 
 
-def test_fix_goes_with_text_only(call, folder: Path) -> None:
+def test_fix_needs_the_text_format(call, folder: Path) -> None:
     place(folder / "typo.yaml", TYPO)
     done = call("check", "typo.yaml", "--fix", "--format", "json")
     assert done.exit_code == 2
@@ -268,14 +268,14 @@ def test_fix_goes_with_text_only(call, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", ["nowhere.yaml", "nowhere", "wrong.yaml"])
-def test_fix_of_what_cannot_be_read_tells_it_once(call, folder: Path, spec: str) -> None:
+def test_fix_reports_an_unreadable_file_once(call, folder: Path, spec: str) -> None:
     (folder / "wrong.yaml").write_bytes(b"network: \xff\n")
     done = call("check", spec, "--fix")
     assert done.exit_code in (1, 2)
     assert done.stderr.count("error[") == 1
 
 
-def test_fix_mends_nothing_that_set_has_changed(call, folder: Path) -> None:
+def test_fix_is_refused_with_set(call, folder: Path) -> None:
     place(folder / "gated.yaml", GATED)
     done = call("check", "gated.yaml", "--fix", "--set", "head.classes=10")
     assert done.exit_code == 2
@@ -302,25 +302,25 @@ def test_set_reaches_every_network_and_no_block(call, nets: Path, monkeypatch, m
     ]
 
 
-def test_a_fault_of_a_setting_is_told_once_and_is_one_of_the_call(call, nets: Path) -> None:
+def test_an_error_in_a_setting_is_reported_once_as_a_usage_error(call, nets: Path) -> None:
     done = call("check", "nets/a.yaml", "resnet50", "--set", "layer1.blocks=0")
     assert done.exit_code == 2
     assert done.stderr.count("error[") == 1
     assert done.stderr.startswith("--set layer1.blocks")
 
 
-# --- forms
+# --- formats
 
 
 @pytest.fixture
 def wrong(folder: Path) -> list[str]:
-    """An error with notes, a warning, and a fault without a place."""
+    """An error with notes, a warning, and an error without a place."""
     place(folder / "across.yaml", ACROSS)
     place(folder / "gated.yaml", GATED)
     return ["across.yaml", "gated.yaml", "nowhere"]
 
 
-def test_json_holds_what_the_text_says(call, wrong: list[str]) -> None:
+def test_json_has_what_the_text_has(call, wrong: list[str]) -> None:
     text = call("check", *wrong).stderr
     found = json.loads(call("check", *wrong, "--format", "json").stdout)
     assert [(each["code"], each["severity"]) for each in found] == [
@@ -418,14 +418,14 @@ def test_sarif_keeps_to_the_structure_that_the_standard_asks_for(call, wrong: li
 def misfits(value: Any, form: Any, at: str) -> list[str]:
     """Where plain data departs from a form: keys of maps, types of the rest, each item of a list."""
     if isinstance(value, list):
-        return [fault for each in value for fault in misfits(each, form, at)]
+        return [error for each in value for error in misfits(each, form, at)]
     if isinstance(form, type):
         return [] if isinstance(value, form) else [at]
     if not isinstance(value, dict) or value.keys() != set(form):
         return [at]
     if isinstance(form, set):
         return []
-    return [fault for key in form for fault in misfits(value[key], form[key], f"{at}.{key}")]
+    return [error for key in form for error in misfits(value[key], form[key], f"{at}.{key}")]
 
 
 def test_a_file_with_a_difficult_name_has_a_sound_uri(call, folder: Path) -> None:
@@ -438,7 +438,7 @@ def test_a_file_with_a_difficult_name_has_a_sound_uri(call, folder: Path) -> Non
 
 
 @pytest.mark.parametrize(("format", "empty"), [("json", "[]\n"), ("github", "")])
-def test_nothing_found_is_nothing_said(call, format: str, empty: str) -> None:
+def test_without_diagnostics_nothing_is_printed(call, format: str, empty: str) -> None:
     assert call("check", "resnet18", "--format", format).stdout == empty
 
 
@@ -449,9 +449,7 @@ def test_a_sound_spec_is_a_log_without_results(call) -> None:
 
 @pytest.mark.parametrize("format", ["text", "json", "github", "sarif"])
 @pytest.mark.parametrize("spec", ["", "a\0b", "\udcff.yaml", "/dev/zero", "x" * 5000, "a/b/c"])
-def test_whatever_is_named_there_is_no_traceback(
-    call, folder: Path, format: str, spec: str
-) -> None:
+def test_no_argument_causes_a_traceback(call, folder: Path, format: str, spec: str) -> None:
     done = call("check", spec, "--format", format)
     assert done.exit_code == 2
     assert "internal" not in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""`diff`: exit statuses, forms, what --set changes, and that faults of both specs are told."""
+"""`diff`: exit statuses, formats, what --set changes, and errors of both specs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_difference_exits_with_1(call, tiny: Path) -> None:
     assert done.stdout.startswith("resnet50 -> tiny: ")
 
 
-def test_settings_are_of_the_second_alone(call, tiny: Path) -> None:
+def test_settings_apply_only_to_the_second(call, tiny: Path) -> None:
     done = call(
         "diff", "tiny.yaml", "tiny.yaml", "--set", "layer1.blocks=4", "--set", "head.classes=5"
     )
@@ -35,7 +35,7 @@ def test_settings_are_of_the_second_alone(call, tiny: Path) -> None:
     assert "head.classes          10      5" in done.stdout
 
 
-def test_specs_that_differ_in_words_alone_exit_with_1_and_say_so(call, tiny: Path) -> None:
+def test_specs_that_differ_only_in_words_exit_with_1_and_say_so(call, tiny: Path) -> None:
     done = call("diff", "tiny.yaml", "tiny.yaml", "--set", "block.dilation=1")
     assert done.exit_code == 1
     assert "the specs differ, the networks are equal" in done.stdout
@@ -64,7 +64,7 @@ def test_a_file(call, folder: Path) -> None:
     assert Path("what.txt").read_text(encoding="utf-8").startswith("resnet18 -> resnet34: ")
 
 
-def test_faults_of_both_are_told_together(call, folder: Path) -> None:
+def test_errors_of_both_are_reported_together(call, folder: Path) -> None:
     Path("one.yaml").write_text("network: one\nextends: resnet51\n", encoding="utf-8")
     Path("two.yaml").write_text("network: two\nextends: resnet18\nblock: basik\n", encoding="utf-8")
     done = call("diff", "one.yaml", "two.yaml")
@@ -74,7 +74,7 @@ def test_faults_of_both_are_told_together(call, folder: Path) -> None:
     assert done.stdout == ""
 
 
-def test_a_fault_of_one_spec_that_is_named_twice_is_told_once(call, folder: Path) -> None:
+def test_an_error_of_one_spec_that_is_named_twice_is_reported_once(call, folder: Path) -> None:
     Path("one.yaml").write_text("network: one\nextends: resnet51\n", encoding="utf-8")
     done = call("diff", "one.yaml", "one.yaml")
     assert done.stderr.count("error[") == 1

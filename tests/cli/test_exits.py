@@ -1,4 +1,4 @@
-"""How commands end badly: statuses, codes, and never a traceback."""
+"""How commands fail: statuses, codes, and never a traceback."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def test_what_cannot_be_read_is_a_wrong_call(call, folder: Path, spec: str) -> N
     assert "\0" not in done.stderr
 
 
-def test_a_missing_file_that_the_library_has_is_pointed_out(call, folder: Path) -> None:
+def test_a_missing_file_is_looked_up_in_the_library(call, folder: Path) -> None:
     assert "help: for the library network, use `resnet50`" in call("show", "resnet50.yaml").stderr
 
 
-def test_a_file_that_may_not_be_read(call, tiny: Path, monkeypatch) -> None:
-    """The refusal is made here: root, as which tests may run, is refused nothing."""
+def test_a_file_without_read_permission(call, tiny: Path, monkeypatch) -> None:
+    """The refusal is simulated: tests may run as root, which is refused nothing."""
 
     def refuse(path: Path, *_: object) -> int:
         raise PermissionError(13, "Permission denied", str(path))
@@ -154,7 +154,7 @@ def test_a_closed_pipe_is_quiet(environment) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_told(program) -> None:
+def test_a_full_disk_is_reported(program) -> None:
     with open("/dev/full", "w") as full:
         done = program(
             "report", "resnet50", capture_output=False, stdout=full, stderr=subprocess.PIPE
@@ -204,7 +204,7 @@ def test_diagnostics_have_colour_on_a_terminal(on_terminal) -> None:
     assert "\x1b[1;31merror[unknown-spec]\x1b[0m" in on_terminal("report", "resnett50")
 
 
-def test_a_terminal_is_pointed_to_explain_and_a_file_is_not(on_terminal, program) -> None:
+def test_explain_is_suggested_on_a_terminal_and_not_in_a_file(on_terminal, program) -> None:
     shown = on_terminal("report", "resnett50")
     assert "for more information, try `resnetgen explain unknown-spec`" in shown.splitlines()[-1]
     assert "explain" not in program("report", "resnett50").stderr

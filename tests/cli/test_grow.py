@@ -1,4 +1,4 @@
-"""`grow`: what is written, what is said, and that nothing is written otherwise."""
+"""`grow`: what is written and printed, and when nothing is written."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def test_the_file_is_a_checkpoint_of_the_larger_network(
     assert torch.allclose(small, large, rtol=0, atol=0 if more != WIDER else 1e-5)
 
 
-def test_the_same_call_gives_the_same_bytes(call, checkpoint: str, tiny: Path) -> None:
+def test_the_same_call_writes_the_same_bytes(call, checkpoint: str, tiny: Path) -> None:
     assert call(*grow(*WIDER)).exit_code == 0
     first = Path("tiny.safetensors").read_bytes()
     assert call(*grow(*WIDER)).exit_code == 0
     assert Path("tiny.safetensors").read_bytes() == first
 
 
-def test_what_was_written_grows_on(call, checkpoint: str, tiny: Path) -> None:
+def test_grown_weights_can_grow_again(call, checkpoint: str, tiny: Path) -> None:
     text = "network: two\nextends: tiny\nstages: {layer2: {blocks: 4}}\n"
     Path("two.yaml").write_text(text, encoding="utf-8")
     assert call("grow", checkpoint, "--from", "tiny.yaml", "--to", "two.yaml").exit_code == 0
@@ -160,7 +160,7 @@ def test_the_checkpoint_itself_is_never_replaced(
 
 
 @pytest.mark.parametrize("more", [DEEPER, WIDER])
-def test_what_does_not_agree_is_not_written(
+def test_weights_that_compute_something_else_are_not_written(
     call, checkpoint: str, tiny: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
     from resnetgen.weights.grow import transfer as module
@@ -182,7 +182,7 @@ def test_what_does_not_agree_is_not_written(
 @pytest.mark.parametrize(
     ("value", "said"), [(float("nan"), "is not finite"), (0.0, "is the same for all images")]
 )
-def test_a_checkpoint_that_shows_nothing_is_refused(
+def test_a_checkpoint_that_cannot_be_checked_is_refused(
     call, checkpoint: str, tiny: Path, value: float, said: str
 ) -> None:
     import torch
@@ -196,7 +196,7 @@ def test_a_checkpoint_that_shows_nothing_is_refused(
     assert not written(tiny.parent)
 
 
-def test_torch_is_asked_for_in_one_line(
+def test_a_missing_torch_is_one_line(
     call, checkpoint: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)

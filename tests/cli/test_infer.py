@@ -1,4 +1,4 @@
-"""`infer`: the spec of a checkpoint, or why there is none; a file only where there is one network."""
+"""`infer`: the spec of a checkpoint, or why there is none; a file only if one network fits."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_it_can_be_printed(call, cars: str) -> None:
     assert os.listdir() == [cars]
 
 
-def test_where_tensors_do_not_tell_all_candidates_are_listed(call, ambiguous: str) -> None:
+def test_all_candidates_are_listed_if_several_fit(call, ambiguous: str) -> None:
     done = call("infer", ambiguous)
     assert done.exit_code == 1
     assert "error[ambiguous-weights]: 2 networks have exactly the tensors of" in done.stderr
@@ -88,14 +88,14 @@ def test_assume_chooses(call, ambiguous: str, name: str) -> None:
     assert f"extends: {name}\n" in Path("old.yaml").read_text(encoding="utf-8")
 
 
-def test_assume_takes_candidates_only(call, ambiguous: str) -> None:
+def test_assume_accepts_only_candidates(call, ambiguous: str) -> None:
     done = call("infer", ambiguous, "--assume", "resnet50")
     assert done.exit_code == 2
     assert "there is no candidate 'resnet50'" in done.stderr
     assert os.listdir() == [ambiguous]
 
 
-def test_json_has_the_candidates_also_where_none_is_chosen(call, ambiguous: str) -> None:
+def test_json_has_the_candidates_even_if_none_is_chosen(call, ambiguous: str) -> None:
     done = call("infer", ambiguous, "--format", "json")
     assert done.exit_code == 1
     found = json.loads(done.stdout)
@@ -106,7 +106,7 @@ def test_json_has_the_candidates_also_where_none_is_chosen(call, ambiguous: str)
     assert json.loads(done.stdout)["wrote"] == "old.yaml"
 
 
-def test_a_name_of_the_library_is_not_taken(call, folder: Path) -> None:
+def test_a_name_of_the_library_is_refused(call, folder: Path) -> None:
     place("vgg16.safetensors", "vgg16")
     assert call("infer", "vgg16.safetensors").exit_code == 0
     assert Path("vgg16_inferred.yaml").is_file()
@@ -115,7 +115,7 @@ def test_a_name_of_the_library_is_not_taken(call, folder: Path) -> None:
     assert "is the name of a library network" in done.stderr
 
 
-def test_a_spec_that_is_there_stays(call, cars: str) -> None:
+def test_an_existing_spec_is_kept(call, cars: str) -> None:
     Path("cars.yaml").write_text("mine\n", encoding="utf-8")
     done = call("infer", cars)
     assert done.exit_code == 2
@@ -147,7 +147,7 @@ def test_the_nearest_is_named_with_what_does_not_fit(call, folder: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x10\0\0\0\0\0\0\0{", b"text"])
-def test_what_cannot_be_read_is_told_and_nothing_written(
+def test_an_unreadable_file_is_reported_and_nothing_written(
     call, folder: Path, content: bytes
 ) -> None:
     Path("a.pth").write_bytes(content)

@@ -22,7 +22,7 @@ OPTIONS = {
     "explain": ["CODE"],
     "infer": ["FILE", "--assume", "--name", "--output", "-o", "--force", "--format", "text", "json"],
     "report": [
-        "--format", "table", "json", "csv", "md", "html", "--output", "--by", "node", "stage",
+        "--format", "text", "json", "csv", "md", "html", "--output", "--by", "node", "stage",
         "total", "--columns", "--input", "--batch", "--dtype", "--optimizer", "--convention",
         "--explain", "--match", "--device", "--paths", "--budget", "--paper", "--set",
     ],
@@ -35,7 +35,7 @@ OPTIONS = {
     "verify": ["--set"],
     "bench": [
         "--batch", "--dtype", "--side", "--mode", "inference", "training", "--cold", "--rounds", "--runs", "--no-memory",
-        "--threads", "--limit", "--weights", "--format", "text", "json", "markdown", "--output", "--plot", "--set",
+        "--threads", "--limit", "--weights", "--format", "text", "json", "md", "--output", "--plot", "--set",
     ],
     "grow": ["CHECKPOINT", "--from", "--to", "--output", "-o", "--set", "--force"],
 }  # fmt: skip
@@ -59,7 +59,7 @@ def test_help_of_a_command_names_every_option_and_has_examples(call, command: st
         assert word in done.stdout
 
 
-def test_every_command_that_takes_a_spec_takes_set() -> None:
+def test_every_command_with_a_spec_has_set() -> None:
     found = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     of_specs = {
         name
@@ -173,7 +173,7 @@ def test_check_says_that_specs_are_sound(call, tiny: Path) -> None:
     assert second.startswith("tiny: sound, ")
 
 
-def test_check_goes_on_after_a_fault(call, tiny: Path) -> None:
+def test_check_continues_after_an_error(call, tiny: Path) -> None:
     Path("bad.yaml").write_text("network: bad\n", encoding="utf-8")
     done = call("check", "bad.yaml", "tiny.yaml")
     assert done.exit_code == 1
@@ -181,7 +181,7 @@ def test_check_goes_on_after_a_fault(call, tiny: Path) -> None:
     assert "error[missing-key]" in done.stderr
 
 
-def test_the_worst_fault_decides_the_status(call, folder: Path) -> None:
+def test_the_worst_error_decides_the_status(call, folder: Path) -> None:
     Path("bad.yaml").write_text("network: bad\n", encoding="utf-8")
     assert call("check", "nowhere.yaml", "bad.yaml", "resnet50").exit_code == 2
 
@@ -191,7 +191,7 @@ def test_check_json_is_a_list_of_all_diagnostics(call, tiny: Path) -> None:
     done = call("check", "bad.yaml", "tiny.yaml", "nowhere", "--format", "json")
     assert done.exit_code == 2
     found = json.loads(done.stdout)
-    assert [(fault["code"], fault["file"]) for fault in found] == [
+    assert [(each["code"], each["file"]) for each in found] == [
         ("missing-key", "bad.yaml"),
         ("unknown-spec", None),
     ]
@@ -223,7 +223,7 @@ def test_list_has_every_network_with_its_cost(call) -> None:
 
 def test_a_network_that_does_not_compile_is_still_listed(call, folder, monkeypatch) -> None:
     (folder / "bad.yaml").write_text("network: bad\n", encoding="utf-8")
-    monkeypatch.setattr(library, "networks", lambda: [folder / "bad.yaml"])
+    monkeypatch.setattr(library, "network_files", lambda: [folder / "bad.yaml"])
     done = call("list", "networks")
     assert done.exit_code == 0
     assert "the document needs a key `input`" in done.stdout

@@ -1,4 +1,4 @@
-"""The line that says what torch is doing: on a terminal only, and gone at the end."""
+"""The progress line: on a terminal only, and erased at the end."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_a_wrong_call_ends_with_2(call, options: list[str]) -> None:
     assert not done.stdout
 
 
-def test_faults_of_all_specs_are_told(call, folder: Path) -> None:
+def test_errors_of_all_specs_are_reported(call, folder: Path) -> None:
     for name in ("a", "b"):
         (folder / f"{name}.yaml").write_text(f"network: {name}\n", encoding="utf-8")
     done = call("report", "a.yaml", "resnet50", "b.yaml")
@@ -186,13 +186,28 @@ def test_names_are_explained(call, option: str) -> None:
     assert len(done.stdout.splitlines()) > 5
 
 
-def test_every_form_is_known_by_its_name() -> None:
+def test_every_format_is_implemented() -> None:
     assert list(FORMATS) == [each.value for each in report_options.FORMATS]
     assert {*DATA_FORMATS} < {*FORMATS}
     assert {*papers.PAPER_FORMATS} < {*FORMATS}
 
 
-def test_a_file_is_written_in_the_form_of_its_suffix(call, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(["report", "resnet18", "--format", "table"], ["report", "resnet18", "--format", "text"]),
+     (["diff", "resnet18", "resnet34", "--format", "markdown"], ["diff", "resnet18", "resnet34", "--format", "md"])],
+)  # fmt: skip
+def test_other_spellings_of_a_format_are_accepted(call, old: list[str], new: list[str]) -> None:
+    assert call(*old).stdout == call(*new).stdout != ""
+
+
+def test_a_format_that_a_command_does_not_have(call) -> None:
+    done = call("diff", "resnet18", "resnet34", "--format", "csv")
+    assert done.exit_code == 2
+    assert "there is no format 'csv'" in done.stderr
+
+
+def test_a_file_is_written_in_the_format_of_its_suffix(call, folder: Path) -> None:
     for suffix, start in {
         "json": "{\n",
         "csv": "network,name,op,in,out,params,",
@@ -233,7 +248,7 @@ def test_a_budget_that_is_exceeded_ends_with_1_after_the_report(call) -> None:
     )
 
 
-def test_a_budget_that_holds_is_silent(call) -> None:
+def test_a_budget_that_is_kept_is_silent(call) -> None:
     done = call("report", "resnet50", "--budget", "macs < 4.1e9", "--budget", "fvcore < 4.2G",
                 "--convention", "fvcore")  # fmt: skip
     assert (done.exit_code, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""`show`: the elaborated network, or with --expanded the spec after all inheritance."""
+"""`show`: the elaborated network, or with --expanded the spec with its inheritance resolved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_the_network(call) -> None:
     assert done.stdout.startswith("resnet50: 3 x 224 x 224 -> 1000; 31,142,952 parameters")
 
 
-def test_expanded_is_a_spec_that_stands_alone(call, folder: Path) -> None:
+def test_expanded_is_a_self_contained_spec(call, folder: Path) -> None:
     (folder / "blocks").mkdir()
     Path("blocks/own.yaml").write_text("block: own\nextends: basic\nnodes: {conv1: {kernel: 5}}\n")
     Path("grey.yaml").write_text("network: grey\ninput: {channels: 1}\n", encoding="utf-8")

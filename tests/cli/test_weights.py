@@ -1,4 +1,4 @@
-"""`weights inspect` and `weights convert`: what is said, what is written, what is refused."""
+"""`weights inspect` and `weights convert`: what is printed, what is written, what is refused."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_inspect_as_json(call, checkpoint: str) -> None:
     assert (found["classes"], found["channels"], found["nearest"]) == (10, 3, None)
 
 
-def test_inspect_tells_the_nearest_and_ends_with_1(call, checkpoint: str) -> None:
+def test_inspect_shows_the_nearest_and_ends_with_1(call, checkpoint: str) -> None:
     arguments = ["weights", "inspect", checkpoint, "--network", "tiny.yaml"]
     done = call(*arguments, "--set", "layer2.blocks=3")
     assert done.exit_code == 1
@@ -145,7 +145,7 @@ def test_one_written_file_is_the_source_of_the_next(call, checkpoint: str, folde
     assert all(value.equal(given[f"module.{key}"]) for key, value in found.items())
 
 
-def test_a_folder_and_a_dialect_of_ones_own(call, checkpoint: str, folder: Path) -> None:
+def test_a_folder_and_a_dialect_file_of_ones_own(call, checkpoint: str, folder: Path) -> None:
     names = "{conv1: a, bn1: b, fc: f, 'layer<s>.<b>.conv<k>': c<s>.<b>.<k>, "
     names += "'layer<s>.<b>.bn<k>': n<s>.<b>.<k>, 'layer<s>.<b>.downsample.<k>': d<s>.<b>.<k>}"
     Path("mine.yaml").write_text(f"dialect: mine\ndoc: my models\nnames: {names}\n")
@@ -189,7 +189,7 @@ def test_wrong_calls_end_with_2(call, checkpoint: str, folder: Path, arguments, 
     assert Path("given.pth").read_bytes() == before
 
 
-def test_a_fault_of_a_dialect_file_ends_with_1(call, checkpoint: str, folder: Path) -> None:
+def test_an_error_in_a_dialect_file_ends_with_1(call, checkpoint: str, folder: Path) -> None:
     Path("mine.yaml").write_text("dialect: mine\ndoc: x\nnames: {conv1: a, bn1: a}\n")
     done = convert(call, "--to", "mine.yaml")
     assert done.exit_code == 1
@@ -223,7 +223,7 @@ def test_a_foreign_file_is_replaced_only_if_forced(call, checkpoint: str, name: 
     assert Path(name).read_bytes() != b"mine"
 
 
-def test_build_takes_the_names_of_other_libraries(call, checkpoint: str, folder: Path) -> None:
+def test_build_accepts_the_names_of_other_libraries(call, checkpoint: str, folder: Path) -> None:
     from safetensors.torch import load_file
 
     assert convert(call, "--to", "detectron2", "-o", "d2.pth").exit_code == 0

@@ -15,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle, what it is, and in which group it stands."""
+    """A rectangle, what it is, and in which group it is."""
 
     left: float
     top: float

@@ -20,10 +20,10 @@ from resnetgen.reports.plotting.svg import DARK, LIGHT
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_stage_is_named_with_its_cost(name: str) -> None:
-    measured = compiled(name).typed
+    typed = compiled(name).typed
     stages = {group.tip.partition("\n")[0]: group.texts for group in drawing(name).of("stage")}
-    bare = {step.node.key for step in measured.nodes if step.node.op and not step.node.group}
-    for row in rows_by_stage(measured):
+    bare = {step.node.key for step in typed.nodes if step.node.op and not step.node.group}
+    for row in rows_by_stage(typed):
         if row.name not in bare and (row.cost.params or row.cost.macs):
             assert f"{rounded(row.cost.params)} parameters" in stages[row.name]
             assert f"{rounded(row.cost.macs)} multiply-adds" in stages[row.name]
@@ -31,9 +31,9 @@ def test_every_stage_is_named_with_its_cost(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_op_of_the_network_itself_has_a_cell(name: str) -> None:
-    measured = compiled(name).typed
+    typed = compiled(name).typed
     tips = {group.tip.partition("\n")[0] for group in drawing(name).of("cell")}
-    for step, paths in zip(measured.nodes, numbered_paths(measured.instance.nodes), strict=True):
+    for step, paths in zip(typed.nodes, numbered_paths(typed.instance.nodes), strict=True):
         if step.node.op:
             assert paths[0] in tips
 
@@ -103,7 +103,7 @@ def test_a_projection_is_a_box_on_its_arc() -> None:
     assert not drawing("plain20").of("tag")
 
 
-def test_shapes_are_told_where_they_change() -> None:
+def test_shapes_are_shown_where_they_change() -> None:
     words = drawing("resnet18").words
     for shape in (
         "64 × 112 × 112",

@@ -1,4 +1,4 @@
-"""Every drawing can be read: texts stand apart, in their boxes, on the page; lines cross no box."""
+"""Every drawing can be read: texts do not touch, in their boxes, on the page; lines cross no box."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def test_the_library_is_drawn_whole() -> None:
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: Path(name).stem)
 def test_a_drawing_is_legible(name: str) -> None:
-    hold_legible(drawing(name))
+    check_legible(drawing(name))
 
 
 @pytest.mark.parametrize("start", range(0, 60, 10))
 def test_drawings_of_random_networks_are_legible(start: int) -> None:
     for seed in range(start, start + 10):
-        hold_legible(drawn(compile_text(spec_of(Drawn(random.Random(seed))))))
+        check_legible(drawn(compile_text(spec_of(Drawn(random.Random(seed))))))
 
 
-def hold_legible(found: Drawing) -> None:
+def check_legible(found: Drawing) -> None:
     """No text meets another or leaves its box or the page; no line meets a box or a text."""
     page = Box(0, 0, found.width, found.height, "page", 0)
     assert all(page.holds(each) for each in (*found.texts, *found.boxes, *found.lines))

@@ -8,7 +8,7 @@ from typing import Any
 
 from generated import model
 from generated.choices import Choices, Deciding
-from generated.model import Form, Invalid, Type, BlockRun
+from generated.model import BlockRun, Form, Invalid, Type
 
 # What the compiler does not do yet; True once it does.
 NUMBERED_BRANCHES = False  # a numbered container inside a numbered one that is no chain

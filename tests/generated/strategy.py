@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from generated import model
 from generated.builder import MOST_ELEMENTS, MOST_OPS, OWN_BLOCKS, Builder
 from generated.choices import Choices, Deciding, Shrinkable
-from generated.model import Context, Form, Invalid, Stages, Type, BlockRun
+from generated.model import BlockRun, Context, Form, Invalid, Stages, Type
 from generated.text import written
 
 STEMS = [  # the others are pools, for the slots of these
@@ -422,7 +422,11 @@ class Program(Deciding):
         if name == "inline":
             run = builder.runs[0]
             inner = self.builder(
-                [BlockRun(self.context, {"in_channels": self.channels}, {}, {"x": run.values["x"]})],
+                [
+                    BlockRun(
+                        self.context, {"in_channels": self.channels}, {}, {"x": run.values["x"]}
+                    )
+                ],
                 [8, 16],
                 [],
                 [],

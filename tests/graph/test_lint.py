@@ -1,4 +1,4 @@
-"""What windows read, held against torch; what of values is read, held against the flat graph."""
+"""What windows read, checked against torch; which parts of values are read, against the flat graph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from resnetgen import SpecError
 from resnetgen.compiler.analysis.lint.context import LintContext
-from resnetgen.compiler.analysis.lint.coverage import Rows, lost_input, seen
+from resnetgen.compiler.analysis.lint.coverage import Rows, input_coverage, lost_input
 from resnetgen.compiler.ir.nodes import OpCall
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
@@ -33,7 +33,7 @@ def test_rows_and_taps_are_those_that_have_a_gradient(axes: list[tuple[int, ...]
         result = OPS["convolution"].shape(attributes, [source])
     except ShapeError:
         assume(False)
-    view = seen(OpCall("convolution", attributes), source, result)
+    view = input_coverage(OpCall("convolution", attributes), source, result)
     assert view
     image = torch.ones(1, 1, *size, requires_grad=True)
     weight = torch.ones(1, 1, *kernel, requires_grad=True)
@@ -59,7 +59,7 @@ def lost_in_the_flat_graph(compiled: Compiled) -> set[str]:
     rows: dict[str, list[Rows]] = {}
     whole = {*graph.outputs, *graph.train_outputs}
     for node in graph.nodes:
-        view = seen(OpCall(node.op, node.attributes), types[node.inputs[0]], node.type)
+        view = input_coverage(OpCall(node.op, node.attributes), types[node.inputs[0]], node.type)
         for name in node.inputs:
             if view is None or view.rows is None:
                 whole.add(name)

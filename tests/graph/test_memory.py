@@ -1,4 +1,4 @@
-"""Memory, held against torch's own account of the printed module, to the byte where it can be.
+"""Memory, checked against torch's own storages for the printed module, to the byte where possible.
 
 Modules run on the meta device: storages have sizes and nothing in them.
 """
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
 
+from resnetgen.compiler.analysis.evaluation_memory import activation_trace, evaluation_bytes
 from resnetgen.compiler.analysis.rows import rows_by_node
-from resnetgen.compiler.analysis.training_memory import OPTIMIZERS, inference, profile, training
+from resnetgen.compiler.analysis.training_memory import OPTIMIZERS, training_bytes
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
 
@@ -84,7 +85,7 @@ def on_meta(
 
 
 def as_on_a_gpu(x: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
-    """Dropout as a GPU computes it: the mask that it keeps has a byte a value."""
+    """Dropout as a GPU computes it: the mask that it keeps has a byte for each value."""
     return torch.native_dropout(x, p, training)[0] if training and p else x
 
 
@@ -103,7 +104,7 @@ def kept_by_autograd(compiled: Compiled, dtype: torch.dtype = torch.float32) -> 
 
     def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        saved[storage._cdata] = storage  # held, so that its number is not given away
+        saved[storage._cdata] = storage  # kept, so that its number is not reused
         return tensor
 
     dropout = patch.object(nn.functional, "dropout", as_on_a_gpu)
@@ -114,7 +115,7 @@ def kept_by_autograd(compiled: Compiled, dtype: torch.dtype = torch.float32) -> 
 
 
 def peak_of_training(compiled: Compiled) -> int:
-    """The second step of SGD with momentum: gradients are made anew, its state is there."""
+    """The second step of SGD with momentum: gradients are new, its state exists."""
     module, source = on_meta(compiled, BATCH)
     optimizer = torch.optim.SGD(module.train().parameters(), 0.1, momentum=0.9, foreach=False)
 
@@ -137,15 +138,15 @@ def peak_of_training(compiled: Compiled) -> int:
 
 
 @each_network
-def test_what_a_training_step_keeps_is_what_autograd_saves(compiled) -> None:
+def test_a_training_step_saves_what_autograd_saves(compiled) -> None:
     compiled = compiled()
-    assert training(compiled.typed, BATCH).kept == kept_by_autograd(compiled)
+    assert training_bytes(compiled.typed, BATCH).saved == kept_by_autograd(compiled)
 
 
 @each_network
 def test_the_peak_of_evaluation_is_that_of_the_storages_alive(compiled) -> None:
     compiled = compiled()
-    found = inference(compiled.typed, BATCH)
+    found = evaluation_bytes(compiled.typed, BATCH)
     assert found.activations == peak_of_evaluation(compiled)
     assert found.ideal <= found.activations
 
@@ -158,28 +159,31 @@ TRAINED += ["vgg11_bn", "googlenet", "resnet20", "r3d_18", SPECS / "resnet50_fea
 def test_the_peak_of_a_training_step_is_near_that_of_the_storages_alive(name: str | Path) -> None:
     compiled = compile_spec(name)
     measured = peak_of_training(compiled)
-    assert training(compiled.typed, BATCH).peak == pytest.approx(measured, rel=0.02)
+    assert training_bytes(compiled.typed, BATCH).peak == pytest.approx(measured, rel=0.02)
 
 
-def test_a_container_that_is_a_class_of_its_own_holds_its_inputs_a_little_longer() -> None:
+def test_a_container_with_its_own_class_keeps_its_inputs_a_little_longer() -> None:
     compiled = compile_spec(SPECS / "unet_resnet34.yaml")
-    found, measured = inference(compiled.typed, BATCH).activations, peak_of_evaluation(compiled)
-    held = BATCH * 512 * 7 * 7 * 4  # the result of `layer4`, until the decoder returns
-    assert found == measured - held
-    assert training(compiled.typed, BATCH).kept == kept_by_autograd(compiled)
+    found, measured = (
+        evaluation_bytes(compiled.typed, BATCH).activations,
+        peak_of_evaluation(compiled),
+    )
+    decoder_input = BATCH * 512 * 7 * 7 * 4  # the result of `layer4`, until the decoder returns
+    assert found == measured - decoder_input
+    assert training_bytes(compiled.typed, BATCH).saved == kept_by_autograd(compiled)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_halves_what_is_not_counted_in_another_type(dtype: str) -> None:
     compiled = compile_spec("resnet18")
-    found = inference(compiled.typed, BATCH, dtype)
+    found = evaluation_bytes(compiled.typed, BATCH, dtype)
     module, _ = on_meta(compiled, 1, getattr(torch, dtype))
-    held = sum(each.untyped_storage().nbytes() for each in module.state_dict().values())
-    assert found.weights == held
+    state = sum(each.untyped_storage().nbytes() for each in module.state_dict().values())
+    assert found.weights == state
     assert found.activations == pytest.approx(
         peak_of_evaluation(compiled, getattr(torch, dtype)), rel=1e-4
     )
-    kept = training(compiled.typed, BATCH, dtype).kept
+    kept = training_bytes(compiled.typed, BATCH, dtype).saved
     assert kept == pytest.approx(kept_by_autograd(compiled, getattr(torch, dtype)), rel=1e-4)
 
 
@@ -194,7 +198,7 @@ def test_half_precision_halves_what_is_not_counted_in_another_type(dtype: str) -
         "adamw": lambda weights: torch.optim.AdamW(weights),
     }.items(),
 )
-def test_optimizers_keep_what_the_table_says(name: str, make: Callable[..., Any]) -> None:
+def test_optimizer_state_is_that_of_the_table(name: str, make: Callable[..., Any]) -> None:
     weight = nn.Parameter(torch.ones(1000))
     optimizer = make([weight])
     weight.sum().backward()
@@ -205,42 +209,42 @@ def test_optimizers_keep_what_the_table_says(name: str, make: Callable[..., Any]
 
 def test_the_parts_of_a_training_step() -> None:
     compiled = compile_spec("resnet50")
-    found = training(compiled.typed, BATCH, optimizer="adamw")
+    found = training_bytes(compiled.typed, BATCH, optimizer="adamw")
     assert found.weights == found.gradients == 4 * compiled.cost.params
     assert found.optimizer == 2 * found.weights
     norms = sum(row.op == "batch_norm" for row in rows_by_node(compiled.typed))
     assert found.buffers == 4 * (compiled.cost.buffers - norms) + 8 * norms
 
 
-def test_a_planner_does_without_what_python_holds() -> None:
-    found = inference(compile_spec("resnet50").typed, BATCH)
+def test_a_planner_needs_less_than_python() -> None:
+    found = evaluation_bytes(compile_spec("resnet50").typed, BATCH)
     value = BATCH * 256 * 56 * 56 * 4
     assert found.activations - found.ideal == value // 4  # the input of `layer1`, in its stage
     assert found.at == "layer1.0.bn3"
 
 
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "resnet110"])
-def test_the_profile_has_the_nodes_in_order_and_the_peak(name: str) -> None:
+def test_the_trace_has_the_nodes_in_order_and_the_peak(name: str) -> None:
     measured = compile_spec(name).typed
-    found, points = inference(measured, BATCH), profile(measured, BATCH)
+    found, points = evaluation_bytes(measured, BATCH), activation_trace(measured, BATCH)
     assert max(points, key=lambda point: point[1]) == (found.at, found.activations)
     names = {row.name for row in rows_by_node(measured) if row.op != "flatten"}
-    told = [name for name, _ in points if name in names]
-    assert len(set(told)) == len(told) > 20
-    assert told[0] == next(row.name for row in rows_by_node(measured))
+    traced = [name for name, _ in points if name in names]
+    assert len(set(traced)) == len(traced) > 20
+    assert traced[0] == next(row.name for row in rows_by_node(measured))
 
 
 def test_memory_is_proportional_to_the_batch_but_for_weights_and_statistics() -> None:
     measured = compile_spec("resnet18").typed
-    one, two, four = (training(measured, batch).kept for batch in (1, 2, 4))
+    one, two, four = (training_bytes(measured, batch).saved for batch in (1, 2, 4))
     assert four - two == 2 * (two - one)
 
 
 def test_auxiliary_classifiers_cost_memory_in_training_alone() -> None:
     measured = compile_spec("googlenet").typed
-    assert not any(name.startswith("aux") for name, _ in profile(measured))
+    assert not any(name.startswith("aux") for name, _ in activation_trace(measured))
     without = compile_spec(
         "googlenet", train_outputs=[], **{"nodes.aux1": None, "nodes.aux2": None}
     )
-    assert training(measured).kept > training(without.typed).kept
-    assert inference(measured).activations == inference(without.typed).activations
+    assert training_bytes(measured).saved > training_bytes(without.typed).saved
+    assert evaluation_bytes(measured).activations == evaluation_bytes(without.typed).activations

@@ -2,10 +2,10 @@
 
     python -m tests.inference.library [NETWORK...] [--most GIGA] [--format json]
 
-Each network is settled (`resnetgen.runtime.compare`) and runs on two other random images, eager and
-through `resnetgen.optimize`, whose example is another one again, in float32 and in bfloat16. Errors are relative to eager in float32; how
-far eager is from itself in float64 and in bfloat16 says what rounding alone does. Exit 1 where a
-network misses a bound.
+Each network gets random norms (`resnetgen.runtime.compare`) and runs on two other random images, eager
+and through `resnetgen.optimize`, whose example is yet another one, in float32 and in bfloat16. Errors
+are relative to eager in float32; how far eager is from itself in float64 and in bfloat16 shows what
+rounding alone does. The exit status is 1 if a network misses a bound.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from resnetgen.runtime.trace import output_tensors
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 BATCH = 2
-SETTLING = 4  # images whose statistics the norms take
+NORM_IMAGES = 4  # from which norms get their statistics
 SEED = 0
 BOUNDS = {"float32": 1e-5, "bfloat16": 1e-2}
-MOST = 50.0  # 10^9 multiply-adds an image; what needs more runs on a smaller one
+MOST = 50.0  # 10^9 multiply-adds an image; a network that needs more runs on a smaller image
 
 
 @dataclass(frozen=True)
@@ -56,23 +56,23 @@ class Row:
 
     @property
     def missed(self) -> list[str]:
-        """The types in which the error is over its bound; not a number is."""
+        """The dtypes in which the error is over its bound; NaN is."""
         return [dtype for dtype, bound in BOUNDS.items() if not getattr(self, dtype) <= bound]
 
 
 def row(name: str, most: float = MOST, **overrides: object) -> Row:
-    """Measures one network: of the library, or of tests/specs."""
+    """Measures one network, of the library or of tests/specs."""
     began = time.perf_counter()
     own = SPECS / f"{name}.yaml"
     spec = own if own.exists() else name
-    net, given = _fitting(spec, most, overrides)
+    net, overrides = _fitting(spec, most, overrides)
     torch.manual_seed(SEED)
     model = build(net.source, net.network.name)
-    randomize_norms(model, torch.randn(SETTLING, *net.graph.input.shape), SEED)
+    randomize_norms(model, torch.randn(NORM_IMAGES, *net.graph.input.shape), SEED)
     images, example = torch.randn(BATCH + 1, *net.graph.input.shape).split([BATCH, 1])
     found = {
         dtype: _run(
-            optimize(spec, model.state_dict(), example.to(dtype), **given), images.to(dtype)
+            optimize(spec, model.state_dict(), example.to(dtype), **overrides), images.to(dtype)
         )
         for dtype in _TYPES
     }
@@ -98,9 +98,9 @@ _TYPES = (torch.float32, torch.bfloat16)
 def _fitting(
     spec: str | Path, most: float, overrides: dict[str, object]
 ) -> tuple[Compiled, dict[str, object]]:
-    """The network for the largest input, by halves, that needs no more; and the overrides.
+    """The network, with its input halved until it needs no more, and the overrides for that.
 
-    An input that cannot be halved, because a shortcut would not join, stays as it is.
+    An input that cannot be halved, because shapes would not match at a shortcut, stays as it is.
     """
     net = compile_spec(spec, **overrides)
     while net.cost.macs > most * 1e9:
@@ -143,8 +143,8 @@ def main(arguments: Sequence[str]) -> int:
         print(_line(HEADS), flush=True)
     for name in names:
         rows.append(row(name, options.most))
-        said = json.dumps(asdict(rows[-1])) if options.format == "json" else _line(_cells(rows[-1]))
-        print(said, flush=True)
+        line = json.dumps(asdict(rows[-1])) if options.format == "json" else _line(_cells(rows[-1]))
+        print(line, flush=True)
     missed = [f"{each.network} ({', '.join(each.missed)})" for each in rows if each.missed]
     if missed:
         print(f"{len(missed)} of {len(rows)} miss a bound: {'; '.join(missed)}", file=sys.stderr)

@@ -57,7 +57,9 @@ def test_what_computes_something_else_is_not_written(
 
     original = inference._scale_and_shift
     monkeypatch.setattr(
-        inference, "_scale_and_shift", lambda *each: (original(*each)[0] * 1.0001, original(*each)[1])
+        inference,
+        "_scale_and_shift",
+        lambda *each: (original(*each)[0] * 1.0001, original(*each)[1]),
     )
     done = build(call, "--weights", checkpoint)
     assert done.exit_code == 3
@@ -68,7 +70,7 @@ def test_what_computes_something_else_is_not_written(
 @pytest.mark.parametrize(
     ("value", "reason"), [(float("nan"), "is not finite"), (0.0, "is the same for all images")]
 )
-def test_weights_that_show_nothing_are_told_as_such(
+def test_weights_that_show_nothing_are_reported(
     call, checkpoint: str, folder: Path, value: float, reason: str
 ) -> None:
     import torch
@@ -83,7 +85,7 @@ def test_weights_that_show_nothing_are_told_as_such(
     assert set(os.listdir(folder)) <= {"given.pth", "tiny.yaml"}
 
 
-def test_rounding_that_the_weights_blow_up_is_no_fault() -> None:
+def test_rounding_that_the_weights_amplify_is_not_an_error() -> None:
     from torch import Tensor, nn
 
     from resnetgen.compiler.ir.shape_rules import TensorType

@@ -115,7 +115,7 @@ def test_a_convolution_adds_once() -> None:
     }  # fmt: skip
 
 
-def test_a_relu_of_a_relu_is_no_step() -> None:
+def test_a_relu_of_a_relu_is_not_a_step() -> None:
     folded = steps("nodes:\n  a: {op: conv, out: 3, kernel: 1}\n  b: {op: act}\n  c: {op: act}\n")
     assert list(folded) == ["c"]
     assert folded["c"].relu

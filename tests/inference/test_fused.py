@@ -77,7 +77,7 @@ def test_weights_that_are_replaced_or_changed_are_seen(fused: nn.Module) -> None
             torch.testing.assert_close(fused(x, addend), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_weight_that_takes_the_place_of_another_is_laid_out_anew(fused: nn.Module) -> None:
+def test_a_weight_at_the_address_of_another_is_laid_out_again(fused: nn.Module) -> None:
     """Rounded in bfloat16 and back, a weight may get the address, and the version, of the old one."""
     x = torch.randn(1, 4, 5, 5)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What is alive while the folded module runs, held against the storages of a real call, to the byte."""
+"""What is alive while the folded module runs, compared with the storages of a real call, to the byte."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from generated.choices import Drawn
 from generated.strategy import spec_of
 from storages import FREE, Live, own
 
-from resnetgen.compiler.analysis.training_memory import inference
-from resnetgen.compiler.codegen.inference import identifier, variables
+from resnetgen.compiler.analysis.evaluation_memory import evaluation_bytes
+from resnetgen.compiler.codegen.inference import assign_variables, identifier
 from resnetgen.compiler.passes.fold import fold, peak_memory
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
@@ -56,7 +56,7 @@ def measured_peak(source: str, net: Compiled, dtype: torch.dtype = torch.float32
 
 def predicted_peak(net: Compiled, dtype: str = "float32") -> int:
     folded = fold(net.flat)
-    names = variables(folded, "x", several=len(folded.outputs) > 1)
+    names = assign_variables(folded, "x", several=len(folded.outputs) > 1)
     return peak_memory(folded, names, BATCH, dtype)
 
 
@@ -86,7 +86,7 @@ def test_a_deletion_that_is_left_out_raises_the_peak() -> None:
 
 
 def test_a_residual_network_deletes_nothing() -> None:
-    """Each value is bound anew before it would be in the way."""
+    """Each variable is rebound before its old value would be in the way."""
     for name in ("resnet50", "resnet152", "seresnet50", "preact_resnet50", "resnet1202"):
         assert "del " not in compile_spec(name).inference_source, name
 
@@ -94,7 +94,7 @@ def test_a_residual_network_deletes_nothing() -> None:
 @pytest.mark.parametrize("name", ["resnet50", "seresnet50", "googlenet", "vgg19"])
 def test_it_needs_less_than_the_printed_network(name: str) -> None:
     net = compile_spec(name)
-    assert predicted_peak(net) <= inference(net.typed, BATCH).ideal
+    assert predicted_peak(net) <= evaluation_bytes(net.typed, BATCH).ideal
 
 
 def test_an_input_that_is_read_late_keeps_its_name() -> None:
@@ -104,7 +104,7 @@ def test_an_input_that_is_read_late_keeps_its_name() -> None:
         "  largest: {op: tanh}\n"
         "  joined: {op: concat, inputs: [largest, x]}\n"
     )
-    names = variables(fold(net.flat), "x", several=False)
+    names = assign_variables(fold(net.flat), "x", several=False)
     assert names == {"input": "x", "y": "y", "largest": "largest2", "joined": "x"}
 
 

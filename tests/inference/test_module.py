@@ -18,7 +18,7 @@ from resnetgen.runtime.inference import inference_module
 from resnetgen.runtime.load import build
 
 
-def settled(net: Compiled) -> nn.Module:
+def with_random_norms(net: Compiled) -> nn.Module:
     torch.manual_seed(0)
     return randomize_norms(
         build(net.source, net.network.name), torch.randn(4, *net.flat.input.shape)
@@ -32,7 +32,7 @@ def folded(net: Compiled, model: nn.Module, dtype: torch.dtype = torch.float32) 
 @pytest.fixture(scope="module")
 def tiny() -> tuple[Compiled, nn.Module]:
     net = compile_spec("resnet18", **{"input.size": [32, 32]})
-    return net, settled(net)
+    return net, with_random_norms(net)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_without_them_it_computes_the_same(
         assert plain.conv1.packed is None
 
 
-def test_other_weights_are_laid_out_anew(tiny: tuple[Compiled, nn.Module], x: Tensor) -> None:
+def test_other_weights_are_laid_out_again(tiny: tuple[Compiled, nn.Module], x: Tensor) -> None:
     net, model = tiny
     module = folded(net, model)
     with torch.no_grad():
@@ -155,7 +155,7 @@ def test_what_onednn_does_not_add_is_added(
         f"  e: {{op: conv, out: 4, kernel: 3, groups: {groups}}}\n  f: {{op: norm}}\n"
         "  g: {op: add, inputs: [f, d]}\n  h: {op: act}\n"
     )
-    model = settled(net)
+    model = with_random_norms(net)
     image = torch.randn(2, 4, size, size).contiguous(memory_format=layout)
     with torch.no_grad():
         actual = folded(net, model, dtype)(image.to(dtype)).float()
@@ -180,7 +180,7 @@ def test_in_other_types_it_computes_the_same(
     ("change", "error", "reason"),
     [
         (lambda x: x[:, :2], ValueError, r"shape \(2, 2, 32, 32\); .* \(N, 3, H, W\)"),
-        (lambda x: x[0], ValueError, "takes batches of shape"),
+        (lambda x: x[0], ValueError, "accepts batches of shape"),
         (lambda x: x.long(), ValueError, "is of int64; a module is made for float32"),
         (lambda x: x.to("meta"), ValueError, "on the meta device"),
         (lambda x: x.numpy(), TypeError, "`example_input` is of type ndarray"),
@@ -193,7 +193,7 @@ def test_an_example_of_no_use_is_refused(
         resnetgen.optimize("resnet18", tiny[1].state_dict(), change(x))
 
 
-def test_what_is_no_state_dict_is_refused(tiny: tuple[Compiled, nn.Module], x: Tensor) -> None:
+def test_what_is_not_a_state_dict_is_refused(tiny: tuple[Compiled, nn.Module], x: Tensor) -> None:
     model = tiny[1]
     with pytest.raises(TypeError, match="of type ResNet, not a mapping; pass its `state_dict"):
         resnetgen.optimize("resnet18", model, x)  # type: ignore[arg-type]

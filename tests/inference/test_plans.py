@@ -181,7 +181,7 @@ def stamps(path: Path) -> list[int]:
     return [path.with_name(name).stat().st_ino for name in NAMES]
 
 
-def test_a_plan_that_fits_is_not_made_anew(
+def test_a_plan_that_fits_is_not_made_again(
     plan: Path, state: dict[str, Tensor], x: Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = stamps(plan)
@@ -266,7 +266,7 @@ def test_a_folder_in_its_place(name: str, plan: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "1", '{"plan": 1}', "[" * 100_000, '{"a": 1}', "\xff", '{"plan": NaN}']
 )
-def test_what_is_no_plan(text: str, plan: Path) -> None:
+def test_what_is_not_a_plan(text: str, plan: Path) -> None:
     plan.write_bytes(text.encode("latin-1"))
     refusal(plan)
 
@@ -377,12 +377,12 @@ def test_files_of_two_plans(mixed: list[int], plan: Path, x: Tensor) -> None:
         if taken:
             shutil.copy(other / name, plan.parent)
     refusal(plan)
-    mended = resnetgen.optimize("resnet32", state, x, plan=plan)
-    assert torch.equal(*bits(mended, x), *bits(resnetgen.load_plan(plan), x))
+    repaired = resnetgen.optimize("resnet32", state, x, plan=plan)
+    assert torch.equal(*bits(repaired, x), *bits(resnetgen.load_plan(plan), x))
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_fault_in_the_middle_leaves_what_was_there(
+def test_an_error_in_the_middle_leaves_what_was_there(
     after: int, plan: Path, x: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [plan.with_name(name).read_bytes() for name in NAMES]
@@ -465,7 +465,7 @@ def test_a_checkpoint_of_ours_is_not_taken_for_weights_of_a_plan(
 # --- the command
 
 
-def test_the_command_writes_the_plan_that_optimize_takes(
+def test_the_command_writes_the_plan_that_optimize_accepts(
     call: Callable[..., object],
     folder: Path,
     state: dict[str, Tensor],

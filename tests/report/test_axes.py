@@ -1,4 +1,4 @@
-"""Axes: where values lie, and the round values beside them."""
+"""Axes: where values are, and the round values beside them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_equal_ratios_are_equally_far_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [(0, "0"), (0.05, "0.05"), (999, "999"), (1500, "1.5 K"), (2.5e9, "2.5 G"), (-3e6, "-3 M")],
 )
-def test_a_tick_is_told_briefly(value: float, told: str) -> None:
-    assert short_number(value) == told
+def test_a_tick_has_no_more_digits_than_it_needs(value: float, text: str) -> None:
+    assert short_number(value) == text

@@ -1,4 +1,4 @@
-"""Budgets: what they say of a network, and what is said of a wrong budget."""
+"""Budgets: which limits a network exceeds, and errors in budgets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnetgen.reports.numbers import expand_suffixes
 VALUES = {"params": 25_557_032, "macs": 4_089_184_256, "field": (427, 427), "intensity": 24.1}
 
 
-def told(text: str) -> list[str]:
+def exceeded(text: str) -> list[str]:
     limits = parse_budget(text, METRICS, "--budget")
     return [each.message for each in exceeded_limits(limits, "net", VALUES, METRICS)]
 
@@ -33,22 +33,22 @@ def told(text: str) -> list[str]:
     ],
 )
 def test_limits_that_hold(text: str) -> None:
-    assert told(text) == []
+    assert exceeded(text) == []
 
 
 def test_a_limit_says_by_how_much() -> None:
-    (message,) = told("macs < 4e9")
+    (message,) = exceeded("macs < 4e9")
     assert message == (
         "net is over its budget: macs is 4,089,184,256, 89,184,256 (2.2%) more than 4,000,000,000"
     )
 
 
 def test_every_limit_is_told() -> None:
-    assert len(told("macs < 4G, params < 1M, params > 1G, field < 500")) == 3
+    assert len(exceeded("macs < 4G, params < 1M, params > 1G, field < 500")) == 3
 
 
 def test_a_lower_limit() -> None:
-    assert "less than 30,000,000" in told("params > 30M")[0]
+    assert "less than 30,000,000" in exceeded("params > 30M")[0]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_a_lower_limit() -> None:
 def test_wrong_budgets(text: str, code: str, column: int, word: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_budget(text, METRICS, "--budget")
-    (fault,) = caught.value.diagnostics
-    assert (fault.code, fault.span.line, fault.span.column) == (code, 1, column)
-    assert word in f"{fault.message} {fault.help}"
+    (error,) = caught.value.diagnostics
+    assert (error.code, error.span.line, error.span.column) == (code, 1, column)
+    assert word in f"{error.message} {error.help}"
 
 
 def test_a_limit_that_has_no_value() -> None:
     with pytest.raises(SpecError, match="divides by zero"):
-        told("macs / (params - 25557032) < 3")
+        exceeded("macs / (params - 25557032) < 3")
 
 
 @pytest.mark.parametrize(

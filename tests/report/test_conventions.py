@@ -1,8 +1,8 @@
 """The tables of conventions are sound, sums are exact, and `docs/conventions.md` is current.
 
-    python tests/report/test_conventions.py       writes the tables of the page anew
+    python tests/report/test_conventions.py       writes the tables of the page again
 
-What the tools themselves count is held by test_tools.py.
+test_tools.py compares with the tools themselves.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def test_our_own_conventions_are_the_costs(path: Path) -> None:
     assert network_operations(conventions()["torchvision"], net.typed) == net.cost.macs
 
 
-# Figures that the tools gave for ResNet-50 when FACTS were collected, and v1 beside v1.5.
+# Figures of the tools for ResNet-50 when FACTS were collected, and v1 beside v1.5.
 KNOWN = {
     "fvcore": 4_111_512_576,
     "ptflops": 4_132_436_968,
@@ -143,7 +143,7 @@ def test_rows_of_every_kind_sum_to_the_whole(name: str) -> None:
     for convention in conventions().values():
         whole = network_operations(convention, net)
         for rows in by_kind:
-            assert sum(operations(convention, row.steps) for row in rows) == whole
+            assert sum(operations(convention, row.nodes) for row in rows) == whole
 
 
 def test_what_only_training_computes_counts_nothing() -> None:
@@ -192,10 +192,15 @@ def test_an_adaptive_pool_that_does_not_divide_is_cut_off_as_thop_does() -> None
 def test_reasons_sum_to_the_difference(name: str) -> None:
     net = compiled(name).typed
     for first, second in permutations(conventions().values(), 2):
-        told = explain(first, second, net)
-        assert told.totals == (network_operations(first, net), network_operations(second, net))
-        assert sum(each.second - each.first for each in told.reasons) == told.difference
-        assert all(each.how for each in told.reasons)
+        explanation = explain(first, second, net)
+        assert explanation.totals == (
+            network_operations(first, net),
+            network_operations(second, net),
+        )
+        assert (
+            sum(each.second - each.first for each in explanation.reasons) == explanation.difference
+        )
+        assert all(each.how for each in explanation.reasons)
 
 
 def test_an_explanation_as_people_read_it() -> None:
@@ -224,9 +229,13 @@ def test_what_both_count_has_a_row() -> None:
 
 
 def test_conventions_that_agree_have_no_reason() -> None:
-    told = explain(conventions()["flops"], conventions()["torch"], compiled("resnet50").typed)
-    assert not told.reasons
-    assert explanation_lines(told)[1:] == ["total   8,178,368,512  8,178,368,512           0"]
+    explanation = explain(
+        conventions()["flops"], conventions()["torch"], compiled("resnet50").typed
+    )
+    assert not explanation.reasons
+    assert explanation_lines(explanation)[1:] == [
+        "total   8,178,368,512  8,178,368,512           0"
+    ]
 
 
 # --- matching
@@ -259,7 +268,7 @@ def test_what_is_no_figure_is_refused(text: str) -> None:
 
 
 def found(text: str, name: str, **overrides: object) -> list[FigureMatch]:
-    """What a figure may be, said of a network or of a sibling of it."""
+    """What a figure may mean, of a network or of a sibling of it."""
     asked = compile_spec(name, **overrides)
     others = siblings(asked.document, overrides)
     networks = [(name, asked.typed)]
@@ -267,14 +276,14 @@ def found(text: str, name: str, **overrides: object) -> list[FigureMatch]:
     return match(read_figure(text), networks)
 
 
-def told(text: str, name: str, **overrides: object) -> list[tuple[str, ...]]:
+def matches(text: str, name: str, **overrides: object) -> list[tuple[str, ...]]:
     return [(each.network, *each.by) for each in found(text, name, **overrides)]
 
 
 def test_the_figure_of_a_tool_is_recognised() -> None:
-    assert told("4.12G", "resnet50")[0] == ("resnet50", "ptflops-modules")
-    assert told("4.11 G", "resnet50") == [("resnet50", "fvcore")]
-    assert told("8.18e9", "resnet50")[0] == ("resnet50", "flops", "torch")
+    assert matches("4.12G", "resnet50")[0] == ("resnet50", "ptflops-modules")
+    assert matches("4.11 G", "resnet50") == [("resnet50", "fvcore")]
+    assert matches("8.18e9", "resnet50")[0] == ("resnet50", "flops", "torch")
     assert found("8.18e9", "resnet50")[0].kind is MatchKind.rounded
 
 
@@ -388,7 +397,7 @@ PARTS = {"figures": _figures, "coefficients": _coefficients, "names": _names, "n
 
 
 def regenerated(page: str) -> str:
-    """The page with what stands between `<!-- PART -->` and `<!-- end -->` as it is now."""
+    """The page with what is between `<!-- PART -->` and `<!-- end -->` as it is now."""
     for part, lines in PARTS.items():
         text = "\n".join(lines()).rstrip()
         pattern = rf"(<!-- {part} -->\n).*?(<!-- end -->)"

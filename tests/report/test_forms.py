@@ -153,7 +153,7 @@ def test_bars_are_as_long_as_their_share(monkeypatch, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "text"),
+    ("text", "expected"),
     [
         (byte_size(0), "0 B"),
         (byte_size(1023), "1,023 B"),
@@ -174,5 +174,5 @@ def test_bars_are_as_long_as_their_share(monkeypatch, capsys) -> None:
         (relative_change("memory", "memory"), ""),
     ],
 )
-def test_figures_as_people_read_them(told: str, text: str) -> None:
-    assert told == text
+def test_figures_as_people_read_them(text: str, expected: str) -> None:
+    assert text == expected

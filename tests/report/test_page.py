@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetgen.compiler.analysis.training_memory import profile
-from resnetgen.compiler.frontend.library import TEMPLATES
+from resnetgen.compiler.analysis.evaluation_memory import activation_trace
+from resnetgen.compiler.frontend.shipped import TEMPLATES
 from resnetgen.pipeline import compile_spec, compile_text
 from resnetgen.reports.conventions import conventions
 from resnetgen.reports.html import memory_chart, page, stage_chart
@@ -129,9 +129,9 @@ def test_the_tables_have_every_row_and_every_column() -> None:
     found = report("resnet18")
     reader = Reader(page([found]))
     assert not [tag for tag in reader.open if tag not in OPTIONAL]
-    wanted = [found.lines("stage"), found.lines("block", folded=True), found.lines("node")]
-    assert len(reader.tables) == len(wanted)
-    for table, lines in zip(reader.tables, wanted, strict=True):
+    expected = [found.lines("stage"), found.lines("block", folded=True), found.lines("node")]
+    assert len(reader.tables) == len(expected)
+    for table, lines in zip(reader.tables, expected, strict=True):
         assert table.tips[3:] == [
             f"{each.doc} ({each.unit})" if each.unit else each.doc for each in found.line_metrics
         ]
@@ -162,7 +162,7 @@ def test_what_a_cell_is_sorted_by_is_its_figure() -> None:
             assert float((key or text).replace(",", "")) == pytest.approx(number, rel=1e-8)
 
 
-def test_every_figure_of_the_whole_is_told_and_explained() -> None:
+def test_every_figure_of_the_whole_is_shown_and_explained() -> None:
     found = report("resnet18")
     text = " ".join(Reader(page([found])).text.split())
     for metric in found.metrics:
@@ -429,7 +429,7 @@ def test_memory_is_drawn_in_the_stages_of_the_network(name: str) -> None:
     stages = {line.row.name for line in found.lines("stage")}
     tips = [band.tip for band in drawn.plots[0].bands]
     assert {tip.partition(":")[0] for tip in tips} <= stages
-    alive = profile(found.typed, 4)
+    alive = activation_trace(found.typed, 4)
     assert max(alive, key=lambda each: each[1])[0] in drawn.remark
 
 
@@ -451,31 +451,31 @@ CHROMIUM = next(
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 
 PROBE = """
-const told = {};
+const probed = {};
 const table = document.querySelectorAll("table")[1];
 const column = [...table.tHead.rows[0].cells].findIndex((c) => c.textContent.includes("COLUMN"));
 const head = table.tHead.rows[0].cells[column];
 const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent.trim());
-told.orders = [[head.ariaSort, names()]];
+probed.orders = [[head.ariaSort, names()]];
 for (let click = 0; click < 3; click++) {
   head.querySelector("button").click();
-  told.orders.push([head.ariaSort, names()]);
+  probed.orders.push([head.ariaSort, names()]);
 }
 const boxes = [...document.querySelectorAll(".plane text")]
   .filter((text) => text.closest(".point") && text.getClientRects().length)
   .map((text) => text.getBoundingClientRect())
   .map((box) => [box.left, box.top + 2, box.right, box.bottom - 2]);
-told.boxes = boxes;
-told.width = [document.documentElement.scrollWidth, innerWidth];
+probed.boxes = boxes;
+probed.width = [document.documentElement.scrollWidth, innerWidth];
 const result = document.createElement("pre");
 result.id = "probe";
-result.textContent = JSON.stringify(told);
+result.textContent = JSON.stringify(probed);
 document.body.append(result);
 """
 
 
 def browse(path: Path, folder: Path, width: int = 1200) -> tuple[str, str]:
-    """The page's elements after its script has run, and what the browser said."""
+    """The page's elements after its script has run, and what the browser logged."""
     assert CHROMIUM
     options = [
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -497,8 +497,8 @@ def browse(path: Path, folder: Path, width: int = 1200) -> tuple[str, str]:
 def test_a_browser_has_nothing_to_complain_of(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(page([report("resnet18"), report("resnet50")]), encoding="utf-8")
-    dom, said = browse(path, tmp_path / "profile")
-    assert "CONSOLE" not in said
+    dom, log = browse(path, tmp_path / "profile")
+    assert "CONSOLE" not in log
     assert dom.count('<button type="button">') > 100, "the policy let the script run"
 
 
@@ -516,7 +516,7 @@ def test_a_click_on_a_head_sorts(tmp_path: Path, column: str, width: int) -> Non
     dom, _ = browse(path, tmp_path / "profile", width)
     result = re.search('<pre id="probe">(.*?)</pre>', dom)
     assert result
-    told = json.loads(result[1])
+    probed = json.loads(result[1])
     lines = found[0].lines("stage")
     given = [line.row.name for line in lines]
     if column == "name":
@@ -526,8 +526,8 @@ def test_a_click_on_a_head_sorts(tmp_path: Path, column: str, width: int) -> Non
         by_bytes = sorted(lines, key=lambda line: line.values["activation_bytes"])
         rising = [line.row.name for line in by_bytes]
         expected = [["descending", rising[::-1]], ["ascending", rising]]
-    assert told["orders"] == [[None, given], *expected, [None, given]]
-    assert len(told["boxes"]) == len(names)
-    for (left, top, right, bottom), other in combinations(told["boxes"], 2):
+    assert probed["orders"] == [[None, given], *expected, [None, given]]
+    assert len(probed["boxes"]) == len(names)
+    for (left, top, right, bottom), other in combinations(probed["boxes"], 2):
         assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
-    assert told["width"][0] <= told["width"][1], "the page is wider than the window"
+    assert probed["width"][0] <= probed["width"][1], "the page is wider than the window"

@@ -1,4 +1,4 @@
-"""The papers' ledger: the data has sources, computed figures are the compiler's, claims are held."""
+"""The papers' ledger: the data has sources, computed figures are the compiler's, claims hold."""
 
 from __future__ import annotations
 

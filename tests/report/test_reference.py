@@ -55,7 +55,7 @@ PARTS: Mapping[str, Callable[[], Iterator[str]]] = {
 
 
 def regenerated(page: str) -> str:
-    """The page with what stands between `<!-- PART -->` and `<!-- end -->` as it is now."""
+    """The page with what is between `<!-- PART -->` and `<!-- end -->` as it is now."""
     for part, lines in PARTS.items():
         text = "".join(f"{line}\n" for line in lines())
         pattern = rf"(<!-- {part} -->\n).*?(<!-- end -->)"

@@ -42,9 +42,9 @@ head: none
 
 
 def bound(spec: str, batch: int = 1, dtype: str = "int8"):
-    measured = compile_text(spec).typed
-    steps = [(step, 1) for step in measured.nodes]
-    return Roofline(measured).bound(steps, SLOW, batch, dtype)
+    typed = compile_text(spec).typed
+    steps = [(step, 1) for step in typed.nodes]
+    return Roofline(typed).bound(steps, SLOW, batch, dtype)
 
 
 VALUES, WEIGHTS = 16 * 64, 16 * 4 * 9
@@ -52,8 +52,8 @@ ARITHMETIC, MOVED = 2 * 4 * 9 * VALUES, 4 * 64 + VALUES + WEIGHTS  # of the conv
 
 
 def traffic(spec: str) -> Traffic:
-    measured = compile_text(spec).typed
-    return Roofline(measured).traffic_of((step, 1) for step in measured.nodes)
+    typed = compile_text(spec).typed
+    return Roofline(typed).traffic_of((step, 1) for step in typed.nodes)
 
 
 def test_a_chain_by_hand() -> None:
@@ -102,8 +102,8 @@ def test_devices(name: str) -> None:
 
 
 def test_resnet50_on_a_large_device_is_bound_by_memory() -> None:
-    measured = compile_spec("resnet50").typed
-    steps = [(step, 1) for step in measured.nodes]
-    found = Roofline(measured).bound(steps, devices()["h200"], 256, "bfloat16")
+    typed = compile_spec("resnet50").typed
+    steps = [(step, 1) for step in typed.nodes]
+    found = Roofline(typed).bound(steps, devices()["h200"], 256, "bfloat16")
     assert found.by == "memory"
     assert 256 * 8178368512 / 989.5e12 < found.time < found.eager

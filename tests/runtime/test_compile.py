@@ -1,4 +1,4 @@
-"""Compiled networks are run and compared with eager execution; what is missing is said."""
+"""Compiled networks are run and compared with eager execution; missing requirements are reported."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_a_compiled_network_agrees_with_eager_execution() -> None:
     from resnetgen.runtime.compile_check import compile_and_run
 
     network = compile_text(SPEC)
-    said: list[str] = []
-    report = compile_and_run(network.graph, network.source, "cpu", said.append)
+    shown: list[str] = []
+    report = compile_and_run(network.graph, network.source, "cpu", shown.append)
     assert report.mismatches == ()
     assert [result.mode for result in report.modes] == ["eval", "training"]
     assert all(0 <= result.error <= report.tolerance for result in report.modes)
     assert all(result.seconds > 0 for result in report.modes)
     assert report.modes[1].gradients is not None
-    assert said
+    assert shown
 
 
 def test_a_graph_break_is_a_mismatch() -> None:
@@ -59,7 +59,7 @@ def test_an_error_is_relative_to_the_largest_value() -> None:
     assert relative_error([], []) == 0.0
 
 
-def test_a_device_that_is_not_there_is_said() -> None:
+def test_a_missing_device_is_reported() -> None:
     import torch
 
     from resnetgen.runtime.compile_check import require_compiler
@@ -73,7 +73,7 @@ def test_a_device_that_is_not_there_is_said() -> None:
         assert caught.value.code == "no-device"
 
 
-def test_a_missing_compiler_is_said_before_anything_is_built() -> None:
+def test_a_missing_compiler_is_reported_before_anything_is_built() -> None:
     from torch._inductor import config
 
     from resnetgen.runtime.compile_check import compile_and_run

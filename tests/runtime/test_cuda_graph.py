@@ -277,7 +277,7 @@ def test_on_a_device_streams_and_threads_take_turns() -> None:
 
 @needs_cuda
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_on_a_device_optimize_gives_it(dtype: torch.dtype) -> None:
+def test_on_a_device_optimize_returns_it(dtype: torch.dtype) -> None:
     x = images(2, 3, 32, 32)
     model = randomize_norms(resnetgen.load("resnet20"), x).cuda()
     module = resnetgen.optimize("resnet20", model.state_dict(), x.cuda().to(dtype))

@@ -108,7 +108,7 @@ def test_a_fake_network_has_shapes_but_no_memory() -> None:
     assert module.fc.weight.device.type == "cpu"
 
 
-def test_torch_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_torch_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingRequirement) as caught:
         require_torch()

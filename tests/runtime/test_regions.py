@@ -1,4 +1,4 @@
-"""Equal blocks share one compiled function, and nothing but the time that it takes changes."""
+"""Equal blocks share one compiled function, and only the time changes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from resnetgen.pipeline import Compiled, compile_text
 from resnetgen.runtime.compare import randomize_norms
 from resnetgen.runtime.compile_check import TOLERANCE, relative_error
 from resnetgen.runtime.load import build
-from resnetgen.runtime.regional.fingerprint import repeated_modules, fingerprint
-from resnetgen.runtime.regional.kernels import TensorSpec, CompiledFunction, parallel_kernel_builds
+from resnetgen.runtime.regional.fingerprint import fingerprint, repeated_modules
+from resnetgen.runtime.regional.kernels import CompiledFunction, TensorSpec, parallel_kernel_builds
 from resnetgen.runtime.trace import output_tensors
 
 SPEC = """\
@@ -166,7 +166,7 @@ class _Sized(_Odd):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_what_stands_between_blocks_may_compute_nothing(
+def test_what_lies_between_blocks_may_compute_nothing(
     training: bool, compiled_graphs: list[Any]
 ) -> None:
     assert_agree(_Odd(), training=training, tolerance=1e-9)

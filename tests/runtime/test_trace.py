@@ -30,9 +30,9 @@ def test_capture_tells_functions_places_operands_and_shapes(training: bool) -> N
     from resnetgen.runtime.trace import trace_with_dynamo
 
     trace = trace_with_dynamo(build_fake(SOURCE, "tiny"), (2, 3, 8, 8), training=training)
-    told = [(e.function, e.module, e.inputs) for e in trace.events if e.function != "add_"]
+    calls = [(e.function, e.module, e.inputs) for e in trace.events if e.function != "add_"]
     at = {event.function: index for index, event in enumerate(trace.events)}
-    assert told == [
+    assert calls == [
         ("input", None, ()),
         ("conv2d", "conv", (0,)),
         ("batch_norm", "bn", (1,)),

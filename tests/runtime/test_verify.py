@@ -222,11 +222,11 @@ def test_a_library_network_passes(name: str) -> None:
     from resnetgen.runtime.verify import verify
 
     network = compile_spec(name)
-    said: list[str] = []
-    report = verify(network.graph, network.source, progress=said.append)
+    shown: list[str] = []
+    report = verify(network.graph, network.source, progress=shown.append)
     assert report.mismatches == ()
     assert report.keys > 100
-    assert any("capturing" in text for text in said)
+    assert any("capturing" in text for text in shown)
 
 
 @pytest.mark.parametrize("compile", [False, True], ids=["fx", "dynamo"])
@@ -293,7 +293,7 @@ MUTATIONS = {
         [(".flatten(1)", ".flattened(1)")],
         "cannot run the network",
     ),
-    "text that is no Python": (
+    "text that is not Python": (
         "residual",
         [("class Residual", "clas Residual")],
         "cannot be built: SyntaxError",
@@ -309,18 +309,18 @@ MUTATIONS = {
 @pytest.mark.parametrize("compile", [False, True], ids=["fx", "dynamo"])
 @pytest.mark.parametrize("what", MUTATIONS)
 def test_a_change_of_the_text_is_found(what: str, compile: bool) -> None:
-    name, replacements, said = MUTATIONS[what]
+    name, replacements, expected = MUTATIONS[what]
     found = mismatches(name, changed(name, *replacements), compile=compile)
-    said = said.replace("CONV", "conv2d" if compile else "Conv2d")
-    assert any(said in text for text in found), "\n".join(found)
+    expected = expected.replace("CONV", "conv2d" if compile else "Conv2d")
+    assert any(expected in text for text in found), "\n".join(found)
 
 
-def test_one_wrong_stride_is_one_fault_in_each_mode() -> None:
+def test_one_wrong_stride_is_one_mismatch_in_each_mode() -> None:
     name, replacements, _ = MUTATIONS["a stride"]
     assert len(mismatches(name, changed(name, *replacements), compile=True)) == 2
 
 
-def test_one_norm_that_is_not_run_is_one_fault_in_each_mode() -> None:
+def test_one_norm_that_is_not_run_is_one_mismatch_in_each_mode() -> None:
     name, replacements, _ = MUTATIONS["a norm that is not run"]
     found = mismatches(name, changed(name, *replacements), compile=False)
     assert [text.partition(":")[0] for text in found] == ["eval", "training"]
@@ -386,7 +386,9 @@ def test_many_networks_of_one_class_do_not_exhaust_the_compiler() -> None:
     [(False, "(at add_2)"), (True, "(line 20: out = self.relu(out + shortcut))")],
     ids=["fx", "dynamo"],
 )
-def test_what_torch_raises_is_told_in_one_line_with_its_place(compile: bool, place: str) -> None:
+def test_what_torch_raises_is_reported_in_one_line_with_its_place(
+    compile: bool, place: str
+) -> None:
     name, replacements, _ = MUTATIONS["a stride beside its shortcut"]
     for text in mismatches(name, changed(name, *replacements), compile=compile):
         assert "\n" not in text

@@ -61,10 +61,8 @@ HOMES = {
         "only in runtime/, and inside functions of weights/",
     ),
     "jinja2": Home(
-        lambda module, _: (
-            within(module, "compiler.codegen.render") or within(module, "reports.html")
-        ),
-        "only in compiler/codegen/render.py and reports/html.py",
+        lambda module, _: within(module, "compiler.codegen.render"),
+        "only in compiler/codegen/render.py",
     ),
     "yaml": Home(
         lambda module, _: within(module, "compiler.frontend.yaml_reader"),

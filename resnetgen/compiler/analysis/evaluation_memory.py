@@ -1,8 +1,18 @@
-"""What is alive while the printed module runs in evaluation, block by block, on sizes alone.
+"""Memory of the printed module in evaluation, in bytes, computed from types alone, without torch.
 
-    Bottleneck  ->  trace (conv1, 25.7 MB), (bn1, 51.4 MB), ..., (bn3, 308.3 MB), result 102.8 MB
+    evaluation_bytes(typed, batch=32)  ->  weights, the most activations alive at once, and where
+    activation_trace(typed, batch=32)  ->  [("conv1", 122.0 MB), ("bn1", 225.0 MB), ...]
 
-A body is run once for each way to call it, and its caller adds what lives around the call.
+Each storage is counted once, as torch allocates it: an activation that works in place has its input's,
+a view keeps all that it views. Not counted: workspaces inside a kernel, what an allocator rounds up
+or leaves in fragments, the context of a device.
+
+`dtype` is the type of weights and activations alike, as after `module.to(dtype)`: also of the running
+statistics of a norm. The counters of a batch norm are int64.
+
+A body is run once for each way to call it, on sizes alone, and its caller adds what is alive around
+the call: a network of 1202 layers costs what its distinct blocks cost. Training steps are in
+`training_memory.py`, which shares the calls and storages of this one.
 """
 
 from __future__ import annotations
@@ -13,47 +23,115 @@ from dataclasses import dataclass
 from resnetgen.compiler.analysis.inplace import overwritable
 from resnetgen.compiler.analysis.name_ranges import name_range
 from resnetgen.compiler.analysis.statements import planned_statements, statements_of
-from resnetgen.compiler.ir.schedule import last_reads
-from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
+from resnetgen.compiler.ir.schedule import last_reads, live_values
+from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
+from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
 
-# --- what a body runs
+COUNTER = 8  # bytes of an int64
+
+Trace = tuple[tuple[str, int], ...]  # what is alive while each node runs, in order of execution
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationBytes:
+    """Bytes of the printed module run eagerly in evaluation, without gradients.
+
+    `activations` is the most that is alive at once, the input included, and `at` names the node that
+    runs then. `ideal` is the same for a planner that frees each value after its last reader. Python
+    frees later: a frame keeps its arguments until it returns, and a variable until it is rebound.
+    """
+
+    weights: int  # parameters and buffers
+    activations: int
+    at: str
+    ideal: int
+
+    @property
+    def peak(self) -> int:
+        """Weights and activations."""
+        return self.weights + self.activations
+
+
+def evaluation_bytes(
+    typed: TypedInstance, batch: int = 1, dtype: str = "float32"
+) -> EvaluationBytes:
+    """Memory in evaluation, for a batch. `dtype` is a key of DTYPE_BYTES."""
+    width = DTYPE_BYTES[dtype]
+    at, most = _highest(EvaluationMemory(typed, batch, width).run().trace)
+    _, ideal = _highest(EvaluationMemory(typed, batch, width, planned=True).run().trace)
+    source = batch * typed.source.elements * width
+    weights = sum(weight_bytes(typed, width))
+    return EvaluationBytes(weights, source + most, at, source + ideal)
+
+
+def activation_trace(
+    typed: TypedInstance, batch: int = 1, dtype: str = "float32"
+) -> list[tuple[str, int]]:
+    """The bytes of activations alive while each node runs in evaluation, in order of execution.
+
+    Equal blocks in a row share an entry: `layer3.1-35.conv1`.
+    """
+    source = batch * typed.source.elements * DTYPE_BYTES[dtype]
+    trace = EvaluationMemory(typed, batch, DTYPE_BYTES[dtype]).run().trace
+    return [(name, source + live) for name, live in trace]
+
+
+def _highest(trace: Trace) -> tuple[str, int]:
+    """The first point of a trace at which most is alive."""
+    return max(trace, key=lambda point: point[1])
+
+
+def weight_bytes(typed: TypedInstance, width: int) -> tuple[int, int]:
+    """Bytes of the parameters, and of the other tensors of the state_dict."""
+    bytes_of = {True: 0, False: 0}  # by whether it is trained
+    for node, times in op_counts((node, 1) for node in typed.nodes):
+        assert node.node.op
+        attributes, source = node.node.op.attributes, node.source
+        weights = node.node.op.definition.weights(attributes, source.channels, len(source.size))
+        for weight in weights:
+            each = COUNTER if weight.counter else width
+            bytes_of[weight.trained] += times * weight.elements * each
+    return bytes_of[True], bytes_of[False]
+
+
+# --- calls and storages, of evaluation and of training
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Link:
-    """An op, a block, or equal blocks in a row of which each is like the last."""
+class Call:
+    """A call of an op or a block, or of `count` equal blocks in a row after the first one."""
 
     name: str
-    what: TypedNode | TypedInstance
+    callee: TypedNode | TypedInstance
     inplace: bool = False
     count: int = 1
 
 
-def links_of(measured: TypedInstance) -> list[list[Link]]:
-    """What each step of a body runs, one after the other; none where it passes its input on."""
-    paths = numbered_paths(measured.instance.nodes)
-    shared, inplace = shared_paths(paths), overwritable(measured.instance)
-    found: list[list[Link]] = []
-    for step, own in zip(measured.nodes, paths, strict=True):
-        key = step.node.key
+def calls_of(typed: TypedInstance) -> list[list[Call]]:
+    """The calls that each node of a body makes, one after the other; none if it passes its input on."""
+    paths = numbered_paths(typed.instance.nodes)
+    shared, inplace = shared_paths(paths), overwritable(typed.instance)
+    calls: list[list[Call]] = []
+    for node, own in zip(typed.nodes, paths, strict=True):
+        key = node.node.key
         names = [key if path in shared else path for path in own]
-        if step.node.op:
-            found.append([Link(names[0], step, key in inplace)])
+        if node.node.op:
+            calls.append([Call(names[0], node, key in inplace)])
             continue
-        links, at = list[Link](), 0
-        for block, times in step.blocks:
-            links.append(Link(names[at], block))
+        of_node, at = list[Call](), 0
+        for block, times in node.blocks:
+            of_node.append(Call(names[at], block))
             if times > 1:
                 rest = name_range(names[at + 1], names[at + times - 1])
-                links.append(Link(rest, block, count=times - 1))
+                of_node.append(Call(rest, block, count=times - 1))
             at += times
-        found.append(links)
-    return found
+        calls.append(of_node)
+    return calls
 
 
 class Storage:
-    """Memory that values share; of size 0 where a caller holds and counts it."""
+    """Memory that values share; of size 0 where a caller keeps and counts it."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -62,30 +140,37 @@ class Storage:
 NOTHING = Storage(0)  # an input that is `none`
 
 
-# --- evaluation
+def extra_of(node: TypedNode, batch: int, width: int) -> int:
+    """Bytes of what an op computes beside its result."""
+    assert node.node.op
+    types = [source for source in node.sources if source]
+    extra = node.node.op.definition.extra_memory(node.node.op.attributes, types, node.result)
+    return extra.size(batch, width)
+
+
+# --- one run in evaluation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CallMemory:
-    """A call as its caller sees it, in bytes beyond what lives there already.
+    """The memory of a call, in bytes beyond what was alive before it.
 
-    `trace` is what is alive while each node runs. The result is new memory of `size`, or that of
-    the input `alias`.
+    The result is new memory of `size`, or that of the input `alias`.
     """
 
-    trace: tuple[tuple[str, int], ...] = ()
+    trace: Trace = ()
     size: int = 0
     alias: int | None = None
 
 
-# The sizes of the inputs that a call may free; None for one that lives on.
-Dying = tuple[int | None, ...]
+# The sizes of the inputs that a call may free; None for one that its caller keeps.
+Freeable = tuple[int | None, ...]
 
 
 class EvaluationMemory:
     """Runs bodies in evaluation mode, on sizes; each is run once for each way to call it.
 
-    Values live as Python holds them or, where `planned`, until their last reader.
+    Values live as long as Python keeps them or, if `planned`, until their last reader.
     """
 
     def __init__(
@@ -95,90 +180,83 @@ class EvaluationMemory:
         self.batch = batch
         self.width = width
         self.planned = planned
-        self.known: dict[tuple[int, Dying], CallMemory] = {}
+        self.memo: dict[tuple[int, Freeable], CallMemory] = {}
 
     def run(self) -> CallMemory:
-        """One call of the network; its caller holds the input."""
+        """One call of the network, whose caller keeps the input."""
         return self.body(self.network, (None,))
 
-    def body(self, measured: TypedInstance, dying: Dying) -> CallMemory:
+    def body(self, typed: TypedInstance, freeable: Freeable) -> CallMemory:
         """One call of a block, or of the network."""
-        key = (id(measured), dying)
-        if key not in self.known:
-            self.known[key] = self.fresh(measured, dying)
-        return self.known[key]
+        key = (id(typed), freeable)
+        if key not in self.memo:
+            self.memo[key] = self.run_body(typed, freeable)
+        return self.memo[key]
 
-    def fresh(self, measured: TypedInstance, dying: Dying) -> CallMemory:
+    def run_body(self, typed: TypedInstance, freeable: Freeable) -> CallMemory:
         """Runs the statements of a body, one after the other."""
-        inputs = [Storage(size or 0) for size in dying]
+        inputs = [Storage(size or 0) for size in freeable]
         entry = sum(storage.size for storage in inputs)
-        values = dict(zip(measured.instance.inputs, inputs, strict=True))
+        values = dict(zip(typed.instance.inputs, inputs, strict=True))
         statements = (planned_statements if self.planned else statements_of)(
-            measured, measured is self.network
+            typed, typed is self.network
         )
-        until = last_reads([call.inputs for call in statements]) if self.planned else {}
-        until |= {call.value: call.until for call in statements}
-        bound = {name: storage for name, storage in values.items() if name in until}
-        links, trace = links_of(measured), list[tuple[str, int]]()
-        for at, call in enumerate(statements):
-            base = sum(storage.size for storage in set(bound.values())) - entry
-            kept = {storage for name, storage in bound.items() if until[name] > at}
-            sources = [values.get(name, NOTHING) for name in call.inputs]
-            run = [link for index in call.members for link in links[index]]
-            frame = self.chain(run, sources, kept)
-            trace += [(name, base + live) for name, live in frame.trace]
-            fresh = Storage(frame.size)
-            bound[call.value] = fresh if frame.alias is None else sources[frame.alias]
-            values[call.value] = bound[call.value]
-            bound = {name: storage for name, storage in bound.items() if until[name] > at}
-        result = values[measured.instance.outputs[0]]
+        until = last_reads([each.inputs for each in statements]) if self.planned else {}
+        until |= {each.value: each.until for each in statements}
+        # What is alive before each statement: its own result is not made yet.
+        made = [[name for name in values if name in until]]
+        made += [[each.value] for each in statements[:-1]]
+        calls, trace = calls_of(typed), list[tuple[str, int]]()
+        for at, names in enumerate(live_values(made, until)):
+            statement = statements[at]
+            base = sum(storage.size for storage in {values[name] for name in names}) - entry
+            kept = {values[name] for name in names if until[name] > at}
+            sources = [values.get(name, NOTHING) for name in statement.inputs]
+            chain = [call for index in statement.members for call in calls[index]]
+            memory = self.chain(chain, sources, kept)
+            trace += [(name, base + live) for name, live in memory.trace]
+            new = Storage(memory.size)
+            values[statement.value] = new if memory.alias is None else sources[memory.alias]
+        result = values[typed.instance.outputs[0]]
         alias = inputs.index(result) if result in inputs else None
         return CallMemory(tuple(trace), result.size, alias)
 
     def chain(
-        self, links: Sequence[Link], sources: Sequence[Storage], kept: set[Storage]
+        self, calls: Sequence[Call], sources: Sequence[Storage], kept: set[Storage]
     ) -> CallMemory:
         """Calls one after the other, each on the result of the one before.
 
-        They share the other inputs. What is not `kept` may go with its reader where `planned`.
+        They share the other inputs. If `planned`, the last reader of what is not `kept` may free it.
         """
         here, more = sources[0], sources[1:]
         free = set(sources) - kept if self.planned else set[Storage]()
-        free -= set(more) if len(links) > 1 or here in more else set()
+        free -= set(more) if len(calls) > 1 or here in more else set()
         base, trace = 0, list[tuple[str, int]]()
-        for link in links:
+        for call in calls:
             last = free if self.planned else set[Storage]()
-            dying = tuple(each.size if each in last else None for each in (here, *more))
-            frame = self.call(link, dying)
-            trace += [(f"{link.name}{name}", base + live) for name, live in frame.trace]
-            if frame.alias == 0:
+            freeable = tuple(each.size if each in last else None for each in (here, *more))
+            memory = self.call(call, freeable)
+            trace += [(f"{call.name}{name}", base + live) for name, live in memory.trace]
+            if memory.alias == 0:
                 continue
             base -= here.size if here in free else 0
-            here = Storage(frame.size) if frame.alias is None else sources[frame.alias]
-            if frame.alias is None:
+            here = Storage(memory.size) if memory.alias is None else sources[memory.alias]
+            if memory.alias is None:
                 free.add(here)
                 base += here.size
         return CallMemory(tuple(trace), here.size, sources.index(here) if here in sources else None)
 
-    def call(self, link: Link, dying: Dying) -> CallMemory:
+    def call(self, call: Call, freeable: Freeable) -> CallMemory:
         """One block, or one op."""
-        if isinstance(link.what, TypedInstance):
-            frame = self.body(link.what, dying)
-            trace = tuple((f".{name}", live) for name, live in frame.trace)
-            return CallMemory(trace, frame.size, frame.alias)
-        step = link.what
-        assert step.node.op
-        definition = step.node.op.definition
+        if isinstance(call.callee, TypedInstance):
+            memory = self.body(call.callee, freeable)
+            trace = tuple((f".{name}", live) for name, live in memory.trace)
+            return CallMemory(trace, memory.size, memory.alias)
+        node = call.callee
+        assert node.node.op
+        definition = node.node.op.definition
         if definition.aliases_input:
             return CallMemory(alias=0)
-        extra = extra_of(step, self.batch, self.width)
-        size = 0 if link.inplace else self.batch * step.result.elements * self.width
-        return CallMemory((("", size + extra),), size, 0 if link.inplace else None)
-
-
-def extra_of(step: TypedNode, batch: int, width: int) -> int:
-    """Bytes of what an op computes beside its result."""
-    assert step.node.op
-    types = [source for source in step.sources if source]
-    extra = step.node.op.definition.extra_memory(step.node.op.attributes, types, step.result)
-    return extra.size(batch, width)
+        extra = extra_of(node, self.batch, self.width)
+        size = 0 if call.inplace else self.batch * node.result.elements * self.width
+        return CallMemory((("", size + extra),), size, 0 if call.inplace else None)

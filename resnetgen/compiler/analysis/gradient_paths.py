@@ -1,4 +1,4 @@
-"""path_lengths(graph) -> PathLengths: how many weighted layers a gradient passes on its way back.
+"""path_lengths(graph) -> PathLengths: how many weighted layers a gradient passes through.
 
     resnet50  ->  shortest 6 (stem, four projections, classifier), longest 50, 65,536 paths of ...
 
@@ -19,30 +19,30 @@ from resnetgen.compiler.passes.infer_types import INPUT
 class PathLengths:
     """Convolutions and linear layers on the paths from the input to any output of evaluation.
 
-    `paths` is their exact number; a value that an op reads twice counts as two ways.
+    `paths` is their exact number; a value that an op reads twice counts as two paths.
     """
 
     shortest: int
     longest: int
     paths: int
 
-    def then(self, layers: int) -> PathLengths:
+    def longer_by(self, layers: int) -> PathLengths:
         """The same paths, each longer by some layers."""
         return PathLengths(self.shortest + layers, self.longest + layers, self.paths)
 
 
 def path_lengths(graph: Graph) -> PathLengths:
     """Shortest and longest path and the number of paths, in one pass over the ordered nodes."""
-    found = {INPUT: PathLengths(0, 0, 1)}
+    lengths = {INPUT: PathLengths(0, 0, 1)}
     for node in graph.nodes:
-        here = _together([found[name] for name in node.inputs])
-        found[node.name] = here.then(int(OPS[node.op].is_weighted))
-    return _together([found[name] for name in graph.outputs])
+        source = _union([lengths[name] for name in node.inputs])
+        lengths[node.name] = source.longer_by(int(OPS[node.op].is_weighted))
+    return _union([lengths[name] for name in graph.outputs])
 
 
-def _together(ways: list[PathLengths]) -> PathLengths:
+def _union(operands: list[PathLengths]) -> PathLengths:
     return PathLengths(
-        min(way.shortest for way in ways),
-        max(way.longest for way in ways),
-        sum(way.paths for way in ways),
+        min(each.shortest for each in operands),
+        max(each.longest for each in operands),
+        sum(each.paths for each in operands),
     )

@@ -1,7 +1,10 @@
-"""Which activations may overwrite their input: only where that is proved safe.
+"""overwritable(instance) -> the activations that may overwrite their input: only where that is safe.
 
-An in-place ReLU on a value that somebody else reads, or whose producer needs it for the backward
-pass, trains silently with wrong gradients (a pre-activation block is the classic case).
+    conv1, bn1, act1, conv2    ->  act1: nothing else reads the result of bn1
+    act1, conv1, ..., add      ->  none: the shortcut reads the input of act1, too
+
+An in-place ReLU on a value that something else reads, or that its producer saves for the backward
+pass, silently trains with wrong gradients (a pre-activation block is the classic case).
 """
 
 from __future__ import annotations
@@ -14,24 +17,24 @@ from resnetgen.compiler.ir.nodes import Instance, InstanceNode
 def overwritable(instance: Instance) -> frozenset[str]:
     """The keys of the ops of an instance that may work in place.
 
-    The value read must have one reader, must not be the block's own input or output, and its
-    producer must neither save it nor hand on memory that is not its own. A module that several
-    nodes share works in place only if each of them may.
+    The value must have one reader and must not be an input or output of the block; its producer must
+    neither save it nor return a view of another value. A module that several nodes share works in
+    place only if each of them may.
     """
-    by_key = {placed.key: placed for placed in instance.nodes}
-    able = [placed for placed in instance.nodes if _can_overwrite(placed)]
-    readers = Counter(name for placed in instance.nodes for name in placed.inputs)
+    by_key = {node.key: node for node in instance.nodes}
+    candidates = [node for node in instance.nodes if _can_overwrite(node)]
+    readers = Counter(name for node in instance.nodes for name in node.inputs)
     safe = {
-        placed.key
-        for placed in able
-        if readers[placed.inputs[0]] == 1 and _is_safe(placed.inputs[0], instance, by_key)
+        node.key
+        for node in candidates
+        if readers[node.inputs[0]] == 1 and _is_safe(node.inputs[0], instance, by_key)
     }
-    unsafe_paths = {path for placed in able if placed.key not in safe for path in placed.paths}
+    unsafe_paths = {path for node in candidates if node.key not in safe for path in node.paths}
     return frozenset(key for key in safe if not unsafe_paths & set(by_key[key].paths))
 
 
-def _can_overwrite(placed: InstanceNode) -> bool:
-    return placed.op is not None and placed.op.definition.inplace
+def _can_overwrite(node: InstanceNode) -> bool:
+    return node.op is not None and node.op.definition.inplace
 
 
 def _is_safe(source: str, instance: Instance, by_key: dict[str, InstanceNode]) -> bool:
@@ -41,12 +44,12 @@ def _is_safe(source: str, instance: Instance, by_key: dict[str, InstanceNode]) -
 
 
 def _makes_fresh(producer: InstanceNode) -> bool:
-    """Whether a node's result is memory of its own, which its backward pass does not read."""
+    """Whether a node's result is new memory, which its backward pass does not read."""
     if producer.op:
         definition = producer.op.definition
         return not ("result" in definition.saved_for_backward or definition.aliases_input)
     if not producer.runs:
         return False
     instance = producer.runs[-1].instance
-    last = [placed for placed in instance.nodes if placed.key == instance.outputs[0]]
+    last = [node for node in instance.nodes if node.key == instance.outputs[0]]
     return bool(last) and _makes_fresh(last[0])

@@ -5,9 +5,9 @@
                                                         ->  FoldedName("layer3.6-22.conv1", ..., 17)
     name_patterns(["layer1.0.se.fc1", "layer4.2.se.fc2"])    ->  ["layer*.*.se.fc*"]
 
-`name_range` joins the ends of a row of equal blocks, `fold_names` finds what is said of several names
-that differ in one number, and `name_patterns` says only what names look like. None of these names is
-read again, except that `range_start` finds the first module of a range.
+`name_range` joins the ends of a row of equal blocks, `fold_names` combines lines that differ only in
+one number of the name, and `name_patterns` shows what names look like. None of these names is parsed
+again, except that `range_start` finds the first module of a range.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def range_start(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FoldedName:
-    """Names that differ in one number, and what is said of all of them: `layer3.6-22`, 17 names."""
+    """Names that differ in one number, and the text that they share: `layer3.6-22`, 17 names."""
 
     name: str
     text: str
@@ -45,7 +45,7 @@ class FoldedName:
 
 
 def fold_names(lines: Iterable[tuple[str, str]]) -> Iterator[FoldedName]:
-    """Names and what is said of them; those that differ in their first number alone become one."""
+    """Lines of a name and a text; names that differ only in their first number become one."""
     groups: dict[tuple[str, str], list[int]] = {}
     for name, text in lines:
         number = _COMPONENT.search(name)

@@ -1,11 +1,12 @@
-"""Receptive fields: which pixels of the network's input a value sees, and behind how many layers.
+"""Receptive fields: which pixels of the network's input a value depends on, and how deep it is.
 
     conv 7, stride 2, padding 3   ->  field 7,  stride 2, offset 0
     max_pool 3, stride 2          ->  field 11, stride 4, offset 0
 
 The arithmetic is that of Araujo, Norris and Sim (Distill 2019, "Computing Receptive Fields of
-Convolutional Neural Networks"), done on the two edges of the field, since the branches of a join may
-lie apart. Fields are not clipped to the input: they say what an input without end would give.
+Convolutional Neural Networks"), applied to both edges of a field, because the branches of a join
+need not be centred on the same pixel. Fields are not clipped to the input: they are those of an
+input without borders.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ WHOLE = (-math.inf, math.inf)
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """What the positions of a value see of the network's input; one entry for each axis of the input.
+    """The pixels of the network's input behind each position; one entry for each axis of the input.
 
-    Position `i` sees the pixels around `offset + i * stride`, `field` of them, or every pixel where
-    `whole` (behind a global pool, or a gate that was computed from one).
+    Position `i` sees the `field` pixels around `offset + i * stride`, or every pixel where `whole`
+    (behind a global pool, or a gate that was computed from one).
     """
 
     edges: tuple[tuple[float, float], ...]  # the first and the last pixel that position 0 sees
@@ -39,7 +40,7 @@ class ReceptiveField:
     def field(self) -> tuple[float, ...]:
         """Pixels along each axis: not clipped, but the size of the input where all of it is seen.
 
-        Behind a `resize` positions differ; this is the least that holds for each of them.
+        Behind a `resize`, where positions differ, it is a lower bound for each of them.
         """
         return tuple(
             size if first == -math.inf else last - first + 1
@@ -60,130 +61,137 @@ class ReceptiveField:
         return tuple(edges == WHOLE for edges in self.edges)
 
 
-def input_reach(size: tuple[int, ...]) -> ReceptiveField:
-    """The reach of the network's input: a pixel sees itself."""
+# --- the arithmetic
+
+
+def field_of_input(size: tuple[int, ...]) -> ReceptiveField:
+    """The receptive field of the network's input: a pixel sees itself."""
     return ReceptiveField(((0, 0),) * len(size), (1,) * len(size), 0, size)
 
 
-def op_reach(
-    call: OpCall, reaches: Sequence[ReceptiveField], types: Sequence[TensorType], result: TensorType
+def field_of_op(
+    call: OpCall, fields: Sequence[ReceptiveField], types: Sequence[TensorType], result: TensorType
 ) -> ReceptiveField:
-    """The reach of an op's result, from those of its inputs and their types."""
+    """The receptive field of an op's result, from those of its inputs and their types."""
     definition = call.definition
-    reach = joined(reaches, types, result) if len(reaches) > 1 else reaches[0]
+    field = joined(fields, types, result) if len(fields) > 1 else fields[0]
     if definition.is_weighted:
-        reach = replace(reach, depth=reach.depth + 1)
+        field = replace(field, depth=field.depth + 1)
     if definition.window is same_position or not types[0].size:
-        return reach
-    taps = definition.window(call.attributes, types[0])
+        return field
+    windows = definition.window(call.attributes, types[0])
     edges = tuple(
-        (first + stride * tap.first, last + stride * tap.last)
-        for (first, last), stride, tap in zip(reach.edges, reach.stride, taps, strict=True)
+        (first + stride * window.first, last + stride * window.last)
+        for (first, last), stride, window in zip(field.edges, field.stride, windows, strict=True)
     )
-    strides = tuple(s * tap.step for s, tap in zip(reach.stride, taps, strict=True))
-    return ReceptiveField(edges, strides, reach.depth, reach.input)
+    strides = tuple(s * window.step for s, window in zip(field.stride, windows, strict=True))
+    return ReceptiveField(edges, strides, field.depth, field.input)
 
 
 def joined(
-    reaches: Sequence[ReceptiveField], types: Sequence[TensorType], result: TensorType
+    fields: Sequence[ReceptiveField], types: Sequence[TensorType], result: TensorType
 ) -> ReceptiveField:
-    """The union over the operands of a join. One that stretches is the same for every position."""
+    """The union over the operands of a join; a broadcast operand makes it the whole input."""
     edges, strides = [], []
-    for axis in range(len(reaches[0].edges)):
-        own = [reach.edges[axis] for reach in reaches]
+    for axis in range(len(fields[0].edges)):
+        operands = [field.edges[axis] for field in fields]
         if result.size and any(of.size[axis] < result.size[axis] for of in types):
-            own = [WHOLE]
-        edges.append((min(first for first, _ in own), max(last for _, last in own)))
-        strides.append(min(reach.stride[axis] for reach in reaches))
-    depth = max(reach.depth for reach in reaches)
-    return ReceptiveField(tuple(edges), tuple(strides), depth, reaches[0].input)
+            operands = [WHOLE]
+        edges.append((min(first for first, _ in operands), max(last for _, last in operands)))
+        strides.append(min(field.stride[axis] for field in fields))
+    depth = max(field.depth for field in fields)
+    return ReceptiveField(tuple(edges), tuple(strides), depth, fields[0].input)
 
 
-def behind(reach: ReceptiveField, block: ReceptiveField) -> ReceptiveField:
-    """The reach of a block's result: `block` is as seen from its input, which itself has `reach`."""
-    columns = zip(reach.edges, reach.stride, block.edges, strict=True)
+def behind(field: ReceptiveField, block: ReceptiveField) -> ReceptiveField:
+    """The field of a block's result: `block` is relative to its input, whose own is `field`."""
+    columns = zip(field.edges, field.stride, block.edges, strict=True)
     return ReceptiveField(
         tuple((first + s * inner[0], last + s * inner[1]) for (first, last), s, inner in columns),
-        tuple(s * inner for s, inner in zip(reach.stride, block.stride, strict=True)),
-        reach.depth + block.depth,
-        reach.input,
+        tuple(s * inner for s, inner in zip(field.stride, block.stride, strict=True)),
+        field.depth + block.depth,
+        field.input,
     )
 
 
 def repeated(block: ReceptiveField, times: int) -> ReceptiveField:
-    """The reach of equal blocks in a row, as seen from the first one's input."""
+    """The field of equal blocks in a row, relative to the first one's input."""
     if times == 1:
         return block
     half = repeated(block, times // 2)
     return behind(behind(half, half), block) if times % 2 else behind(half, half)
 
 
+# --- the walk
+
+Operands = Sequence[ReceptiveField | None]  # None: an input without one, such as `none`
+
+
 class ReceptiveFields:
-    """The reaches within one network; each distinct block is walked once."""
+    """The receptive fields within one network; each distinct block is walked once."""
 
     def __init__(self, size: tuple[int, ...]) -> None:
-        self.start = input_reach(size)
-        self.known: dict[int, tuple[ReceptiveField | None, ...]] = {}
+        self.start = field_of_input(size)
+        self.memo: dict[int, tuple[ReceptiveField | None, ...]] = {}
 
-    def steps(
-        self, measured: TypedInstance, inputs: Sequence[ReceptiveField | None]
+    def of_nodes(
+        self, typed: TypedInstance, inputs: Operands
     ) -> Iterator[tuple[int, tuple[ReceptiveField | None, ...], ReceptiveField | None]]:
-        """The index of each step in order of execution, the reaches of its inputs and of its result.
+        """For each node in order of execution: its index, the fields of its inputs and of its result.
 
-        There is none where the step depends on no input that has one.
+        The latter is None where the node depends on no input that has one.
         """
-        values = dict(zip(measured.instance.inputs, inputs, strict=True))
-        for index in measured.instance.schedule:
-            step = measured.nodes[index]
-            sources = tuple(values.get(name) for name in step.node.inputs)
-            values[step.node.key] = self.step(step, sources) if any(sources) else None
-            yield index, sources, values[step.node.key]
+        values = dict(zip(typed.instance.inputs, inputs, strict=True))
+        for index in typed.instance.schedule:
+            node = typed.nodes[index]
+            sources = tuple(values.get(name) for name in node.node.inputs)
+            values[node.node.key] = self.of_node(node, sources) if any(sources) else None
+            yield index, sources, values[node.node.key]
 
-    def step(
-        self, step: TypedNode, sources: Sequence[ReceptiveField | None]
-    ) -> ReceptiveField | None:
-        """The reach of a step's result."""
-        if step.node.op:
-            pairs = zip(sources, step.sources, strict=True)
-            given = [(reach, of) for reach, of in pairs if reach and of]
-            reaches, types = [reach for reach, _ in given], [of for _, of in given]
-            return op_reach(step.node.op, reaches, types, step.result)
-        for block, times in step.blocks:
-            sources = (self.blocks(block, times, sources), *sources[1:])
+    def of_node(self, node: TypedNode, sources: Operands) -> ReceptiveField | None:
+        """The receptive field of a node's result."""
+        if node.node.op:
+            pairs = zip(sources, node.sources, strict=True)
+            known = [(field, of) for field, of in pairs if field and of]
+            fields, types = [field for field, _ in known], [of for _, of in known]
+            return field_of_op(node.node.op, fields, types, node.result)
+        for block, times in node.blocks:
+            sources = (self.of_blocks(block, times, sources), *sources[1:])
         return sources[0]
 
-    def blocks(
-        self, block: TypedInstance, times: int, sources: Sequence[ReceptiveField | None]
+    def of_blocks(
+        self, block: TypedInstance, times: int, sources: Operands
     ) -> ReceptiveField | None:
-        """The reach of the last of equal blocks in a row; their inputs but the first are the same."""
+        """The field of the last of equal blocks in a row; their inputs but the first are the same."""
         if not times:
             return sources[0]
-        seen = self.seen(block)
-        (main, inner), *more = zip(sources, seen, strict=True)
-        if main and inner and not any(reach and each for reach, each in more):
+        inner_fields = self.from_inputs(block)
+        (main, inner), *more = zip(sources, inner_fields, strict=True)
+        if main and inner and not any(field and each for field, each in more):
             return behind(main, repeated(inner, times))
         for _ in range(times):
-            columns = zip((main, *sources[1:]), seen, strict=True)
-            found = [behind(reach, each) for reach, each in columns if reach and each]
+            columns = zip((main, *sources[1:]), inner_fields, strict=True)
+            fields = [behind(field, each) for field, each in columns if field and each]
             result = block.outputs[0]
-            main = joined(found, [result] * len(found), result) if found else None
+            main = joined(fields, [result] * len(fields), result) if fields else None
         return main
 
-    def seen(self, block: TypedInstance) -> tuple[ReceptiveField | None, ...]:
-        """The reach of a block's first output as seen from each of its inputs; None where unread."""
-        if id(block) not in self.known:
+    def from_inputs(self, block: TypedInstance) -> tuple[ReceptiveField | None, ...]:
+        """The field of a block's first output relative to each of its inputs; None where unread."""
+        if id(block) not in self.memo:
             names = list(block.instance.inputs)
-            self.known[id(block)] = tuple(self._seen_from(block, name, names) for name in names)
-        return self.known[id(block)]
+            self.memo[id(block)] = tuple(self._from_input(block, name, names) for name in names)
+        return self.memo[id(block)]
 
-    def _seen_from(
+    def _from_input(
         self, block: TypedInstance, name: str, names: Sequence[str]
     ) -> ReceptiveField | None:
         output = block.instance.outputs[0]
         if output == name:
             return self.start
-        alone = [self.start if each == name else None for each in names]
-        reaches = {
-            block.instance.nodes[index].key: result for index, _, result in self.steps(block, alone)
+        inputs = [self.start if each == name else None for each in names]
+        fields = {
+            block.instance.nodes[index].key: field
+            for index, _, field in self.of_nodes(block, inputs)
         }
-        return reaches.get(output)
+        return fields.get(output)

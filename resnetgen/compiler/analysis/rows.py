@@ -1,10 +1,11 @@
-"""Rows of a report: by node, by block or by stage, in the order of execution.
+"""The rows of a report: by node, block or stage; and the features that a network returns.
 
-layer3: {blocks: 36}  ->  layer3.0, layer3.1, ..., layer3.35; folded: layer3.0, layer3.1-35
+    rows_by_node(typed)            ->  conv1, bn1, ..., layer3.0.conv1, ..., layer3.35.conv3, ..., fc
+    rows_by_block(typed, folded=True)    ->  conv1, ..., layer3.0, layer3.1-35, ..., fc
+    rows_by_stage(typed)           ->  stem, layer1, layer2, layer3, layer4, head
+    features(network, root)        ->  Feature("layer1", "layer1", 256, 4), ...
 
-features(network, root) -> what each output is: its channels, and how far it is reduced.
-
-outputs: [layer1, layer2]  ->  Feature("layer1", 256, 4), Feature("layer2", 512, 8)
+Rows are in order of execution. Folded, equal blocks in a row are one row, with the cost of all.
 """
 
 from __future__ import annotations
@@ -14,14 +15,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from resnetgen.compiler.analysis.name_ranges import name_range
-from resnetgen.compiler.analysis.receptive_field import ReceptiveField, ReceptiveFields
+from resnetgen.compiler.analysis.receptive_field import Operands, ReceptiveField, ReceptiveFields
 from resnetgen.compiler.ir.nodes import Instance, Network
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, TypedNode
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
 from resnetgen.compiler.passes.stages import reduction
-
-Sources = Sequence[ReceptiveField | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,140 +28,152 @@ class Row:
     """One line of a report: a node, a block, a stage, or several equal ones in a row."""
 
     name: str
-    op: str  # what it is: an op, or the name of a block
+    op: str  # an op, or the name of a block
     source: TensorType
     result: TensorType
     cost: Cost  # of all of them
     group: str  # the stage, or `stem`, `head`, ...
-    steps: tuple[tuple[TypedNode, int], ...]  # what it is made of, and how often
-    reach: ReceptiveField  # of the result; where equal ones are folded, of the last
-    count: int = 1  # equal ones that are folded here
+    nodes: tuple[tuple[TypedNode, int], ...]  # what it consists of, each with its repeats
+    receptive_field: ReceptiveField  # of the result; of folded ones, that of the last
+    count: int = 1  # the equal ones that are folded here
 
 
-def rows_by_node(measured: TypedInstance, folded: bool = False) -> Iterator[Row]:
+def _whole_input(typed: TypedInstance) -> tuple[ReceptiveFields, Operands]:
+    """The receptive fields of a network, and that of its input."""
+    fields = ReceptiveFields(typed.source.size)
+    return fields, (fields.start,)
+
+
+# --- by node
+
+
+def rows_by_node(typed: TypedInstance, folded: bool = False) -> Iterator[Row]:
     """Every op of the network."""
-    reaches, start = _reaches(measured)
-    yield from _nodes(measured, reaches, start, "", "", 1, folded)
+    fields, start = _whole_input(typed)
+    yield from _op_rows(typed, fields, start, "", "", 1, folded)
 
 
-def _nodes(
-    measured: TypedInstance,
-    reaches: ReceptiveFields,
-    inputs: Sources,
+def _op_rows(
+    typed: TypedInstance,
+    fields: ReceptiveFields,
+    inputs: Operands,
     prefix: str,
     group: str,
     times: int,
     folded: bool,
 ) -> Iterator[Row]:
-    paths = numbered_paths(measured.instance.nodes)
+    paths = numbered_paths(typed.instance.nodes)
     shared = shared_paths(paths)
-    for index, sources, reach in reaches.steps(measured, inputs):
-        step, own = measured.nodes[index], paths[index]
-        assert reach is not None
-        inner = group or step.node.group or step.node.key
-        told = [step.node.key if path in shared else path for path in own]
-        if step.node.op:
-            cost, steps = step.cost * times, ((step, times),)
-            op, name = step.node.op.name, prefix + told[0]
-            yield Row(name, op, step.source, step.result, cost, inner, steps, reach, times)
-        for run in _runs(step, told, reaches, sources, folded):
-            before = (reaches.blocks(run.block, run.count - 1, run.sources), *run.sources[1:])
+    for index, sources, field in fields.of_nodes(typed, inputs):
+        node = typed.nodes[index]
+        assert field is not None
+        own_group = group or node.node.group or node.node.key
+        names = [node.node.key if path in shared else path for path in paths[index]]
+        if node.node.op:
+            cost, nodes = node.cost * times, ((node, times),)
+            op, name = node.node.op.name, prefix + names[0]
+            yield Row(name, op, node.source, node.result, cost, own_group, nodes, field, times)
+        for run in _runs(node, names, fields, sources, folded):
+            before = (fields.of_blocks(run.block, run.count - 1, run.sources), *run.sources[1:])
             below, name = times * run.count, f"{prefix}{run.name}."
-            yield from _nodes(run.block, reaches, before, name, inner, below, folded)
-
-
-def rows_by_block(measured: TypedInstance, folded: bool = False) -> Iterator[Row]:
-    """Every block of every stage, and every other node of the network's own body."""
-    reaches, start = _reaches(measured)
-    paths = numbered_paths(measured.instance.nodes)
-    for index, sources, reach in reaches.steps(measured, start):
-        step, own = measured.nodes[index], paths[index]
-        assert reach is not None
-        group = step.node.group or step.node.key
-        if step.node.op:
-            op, once = step.node.op.name, ((step, 1),)
-            yield Row(own[0], op, step.source, step.result, step.cost, group, once, reach)
-        source = step.source
-        for run in _runs(step, own, reaches, sources, folded):
-            block, result = run.block, run.block.outputs[0]
-            op, steps = block.instance.block.name, tuple((each, run.count) for each in block.nodes)
-            cost, last = block.cost * run.count, reaches.blocks(block, run.count, run.sources)
-            assert last is not None
-            yield Row(run.name, op, source, result, cost, group, steps, last, run.count)
-            source = result
+            yield from _op_rows(run.block, fields, before, name, own_group, below, folded)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Run:
-    """One block, or equal ones in a row; `sources` are the reaches that the first one reads."""
+    """One block, or equal ones in a row; `sources` are the fields of the first one's inputs."""
 
     block: TypedInstance
     name: str
     count: int
-    sources: Sources
+    sources: Operands
 
 
 def _runs(
-    step: TypedNode, names: Sequence[str], reaches: ReceptiveFields, sources: Sources, folded: bool
+    node: TypedNode, names: Sequence[str], fields: ReceptiveFields, sources: Operands, folded: bool
 ) -> Iterator[_Run]:
-    """The blocks of a stage, equal ones in a row as one where they are folded."""
+    """The blocks of a stage; where they are folded, equal ones in a row as one."""
     at = 0
-    for block, times in step.blocks:
+    for block, times in node.blocks:
         for first in (at,) if folded else range(at, at + times):
             count = times if folded else 1
             yield _Run(block, name_range(names[first], names[first + count - 1]), count, sources)
-            sources = (reaches.blocks(block, count, sources), *sources[1:])
+            sources = (fields.of_blocks(block, count, sources), *sources[1:])
         at += times
 
 
-def stages(measured: TypedInstance) -> dict[str, list[TypedNode]]:
-    """The steps of the stem, each stage, each other node and the head, in the order of execution."""
-    found: dict[str, list[TypedNode]] = {}
-    for index in measured.instance.schedule:
-        step = measured.nodes[index]
-        found.setdefault(step.node.group or step.node.key, []).append(step)
-    return found
+# --- by block
 
 
-def rows_by_stage(measured: TypedInstance) -> list[Row]:
+def rows_by_block(typed: TypedInstance, folded: bool = False) -> Iterator[Row]:
+    """Every block of every stage, and every other node of the network's own body."""
+    fields, start = _whole_input(typed)
+    paths = numbered_paths(typed.instance.nodes)
+    for index, sources, field in fields.of_nodes(typed, start):
+        node, names = typed.nodes[index], paths[index]
+        assert field is not None
+        group = node.node.group or node.node.key
+        if node.node.op:
+            op, nodes = node.node.op.name, ((node, 1),)
+            yield Row(names[0], op, node.source, node.result, node.cost, group, nodes, field)
+        source = node.source
+        for run in _runs(node, names, fields, sources, folded):
+            block, result = run.block, run.block.outputs[0]
+            op, below = block.instance.block.name, tuple((each, run.count) for each in block.nodes)
+            cost, last = block.cost * run.count, fields.of_blocks(block, run.count, run.sources)
+            assert last is not None
+            yield Row(run.name, op, source, result, cost, group, below, last, run.count)
+            source = result
+
+
+# --- by stage
+
+
+def rows_by_stage(typed: TypedInstance) -> list[Row]:
     """The stem, each stage, each other node, the head."""
-    reaches, start = _reaches(measured)
+    fields, start = _whole_input(typed)
     rows: dict[str, Row] = {}
-    for index, _, reach in reaches.steps(measured, start):
-        step = measured.nodes[index]
-        assert reach is not None
-        group = step.node.group or step.node.key
+    for index, _, field in fields.of_nodes(typed, start):
+        node = typed.nodes[index]
+        assert field is not None
+        group = node.node.group or node.node.key
         before = rows.get(group)
-        cost = before.cost + step.cost if before else step.cost
-        source = before.source if before else step.source
-        steps = (*(before.steps if before else ()), (step, 1))
-        rows[group] = Row(group, _kind(step), source, step.result, cost, group, steps, reach)
+        cost = before.cost + node.cost if before else node.cost
+        source = before.source if before else node.source
+        nodes = (*(before.nodes if before else ()), (node, 1))
+        rows[group] = Row(group, _kind(node), source, node.result, cost, group, nodes, field)
     return list(rows.values())
 
 
-def whole(measured: TypedInstance, name: str) -> Row:
-    """The network as one row; what it sees is that of its first output."""
-    reaches, start = _reaches(measured)
-    first = measured.instance.outputs[0]
-    ends = {measured.nodes[at].node.key: reach for at, _, reach in reaches.steps(measured, start)}
-    reach = ends[first] or reaches.start
-    steps = tuple((step, 1) for step in measured.nodes)
-    result, cost = measured.outputs[0], measured.cost
-    return Row(name, "", measured.source, result, cost, "", steps, reach)
+def stages(typed: TypedInstance) -> dict[str, list[TypedNode]]:
+    """The nodes of the stem, each stage, each other node and the head, in order of execution."""
+    groups: dict[str, list[TypedNode]] = {}
+    for index in typed.instance.schedule:
+        node = typed.nodes[index]
+        groups.setdefault(node.node.group or node.node.key, []).append(node)
+    return groups
 
 
-def _reaches(measured: TypedInstance) -> tuple[ReceptiveFields, Sources]:
-    """Those of a network, and what its body reads: the input."""
-    reaches = ReceptiveFields(measured.source.size)
-    return reaches, (reaches.start,)
+def whole_network(typed: TypedInstance, name: str) -> Row:
+    """The network as one row; its receptive field is that of its first output."""
+    fields, start = _whole_input(typed)
+    output = typed.instance.outputs[0]
+    results = {typed.nodes[at].node.key: field for at, _, field in fields.of_nodes(typed, start)}
+    field = results[output] or fields.start
+    nodes = tuple((node, 1) for node in typed.nodes)
+    result, cost = typed.outputs[0], typed.cost
+    return Row(name, "", typed.source, result, cost, "", nodes, field)
 
 
-def _kind(step: TypedNode) -> str:
-    if step.node.group:
-        return step.node.group
-    if step.blocks:
-        return step.blocks[-1][0].instance.block.name
-    return step.node.op.name if step.node.op else ""
+def _kind(node: TypedNode) -> str:
+    if node.node.group:
+        return node.node.group
+    if node.blocks:
+        return node.blocks[-1][0].instance.block.name
+    return node.node.op.name if node.node.op else ""
+
+
+# --- features
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +190,13 @@ def features(network: Network, root: Instance) -> tuple[Feature, ...]:
     """The outputs in evaluation, in order."""
     strides: dict[str, float] = dict.fromkeys(root.inputs, 1)
     for index in root.schedule:
-        placed = root.nodes[index]
-        strides[placed.key] = reduction(placed, strides)
-    channels = {placed.key: placed.result.channels for placed in root.nodes}
-    found = []
+        node = root.nodes[index]
+        strides[node.key] = reduction(node, strides)
+    channels = {node.key: node.result.channels for node in root.nodes}
+    rows = []
     for output, key in zip(network.outputs, root.outputs, strict=False):
         stride = Fraction(strides[key]).limit_denominator(1024)
         reduced = stride.numerator if stride.denominator == 1 else float(stride)
         width = channels.get(key, network.input.channels)
-        found.append(Feature(output.name, output.key, width, reduced))
-    return tuple(found)
+        rows.append(Feature(output.name, output.key, width, reduced))
+    return tuple(rows)

@@ -8,8 +8,8 @@
 There is one set of rules for two readers: `codegen/` prints statements by them, and memory analysis
 derives from them how long Python keeps each value (`statements_of`), without printing anything.
 
-Non-goal: a container that is printed as a class of its own. Memory analysis takes its statements
-as those of the class around it.
+Non-goal: containers that are printed as classes of their own. Memory analysis treats their statements
+as those of the class around them.
 """
 
 from __future__ import annotations
@@ -162,25 +162,26 @@ def named_values(
     A value needs a name where another `x` would overwrite it before it is read; operands of a
     concatenation, values of training and those in `named` have one for the reader's sake.
     """
-    own = {name for step in steps if step.names_operands for name in step.inputs}
-    own |= {step.value for step in steps if step.training} | set(named)
-    own -= set(inputs)
+    with_names = {name for step in steps if step.names_operands for name in step.inputs}
+    with_names |= {step.value for step in steps if step.training} | set(named)
+    with_names -= set(inputs)
     last = last_reads([step.inputs for step in steps]) | dict.fromkeys(outputs, len(steps))
     made = [*inputs[:1], *(step.value for step in steps)]
     # From the last to the first: a value may be `x` if all that are made before its last reader
     # have names.
     for at in range(len(made) - 1, -1, -1):
         between = made[at + 1 : last.get(made[at], at - 1) + 1]
-        if any(name not in own for name in between):
-            own.add(made[at])
-    return own
+        if any(name not in with_names for name in between):
+            with_names.add(made[at])
+    return with_names
 
 
 def is_inlined(step: Step, following: Step, readers: Mapping[str, int], length: int) -> bool:
     """Whether an expression of a length belongs inside the call that reads it next."""
-    alone = following.inputs == (step.value,) and step.training == following.training
-    reads_it = alone and following.is_call and readers[step.value] == 1
-    return reads_it and step.path is None and length <= LONGEST_INLINE
+    if following.inputs != (step.value,) or readers[step.value] != 1:
+        return False
+    can_contain_it = following.is_call and step.training == following.training
+    return can_contain_it and step.path is None and length <= LONGEST_INLINE
 
 
 # --- the statements of a typed instance
@@ -198,7 +199,7 @@ class ForwardStatement:
 
 @dataclass(slots=True, eq=False)
 class _NodeStep:
-    """A node of a typed instance as a step; one that stands for a chain has several members."""
+    """A node of a typed instance as a step; a chain of them has several members."""
 
     members: tuple[int, ...]
     value: str
@@ -214,7 +215,7 @@ class _NodeStep:
 def statements_of(typed: TypedInstance, is_network: bool) -> list[ForwardStatement]:
     """The statements of a body that run in evaluation, in order of execution.
 
-    What a statement reads lives until it returns.
+    The inputs of a statement live until it returns.
     """
     steps = execution_order(typed, is_network)
     readers = count_readers(steps, typed.instance.outputs)

@@ -1,12 +1,12 @@
-"""hold(text): a printed module is held against an allow-list of syntax before anybody gets it.
+"""check(text): raises UnsafeOutput unless all syntax of a printed module is on an allow-list.
 
-    self.conv1 = nn.Conv2d(3, 64, 7)     holds
-    self.conv1 = os.system("id")         BrokenPrint: line 12: calls `os.system`
+    self.conv1 = nn.Conv2d(3, 64, 7)     passes
+    self.conv1 = os.system("id")         UnsafeOutput: line 12: the printed file calls `os.system`
 
-Names of a spec are checked where they are read (`compiler/frontend/identifiers.py`). This is the second lock: what
-a mistake in that check or in the printer lets through is found here, whatever it is, because all
-that is not listed is refused. Outside of functions nothing is called, so that importing a module
-that holds defines classes and does nothing else. Non-goals: whether the module is correct.
+The names in a spec are checked where they are read (`compiler/frontend/identifiers.py`). This is a
+second lock behind that check and the printer: whatever a mistake there lets through is refused here,
+because everything is that is not listed. Outside of methods nothing may be called, so importing a
+module that passes defines classes and does nothing else. Non-goal: whether the module is correct.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BUILTINS = frozenset(["super", "range", "isinstance", "int", "max", "min", "rou
 _CALLABLE = _BUILTINS | {"OrderedDict"}
 _BASES = frozenset(["nn.Module", "nn.Sequential"])
 _METHODS = frozenset(["__init__", "forward"])  # that a class defines
-# What a class has of nn.Module, and what values have of Tensor.
+# Attributes that classes inherit from nn.Module, and methods of tensors.
 _INHERITED = frozenset(["forward", "training", "modules", "named_modules", "register_buffer"])
 _OF_TENSORS = frozenset(["flatten", "view", "view_as", "repeat", "bernoulli_", "get_parameter"])
 _PACKAGES = frozenset(["nn.init", "nn.functional", "torch.compiler"])
@@ -40,9 +40,9 @@ _RULES = ("kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_unifo
           "uniform_", "trunc_normal_", "constant_", "zeros_", "ones_")  # fmt: skip
 AXES = (1, 2, 3)  # of an image
 
-# A string that is no docstring is a word, and stands in one of these or as an argument of those.
-_HOLDS_WORDS = (ast.Dict, ast.Subscript, ast.keyword, ast.Compare)
-_TAKES_WORDS = frozenset(["register_buffer", "get_parameter"])
+# A string other than a docstring must be a word: below one of these nodes, or an argument of those.
+_MAY_CONTAIN_WORDS = (ast.Dict, ast.Subscript, ast.keyword, ast.Compare)
+_ACCEPT_WORDS = frozenset(["register_buffer", "get_parameter"])
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
 _STATEMENTS = (ast.Assign, ast.Delete, ast.Expr, ast.Return, ast.If, ast.For)
@@ -56,31 +56,31 @@ _SYNTAX = (*_STATEMENTS, *_EXPRESSIONS, ast.operator, ast.unaryop, ast.boolop, a
 
 
 class UnsafeOutput(AssertionError):
-    """A printed module holds something that none may hold: a defect of the compiler."""
+    """A printed module contains something that is not allowed: a bug in the compiler."""
 
 
 def check(source: str, shipped: frozenset[str] = frozenset()) -> None:
-    """Raises BrokenPrint unless all syntax of a printed module is on the list.
+    """Raises UnsafeOutput unless all syntax of a printed module is on the list.
 
-    `shipped` are classes that hold nothing of any spec, as `ast.dump` has them: those are let be.
+    `shipped` are classes that contain nothing of any spec, as `ast.dump` shows them: not checked.
     """
     try:
-        # The bytes, as Python will read them from the file: with what it takes for a declaration
-        # of an encoding, for a line end, and for the end of the text.
+        # The bytes, as Python will read them from the file: a comment may declare an encoding, and
+        # a character may end a line or the text.
         tree = ast.parse(source.encode())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UnsafeOutput(f"the printed file is no Python: {error}") from None
+        raise UnsafeOutput(f"the printed file is not Python: {error}") from None
     names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
     classes = frozenset(names)
-    _demand(len(names) == len(classes), tree, "defines a class twice")
+    _require(len(names) == len(classes), tree, "defines a class twice")
     for node in _without_docstring(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            _demand(ast.unparse(node) in _IMPORTS, node, "imports something else than torch")
+            _require(ast.unparse(node) in _IMPORTS, node, "imports something other than torch")
         elif isinstance(node, ast.ClassDef):
             if ast.dump(node) not in shipped:
-                _class(node, classes)
+                _check_class(node, classes)
         else:
-            _demand(_is_all(node, classes), node, "states something outside of the classes")
+            _require(_is_all(node, classes), node, "has a statement outside of its classes")
 
 
 def _is_all(node: ast.stmt, classes: frozenset[str]) -> bool:
@@ -93,13 +93,13 @@ def _is_all(node: ast.stmt, classes: frozenset[str]) -> bool:
     return False
 
 
-def _class(node: ast.ClassDef, classes: frozenset[str]) -> None:
+def _check_class(node: ast.ClassDef, classes: frozenset[str]) -> None:
     bases = [_dotted(base) for base in node.bases]
-    _demand(len(bases) == 1 and bases[0] in _BASES, node, "has a class of another kind")
+    _require(len(bases) == 1 and bases[0] in _BASES, node, "has a class of another kind")
     plain = not (node.keywords or node.decorator_list or getattr(node, "type_params", []))
-    _demand(plain, node, "has a decorated class")
-    _demand(_is_free(node.name, classes - {node.name}), node, "binds a name that is taken")
-    own = _INHERITED | {
+    _require(plain, node, "has a decorated class")
+    _require(_is_free(node.name, classes - {node.name}), node, "binds a name that is taken")
+    attributes = _INHERITED | {
         each.attr
         for each in ast.walk(node)
         if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)
@@ -107,81 +107,85 @@ def _class(node: ast.ClassDef, classes: frozenset[str]) -> None:
     for each in _without_docstring(node):
         match each:
             case ast.FunctionDef():
-                _function(each, classes, own)
+                _check_function(each, classes, attributes)
             case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=None):
-                own |= {name}
-                _check([annotation], frozenset(), classes, own, calls=False)
+                attributes |= {name}
+                _check_nodes([annotation], frozenset(), classes, attributes, calls=False)
             case ast.Assign(targets=[ast.Name()], value=value):
-                _check([value], frozenset(), classes, own, calls=False)
+                _check_nodes([value], frozenset(), classes, attributes, calls=False)
             case _:
-                _demand(False, each, "has a class that holds more than methods")
+                _require(False, each, "has a class with more than methods")
 
 
-def _function(node: ast.FunctionDef, classes: frozenset[str], own: frozenset[str]) -> None:
-    _demand(node.name in _METHODS, node, "defines another method")
+def _check_function(
+    node: ast.FunctionDef, classes: frozenset[str], attributes: frozenset[str]
+) -> None:
+    _require(node.name in _METHODS, node, "defines another method")
     plain = not (node.decorator_list or getattr(node, "type_params", []))
-    _demand(plain, node, "has a decorated method")
+    _require(plain, node, "has a decorated method")
     signature = [node.args, *([node.returns] if node.returns else [])]
-    _check(signature, frozenset(), classes, own, calls=False)
+    _check_nodes(signature, frozenset(), classes, attributes, calls=False)
     bound = [each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)]
-    _demand(bound[:1] == ["self"], node, "has a method that takes no `self`")
+    _require(bound[:1] == ["self"], node, "has a method without `self`")
     bound += [
         each.id
         for each in ast.walk(node)
         if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
     ]
     for name in bound[1:]:
-        _demand(name != "self" and _is_free(name, classes), node, f"binds `{name}`")
-    _check(_without_docstring(node), frozenset(bound), classes, own, calls=True)
+        _require(name != "self" and _is_free(name, classes), node, f"binds `{name}`")
+    _check_nodes(_without_docstring(node), frozenset(bound), classes, attributes, calls=True)
 
 
-def _check(
+def _check_nodes(
     nodes: Iterable[ast.AST],
     bound: frozenset[str],
     classes: frozenset[str],
-    own: frozenset[str],
+    attributes: frozenset[str],
     *,
     calls: bool,
 ) -> None:
-    """Raises BrokenPrint for what must not stand below some nodes.
+    """Raises UnsafeOutput for what is not allowed below some nodes.
 
-    `bound` are the names of the function, `own` the attributes of `self`.
+    `bound` are the names of the function, `attributes` the attributes of `self`.
     """
     known = bound | classes | _MODULES | _TYPES | _BUILTINS
-    words: set[int] = set()  # the strings that stand where words may stand
+    words: set[int] = set()  # the strings where words are allowed
     for node in (below for each in nodes for below in ast.walk(each)):  # parents come first
-        _demand(isinstance(node, _SYNTAX), node, f"has a `{type(node).__name__}`")
+        _require(isinstance(node, _SYNTAX), node, f"has a `{type(node).__name__}`")
         match node:
             case ast.Name():
-                _demand(node.id in known, node, f"reads `{node.id}`")
+                _require(node.id in known, node, f"reads `{node.id}`")
             case ast.Attribute():
-                _demand(_is_attribute(node, own), node, f"reads the attribute `{node.attr}`")
+                _require(
+                    _is_attribute(node, attributes), node, f"reads the attribute `{node.attr}`"
+                )
             case ast.Call():
                 callee = ast.unparse(node.func)
-                _demand(calls, node, f"calls `{callee}` when it is imported")
-                _demand(_is_called(node.func, classes, own), node, f"calls `{callee}`")
-                if isinstance(node.func, ast.Attribute) and node.func.attr in _TAKES_WORDS:
+                _require(calls, node, f"calls `{callee}` when it is imported")
+                _require(_is_called(node.func, classes, attributes), node, f"calls `{callee}`")
+                if isinstance(node.func, ast.Attribute) and node.func.attr in _ACCEPT_WORDS:
                     words |= {id(each) for each in node.args}
             case ast.Delete(targets=targets):
                 names = all(isinstance(each, ast.Name) for each in targets)
-                _demand(names, node, "deletes what is no variable")
+                _require(names, node, "deletes something other than a variable")
             case ast.Starred(value=value):
-                _demand(isinstance(value, ast.GeneratorExp), node, "unpacks a value")
+                _require(isinstance(value, ast.GeneratorExp), node, "unpacks a value")
             case ast.keyword(arg=None):
-                _demand(False, node, "unpacks a value")
+                _require(False, node, "unpacks a value")
             case ast.Constant(value=str(text)):
-                _demand(id(node) in words and bool(_WORD.match(text)), node, "has a text")
+                _require(id(node) in words and bool(_WORD.match(text)), node, "has a text")
             case ast.Constant(value=value):
-                _demand(
+                _require(
                     isinstance(value, bool | int | float | EllipsisType | None),
                     node,
                     "has a constant",
                 )
-        if isinstance(node, _HOLDS_WORDS):
+        if isinstance(node, _MAY_CONTAIN_WORDS):
             words |= {id(each) for each in ast.iter_child_nodes(node)}
 
 
-def _is_attribute(node: ast.Attribute, own: frozenset[str]) -> bool:
+def _is_attribute(node: ast.Attribute, attributes: frozenset[str]) -> bool:
     """Whether an attribute may be read, or bound where it is one of `self`."""
     base = node.value
     if isinstance(base, ast.Call):
@@ -191,12 +195,12 @@ def _is_attribute(node: ast.Attribute, own: frozenset[str]) -> bool:
     if root in _MODULES:
         return dotted in _library() and isinstance(node.ctx, ast.Load)
     if dotted == f"self.{node.attr}":
-        return not node.attr.startswith("_") and node.attr in own
+        return not node.attr.startswith("_") and node.attr in attributes
     return not node.attr.startswith("_") and isinstance(node.ctx, ast.Load)
 
 
-def _is_called(callee: ast.expr, classes: frozenset[str], own: frozenset[str]) -> bool:
-    """Whether a call is one of those that modules consist of."""
+def _is_called(callee: ast.expr, classes: frozenset[str], attributes: frozenset[str]) -> bool:
+    """Whether a printed module may call it."""
     while isinstance(callee, ast.Subscript):  # self.blocks[0](x)
         callee = callee.value
         if not isinstance(callee, ast.Attribute | ast.Subscript):
@@ -209,7 +213,7 @@ def _is_called(callee: ast.expr, classes: frozenset[str], own: frozenset[str]) -
     if dotted.partition(".")[0] in _MODULES:
         return dotted in _library() and dotted not in _NOT_CALLED
     if dotted == f"self.{callee.attr}":
-        return callee.attr in own
+        return callee.attr in attributes
     return callee.attr in _OF_TENSORS or (callee.attr == "__init__" and _is_super(callee.value))
 
 
@@ -222,7 +226,7 @@ def _is_super(node: ast.expr) -> bool:
 
 @cache
 def _library() -> frozenset[str]:
-    """The dotted names of torch that a printed file may say."""
+    """The dotted names of torch that are allowed in a printed file."""
     forms = [form for op in OPS.values() for form in (op.torch, op.container_module)]
     modules = {form.callee for form in forms if isinstance(form, TorchModule) and not form.support}
     names = [
@@ -231,8 +235,8 @@ def _library() -> frozenset[str]:
         *(f"nn.{name}" for name in _CONTAINERS),
         *(f"nn.init.{name}" for name in _RULES),
     ]
-    own = frozenset(name.format(n=axes) for name in names for axes in AXES)
-    return own | _BASES | _PACKAGES | _DTYPES
+    attributes = frozenset(name.format(n=axes) for name in names for axes in AXES)
+    return attributes | _BASES | _PACKAGES | _DTYPES
 
 
 def _dotted(node: ast.expr) -> str:
@@ -245,7 +249,7 @@ def _dotted(node: ast.expr) -> str:
 
 
 def _is_free(name: str, classes: frozenset[str]) -> bool:
-    """Whether binding a name hides nothing that the file relies on."""
+    """Whether a name can be bound without hiding one that the file relies on."""
     return name not in classes | _MODULES | _TYPES | _BUILTINS and not name.startswith("__")
 
 
@@ -257,6 +261,6 @@ def _without_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Ite
             yield from body
 
 
-def _demand(holds: bool, node: ast.AST, what: str) -> None:
-    if not holds:
+def _require(condition: bool, node: ast.AST, what: str) -> None:
+    if not condition:
         raise UnsafeOutput(f"line {getattr(node, 'lineno', '?')}: the printed file {what}")

@@ -1,9 +1,12 @@
-"""What the planning of one file knows: the classes so far, and what the file needs beside them.
+"""What a planned class consists of, what the planning of a file shares, and the head of `__init__`.
 
-The head of a printed constructor: the arguments of a class, and the locals computed from them.
+    width: 64, 128, ...; stride: 1, 2; shortcut passed in; `width * 4` printed twice
+        ->  def __init__(self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1):
+                out_channels = width * 4
 
-def __init__(self, in_channels: int, width: int, downsample: nn.Module, stride: int = 1) -> None:
-    out_channels = width * 4
+Goes in: the documents of the modules that a class makes (`pretty.py`). Comes out: a Constructor, whose
+arguments are the names that those documents read, required ones first, and whose locals are the
+derived names that they contain more than once.
 """
 
 from __future__ import annotations
@@ -26,12 +29,14 @@ from resnetgen.compiler.frontend.expressions import (
     replace_parts,
     to_python,
 )
-from resnetgen.compiler.ir.nodes import Instance, Network
+from resnetgen.compiler.ir.nodes import Network
+
+# --- plans
 
 
 @dataclass(frozen=True, slots=True)
 class ConstructorArgument:
-    """An argument of a printed class. `module` names the node whose module is handed in."""
+    """An argument of a printed class. `module` is the key of the node whose module is passed in."""
 
     name: str
     type: str
@@ -61,34 +66,25 @@ class ClassPlan:
 
 @dataclass(slots=True, eq=False)
 class FilePlanner:
-    """The classes of one file, callees first, and the support classes that it needs."""
+    """What the plans of one file share: classes, callees first, and what the file needs beside them."""
 
     network: Network
-    structures: ClassGroups
+    groups: ClassGroups
     taken: set[str]  # names of classes
-    scopes: dict[int, Scope] = field(default_factory=dict)
-    plans: dict[int, ClassPlan] = field(default_factory=dict)
-    printed: list[ClassPlan] = field(default_factory=list)
+    scopes: dict[ClassGroup, Scope] = field(default_factory=dict)
+    plans: dict[ClassGroup, ClassPlan] = field(default_factory=dict)
+    classes: list[ClassPlan] = field(default_factory=list)  # those of containers, too
     support: set[str] = field(default_factory=set)
     uses_torch: bool = False
     uses_ordered_dict: bool = False
 
-    def structure(self, instance: Instance) -> ClassGroup:
-        """The class of an instance."""
-        return self.structures.of[id(instance)]
 
-    def plan(self, structure: ClassGroup) -> ClassPlan:
-        """The plan of a class that was planned before."""
-        return self.plans[id(structure)]
-
-    def scope(self, structure: ClassGroup) -> Scope:
-        """The arithmetic of a class."""
-        return self.scopes[id(structure)]
+# --- the head of a constructor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constructor:
-    """The arguments of a class, and its locals by the expressions that they stand for."""
+    """The arguments of a class, and its locals by the expressions that they name."""
 
     arguments: tuple[ConstructorArgument, ...]
     locals: Mapping[Expr, Name]
@@ -99,25 +95,25 @@ class Constructor:
         return pretty.lay(Brackets("__init__(", parameters), 4, "def ", " -> None:")
 
     def assignments(self) -> list[str]:
-        """A line for each local, which may read those of the others."""
+        """A line for each local, which may read the others."""
         lines = []
         for expr, name in self.locals.items():
-            others = {each: own for each, own in self.locals.items() if own != name}
+            others = {each: other for each, other in self.locals.items() if other != name}
             lines.append(f"{MARGIN}{name.id} = {to_python(replace_parts(expr, others))}")
         return lines
 
     def shortened(self, doc: Doc) -> Doc:
-        """A document that reads the locals."""
+        """The document with locals in place of their expressions."""
         return pretty.shortened(doc, self.locals)
 
 
 def constructor(
-    scope: Scope, docs: Sequence[Doc], handed: Mapping[str, str], *, is_root: bool
+    scope: Scope, docs: Sequence[Doc], passed_in: Mapping[str, str], *, is_root: bool
 ) -> Constructor:
-    """What the constructor of a class needs before it makes what `docs` say.
+    """The arguments and locals with which a constructor makes the modules `docs`.
 
-    `handed` names the argument of each module that is handed in. The arguments of the network's own
-    class all have defaults: the numbers of its spec.
+    `passed_in` names the argument for each module that is passed in, by node. The arguments of the
+    network's own class all have defaults: the numbers of its spec.
     """
     local = _locals(scope, docs)
     docs = [pretty.shortened(doc, local) for doc in docs]
@@ -127,9 +123,9 @@ def constructor(
     scalars = [_argument(scope, name, is_root) for name in _order(scope, is_root) if name in free]
     texts = {part for doc in docs for part in pretty.parts(doc) if isinstance(part, str)}
     modules = [
-        ConstructorArgument(own, "nn.Module", None, key)
-        for key, own in handed.items()
-        if own in texts
+        ConstructorArgument(name, "nn.Module", None, key)
+        for key, name in passed_in.items()
+        if name in texts
     ]
     required = [argument for argument in scalars if argument.default is None]
     optional = [argument for argument in scalars if argument.default is not None]
@@ -137,23 +133,23 @@ def constructor(
 
 
 def _locals(scope: Scope, docs: Sequence[Doc]) -> dict[Expr, Name]:
-    """The derived names that stand at least twice in what is printed, in order."""
+    """The derived names whose expressions are printed more than once, in order."""
     printed = [expr for doc in docs for expr in pretty.expressions(doc)]
-    found: dict[Expr, Name] = {}
+    local: dict[Expr, Name] = {}
     for name in (*scope.block.params, *scope.block.let):
         expr = scope.expand(name)
-        if not isinstance(expr, Apply) or expr in found or not to_python(expr):
+        if not isinstance(expr, Apply) or expr in local or not to_python(expr):
             continue
         if sum(count_occurrences(each, expr) for each in printed) > 1:
-            found[expr] = Name(name)
-    return found
+            local[expr] = Name(name)
+    return local
 
 
 def _order(scope: Scope, is_root: bool) -> list[str]:
-    """The names that may be arguments, as a constructor has them."""
+    """The names that may be arguments, in the order of a constructor."""
     block = scope.block
     channels = [name for name in scope.instances[0].values if name.endswith("_channels")]
-    order = [*channels, *block.params, *block.let, *scope.promoted]
+    order = [*channels, *block.params, *block.let, *scope.added_arguments]
     if is_root:
         order = [*block.params, *channels]
     return list(dict.fromkeys(order))

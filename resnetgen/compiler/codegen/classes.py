@@ -1,9 +1,11 @@
-"""Which classes are printed: one for each block and set of decisions; sizes do not count.
+"""Groups the instances of a network into the classes that are printed: sizes do not split a class.
 
-    14 bottlenecks of 8 sizes  ->  one class Bottleneck, its shortcut handed in as a module
+    14 bottlenecks of 8 sizes  ->  one class Bottleneck, whose shortcut is passed in as a module
 
-The shortcut is built before its block and handed in (torchvision and timm draw its weights first).
-So is the content of any slot whose structure alone would split a class.
+Instances share a class if they have the same block and made the same decisions: which nodes are
+present, what they call and read. The module of a shortcut is made before its block and passed in,
+because torchvision and timm draw its weights first. So is the content of any slot that would split a
+class by its structure alone; such nodes are called hoisted.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassGroup:
-    """A class to be: its block, the instances that it serves, and the nodes that are handed in."""
+    """A class to be printed: its block, its instances, and the nodes whose modules are passed in."""
 
     name: str
     block: Block
@@ -41,38 +43,38 @@ class ClassGroups:
     """All classes of a network, callees first, and the class of each instance."""
 
     all: tuple[ClassGroup, ...]
-    of: Mapping[int, ClassGroup]
+    of: Mapping[Instance, ClassGroup]
     root: ClassGroup
 
 
-def structures(root: Instance, root_name: str, reserved: Collection[str]) -> ClassGroups:
+def class_groups(root: Instance, root_name: str, reserved: Collection[str]) -> ClassGroups:
     """Groups the instances of a network into classes and names them."""
     instances = instances_below(root)
     hoisted = _hoisted(instances[:-1])
-    keys: dict[int, Key] = {}
+    keys: dict[Instance, Key] = {}
     numbers: dict[Key, int] = {}
     kinds: dict[int, Key] = {}
     for instance in instances:
         key = _decisions(instance, hoisted, kinds)
-        keys[id(instance)] = key
-        handed = [each for each in instance.nodes if (id(instance.block), each.key) in hoisted]
+        keys[instance] = key
+        passed_in = [node for node in instance.nodes if (id(instance.block), node.key) in hoisted]
         number = numbers.setdefault(key, len(numbers))
-        kinds[id(instance)] = (number, *(_kind(each, kinds) for each in handed))
-    groups: dict[Key, list[Instance]] = {}
+        kinds[id(instance)] = (number, *(_kind(each, kinds) for each in passed_in))
+    members: dict[Key, list[Instance]] = {}
     for instance in instances:
-        groups.setdefault(keys[id(instance)], []).append(instance)
+        members.setdefault(keys[instance], []).append(instance)
     uses = _uses(root)
-    names = _names(list(groups.values()), uses, {*reserved, root_name}, root, root_name)
-    found = {
-        key: ClassGroup(names[index], group[0].block, tuple(group), _hoisted_in(group[0], hoisted))
-        for index, (key, group) in enumerate(groups.items())
+    names = _names(list(members.values()), uses, {*reserved, root_name}, root, root_name)
+    groups = {
+        key: ClassGroup(names[index], each[0].block, tuple(each), _hoisted_in(each[0], hoisted))
+        for index, (key, each) in enumerate(members.items())
     }
-    of = {number: found[key] for number, key in keys.items()}
-    return ClassGroups(tuple(found.values()), of, of[id(root)])
+    of = {instance: groups[key] for instance, key in keys.items()}
+    return ClassGroups(tuple(groups.values()), of, of[root])
 
 
 def capitalised(root: Instance) -> Iterator[str]:
-    """The names of values and nodes that look like classes: no class may be hidden by one."""
+    """The names of values and nodes that look like classes: none may hide a class."""
     for instance in instances_below(root):
         nodes = (node.key for node in instance.block.nodes)
         yield from (name for name in (*instance.values, *nodes) if name[:1].isupper())
@@ -83,31 +85,27 @@ def _hoisted_in(instance: Instance, hoisted: set[tuple[int, str]]) -> frozenset[
 
 
 def _hoisted(instances: Sequence[Instance]) -> set[tuple[int, str]]:
-    """The nodes whose module is handed in: shortcuts, and slots that hold different structures."""
+    """The nodes whose module is passed in: shortcuts, and slots whose contents differ in structure."""
     kinds: dict[tuple[int, str], set[Key]] = {}
-    found: set[tuple[int, str]] = set()
+    always: set[tuple[int, str]] = set()
     shapes: dict[int, Key] = {}
     for instance in instances:
         shapes[id(instance)] = _decisions(instance, set(), shapes)
-        for placed in instance.nodes:
-            if (
-                not isinstance(placed.block_node.target, Slot)
-                or placed.scope
-                or placed.block_node.repeat
-            ):
+        for node in instance.nodes:
+            if not isinstance(node.block_node.target, Slot) or node.scope or node.block_node.repeat:
                 continue
-            key = (id(instance.block), placed.key)
-            if isinstance(placed.callee, PassThrough) or placed.block_node.target == SHORTCUT:
-                found.add(key)
-            kinds.setdefault(key, set()).add(_kind(placed, shapes))
-    return found | {key for key, each in kinds.items() if len(each) > 1}
+            key = (id(instance.block), node.key)
+            if isinstance(node.callee, PassThrough) or node.block_node.target == SHORTCUT:
+                always.add(key)
+            kinds.setdefault(key, set()).add(_kind(node, shapes))
+    return always | {key for key, each in kinds.items() if len(each) > 1}
 
 
-def _kind(placed: InstanceNode, shapes: Mapping[int, Any]) -> Key:
-    if placed.op:
-        return ("op", placed.op.name)
-    if placed.runs:
-        return tuple((shapes[id(run.instance)], run.count) for run in placed.runs)
+def _kind(node: InstanceNode, shapes: Mapping[int, Any]) -> Key:
+    if node.op:
+        return ("op", node.op.name)
+    if node.runs:
+        return tuple((shapes[id(run.instance)], run.count) for run in node.runs)
     return ("passes",)
 
 
@@ -116,26 +114,26 @@ def _decisions(
 ) -> Key:
     """The graph of an instance after its choices were made, without sizes.
 
-    `numbers` gives each callee its class, and the kinds of module that are handed to it.
+    `numbers` maps each callee to its class and the kinds of module that are passed to it.
     """
-    rows = []
-    for placed in instance.nodes:
-        if (id(instance.block), placed.key) in hoisted:
-            kind: Key = ("handed in",)
+    nodes = []
+    for node in instance.nodes:
+        if (id(instance.block), node.key) in hoisted:
+            kind: Key = ("passed in",)
         else:
-            kind = _kind(placed, numbers)
-        bias = placed.op.attributes.get("bias") if placed.op else None
-        rows.append((placed.key, placed.paths, placed.inputs, kind, bias))
-    present = tuple(name for name, flow in instance.inputs.items() if flow)
-    return (id(instance.block), present, tuple(rows), instance.outputs)
+            kind = _kind(node, numbers)
+        bias = node.op.attributes.get("bias") if node.op else None
+        nodes.append((node.key, node.paths, node.inputs, kind, bias))
+    present = tuple(name for name, channels in instance.inputs.items() if channels)
+    return (id(instance.block), present, tuple(nodes), instance.outputs)
 
 
 def _uses(root: Instance) -> dict[int, int]:
     """How often each instance occurs in the whole network."""
     counts: dict[int, int] = {id(root): 1}
     for instance in reversed(instances_below(root)):
-        for placed in instance.nodes:
-            for run in placed.runs:
+        for node in instance.nodes:
+            for run in node.runs:
                 here = counts.get(id(run.instance), 0)
                 counts[id(run.instance)] = here + run.count * counts[id(instance)]
     return counts
@@ -148,7 +146,7 @@ def _names(
     root: Instance,
     root_name: str,
 ) -> dict[int, str]:
-    """The commonest structure of a block has its plain name; others are prefixed by what differs."""
+    """The most frequent class of a block has its plain name; others a prefix for what differs."""
     order = sorted(range(len(groups)), key=lambda i: -sum(uses[id(each)] for each in groups[i]))
     plain: dict[int, Instance] = {}
     names: dict[int, str] = {}
@@ -166,29 +164,29 @@ def _names(
 
 def _difference(instance: Instance, common: Instance, base: str) -> str:
     own, usual = {p.key: p for p in instance.nodes}, {p.key: p for p in common.nodes}
-    added = [placed for key, placed in own.items() if key not in usual]
+    added = [node for key, node in own.items() if key not in usual]
     if added:
         return _short(added[0]) + base
-    gone = [placed for key, placed in usual.items() if key not in own]
+    gone = [node for key, node in usual.items() if key not in own]
     if gone:
         return f"{base}Without{_short(gone[0])}"
-    changed = [own[key] for key in own if _called(own[key]) != _called(usual[key])]
-    return (_called(changed[0]) + base) if changed else base
+    changed = [own[key] for key in own if _callee_name(own[key]) != _callee_name(usual[key])]
+    return (_callee_name(changed[0]) + base) if changed else base
 
 
-def _short(placed: InstanceNode) -> str:
-    last = placed.key.rpartition(".")[2]
-    return _called(placed) if last.isdigit() else camel_case(last)
+def _short(node: InstanceNode) -> str:
+    last = node.key.rpartition(".")[2]
+    return _callee_name(node) if last.isdigit() else camel_case(last)
 
 
-def _called(placed: InstanceNode) -> str:
-    if placed.op:
-        return camel_case(placed.op.name)
-    return camel_case(placed.runs[0].instance.block.name) if placed.runs else "Plain"
+def _callee_name(node: InstanceNode) -> str:
+    if node.op:
+        return camel_case(node.op.name)
+    return camel_case(node.runs[0].instance.block.name) if node.runs else "Plain"
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where it is taken already; takes it."""
+    """The name, with a number appended if it is taken; adds it to `taken`."""
     candidate, number = name, 2
     while candidate in taken:
         candidate, number = f"{name}{number}", number + 1

@@ -43,7 +43,7 @@ class WriteError(Exception):
 class Stamp:
     """How files of one kind show that resnetgen wrote them and that nobody edited them since.
 
-    `verify` reads an open file; whatever it raises because the file is of another kind means no.
+    `verify` reads an open file. What it raises for a file of another kind counts as no.
     """
 
     verify: Callable[[BinaryIO], bool]
@@ -94,7 +94,7 @@ SPEC = Stamp(
 
 
 def file_name(network: str, suffix: str) -> str:
-    """The name of a network's file where nobody gives one: `resnet-1.5` -> `resnet_1_5.py`."""
+    """The default name of a network's file: `resnet-1.5` -> `resnet_1_5.py`."""
     return re.sub(r"[-.]", "_", network) + suffix
 
 
@@ -112,7 +112,7 @@ def refuse_to_overwrite(path: Path, stamp: Stamp, force: bool = False) -> None:
     Never replaced: a folder, a device, a pipe. Replaced only with `force`: a symbolic link, and a
     file without a valid stamp.
     """
-    _refuse_special(path, stamp)
+    refuse_special_file(path, "to print it, use `-o -`" if stamp.printable else None)
     if force or not os.path.lexists(path):
         return
     if path.is_symlink():
@@ -124,7 +124,8 @@ def refuse_to_overwrite(path: Path, stamp: Stamp, force: bool = False) -> None:
     raise WriteError(Diagnostic("file-exists", f"`{path}` {reason}", help=stamp.help))
 
 
-def _refuse_special(path: Path, stamp: Stamp) -> None:
+def refuse_special_file(path: Path, help: str | None = None) -> None:
+    """Raises WriteError if the path is not that of a regular file, existing or new."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:  # also of a link to nothing
@@ -134,7 +135,6 @@ def _refuse_special(path: Path, stamp: Stamp) -> None:
     except OSError as error:
         raise unwritable(path, error) from None
     if not stat.S_ISREG(mode):
-        help = "to print it, use `-o -`" if stamp.printable else None
         raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file", help=help))
 
 

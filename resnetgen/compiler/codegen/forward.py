@@ -1,9 +1,11 @@
-"""The statements of `forward`: the order of the steps and the names of the values.
+"""The lines of `forward`: statements in order, with a variable for each value, and the `return`.
 
-x = self.bn3(x)             short-lived values are all `x`;
-x = x + shortcut            a value that must outlive the next one has a name of its own
+    x = self.bn3(x)               short-lived values are all `x`
+    x = x + shortcut              a value that must outlive the next one has a name of its own
+    return x
 
-What `forward` returns, and its type.
+Which values have names and which expressions are inlined is decided in `analysis/statements.py`,
+because memory analysis depends on it; here they are printed.
 """
 
 from __future__ import annotations
@@ -22,14 +24,17 @@ from resnetgen.compiler.ir.nodes import Network
 LONGEST_VARIABLE = 24
 
 
-def statements(
-    steps: Sequence[Statement], inputs: Sequence[str], outputs: Sequence[str], several: bool = False
+def forward_lines(
+    statements: Sequence[Statement],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    several: bool = False,
 ) -> tuple[list[str], dict[str, str]]:
-    """The lines of a body, and the variable of each value. `inputs` are the parameters' names.
+    """The lines of a body, given its statements in order, and the variable of each value.
 
-    With `several` outputs, each has a name of its own.
+    `inputs` are the parameters. With `several` outputs, each has a name of its own.
     """
-    named = named_values(steps, inputs, outputs, outputs if several else ())
+    named = named_values(statements, inputs, outputs, outputs if several else ())
     variables: dict[str, str] = {}
     taken = {*PRINTED_NAMES, *inputs}
     lines: list[str] = []
@@ -38,29 +43,29 @@ def statements(
     for name in inputs:
         variables[name] = name
         if name == main and name in named:
-            identity = _fresh("identity", taken)
+            identity = _new_name("identity", taken)
             lines.append(f"{MARGIN}{identity} = {name}")
     inlined: dict[str, str] = {}
-    readers = count_readers(steps, outputs)
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        sources = [inlined.get(name) or variables[name] for name in step.inputs]
-        text = step.text(sources)
-        if following and is_inlined(step, following, readers, len(text)):
-            inlined[step.value] = text
+    readers = count_readers(statements, outputs)
+    for statement, following in zip(statements, [*statements[1:], None], strict=True):
+        sources = [inlined.get(name) or variables[name] for name in statement.inputs]
+        text = statement.text(sources)
+        if following and is_inlined(statement, following, readers, len(text)):
+            inlined[statement.value] = text
             continue
-        own = step.value in named
-        variables[step.value] = _fresh(step.name, taken) if own else main
-        if not own and identity:
+        is_named = statement.value in named
+        variables[statement.value] = _new_name(statement.name, taken) if is_named else main
+        if not is_named and identity:
             variables[main] = identity
-        if step.training and not guarded:
+        if statement.training and not guarded:
             lines.append(f"{MARGIN}if self.training:")
-        guarded = step.training
+        guarded = statement.training
         indent = len(MARGIN) + (pretty.INDENT if guarded else 0)
-        lines += pretty.lay(pretty.parsed(text), indent, f"{variables[step.value]} = ")
+        lines += pretty.lay(pretty.parsed(text), indent, f"{variables[statement.value]} = ")
     return lines, variables
 
 
-def _fresh(name: str, taken: set[str]) -> str:
+def _new_name(name: str, taken: set[str]) -> str:
     base = re.sub(r"\W", "_", name)
     if not base[:1].isalpha() or len(base) > LONGEST_VARIABLE:
         base = "value"
@@ -68,7 +73,7 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 
 def return_lines(network: Network | None, inputs: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The `return` statements; `network` is None for a block, which has one result."""
+    """The `return` statements; for a block, which has one result, `network` is None."""
     if network is None:
         return _single(names[0], inputs)
     count = len(network.outputs)

@@ -1,19 +1,17 @@
-"""inference_plan(network, measured, folded) -> InferencePlan: the printed file of the inference target.
+"""inference_plan(network, typed, folded) -> InferencePlan: the printed file of the inference target.
 
     layer1.0.bn2 = norm(conv2), plus the shortcut, then relu
         ->  self.layer1_0_conv2 = FusedConv(64, 64, 3, padding=1, relu=True, overwrites=True)
             x = self.layer1_0_conv2(y, x)
 
-One class with a straight-line `forward`: a step is one call, a module has the name of its path.
+One class with a straight-line `forward`: a step of the folded graph is one call, and a module is named
+after its path. A variable is one of `x`, `y` and `z` where possible, and is used again once its value
+has been read for the last time, which frees the old value:
 
-variables(folded, "x", several) -> what each value of a straight-line `forward` is called.
-
-    y = self.layer1_0_conv1(x)          the first of `x`, `y` and `z` whose value nothing reads any more
+    y = self.layer1_0_conv1(x)
     x = self.layer1_0_conv2(y, x)
-    up = self.decoder_up(x)             what is joined, and several results, have names of their own
+    up = self.decoder_up(x)             operands of joins, and several results, have names of their own
     x = torch.cat([up, layer1], dim=1)
-
-A name is given again when its value has been read for the last time: what is held then goes.
 """
 
 from __future__ import annotations
@@ -49,8 +47,8 @@ from resnetgen.compiler.passes.fold import (
 )
 from resnetgen.compiler.passes.infer_types import INPUT, TypedInstance
 
-# What glibc keeps of freed memory is twice the largest block that was mapped and freed, which counts
-# below 32 MiB; larger ones it maps anew each time (mallopt(3), M_MMAP_THRESHOLD).
+# glibc keeps up to twice the largest mapped block that was freed, if that is below 32 MiB; larger
+# blocks are mapped again each time (mallopt(3), M_MMAP_THRESHOLD).
 KEEPS = (
     "# A block of nearly 32 MiB, given back untouched: glibc takes from it how much of",
     "# freed memory to keep, 64 MiB, which the next call does not fault in anew.",
@@ -69,36 +67,36 @@ DOC = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InferencePlan:
-    """The printed file, and which step each of its modules with weights computes."""
+    """The printed file, and the step of each of its modules with weights."""
 
     module: ModulePlan
-    homes: Mapping[str, FusedStep]
+    module_steps: Mapping[str, FusedStep]
     folded: FoldedGraph
     tile: str | None  # bytes of values, above which a batch is halved; None: never
 
 
-def inference_plan(network: Network, measured: TypedInstance, folded: FoldedGraph) -> InferencePlan:
+def inference_plan(network: Network, typed: TypedInstance, folded: FoldedGraph) -> InferencePlan:
     """The plan of a folded network."""
     x = network.root.inputs[0]
-    own = replace(network, train_outputs=())
+    evaluated = replace(network, train_outputs=())
     several = len(folded.outputs) > 1
-    names = variables(folded, x, several)
-    tiles = [] if own.named_outputs or several else _tiles(folded, names, x)
+    names = assign_variables(folded, x, several)
+    tiles = [] if evaluated.named_outputs or several else _tiles(folded, names, x)
     modules = _Modules(folded)
     lines = _statements(folded, modules, names)
-    lines += return_lines(own, (x,), [names[each] for each in folded.outputs])
+    lines += return_lines(evaluated, (x,), [names[each] for each in folded.outputs])
     init = [f"{MARGIN}{line}" for line in ("super().__init__()", *KEEPS)]
     for attribute, doc in modules.docs.items():
         init += pretty.lay(doc, len(MARGIN), f"self.{attribute} = ")
     name = unique(
         network.root.class_name or camel_case(network.name), {*support_classes(), *RESERVED_CLASSES}
     )
-    plan = ClassPlan(
+    class_plan = ClassPlan(
         name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),
-        (f"    def forward(self, {x}: Tensor) -> {return_type(own)}:",), (*tiles, *lines),
+        (f"    def forward(self, {x}: Tensor) -> {return_type(evaluated)}:",), (*tiles, *lines),
     )  # fmt: skip
     module = ModulePlan(
-        header=tuple(header(network, measured)),
+        header=tuple(header(network, typed)),
         name=network.name,
         digest=network.digest,
         root=name,
@@ -106,9 +104,9 @@ def inference_plan(network: Network, measured: TypedInstance, folded: FoldedGrap
         uses_ordered_dict=False,
         support=tuple(sorted(modules.support)),
         axes=network.axes,
-        classes=(plan,),
+        classes=(class_plan,),
     )
-    return InferencePlan(module, modules.homes, folded, TILE if tiles else None)
+    return InferencePlan(module, modules.steps, folded, TILE if tiles else None)
 
 
 def _statements(folded: FoldedGraph, modules: _Modules, names: Mapping[str, str]) -> list[str]:
@@ -124,12 +122,12 @@ def _statements(folded: FoldedGraph, modules: _Modules, names: Mapping[str, str]
 
 
 def _tiles(folded: FoldedGraph, names: Mapping[str, str], x: str) -> list[str]:
-    """On a CPU a batch whose values are large is halved, and so are the halves.
+    """On a CPU, a batch whose values are large is halved, and so are the halves.
 
-    The C library keeps the memory of what is left: what it maps anew for each call costs more in page
-    faults than a second half does (docs/performance.md).
+    The C library keeps the memory of the smaller values. Memory that it maps again for each call costs
+    more in page faults than a second call does (docs/performance.md).
     """
-    narrow = "bfloat16"  # in which the indices of a pooling weigh most
+    narrow = "bfloat16"  # in which the indices of a pooling are largest beside its values
     alive = max(
         2 * largest_value(folded), peak_memory(folded, names, dtype=narrow) // DTYPE_BYTES[narrow]
     )
@@ -151,29 +149,29 @@ class _Modules:
         self.types = {INPUT: folded.input} | {each.name: each.type for each in folded.steps}
         self.taken = set(MODULE_NAMES)
         self.docs: dict[str, Doc] = {}
-        self.homes: dict[str, FusedStep] = {}
+        self.steps: dict[str, FusedStep] = {}
         self.support: set[str] = set()
         self._shared: dict[Doc, str] = {}  # modules without weights, which equal steps share
 
-    def text(self, step: FusedStep, reads: Sequence[str]) -> str:
+    def text(self, step: FusedStep, sources: Sequence[str]) -> str:
         """The expression that computes a step from the variables that it reads."""
         form = step.definition.inference_module or step.definition.torch
         if isinstance(form, TorchFunction):
             texts = {name: str(value) for name, value in step.node.attributes.items()}
-            return form.write(reads, texts, self.axes)
+            return form.write(sources, texts, self.axes)
         if form.support:
             self.support.add(form.support)
         doc = module_call(form, self._values(step, form), self.axes)
         module = f"self.{self._attribute(step, doc)}"
         if form.call:
-            return form.call.format(module=module, x=reads[0])
-        return f"{module}({', '.join(reads)})"
+            return form.call.format(module=module, x=sources[0])
+        return f"{module}({', '.join(sources)})"
 
     def _attribute(self, step: FusedStep, doc: Doc) -> str:
         """The name of a module; those without weights are shared where they are equal."""
         if step.definition.has_weights:
             attribute = unique(_identifier(step.node.module), self.taken)
-            self.homes[attribute] = step
+            self.steps[attribute] = step
         elif doc in self._shared:
             return self._shared[doc]
         else:
@@ -206,41 +204,43 @@ def _identifier(path: str) -> str:
     return text if text[:1].isalpha() else f"module_{text}"
 
 
+# --- the variables of a straight-line `forward`
+
 SHORT = ("y", "z")  # beside the input's
 LONGEST = 24
 RESERVED = PRINTED_NAMES | {"largest"}  # a name of `forward` itself; no node is called `half`
 
 
-def variables(folded: FoldedGraph, x: str, several: bool) -> dict[str, str]:
+def assign_variables(folded: FoldedGraph, x: str, several: bool) -> dict[str, str]:
     """The variable of each value; `x` is that of the input, and `several` results have names."""
-    short, own = (x, *SHORT), _own_names(folded, several)
+    short, names = (x, *SHORT), _names(folded, several)
     last = last_reads([step.reads for step in folded.steps])
     last |= dict.fromkeys(folded.outputs, len(folded.steps))
-    found, live = {INPUT: x}, {INPUT: x}
+    variables, live = {INPUT: x}, {INPUT: x}
     for at, step in enumerate(folded.steps):
         live = {value: name for value, name in live.items() if last.get(value, at) > at}
         free = [name for name in short if name not in live.values()]
-        if free and step.name not in own:
+        if free and step.name not in names:
             live[step.name] = free[0]
         else:
-            base = own.get(step.name) or identifier(_path(step))
+            base = names.get(step.name) or identifier(_path(step))
             live[step.name] = unique(base, {*live.values(), *short, *RESERVED})
-        found[step.name] = live[step.name]
-    return found
+        variables[step.name] = live[step.name]
+    return variables
 
 
 def identifier(path: str) -> str:
-    """A path as a name of Python: without its first components where it would be long."""
+    """A path as a Python name, without its first components where it would be long."""
     while len(path) > LONGEST and "." in path:
         path = path.partition(".")[2]
     text = re.sub(r"\W", "_", path)
     return text if text[:1].isalpha() and len(text) <= LONGEST else "value"
 
 
-def _own_names(folded: FoldedGraph, several: bool) -> dict[str, str]:
-    """Names of several results, and of operands of joins: those as the block of the join calls them."""
+def _names(folded: FoldedGraph, several: bool) -> dict[str, str]:
+    """The names of several results, and of operands of joins, as the block of the join calls them."""
     steps = {step.name: step for step in folded.steps}
-    found = {
+    names = {
         name: identifier(_path(steps[name])) for name in folded.outputs if several and name in steps
     }
     for join in folded.steps:
@@ -249,13 +249,13 @@ def _own_names(folded: FoldedGraph, several: bool) -> dict[str, str]:
             block = join.node.module.rpartition(".")[0]
             paths = {name: _path(steps[name]) for name in join.inputs if name in steps}
             for name, path in paths.items():
-                found.setdefault(
+                names.setdefault(
                     name, identifier(path.removeprefix(f"{block}.") if block else path)
                 )
-    return found
+    return names
 
 
 def _path(step: FusedStep) -> str:
-    """What ends a block has the name of the block."""
+    """The path to name a step's value after: that of the block, for the step that ends one."""
     ends = step.addend is not None or step.definition.makes_channels is False
     return (step.name.rpartition(".")[0] if ends else "") or step.node.module

@@ -1,6 +1,13 @@
-"""How the printed network initialises its weights: one loop over the modules, in their order.
+"""How the printed network initialises its weights: loops over its modules, in their order.
 
-The order is that of torchvision and timm, so that one seed gives the same weights.
+    init: {convolution: {weight: kaiming_normal}}
+        ->  for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+The first loop applies the rules for ops and for roles of the network's own nodes, the second those for
+roles inside blocks. The order of the modules is that of torchvision and timm, so the same seed yields
+the same weights.
 """
 
 from __future__ import annotations
@@ -27,13 +34,13 @@ _CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def init_lines(network: Network, structures: ClassGroups) -> list[str]:
+def init_lines(network: Network, groups: ClassGroups) -> list[str]:
     """The statements at the end of the network's constructor."""
-    root_rules = list(_by_role_of_root(network, structures.root))
-    first = [*root_rules, *_by_op(network, structures)]
+    root_rules = list(_by_role_of_root(network, groups.root))
+    first = [*root_rules, *_by_op(network, groups)]
     named = "name, module in self.named_modules()" if root_rules else "module in self.modules()"
     lines = _loop(named, first)
-    return [*lines, *_loop("module in self.modules()", _by_role(network, structures))]
+    return [*lines, *_loop("module in self.modules()", _by_role(network, groups))]
 
 
 def _loop(variables: str, rules: Iterable[tuple[str, list[str]]]) -> list[str]:
@@ -44,32 +51,32 @@ def _loop(variables: str, rules: Iterable[tuple[str, list[str]]]) -> list[str]:
     lines = [f"        for {variables}:"] if branches else []
     for index, (statements, conditions) in enumerate(branches.items()):
         classes = [each for each in conditions if " " not in each]
-        own = [each for each in conditions if " " in each]
+        tests = [each for each in conditions if " " in each]
         if classes:
-            own.append(f"isinstance(module, {' | '.join(classes)})")
+            tests.append(f"isinstance(module, {' | '.join(classes)})")
         word = "elif" if index else "if"
-        lines += [f"            {word} {' or '.join(own)}:", *statements]
+        lines += [f"            {word} {' or '.join(tests)}:", *statements]
     return lines
 
 
 def _by_role_of_root(network: Network, root: ClassGroup) -> Iterator[tuple[str, list[str]]]:
     """Rules for roles of the network's own nodes, in place of those of their ops."""
     instance = root.instances[0]
-    for placed, own in zip(instance.nodes, numbered_paths(instance.nodes), strict=True):
-        rule = network.init.get(placed.role or "")
-        if rule is None or not placed.op or placed.role in OPS:
+    for node, paths in zip(instance.nodes, numbered_paths(instance.nodes), strict=True):
+        rule = network.init.get(node.role or "")
+        if rule is None or not node.op or node.role in OPS:
             continue
-        base = network.init.get(placed.op.name)
+        base = network.init.get(node.op.name)
         whole = InitRule({**(base.rules if base else {}), **rule.rules}, rule.span)
-        callee = _callee(placed.op.name, network)
-        biased = bool(placed.op.attributes.get("bias", True)) and _has_bias(callee)
+        callee = _callee(node.op.name, network)
+        biased = bool(node.op.attributes.get("bias", True)) and _has_bias(callee)
         body = list(_assignments(whole, "module", biased))
         if body:
-            yield f'name == "{own[0]}" and isinstance(module, {callee})', body
+            yield f'name == "{paths[0]}" and isinstance(module, {callee})', body
 
 
-def _by_op(network: Network, structures: ClassGroups) -> Iterator[tuple[str, list[str]]]:
-    biased = _biased(network, structures)
+def _by_op(network: Network, groups: ClassGroups) -> Iterator[tuple[str, list[str]]]:
+    biased = _biased(network, groups)
     for name, rule in network.init.items():
         if name not in OPS or not OPS[name].has_weights:
             continue
@@ -86,17 +93,17 @@ def _has_bias(callee: str) -> bool:
     return not callee.startswith("nn.Conv")
 
 
-def _biased(network: Network, structures: ClassGroups) -> dict[str, list[bool]]:
+def _biased(network: Network, groups: ClassGroups) -> dict[str, list[bool]]:
     """For each op and each class of torch in the network, which of its modules have a bias."""
-    found: dict[str, list[bool]] = {}
-    for structure in structures.all:
-        for instance in structure.instances:
-            for placed in instance.nodes:
-                if placed.op and placed.op.definition.has_weights:
-                    bias = bool(placed.op.attributes.get("bias", True))
-                    found.setdefault(placed.op.name, []).append(bias)
-                    found.setdefault(_callee(placed.op.name, network), []).append(bias)
-    return found
+    biased: dict[str, list[bool]] = {}
+    for group in groups.all:
+        for instance in group.instances:
+            for node in instance.nodes:
+                if node.op and node.op.definition.has_weights:
+                    bias = bool(node.op.attributes.get("bias", True))
+                    biased.setdefault(node.op.name, []).append(bias)
+                    biased.setdefault(_callee(node.op.name, network), []).append(bias)
+    return biased
 
 
 def _callee(op: str, network: Network) -> str:
@@ -105,26 +112,26 @@ def _callee(op: str, network: Network) -> str:
     return form.callee.format(n=network.axes)
 
 
-def _by_role(network: Network, structures: ClassGroups) -> Iterator[tuple[str, list[str]]]:
-    for structure in structures.all:
-        if structure is not structures.root:
-            body = list(_role_assignments(network, structure))
+def _by_role(network: Network, groups: ClassGroups) -> Iterator[tuple[str, list[str]]]:
+    for group in groups.all:
+        if group is not groups.root:
+            body = list(_role_assignments(network, group))
             if body:
-                yield structure.name, body
+                yield group.name, body
 
 
-def _role_assignments(network: Network, structure: ClassGroup) -> Iterator[str]:
-    instance = structure.instances[0]
-    for placed, own in zip(instance.nodes, numbered_paths(instance.nodes), strict=True):
-        rule = network.init.get(placed.role or "")
-        if rule is None or not placed.op or placed.role in OPS:
+def _role_assignments(network: Network, group: ClassGroup) -> Iterator[str]:
+    instance = group.instances[0]
+    for node, paths in zip(instance.nodes, numbered_paths(instance.nodes), strict=True):
+        rule = network.init.get(node.role or "")
+        if rule is None or not node.op or node.role in OPS:
             continue
         for weight, (kind, number) in rule.rules.items():
-            if weight == "bias" and not placed.op.attributes.get("bias", True):
+            if weight == "bias" and not node.op.attributes.get("bias", True):
                 continue
-            target = f"module.{own[0]}.{weight}"
-            if "." in own[0] or weight == "bias":
-                target = f'module.get_parameter("{own[0]}.{weight}")'
+            target = f"module.{paths[0]}.{weight}"
+            if "." in paths[0] or weight == "bias":
+                target = f'module.get_parameter("{paths[0]}.{weight}")'
             yield from _statement(kind, number, target, 16)
 
 

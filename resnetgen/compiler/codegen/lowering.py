@@ -1,8 +1,10 @@
-"""The units of a class: what each placed node is in the printed class, and a step of its `forward`.
+"""Lowering: the nodes of a class to the statements of its `forward`, each with its module.
 
-conv1: {op: convolution, ...}        ->  the module `self.conv1`, called
-add: {op: add, inputs: [x, y]}       ->  the expression `x + y`
-layer1: {blocks: 3, ...}             ->  the module `self.layer1`, one `nn.Sequential`
+    conv1: {op: convolution, ...}     ->  x = self.conv1(x)     self.conv1 = nn.Conv2d(...)
+    add: {op: add, inputs: [x, y]}    ->  x = x + y
+    layer1: {blocks: 3, ...}          ->  x = self.layer1(x)    self.layer1 = nn.Sequential(...)
+
+Statements still read values by key, not by variable: order and names are decided in `forward.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from resnetgen.compiler.passes.module_paths import numbered_paths
 
 @dataclass(slots=True, eq=False)
 class Statement:
-    """One step of `forward`: it reads values by key and gives one."""
+    """One statement of `forward`: it reads values by key and computes one."""
 
     value: str
     inputs: tuple[str, ...]
@@ -33,17 +35,17 @@ class Statement:
     write: Callable[[Sequence[str]], str] | None = None  # how the module or expression is applied
     apply: Callable[[str, Sequence[str]], str] | None = None  # a module that is not simply called
     access: str = ""  # `self.conv1`, `self.features[0]`
-    home: str = ""  # the path, also of an expression
+    location: str = ""  # its path, or for an expression the path it would have as a module
     name: str = ""  # of its value in `forward`
     early: bool = False  # executed as soon as it can be: the shortcut
     training: bool = False
     names_operands: bool = False  # a concatenation, whose operands have names
 
     def move(self, path: str, names: Mapping[str, str]) -> None:
-        """Into the class of a container: shorter paths, inputs as that class calls them."""
+        """Moves it into the class of a container: shorter paths, inputs as that class calls them."""
         self.inputs = tuple(names.get(name, name) for name in self.inputs)
-        self.home = self.home.removeprefix(f"{path}.")
-        self.path = self.home if self.path else None
+        self.location = self.location.removeprefix(f"{path}.")
+        self.path = self.location if self.path else None
 
     @property
     def is_call(self) -> bool:
@@ -60,113 +62,116 @@ class Statement:
 
 
 class Lowering:
-    """The placed nodes of one class on their way to units."""
+    """Lowers the nodes of one class."""
 
-    def __init__(self, registry: FilePlanner, structure: ClassGroup) -> None:
-        self.registry = registry
-        self.structure = structure
-        self.scope = registry.scope(structure)
-        self.instance = structure.instances[0]
-        inplace = frozenset.intersection(*map(overwritable, structure.instances))
-        self.calls = Calls(registry, structure, inplace)
-        self.handed = {  # the arguments that hold the modules that are handed in
-            key: key.replace(".", "_") for key in self.scope.placed if key in structure.hoisted
+    def __init__(self, planner: FilePlanner, group: ClassGroup) -> None:
+        self.planner = planner
+        self.group = group
+        self.scope = planner.scopes[group]
+        self.instance = group.instances[0]
+        inplace = frozenset.intersection(*map(overwritable, group.instances))
+        self.calls = Calls(planner, group, inplace)
+        self.passed_in = {  # the arguments for modules that are passed in, by node
+            key: key.replace(".", "_") for key in self.scope.nodes if key in group.hoisted
         }
         self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
 
-    def units(self) -> Iterator[Statement]:
-        """The units in the order of their declaration."""
+    def statements(self) -> Iterator[Statement]:
+        """The statements, in the order of the nodes."""
         paths = numbered_paths(self.instance.nodes)
         taken = {path for own in paths for path in own}
         training = self.training_only()
-        for placed, own in zip(self.instance.nodes, paths, strict=True):
-            for unit in self.units_of(placed, own, taken):
-                unit.home = unit.path or own[0]
-                unit.inputs = tuple(name for name in unit.inputs if name != "none")
-                unit.training = placed.key in training
-                yield unit
+        for node, own in zip(self.instance.nodes, paths, strict=True):
+            for statement in self.lower_node(node, own, taken):
+                statement.location = statement.path or own[0]
+                statement.inputs = tuple(name for name in statement.inputs if name != "none")
+                statement.training = node.key in training
+                yield statement
 
-    def units_of(
-        self, placed: InstanceNode, paths: Sequence[str], taken: set[str]
+    def lower_node(
+        self, node: InstanceNode, paths: Sequence[str], taken: set[str]
     ) -> Iterator[Statement]:
-        key = placed.key
-        if key in self.structure.hoisted or isinstance(placed.callee, PassThrough):
-            yield self.handed_unit(placed, paths[0])
-        elif placed.op:
-            yield self.op_unit(placed, placed.op, paths[0])
-        elif placed.block_node.repeat is None and len(paths) == 1:
-            yield Statement(key, placed.inputs, paths[0], self.calls.child(placed, 0, {}), name=key)
+        """The statements of a node: several for the blocks of a stage, otherwise one."""
+        key = node.key
+        if key in self.group.hoisted or isinstance(node.callee, PassThrough):
+            yield self.lower_passed_in(node, paths[0])
+        elif node.op:
+            yield self.lower_op(node, node.op, paths[0])
+        elif node.block_node.repeat is None and len(paths) == 1:
+            yield Statement(key, node.inputs, paths[0], self.calls.child(node, 0, {}), name=key)
         else:
-            yield from self.stage_units(placed, paths, taken)
+            yield from self.lower_stage(node, paths, taken)
 
-    def handed_unit(self, placed: InstanceNode, path: str) -> Statement:
-        """A module that the class is handed; where every instance passes, an identity."""
-        shortcut = placed.block_node.target == SHORTCUT
-        name = SHORTCUT.name if shortcut else placed.key
-        doc = self.handed.get(placed.key, IDENTITY)
-        return Statement(placed.key, placed.inputs, path, doc, name=name, early=shortcut)
+    def lower_passed_in(self, node: InstanceNode, path: str) -> Statement:
+        """A module that is passed in; an identity where no instance has one."""
+        shortcut = node.block_node.target == SHORTCUT
+        name = SHORTCUT.name if shortcut else node.key
+        doc = self.passed_in.get(node.key, IDENTITY)
+        return Statement(node.key, node.inputs, path, doc, name=name, early=shortcut)
 
-    def op_unit(self, placed: InstanceNode, what: OpCall, path: str) -> Statement:
-        definition = what.definition
+    def lower_op(self, node: InstanceNode, call: OpCall, path: str) -> Statement:
+        """A module, or an expression if torch has only a function for the op."""
+        definition = call.definition
         form = definition.torch
         if isinstance(form, TorchFunction) and definition.container_module and "." in path:
             form = definition.container_module
         if isinstance(form, TorchFunction):
-            return self.function_unit(placed, form)
-        unit = Statement(
-            placed.key, placed.inputs, path, self.calls.op(placed, form), name=placed.key
-        )
+            return self.lower_function(node, form)
+        statement = Statement(node.key, node.inputs, path, self.calls.op(node, form), name=node.key)
         if form.call:
             pattern = form.call
-            unit.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
-        return unit
+            statement.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
+        return statement
 
-    def function_unit(self, placed: InstanceNode, form: TorchFunction) -> Statement:
-        self.registry.uses_torch |= form.uses_torch
-        texts = self.attribute_texts(placed)
-        axes = self.registry.network.axes
+    def lower_function(self, node: InstanceNode, form: TorchFunction) -> Statement:
+        """An expression in `forward`."""
+        self.planner.uses_torch |= form.uses_torch
+        texts = self.attribute_texts(node)
+        axes = self.planner.network.axes
         joins = form.names_operands
-        unit = Statement(placed.key, placed.inputs, None, name=placed.key, names_operands=joins)
-        unit.write = lambda inputs: form.write(inputs, texts, axes)
-        return unit
+        statement = Statement(node.key, node.inputs, None, name=node.key, names_operands=joins)
+        statement.write = lambda inputs: form.write(inputs, texts, axes)
+        return statement
 
-    def attribute_texts(self, placed: InstanceNode) -> dict[str, str]:
+    def attribute_texts(self, node: InstanceNode) -> dict[str, str]:
         """Attributes of an expression in `forward`: literals, or attributes of the module."""
         texts: dict[str, str] = {}
-        for name, expr in self.scope.attributes(placed.key).items():
+        for name, expr in self.scope.attributes(node.key).items():
             if isinstance(expr, Const):
                 texts[name] = str(expr.value)
                 continue
-            own = name
-            while self.attributes.setdefault(own, expr) != expr or own in self.scope.placed:
-                own = f"{placed.key.replace('.', '_')}_{own}"
-            texts[name] = f"self.{own}"
+            attribute = name
+            while (
+                self.attributes.setdefault(attribute, expr) != expr or attribute in self.scope.nodes
+            ):
+                attribute = f"{node.key.replace('.', '_')}_{attribute}"
+            texts[name] = f"self.{attribute}"
         return texts
 
-    def stage_units(
-        self, placed: InstanceNode, paths: Sequence[str], taken: set[str]
+    def lower_stage(
+        self, node: InstanceNode, paths: Sequence[str], taken: set[str]
     ) -> Iterator[Statement]:
-        """A stage is one `nn.Sequential` where its blocks are numbered in a container of their own."""
+        """A stage: one `nn.Sequential` where its blocks have a numbered container to themselves."""
         prefix = paths[0].rpartition(".")[0]
         alone = sum(path.startswith(f"{prefix}.") for path in taken) == len(paths)
         regular = list(paths) == [f"{prefix}.{number}" for number in range(len(paths))]
-        if prefix and alone and regular and len(placed.inputs) == 1:
-            doc = self.calls.stage(placed, len(paths))
-            yield Statement(placed.key, placed.inputs, prefix, doc, name=prefix)
+        if prefix and alone and regular and len(node.inputs) == 1:
+            doc = self.calls.stage(node, len(paths))
+            yield Statement(node.key, node.inputs, prefix, doc, name=prefix)
             return
-        sources = placed.inputs
+        sources = node.inputs
         for number, path in enumerate(paths):
-            value = placed.key if number == len(paths) - 1 else f"{placed.key}#{number}"
-            values = values_at(self.instance, placed, number)
-            doc = self.calls.child(placed, number, {k: Const(v) for k, v in values.items()})
+            value = node.key if number == len(paths) - 1 else f"{node.key}#{number}"
+            values = values_at(self.instance, node, number)
+            doc = self.calls.child(node, number, {k: Const(v) for k, v in values.items()})
             yield Statement(value, sources, path, doc, name=path)
-            sources = (value, *placed.inputs[1:])
+            sources = (value, *node.inputs[1:])
 
     def training_only(self) -> set[str]:
         """The nodes that only the training outputs need."""
-        network, placed = self.registry.network, self.instance.nodes
+        network = self.planner.network
         if self.instance.block is not network.root or not network.train_outputs:
             return set()
         outputs = self.instance.outputs[: len(network.outputs)]
-        inputs = {each.key: each.inputs for each in placed}
+        inputs = {node.key: node.inputs for node in self.instance.nodes}
         return inputs.keys() - needed_for(outputs, inputs)

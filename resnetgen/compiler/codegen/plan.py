@@ -1,22 +1,22 @@
-"""plan(network, root, measured) -> ModulePlan: what the printed Python looks like.
+"""plan(network, root, typed) -> ModulePlan: what the printed module consists of.
 
     Instance(bottleneck, width=64), Instance(bottleneck, width=128, stride=2), ...
         ->  class Bottleneck(nn.Module): def __init__(self, in_channels, width, downsample, stride=1)
 
-Names, order, arguments, defaults and line breaks are decided in this folder; templates hold layout.
+The plan fixes every name, argument, order and line break; templates only put the lines together.
 
-    structure.py    which classes there are, what is handed in     generic.py   num_classes, in_channels
-    scope.py        literals, locals, arguments                    calls.py     constructor calls
-    units.py        modules, and expressions of `forward`          body.py      one class of them
-    containers.py   modules in modules                             forward.py   order and names of values
-    constructor.py  arguments and locals of a class                layout.py    line breaks
+    classes.py        instances to classes, and which modules are passed in
+    scope.py          each number of a class: a literal, an expression or an argument
+    calls.py          constructor calls
+    lowering.py       nodes to statements of `forward` and their modules
+    class_body.py     statements to containers, constructor and `forward` of a class
+    forward.py        the lines of `forward`
+    class_plan.py     arguments and locals of a constructor
+    init_weights.py   the initialisation of weights
+    pretty.py         line breaks
 
-Which numbers of a network its printed class takes as arguments though they never vary.
-
-`num_classes`, where the head has classes; `in_channels`, where nothing but the input channels of
-convolutions depends on the channels of the input.
-
-The docstring of a printed file: what the network is, and its table of stages, all computed.
+The text of the plan is the work of `render.py`. The inference target has a plan of its own kind, one
+class with a straight-line `forward`: `inference.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ from resnetgen.compiler.analysis.rows import features, stages
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.class_body import ClassBody
 from resnetgen.compiler.codegen.class_plan import ClassPlan, FilePlanner
-from resnetgen.compiler.codegen.classes import ClassGroups, capitalised, structures, unique
+from resnetgen.compiler.codegen.classes import (
+    ClassGroup,
+    ClassGroups,
+    capitalised,
+    class_groups,
+    unique,
+)
 from resnetgen.compiler.codegen.pretty import Brackets
 from resnetgen.compiler.codegen.scope import Scope
 from resnetgen.compiler.frontend.expressions import free_names, substitute
@@ -55,42 +61,32 @@ class ModulePlan:
     classes: tuple[ClassPlan, ...]
 
 
-def plan(network: Network, root: Instance, measured: TypedInstance) -> ModulePlan:
+def plan(network: Network, root: Instance, typed: TypedInstance) -> ModulePlan:
     """The plan of a whole module. Raises SpecError where a container cannot be printed."""
     taken = {*support_classes(), *RESERVED_CLASSES, *capitalised(root)}
     name = unique(root.block.class_name or camel_case(network.name), taken)
-    found = structures(root, name, taken)
-    taken |= {structure.name for structure in found.all}
-    registry = FilePlanner(network, found, taken)
-    kept = kept_names(network, found)
-    for structure in found.all:
-        scope = Scope(structure, kept.get(id(structure), frozenset()), network.axes)
-        registry.scopes[id(structure)] = scope
-        registry.plans[id(structure)] = ClassBody(registry, structure).plan()
-        registry.printed.append(registry.plans[id(structure)])
-    printed = registry.printed
+    groups = class_groups(root, name, taken)
+    taken |= {group.name for group in groups.all}
+    planner = FilePlanner(network, groups, taken)
+    kept = kept_arguments(network, groups)
+    for group in groups.all:
+        planner.scopes[group] = Scope(group, kept.get(group, frozenset()), network.axes)
+        planner.plans[group] = ClassBody(planner, group).plan()
+        planner.classes.append(planner.plans[group])
+    classes = planner.classes
     if len(network.outputs) > 1:
-        printed[-1] = replace(printed[-1], constants=tuple(_feature_info(network, root)))
+        classes[-1] = replace(classes[-1], constants=tuple(_feature_info(network, root)))
     return ModulePlan(
-        header=tuple(header(network, measured)),
+        header=tuple(header(network, typed)),
         name=network.name,
         digest=network.digest,
         root=name,
-        uses_torch=registry.uses_torch,
-        uses_ordered_dict=registry.uses_ordered_dict,
-        support=tuple(sorted(registry.support)),
+        uses_torch=planner.uses_torch,
+        uses_ordered_dict=planner.uses_ordered_dict,
+        support=tuple(sorted(planner.support)),
         axes=network.axes,
-        classes=tuple(registry.printed),
+        classes=tuple(classes),
     )
-
-
-def _feature_info(network: Network, root: Instance) -> list[str]:
-    """What each output is, as timm says it."""
-    items = tuple(
-        f'{{"module": "{each.module}", "num_chs": {each.channels}, "reduction": {each.reduction}}}'
-        for each in features(network, root)
-    )
-    return pretty.lay(Brackets("(", items), 4, "feature_info = ")
 
 
 def support_classes() -> list[str]:
@@ -99,39 +95,85 @@ def support_classes() -> list[str]:
     return [form.callee for form in forms if isinstance(form, TorchModule) and form.support]
 
 
+def _feature_info(network: Network, root: Instance) -> list[str]:
+    """The outputs, as timm describes them."""
+    items = tuple(
+        f'{{"module": "{each.module}", "num_chs": {each.channels}, "reduction": {each.reduction}}}'
+        for each in features(network, root)
+    )
+    return pretty.lay(Brackets("(", items), 4, "feature_info = ")
+
+
+# --- the docstring of the file: what the network is, and its stages
+
+
+def header(network: Network, typed: TypedInstance) -> Iterator[str]:
+    """The lines, without quotes."""
+    yield from textwrap.wrap(
+        pretty.sentence(network.doc) if network.doc else network.name, pretty.WIDTH - 6
+    )
+    yield ""
+    if network.paper:
+        yield f"Paper: {network.paper}"
+        yield ""
+    yield from table(typed)
+
+
+def table(typed: TypedInstance) -> Iterator[str]:
+    """Stage, output shape, parameters and multiply-adds for one image of the spec's size."""
+    rows = [("stage", "output", "parameters", "multiply-adds")]
+    for name, nodes in stages(typed).items():
+        cost = sum((node.cost for node in nodes), Cost())
+        rows.append((name, str(nodes[-1].result), f"{cost.params:,}", f"{cost.macs:,}"))
+    total = typed.cost
+    rows.append(("total", "", f"{total.params:,}", f"{total.macs:,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for name, output, params, macs in rows:
+        line = f"{name:<{widths[0]}}  {output:<{widths[1]}}  {params:>{widths[2]}}  {macs:>{widths[3]}}"
+        yield line.rstrip()
+
+
+# --- arguments of the network's class that never vary within the network
+#
+# `num_classes` and the other parameters of the spec; `in_channels`, where nothing but the input
+# channels of convolutions depends on the channels of the input.
+
 IN_CHANNELS = frozenset(["in_channels"])
-Kept = dict[int, frozenset[str]]
+KeptArguments = dict[ClassGroup, frozenset[str]]
 
 
-def kept_names(network: Network, found: ClassGroups) -> Kept:
-    """For each class, by identity of its structure, the names that stay arguments."""
-    kept: Kept = {}
-    root = found.root
-    if _takes_any_channels(root.instances[0], found, kept):
-        kept[id(root)] = IN_CHANNELS
+def kept_arguments(network: Network, groups: ClassGroups) -> KeptArguments:
+    """For each class, the names that stay arguments although they have one value."""
+    kept: KeptArguments = {}
+    root = groups.root
+    if _accepts_any_channels(root.instances[0], groups, kept):
+        kept[root] = IN_CHANNELS
     else:
         kept = {}
-    _keep(root.instances[0], frozenset(network.root.params), found, kept)
+    _keep_arguments(root.instances[0], frozenset(network.root.params), groups, kept)
     return kept
 
 
-def _keep(instance: Instance, names: frozenset[str], found: ClassGroups, kept: Kept) -> None:
+def _keep_arguments(
+    instance: Instance, names: frozenset[str], groups: ClassGroups, kept: KeptArguments
+) -> None:
     """Keeps names of a class, and those of its callees to which they are passed."""
-    structure = found.of[id(instance)]
-    kept[id(structure)] = kept.get(id(structure), frozenset()) | names
-    for placed in instance.nodes:
-        if not placed.runs:
+    group = groups.of[instance]
+    kept[group] = kept.get(group, frozenset()) | names
+    for node in instance.nodes:
+        if not node.runs:
             continue
         passed = frozenset(
             name
-            for name, term in placed.block_node.arguments.items()
-            if names.intersection(free_names(substitute(term.expr, placed.scope or {})))
+            for name, term in node.block_node.arguments.items()
+            if names.intersection(free_names(substitute(term.expr, node.scope or {})))
         )
-        for run in placed.runs if passed else ():
-            _keep(run.instance, passed, found, kept)
+        for run in node.runs if passed else ():
+            _keep_arguments(run.instance, passed, groups, kept)
 
 
-def _takes_any_channels(instance: Instance, found: ClassGroups, kept: Kept) -> bool:
+def _accepts_any_channels(instance: Instance, groups: ClassGroups, kept: KeptArguments) -> bool:
+    """Whether a body accepts any input channels; keeps `in_channels` of the blocks that read them."""
     block = instance.block
     terms = [
         *(param.default for param in block.params.values()),
@@ -143,51 +185,17 @@ def _takes_any_channels(instance: Instance, found: ClassGroups, kept: Kept) -> b
         return False
     if block.inputs[0] in instance.outputs:
         return False
-    readers = [placed for placed in instance.nodes if block.inputs[0] in placed.inputs]
-    return all(_reads_any_channels(placed, found, kept) for placed in readers)
+    readers = [node for node in instance.nodes if block.inputs[0] in node.inputs]
+    return all(_reads_any_channels(node, groups, kept) for node in readers)
 
 
-def _reads_any_channels(placed: InstanceNode, found: ClassGroups, kept: Kept) -> bool:
-    if placed.op:
-        return placed.op.name == "convolution" and placed.op.attributes["groups"] == 1
-    if isinstance(placed.callee, PassThrough) or len(placed.inputs) > 1:
+def _reads_any_channels(node: InstanceNode, groups: ClassGroups, kept: KeptArguments) -> bool:
+    if node.op:
+        return node.op.name == "convolution" and node.op.attributes["groups"] == 1
+    if isinstance(node.callee, PassThrough) or len(node.inputs) > 1:
         return False
-    if len(placed.runs) > 1 or placed.runs[0].count > 1:
+    if len(node.runs) > 1 or node.runs[0].count > 1:
         return False
-    instance = placed.runs[0].instance
-    kept[id(found.of[id(instance)])] = IN_CHANNELS
-    return _takes_any_channels(instance, found, kept)
-
-
-WIDTH = 88
-
-
-def header(network: Network, measured: TypedInstance) -> Iterator[str]:
-    """The lines, without quotes."""
-    yield from textwrap.wrap(sentence(network.doc) if network.doc else network.name, WIDTH - 6)
-    yield ""
-    if network.paper:
-        yield f"Paper: {network.paper}"
-        yield ""
-    yield from table(measured)
-
-
-def table(measured: TypedInstance) -> Iterator[str]:
-    """Stage, output shape, parameters and multiply-adds for one image of the spec's size."""
-    rows = [("stage", "output", "parameters", "multiply-adds")]
-    for name, steps in stages(measured).items():
-        cost = sum((step.cost for step in steps), Cost())
-        rows.append((name, str(steps[-1].result), f"{cost.params:,}", f"{cost.macs:,}"))
-    total = measured.cost
-    rows.append(("total", "", f"{total.params:,}", f"{total.macs:,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for name, output, params, macs in rows:
-        line = f"{name:<{widths[0]}}  {output:<{widths[1]}}  {params:>{widths[2]}}  {macs:>{widths[3]}}"
-        yield line.rstrip()
-
-
-def sentence(text: str) -> str:
-    """The text as a sentence: a capital first, a full stop last."""
-    text = " ".join(text.split())
-    ended = text if text.endswith((".", "!", "?")) else f"{text}."
-    return ended[:1].upper() + ended[1:]
+    instance = node.runs[0].instance
+    kept[groups.of[instance]] = IN_CHANNELS
+    return _accepts_any_channels(instance, groups, kept)

@@ -1,11 +1,15 @@
-"""Line breaking, as `ruff format` does it: on one line, else the items on one, else each on its own.
+"""A small pretty printer in the manner of Wadler ("A prettier printer", 2003): documents to lines.
+
+A document (Doc) says where lines may break; `lay` breaks them only where they are too long, as
+`ruff format` does: all on one line, else the items on one, else each item on a line of its own.
 
     nn.Conv2d(64, 64, 3)    or    nn.Conv2d(           or    nn.Conv2d(
                                       64, 64, 3                  64,
                                   )                              ...
                                                              )
 
-Only brackets and sums break; the planner keeps what stands between them short.
+Only brackets and sums break: the planner keeps what is between them short. An expression is a leaf of
+its own (ExprDoc), because which of its parts become locals is decided after the document is made.
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class ExprDoc:
-    """An expression, kept until it is known which of its parts become locals of the class."""
+    """An expression, some parts of which may still be replaced by locals of the class."""
 
     expr: Expr
 
@@ -77,13 +81,13 @@ def flat(doc: Doc) -> str:
             return f" {operator} ".join(operands)
         case ExprDoc(expr):
             text = to_python(expr)
-            assert text is not None, "the scope settles on expressions that can be printed"
+            assert text is not None, "the scope chooses expressions that can be printed"
             return text
     return doc
 
 
 def lay(doc: Doc, indent: int = 0, prefix: str = "", suffix: str = "") -> list[str]:
-    """The lines of a document, indented; `prefix` and `suffix` stand on its first and last line."""
+    """The lines of a document, indented; `prefix` and `suffix` go on the first and the last line."""
     margin = " " * indent
     line = margin + prefix + flat(doc) + suffix
     match doc:
@@ -108,7 +112,7 @@ def lay(doc: Doc, indent: int = 0, prefix: str = "", suffix: str = "") -> list[s
 
 
 def _items(items: Sequence[Doc], indent: int) -> list[str]:
-    """What stands between brackets: on one line, without a last comma; calls one a line."""
+    """The items between brackets: on one line without a trailing comma, or one on each line."""
     line = " " * indent + ", ".join(flat(item) for item in items)
     if len(line) <= WIDTH and not any(_is_call(item) for item in items):
         return [line]
@@ -164,7 +168,7 @@ def keyword(name: str, doc: Doc) -> Prefixed:
     return Prefixed(f"{name}=", doc)
 
 
-# --- what stands inside a document
+# --- what is inside a document
 
 
 def parts(doc: Doc) -> Iterator[str | ExprDoc]:
@@ -201,3 +205,13 @@ def shortened(doc: Doc, local: Mapping[Expr, Name]) -> Doc:
         case Repeated(inner, clause):
             return Repeated(shortened(inner, local), clause)
     return doc
+
+
+# --- prose
+
+
+def sentence(text: str) -> str:
+    """The text as a sentence: a capital first, a full stop last."""
+    text = " ".join(text.split())
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended[:1].upper() + ended[1:]

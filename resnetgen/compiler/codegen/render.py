@@ -1,7 +1,10 @@
-"""render(plan) -> text. The only place that knows Jinja.
+"""render(plan) -> str: fills the templates and checks the text. The only module that imports Jinja.
 
-Templates decide where lines stand; every value that comes from a spec passes the one filter,
-`docstring`, or was made by the planner of checked names and numbers.
+    render(plan of resnet18)  ->  the text of a file with `class BasicBlock`, ..., `class ResNet`
+
+Templates put the lines of a plan together. Each value that comes from a spec passes the filter
+`docstring`, or was made by the planner from checked names and numbers. The printed text is checked
+again as a whole (`allowlist.py`) before anybody sees it.
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 
 from resnetgen.compiler.codegen.allowlist import AXES, check
 from resnetgen.compiler.codegen.files import text_digest
+from resnetgen.compiler.codegen.pretty import WIDTH, sentence
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
-from resnetgen.compiler.frontend.library import TEMPLATES
+from resnetgen.compiler.frontend.shipped import TEMPLATES
 from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
 
@@ -26,30 +31,29 @@ if TYPE_CHECKING:
     from resnetgen.compiler.codegen.plan import ModulePlan
 
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
-WIDTH = 88
 MOST_BYTES = 1 << 20  # of a printed file, as of a spec
 
 
 def render(plan: ModulePlan) -> str:
-    """The text of the printed module, with the digests by which an edit is recognised.
+    """The text of the printed module, with the digests by which edits are recognised.
 
-    Raises SpecError where the text is too long, and BrokenPrint where it holds syntax that no
-    printed module may hold.
+    Raises SpecError if the text is too long, and UnsafeOutput if it contains syntax that is not
+    allowed in printed modules.
     """
-    environment = _environment()
-    body = environment.get_template("module.py.jinja").render(plan=plan)
+    templates = _templates()
+    body = templates.get_template("module.py.jinja").render(plan=plan)
     body = body.rstrip("\n") + "\n"
     if len(body) > MOST_BYTES:
         message = f"the module of `{plan.name}` has {len(body):,} bytes; a file has at most 1 MiB"
         raise SpecError([Diagnostic("limit", message)])
-    head = environment.get_template("docstring.py.jinja").render(plan=plan, code=text_digest(body))
+    head = templates.get_template("docstring.py.jinja").render(plan=plan, code=text_digest(body))
     text = head.rstrip("\n") + "\n" + body
     check(text, _shipped(plan.support, plan.axes))
     return text
 
 
 def check_printed(source: str) -> None:
-    """Raises BrokenPrint unless the text of a file is, by its syntax, one that may be printed."""
+    """Raises UnsafeOutput unless the text of a file has only the syntax of printed modules."""
     named = set(_CLASS.findall(source))
     forms = (form for op in OPS.values() for form in (op.torch, op.inference_module))
     modules = (form for form in forms if isinstance(form, TorchModule))
@@ -58,32 +62,33 @@ def check_printed(source: str) -> None:
 
 
 def _shipped(support: Iterable[str], axes: int) -> frozenset[str]:
-    """The support classes of a file, which are the templates' own text, as `ast.dump` has them."""
-    templates = (_environment().get_template(f"{name}.py.jinja") for name in support)
+    """The support classes of a file, whose text is that of the templates, as `ast.dump` shows them."""
+    templates = (_templates().get_template(f"{name}.py.jinja") for name in support)
     texts = (each.render(plan={"axes": axes}) for each in templates)
     return frozenset(ast.dump(node) for text in texts for node in ast.parse(text).body)
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES / "torch"),
+def environment(folder: Path, *, html: bool = False) -> jinja2.Environment:
+    """The templates of a folder. Those of HTML escape what they print."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
+        keep_trailing_newline=not html,
+        autoescape=html,
     )
-    environment.filters["docstring"] = docstring
-    return environment
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    templates = environment(TEMPLATES / "torch")
+    templates.filters["docstring"] = docstring
+    return templates
 
 
 def docstring(text: str | Sequence[str], indent: int = 0) -> str:
     """A text, or lines, as a docstring: printable, escaped, wrapped; nothing can end it early."""
-    from resnetgen.compiler.codegen.plan import (
-        sentence,  # with costs, which a file that is held has not
-    )
-
     margin = " " * indent
     if isinstance(text, str):
         lines = textwrap.wrap(sentence(text), WIDTH - indent - 6, break_long_words=False)

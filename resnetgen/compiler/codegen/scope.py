@@ -1,11 +1,12 @@
-"""The arithmetic of one printed class: what is a literal, a local, an argument.
+"""The numbers of one printed class: which are literals, which expressions, which arguments.
 
     width * base_width // 64 * groups     with base_width=64, groups=1 everywhere    ->  width
 
-Every expression is a guess until it gives the compiler's number in each instance that the class
-serves; one that does not, or that Python cannot say without an import, becomes a literal where the
-number never varies, and an argument of the class where it does. So a printed class cannot disagree
-with the compiler, however it was simplified.
+The rule: an expression is a guess until it is exact. The compiler knows each number in every instance
+of the class. `choose` prints the number itself if it never varies; else the guess, if evaluating it
+yields the compiler's number in every instance (`is_exact`); else a new argument (`add_argument`). So a
+guess may come from anywhere and be simplified at will: a wrong one is not printed, and the printed
+class cannot disagree with the compiler.
 """
 
 from __future__ import annotations
@@ -33,35 +34,38 @@ LONGEST_PRINTED = 56  # characters of one expression
 
 
 class Scope:
-    """The names of a class and their expressions; `promoted` are arguments that the class must add."""
+    """The names of a class and their expressions.
 
-    def __init__(self, structure: ClassGroup, kept: frozenset[str], axes: int) -> None:
-        self.structure = structure
-        self.instances = structure.instances
-        self.block = structure.block
+    `added_arguments`: those that the block does not declare, with their value in each instance.
+    """
+
+    def __init__(self, group: ClassGroup, kept_arguments: frozenset[str], axes: int) -> None:
+        self.group = group
+        self.instances = group.instances
+        self.block = group.block
         self.axes = axes
-        self.kept = kept  # names that stay arguments though they never vary: of the network's class
-        self.promoted: dict[str, tuple[Value, ...]] = {}
-        self.placed = {each.key: each for each in structure.instances[0].nodes}
+        self.kept_arguments = kept_arguments  # names that stay arguments though they never vary
+        self.added_arguments: dict[str, tuple[Value, ...]] = {}
+        self.nodes = {each.key: each for each in group.instances[0].nodes}
         self._expanded: dict[str, Expr | None] = {}
         self._channels: dict[str, Expr | None] = {}
-        self.row_of = {id(each): row for row, each in enumerate(structure.instances)}
-        self.rows = [
-            {each.key: each for each in instance.nodes} for instance in structure.instances
+        self.index_of = {id(each): index for index, each in enumerate(group.instances)}
+        self.nodes_by_key = [
+            {each.key: each for each in instance.nodes} for instance in group.instances
         ]
 
-    def pairs(self) -> Iterator[tuple[Mapping[str, InstanceNode], Instance]]:
-        """The placed nodes by key, and the instance, of each instance."""
-        return zip(self.rows, self.instances, strict=True)
+    def nodes_and_instances(self) -> Iterator[tuple[Mapping[str, InstanceNode], Instance]]:
+        """The nodes by key of each instance, and the instance."""
+        return zip(self.nodes_by_key, self.instances, strict=True)
 
     # --- names
 
     def expand(self, name: str) -> Expr | None:
-        """A name of the block as the class prints it; None for a name that is not the block's."""
+        """A name of the block as the class prints it; None for any other name."""
         if name not in self._expanded:
-            # Those before it first: it may read them, and a long chain is no deep recursion so.
-            own = (*self.block.params, *self.block.let)
-            before = own[: own.index(name)] if name in own else ()
+            # The names before it first, which it may read: a long chain must not recurse deeply.
+            declared = (*self.block.params, *self.block.let)
+            before = declared[: declared.index(name)] if name in declared else ()
             for each in (*before, name):
                 if each not in self._expanded:
                     self._expanded[each] = self._expand(each)
@@ -71,7 +75,7 @@ class Scope:
         if any(name not in instance.values for instance in self.instances):
             return None
         values = [instance.values[name] for instance in self.instances]
-        if name in self.kept:
+        if name in self.kept_arguments:
             return Name(name)
         if _all_equal(values):
             return Const(values[0])
@@ -90,17 +94,17 @@ class Scope:
         """An expression of the block with its names expanded; unknown names stay."""
         bindings = dict(extra or {})
         for name in free_names(expr):
-            if name not in bindings and (found := self.expand(name)) is not None:
-                bindings[name] = found
+            if name not in bindings and (expanded := self.expand(name)) is not None:
+                bindings[name] = expanded
         return substitute(expr, bindings)
 
     def values_of(self, name: str, instances: Sequence[Instance]) -> list[Value]:
         """The value of an argument in some of the instances."""
-        if name in self.promoted:
-            return [self.promoted[name][self.row_of[id(each)]] for each in instances]
+        if name in self.added_arguments:
+            return [self.added_arguments[name][self.index_of[id(each)]] for each in instances]
         return [each.values[name] for each in instances]
 
-    # --- settling on an expression
+    # --- the choice of an expression
 
     def choose(
         self,
@@ -109,83 +113,87 @@ class Scope:
         values: Sequence[Value],
         env: Mapping[str, Value] | None = None,
     ) -> Expr:
-        """The guess if it is right in every instance, else a literal, else an argument."""
-        steady = _all_equal(values)
-        kept = self.kept.union(env or ())
-        if steady and (guess is None or not kept.intersection(free_names(guess))):
+        """What to print for a number that has these values, one for each instance.
+
+        A literal if it never varies and the guess reads no name that must stay; else the guess if it
+        is exact; else an argument, named after `hint`. `env` are further names with their values.
+        """
+        constant = _all_equal(values)
+        kept_arguments = self.kept_arguments.union(env or ())
+        if constant and (guess is None or not kept_arguments.intersection(free_names(guess))):
             return Const(values[0])
         if guess is not None and self.is_exact(guess, values, env or {}):
             return guess
-        return Const(values[0]) if steady else self.add_argument(hint, values)
+        return Const(values[0]) if constant else self.add_argument(hint, values)
 
     def is_exact(self, guess: Expr, values: Sequence[Value], env: Mapping[str, Value]) -> bool:
-        """Whether an expression can be printed and gives the value of each instance."""
+        """Whether an expression can be printed, and evaluates to the value of each instance."""
         text = to_python(guess)
         if text is None or len(text) > LONGEST_PRINTED:
             return False
-        for row, (instance, value) in enumerate(zip(self.instances, values, strict=True)):
-            promoted = {name: each[row] for name, each in self.promoted.items()}
+        for index, (instance, value) in enumerate(zip(self.instances, values, strict=True)):
+            added_arguments = {name: each[index] for name, each in self.added_arguments.items()}
             try:
-                found = evaluate(guess, {**instance.values, **promoted, **env})
+                result = evaluate(guess, {**instance.values, **added_arguments, **env})
             except ExpressionError:
                 return False
-            if not _same(found, value):
+            if not _same(result, value):
                 return False
         return True
 
     def add_argument(self, hint: str, values: Sequence[Value]) -> Expr:
-        """An argument of its own for what the class cannot compute."""
+        """A new argument, for what the class cannot compute."""
         base = hint.replace(".", "_").replace("#", "_")
         base = base if base[0].isalpha() else f"node_{base}"
         name, number = base, 2
         taken = {*self.block.params, *self.block.let, *self.instances[0].values}
         while name in taken or (
-            name in self.promoted and list(self.promoted[name]) != list(values)
+            name in self.added_arguments and list(self.added_arguments[name]) != list(values)
         ):
             name, number = f"{base}{number}", number + 1
-        self.promoted[name] = tuple(values)
+        self.added_arguments[name] = tuple(values)
         return Name(name)
 
     # --- attributes and channels
 
     def attributes(self, key: str) -> dict[str, Expr]:
-        """The attributes of an op as the class prints them; defaults follow from those before."""
-        what = self.placed[key].callee
-        assert isinstance(what, OpCall)
-        settled: dict[str, Expr] = {}
-        for name, concrete in what.attributes.items():
+        """The attributes of an op as the class prints them; a default may depend on those before it."""
+        callee = self.nodes[key].callee
+        assert isinstance(callee, OpCall)
+        chosen: dict[str, Expr] = {}
+        for name, concrete in callee.attributes.items():
             if isinstance(concrete, str) or concrete is None:
-                settled[name] = Const(str(concrete))
+                chosen[name] = Const(str(concrete))
                 continue
-            values = [row[key].op.attributes[name] for row in self.rows]  # type: ignore[union-attr]
-            hint = name if name not in self.promoted else f"{key}_{name}"
-            settled[name] = self.choose(
-                hint, self.attribute_guess(self.placed[key], name, settled), values
+            values = [nodes[key].op.attributes[name] for nodes in self.nodes_by_key]  # type: ignore[union-attr]
+            hint = name if name not in self.added_arguments else f"{key}_{name}"
+            chosen[name] = self.choose(
+                hint, self.attribute_guess(self.nodes[key], name, chosen), values
             )
-        return settled
+        return chosen
 
     def attribute_guess(
-        self, placed: InstanceNode, name: str, settled: Mapping[str, Expr]
+        self, node: InstanceNode, name: str, chosen: Mapping[str, Expr]
     ) -> Expr | None:
-        """What the block's text, or else the op's default, says of an attribute."""
-        assert placed.op
-        term = placed.block_node.arguments.get(name)
+        """The expression of an attribute in the spec, or else the op's default."""
+        assert node.op
+        term = node.block_node.arguments.get(name)
         if term:
-            return self.inline(term.expr, placed.scope)
-        default = placed.op.definition.attributes[name].default
+            return self.inline(term.expr, node.scope)
+        default = node.op.definition.attributes[name].default
         if not callable(default):
-            return Const(placed.op.attributes[name])
+            return Const(node.op.attributes[name])
         try:
-            return lift(default(_plain(settled)))
+            return lift(default(_plain(chosen)))
         except (TypeError, ShapeError):
             return None
 
-    def attribute_guesses(self, placed: InstanceNode) -> dict[str, Expr]:
+    def attribute_guesses(self, node: InstanceNode) -> dict[str, Expr]:
         """The guesses for all attributes of an op."""
-        assert placed.op
+        assert node.op
         guesses: dict[str, Expr] = {}
-        for name in placed.op.attributes:
-            guess = self.attribute_guess(placed, name, guesses)
+        for name in node.op.attributes:
+            guess = self.attribute_guess(node, name, guesses)
             if guess is not None:
                 guesses[name] = guess
         return guesses
@@ -194,7 +202,7 @@ class Scope:
         """The channels of a value in terms of the arguments; None where no expression is known."""
         waiting = [] if name in self._channels else [name]  # no recursion: bodies may be long
         while waiting:
-            read = self.placed[waiting[-1]].inputs if waiting[-1] in self.placed else ()
+            read = self.nodes[waiting[-1]].inputs if waiting[-1] in self.nodes else ()
             unknown = [each for each in read if each != "none" and each not in self._channels]
             if unknown:
                 waiting += unknown
@@ -207,70 +215,70 @@ class Scope:
         if name in self.block.inputs:
             first = name == self.block.inputs[0]
             return self.expand("in_channels" if first else f"{name}_channels")
-        placed = self.placed[name]
-        values = [row[name].result.channels for row in self.rows]
-        if _all_equal(values) and not self.kept:
+        node = self.nodes[name]
+        values = [nodes[name].result.channels for nodes in self.nodes_by_key]
+        if _all_equal(values) and not self.kept_arguments:
             return Const(values[0])
-        guess = self._propagated(placed)
+        guess = self._propagated(node)
         if guess is not None and self.is_exact(guess, values, {}):
             return guess
         return Const(values[0]) if _all_equal(values) else None
 
-    def _propagated(self, placed: InstanceNode) -> Expr | None:
-        if isinstance(placed.callee, PassThrough):
-            return self.channels(placed.inputs[0])
-        if not placed.op:
-            out = placed.block_node.arguments.get("out")
-            return self.inline(out.expr, placed.scope) if out else self._last_channels(placed)
-        definition = placed.op.definition
-        sources = [self.channels(name) for name in placed.inputs]
-        flows = [
-            ChannelInfo(source, self._flow(name).positions)
-            for name, source in zip(placed.inputs, sources, strict=True)
+    def _propagated(self, node: InstanceNode) -> Expr | None:
+        if isinstance(node.callee, PassThrough):
+            return self.channels(node.inputs[0])
+        if not node.op:
+            out = node.block_node.arguments.get("out")
+            return self.inline(out.expr, node.scope) if out else self._last_channels(node)
+        definition = node.op.definition
+        sources = [self.channels(name) for name in node.inputs]
+        infos = [
+            ChannelInfo(source, self._channel_info(name).positions)
+            for name, source in zip(node.inputs, sources, strict=True)
             if source is not None
         ]
-        if len(flows) != len(sources):
+        if len(infos) != len(sources):
             return None
-        attributes = {**placed.op.attributes, **self.attribute_guesses(placed)}
-        return lift(definition.channels(_plain(attributes), flows, self.axes).channels)
+        attributes = {**node.op.attributes, **self.attribute_guesses(node)}
+        return lift(definition.channels(_plain(attributes), infos, self.axes).channels)
 
-    def _last_channels(self, placed: InstanceNode) -> Expr | None:
-        """The output of a block in terms of our names, where its own channels say so."""
-        if len(placed.runs) > 1 or placed.runs[0].count > 1:
+    def _last_channels(self, node: InstanceNode) -> Expr | None:
+        """The channels of a block's output: `out` of the last node in it that has one, in our names."""
+        if len(node.runs) > 1 or node.runs[0].count > 1:
             return None
-        instance = placed.runs[0].instance
+        instance = node.runs[0].instance
         by_key = {each.key: each for each in instance.nodes}
         name = instance.outputs[0]
         while name in by_key and by_key[name].op:
             term = by_key[name].block_node.arguments.get("out")
             if term:
-                return substitute(term.expr, self.callee_names(placed, instance))
+                return substitute(term.expr, self.callee_names(node, instance))
             name = by_key[name].inputs[0]
         return None
 
-    def _flow(self, name: str) -> ChannelInfo:
-        if name in self.placed:
-            return self.placed[name].result
-        found = self.instances[0].inputs[name]
-        assert found is not None
-        return found
+    def _channel_info(self, name: str) -> ChannelInfo:
+        if name in self.nodes:
+            return self.nodes[name].result
+        info = self.instances[0].inputs[name]
+        assert info is not None
+        return info
 
     # --- calls
 
     def callee_names(
-        self, placed: InstanceNode, instance: Instance, stage: Mapping[str, Expr] | None = None
+        self, node: InstanceNode, instance: Instance, stage: Mapping[str, Expr] | None = None
     ) -> dict[str, Expr]:
-        """The names of a called block in terms of ours, as far as the text says."""
+        """The names of a called block in terms of ours, where the spec has an expression for them."""
         names: dict[str, Expr] = {}
         block = instance.block
-        for index, (inner, outer) in enumerate(zip(block.inputs, placed.inputs, strict=True)):
-            found = self.channels(outer) if outer != "none" else None
-            if found is not None:
-                names["in_channels" if index == 0 else f"{inner}_channels"] = found
+        for index, (inner, outer) in enumerate(zip(block.inputs, node.inputs, strict=True)):
+            channels = self.channels(outer) if outer != "none" else None
+            if channels is not None:
+                names["in_channels" if index == 0 else f"{inner}_channels"] = channels
         for name, param in block.params.items():
-            term = placed.block_node.arguments.get(name)
+            term = node.block_node.arguments.get(name)
             if term and name in instance.given:
-                names[name] = self.inline(term.expr, {**(placed.scope or {}), **(stage or {})})
+                names[name] = self.inline(term.expr, {**(node.scope or {}), **(stage or {})})
             elif param.default and name not in instance.given:
                 names[name] = substitute(param.default.expr, names)
         for name, term in block.let.items():

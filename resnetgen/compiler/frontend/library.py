@@ -26,23 +26,12 @@ from resnetgen.compiler.diagnostics.model import (
 )
 from resnetgen.compiler.frontend.identifiers import file_name_error
 from resnetgen.compiler.frontend.inheritance import apply_override, c3_linearize, merge_specs
+from resnetgen.compiler.frontend.shipped import shipped_folder
 from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree
 from resnetgen.compiler.frontend.yaml_reader import parse, read
 from resnetgen.compiler.frontend.yaml_scalars import decode_utf8, read_bytes
 
-_PACKAGE = Path(__file__).resolve().parents[2]
-_CHECKOUT = _PACKAGE.parent
-
-
-def shipped_folder(folder: str) -> Path:
-    """A folder that ships with the package: beside it in a checkout, inside it when installed."""
-    beside = _CHECKOUT / folder
-    is_checkout = (_CHECKOUT / "pyproject.toml").is_file() and beside.is_dir()
-    return beside if is_checkout else _PACKAGE / folder
-
-
 LIBRARY = shipped_folder("specs")
-TEMPLATES = shipped_folder("templates")
 
 BLOCK_KINDS = ("blocks", "shortcuts", "stems", "heads")
 # Keys that describe a spec, or how it is read: they do not change what is compiled.

@@ -166,7 +166,7 @@ class EvalContext:
         if bound is None:  # only the shortcut has no default
             message = f"a block calls `{name}`, and the network does not bind it"
             hint = (
-                "say `shortcut: projection` (option B), `shortcut: {op: zero_pad, centred: false}` "
+                "write `shortcut: projection` (option B), `shortcut: {op: zero_pad, centred: false}` "
                 "(option A), or `shortcut: none` (a plain network)"
             )
             note = Note("called here", span)
@@ -188,7 +188,7 @@ def op_call(ctx: EvalContext, node: BlockNode, name: str, arguments: Arguments) 
     for key, attribute in definition.attributes.items():
         if attribute.required and key not in arguments:
             message = f"`{name}` needs `{key}`: {attribute.doc}"
-            hint = f"say `{key}: ...` here"
+            hint = f"write `{key}: ...` here"
             raise ctx.error("missing-argument", message, node.op_span, hint)
     known = {key: value for key, (value, _) in arguments.items() if key in definition.attributes}
     terms = {key: term for key, (_, term) in arguments.items() if term}
@@ -233,7 +233,7 @@ def check_arity(ctx: EvalContext, node: BlockNode, bound: BoundSlot) -> None:
     assert isinstance(bound.target, Op)
     arity = OPS[bound.target.name].arity
     if arity is None and count < 2:
-        hint = "say `inputs: [a, b]`"
+        hint = "write `inputs: [a, b]`"
         raise ctx.error("wrong-inputs", f"`{node.key}` joins two values or more", span, hint)
     if arity is not None and count != arity:
         hint = f"join them first: {{op: concat, inputs: [{', '.join(node.inputs)}]}}"

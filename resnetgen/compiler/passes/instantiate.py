@@ -192,10 +192,10 @@ class Instantiator:
         message = f"the block `{block.name}` needs `{name}`"
         if caller and caller.stage:
             note = Note(f"`{block.name}` is named here", span)
-            hint = f"say `{name}: ...` in `{caller.key}`"
+            hint = f"write `{name}: ...` in `{caller.key}`"
             return self.ctx.error("missing-argument", message, caller.span, hint, note)
         value = _KINDS.get(block.params[name].kind or "", "...")
-        hint = f"say `{{op: {block.name}, {name}: {value}}}`"
+        hint = f"write `{{op: {block.name}, {name}: {value}}}`"
         return self.ctx.error("missing-argument", message, span, hint)
 
     # --- checks of the whole
@@ -226,7 +226,7 @@ class Instantiator:
     def _report_unread_splice(self, caller: BlockNode, node: InstanceNode) -> None:
         """A spliced stem or head: reported at `outputs:` if the spec extends what wrote it."""
         message = f"nothing reads the {node.group}"
-        hint = f"say `{node.group}: none`, or name `{node.key}` in `outputs:`"
+        hint = f"write `{node.group}: none`, or name `{node.key}` in `outputs:`"
         span, outputs = caller.op_span, self.network.outputs
         if span.source is not self.network.span.source and outputs:
             span = outputs[0].span

@@ -463,7 +463,7 @@ class AbsentValues:
         policy = self.ctx.ambient["shortcut"].span
         notes = [Note("the policy", policy)] if policy else []
         hint = (
-            "leave `else` out: the identity passes its input; a plain network says `shortcut: none`"
+            "leave `else` out: the identity passes its input; a plain network has `shortcut: none`"
         )
         return self.ctx.error("no-value", message, node.read_spans["none"], hint, *notes)
 

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from resnetgen.compiler.diagnostics.model import did_you_mean
 from resnetgen.compiler.frontend.expressions import (
@@ -25,7 +26,9 @@ from resnetgen.compiler.frontend.expressions import (
 )
 from resnetgen.compiler.frontend.identifiers import node_key_error
 from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode
-from resnetgen.compiler.passes.evaluate import EvalContext
+
+if TYPE_CHECKING:
+    from resnetgen.compiler.passes.evaluate import EvalContext
 
 # --- paths of nodes
 

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from resnetgen.compiler.codegen.files import WriteError, unwritable, write_atomically
+from resnetgen.compiler.codegen.files import (
+    WriteError,
+    refuse_special_file,
+    unwritable,
+    write_atomically,
+)
 from resnetgen.compiler.diagnostics.model import Diagnostic
 from resnetgen.reports.sweep.rows import RowFormat
 
@@ -66,17 +70,8 @@ def resume_point(path: Path, meta: Mapping[str, Any], format: RowFormat, force: 
     Raises WriteError if the file is not a sweep, is another sweep, or was edited.
     """
     new = SweepFile(path, meta, format, 0, 0)
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError as error:
-        if path.parent.is_dir():
-            return new
-        raise unwritable(path, error) from None
-    except OSError as error:
-        raise unwritable(path, error) from None
-    if not stat.S_ISREG(mode):
-        raise WriteError(Diagnostic("unwritable", f"`{path}` is not a regular file"))
-    if force:
+    refuse_special_file(path)
+    if force or not path.exists():
         return new
     before = _read_meta(path)
     if before is None:

@@ -17,14 +17,14 @@ from typing import Any
 BASELINE = "optimized"
 
 DEFINITIONS = {
-    "steady": "Seconds a call, after warm-up: a process holds all sides with the same weights and images and runs "
-    "them in turn, in rounds, the order turned round each time, and another one takes over after five rounds; a "
-    "training step is forward and backward.",
+    "steady": "Seconds of each call, after warm-up. A process has all sides with the same weights and images and "
+    "runs them in turn, in rounds, reversing the order each time; another process takes over after five rounds. "
+    "A training step is forward and backward.",
     "cold": "[start-up, seconds]: in a fresh process with empty caches, from torch imported and the checkpoint in memory to the "
-    "first output, importing and building included. Sides that compile first compile a trivial function; the "
-    "time of that is the start-up of the C++ toolchain. A cold start with it is the sum, null means none.",
+    "first output, importing and building included. Sides that compile first compile a trivial function, whose "
+    "time is the start-up of the C++ toolchain. A cold start with it is the sum; null means that there is none.",
     "memory": "Peak resident memory of three calls after the first, above what the process had with torch and the checkpoint "
-    "in memory, before the side was built; a fresh process a side. What building alone takes is not in it.",
+    "in memory before the side was built; a fresh process for each side. What only building needs is not included.",
     "error": "Against eager execution in float32 with the same weights: `max` is the greatest difference of a value relative to "
     "the largest value of its output, `norm` the Euclidean norm of the difference relative to that of the outputs.",
 }

@@ -53,8 +53,7 @@ def remarks(results: Results) -> list[str]:
 def help_lines(known: Mapping[str, Side]) -> list[str]:
     """What `--side help` prints: the sides, and what each figure is."""
     rows = [
-        (name, each.doc + " (only if asked for)" * each.on_request)
-        for name, each in known.items()
+        (name, each.doc + " (only if asked for)" * each.on_request) for name, each in known.items()
     ]
     return [*align(rows, "<<"), "", *align(list(DEFINITIONS.items()), "<<")]
 

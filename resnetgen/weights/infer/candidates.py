@@ -113,10 +113,8 @@ def _distinct(names: Iterable[str]) -> list[str]:
 def gather_evidence(design: Design, compiler: DesignCompiler) -> Iterator[Evidence]:
     """Each override of a design, and what in the file it follows from."""
     for path, value in design.overrides.items():
-        shown_by = _paths_shown(design, path, value, compiler) or _tensor_shown(
-            design, path, compiler
-        )
-        yield Evidence(path, value, shown_by)
+        paths = _paths_shown(design, path, value, compiler)
+        yield Evidence(path, value, paths or _tensor_shown(design, path, compiler))
 
 
 def _paths_shown(design: Design, path: SpecPath, value: str, compiler: DesignCompiler) -> str:

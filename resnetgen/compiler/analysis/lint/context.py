@@ -1,4 +1,7 @@
-"""Facts: what the rules of `lint` look at, gathered once a network."""
+"""What the rules of `lint` look at, collected once for each network.
+
+context.blocks  ->  [("", the network), ("layer1.0.", bottleneck at 64 x 56 x 56), ...]
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from resnetgen.compiler.passes.instantiate import instances_below
 
 @dataclass(frozen=True)
 class LintContext:
-    """A sound network, as its passes left it."""
+    """A network without errors: its document, and the results of the passes."""
 
     document: Document
     network: Network
@@ -28,35 +31,35 @@ class LintContext:
 
     @cached_property
     def blocks(self) -> list[tuple[str, TypedInstance]]:
-        """The distinct blocks at their sizes, callers first, each with the name of its first place.
+        """The distinct typed blocks, callers first, each with the name of its first use.
 
         The name is a prefix, `layer2.0.`; that of the network itself is empty.
         """
-        found: dict[int, tuple[str, TypedInstance]] = {}
-        self._gather("", self.typed, found)
-        return list(found.values())
+        blocks: dict[int, tuple[str, TypedInstance]] = {}
+        self._collect("", self.typed, blocks)
+        return list(blocks.values())
 
-    def _gather(
-        self, prefix: str, measured: TypedInstance, found: dict[int, tuple[str, TypedInstance]]
+    def _collect(
+        self, prefix: str, typed: TypedInstance, blocks: dict[int, tuple[str, TypedInstance]]
     ) -> None:
-        if id(measured) in found:
+        if id(typed) in blocks:
             return
-        found[id(measured)] = prefix, measured
-        for step in measured.nodes:
+        blocks[id(typed)] = prefix, typed
+        for node in typed.nodes:
             at = 0
-            for block, times in step.blocks:
-                self._gather(f"{prefix}{block_name(step.node, at)}.", block, found)
+            for block, times in node.blocks:
+                self._collect(f"{prefix}{block_name(node.node, at)}.", block, blocks)
                 at += times
 
     def is_own(self, span: Span) -> bool:
-        """Whether a place is in the very file that the person named, not in one that it uses."""
+        """Whether a position is in the file that was checked, not in one that it uses."""
         return span.file == self.document.sources[0].name
 
     def nearest(self, spans: Sequence[Span]) -> Span:
-        """The first place in the person's own file; the first of all where none is."""
+        """The first position in the file that was checked; else the first of all."""
         return next((span for span in spans if self.is_own(span)), spans[0])
 
 
-def block_name(placed: InstanceNode, at: int) -> str:
-    """What block number `at` of a placed node is called: `layer2.0`; `neck` where there is one."""
-    return f"{placed.key}.{at}" if placed.block_node.repeat else placed.key
+def block_name(node: InstanceNode, at: int) -> str:
+    """The name of block number `at` of a node: `layer2.0`, or `neck` where there is only one."""
+    return f"{node.key}.{at}" if node.block_node.repeat else node.key

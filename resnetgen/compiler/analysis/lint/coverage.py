@@ -1,11 +1,11 @@
-"""What of a value is read, position by position: input that is lost, taps that see padding only.
+"""Which positions of a value are read: input that is lost, kernel taps that see only padding.
 
     1x1 convolution, stride 2, of 56 x 56    ->  a quarter of the positions is read
     pool 2, stride 2, of 7 x 7               ->  the last row and the last column are not read
     3x3 convolution of 1 x 1                 ->  8 of its 9 taps see padding only
 
-A value is lost only where no reader takes it: a 1x1 shortcut of stride 2 is usual, for the main path
-reads what it leaves out. Axes are judged one by one: a position is read if its row and its column are.
+A position is lost only if no reader reads it: a 1x1 shortcut of stride 2 is usual, because the main
+path reads what it skips. Axes are independent: a position is read if its row and its column are.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import TensorType, Window, per_axis
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
 
-Rows = int  # a set of rows along one axis: byte `i` is 1 where row `i` is in it
+Rows = int  # a set of rows along one axis: byte `i` is 1 if row `i` is in it
 Read = tuple[Rows, ...] | None  # what of a value is read, axis by axis; None: all of it
 
 
 # --- input that is lost
 
 
-def lost_input(facts: LintContext) -> Iterator[Diagnostic]:
-    """Positions of a value that nothing reads: one warning for each node that leaves them out."""
-    told = set[Span]()
-    for loss in _losses(facts):
-        node = loss.reader.node.block_node.span
-        if node not in told:
-            told.add(node)
-            yield _truncated(facts, loss) if loss.is_at_the_end else _skipped(facts, loss)
+def lost_input(context: LintContext) -> Iterator[Diagnostic]:
+    """Positions of a value that nothing reads: one warning for each node that skips them."""
+    reported = set[Span]()
+    for loss in _losses(context):
+        node_span = loss.reader.node.block_node.span
+        if node_span not in reported:
+            reported.add(node_span)
+            yield _truncated(context, loss) if loss.is_at_the_end else _skipped(context, loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,63 +67,63 @@ class Loss:
         )
 
 
-def _truncated(facts: LintContext, loss: Loss) -> Diagnostic:
+def _truncated(context: LintContext, loss: Loss) -> Diagnostic:
     sizes = zip(loss.type.size, loss.rows, strict=True)
     left = dict.fromkeys((size - rows.bit_count(), size) for size, rows in sizes)
     ends = " and ".join(f"the last {rest} of {size}" for rest, size in left if rest)
     message = f"nothing reads {ends} positions along an axis of {loss.value}, {loss.type}"
-    node = loss.reader.node.block_node.span
-    span = facts.nearest([facts.network.input_span, node])
+    node_span = loss.reader.node.block_node.span
+    span = context.nearest([context.network.input_span, node_span])
     hint = "take a size that divides, or pad or round up there (`padding: 1`, `ceil: true`)"
-    notes = (Note(f"the windows of `{loss.path}` end before it", node),)
+    notes = (Note(f"the windows of `{loss.path}` end before it", node_span),)
     return Diagnostic("truncated-input", message, span, notes, hint, "warning")
 
 
-def _skipped(facts: LintContext, loss: Loss) -> Diagnostic:
-    call, node = loss.reader.node.callee, loss.reader.node.block_node.span
+def _skipped(context: LintContext, loss: Loss) -> Diagnostic:
+    call, node_span = loss.reader.node.callee, loss.reader.node.block_node.span
     assert isinstance(call, OpCall)
     kept = math.prod(rows.bit_count() for rows in loss.rows) / math.prod(loss.type.size)
     message = f"`{loss.path}` skips {1 - kept:.0%} of {loss.value}, and nothing else reads it"
     term = call.terms.get("stride")
-    span = facts.nearest([term.span, node] if term else [node])
+    span = context.nearest([term.span, node_span] if term else [node_span])
     hint = "stride where the kernel is at least as large as the stride, or pool first"
-    notes = (Note(f"`{loss.path}`", node),) if span != node else ()
+    notes = (Note(f"`{loss.path}`", node_span),) if span != node_span else ()
     return Diagnostic("stride-skips-input", message, span, notes, hint, "warning")
 
 
-def _losses(facts: LintContext) -> Iterator[Loss]:
-    """Every value that is read in part, in the blocks that a network holds at their sizes."""
+def _losses(context: LintContext) -> Iterator[Loss]:
+    """Every value that is read in part, in all typed blocks of a network."""
     readings = Readings()
-    for prefix, measured in facts.blocks:
-        names = measured.instance.block.inputs
-        types = {step.node.key: step.result for step in measured.nodes}
-        if not prefix:  # the input of a block is judged where the block is called
-            types[names[0]] = measured.source
-        for name, rows in readings.of_values(measured).items():
+    for prefix, typed in context.blocks:
+        names = typed.instance.block.inputs
+        types = {node.node.key: node.result for node in typed.nodes}
+        if not prefix:  # the input of a block belongs to its caller
+            types[names[0]] = typed.source
+        for name, rows in readings.of_values(typed).items():
             if rows is not None and name in types:
                 value = "the input" if name in names else f"`{prefix}{name}`"
-                path, reader = next(readings.readers(measured, name, prefix))
+                path, reader = next(readings.readers(typed, name, prefix))
                 yield Loss(value, types[name], rows, path, reader)
-        for step in measured.nodes:
-            yield from _lost_between(readings, prefix, step)
+        for node in typed.nodes:
+            yield from _lost_between(readings, prefix, node)
 
 
-def _lost_between(readings: Readings, prefix: str, step: TypedNode) -> Iterator[Loss]:
+def _lost_between(readings: Readings, prefix: str, node: TypedNode) -> Iterator[Loss]:
     """Blocks of a stage of which the next reads a part."""
-    for at, block, following in _neighbours(step):
+    for at, block, following in _neighbours(node):
         rows = readings.of_inputs(following)[0]
         if rows is not None:
-            value = f"`{prefix}{block_name(step.node, at)}`"
-            below = f"{prefix}{block_name(step.node, at + 1)}."
+            value = f"`{prefix}{block_name(node.node, at)}`"
+            below = f"{prefix}{block_name(node.node, at + 1)}."
             source = following.instance.block.inputs[0]
             path, reader = next(readings.readers(following, source, below))
             yield Loss(value, block.outputs[0], rows, path, reader)
 
 
-def _neighbours(step: TypedNode) -> Iterator[tuple[int, TypedInstance, TypedInstance]]:
+def _neighbours(node: TypedNode) -> Iterator[tuple[int, TypedInstance, TypedInstance]]:
     """The distinct pairs of blocks of a stage of which one reads the other, with the number of that."""
     at, before = 0, None
-    for block, times in step.blocks:
+    for block, times in node.blocks:
         if before:
             yield at - 1, before, block
         if times > 1:
@@ -132,69 +132,69 @@ def _neighbours(step: TypedNode) -> Iterator[tuple[int, TypedInstance, TypedInst
 
 
 class Readings:
-    """What is read of values; each distinct block is walked once."""
+    """Which parts of values are read; each distinct block is walked once."""
 
     def __init__(self) -> None:
-        self.known: dict[int, Mapping[str, Read]] = {}
+        self.memo: dict[int, Mapping[str, Read]] = {}
 
-    def of_values(self, measured: TypedInstance) -> Mapping[str, Read]:
-        """What is read of the inputs and results of a block. What it gives is read outside: all of it."""
-        if id(measured) not in self.known:
-            found: dict[str, Read] = {}
-            aliases = _aliases(measured)
-            for step, names in _operands(measured, aliases):
-                for name, read in zip(names, self.of_operands(step), strict=True):
-                    found[name] = _both(found[name], read) if name in found else read
-            found |= {aliases.get(name, name): None for name in measured.instance.outputs}
-            self.known[id(measured)] = found
-        return self.known[id(measured)]
+    def of_values(self, typed: TypedInstance) -> Mapping[str, Read]:
+        """What is read of the inputs and results of a block; of its outputs, all of them."""
+        if id(typed) not in self.memo:
+            reads: dict[str, Read] = {}
+            aliases = _aliases(typed)
+            for node, names in _operands(typed, aliases):
+                for name, read in zip(names, self.of_operands(node), strict=True):
+                    reads[name] = _both(reads[name], read) if name in reads else read
+            reads |= {aliases.get(name, name): None for name in typed.instance.outputs}
+            self.memo[id(typed)] = reads
+        return self.memo[id(typed)]
 
-    def of_operands(self, step: TypedNode) -> Sequence[Read]:
+    def of_operands(self, node: TypedNode) -> Sequence[Read]:
         """What a step reads of each of its inputs."""
-        if step.node.op:
-            view = seen(step.node.op, step.source, step.result)
-            return [view.rows if view else None] * len(step.sources)
-        (first, _), *rest = step.blocks
+        if node.node.op:
+            coverage = input_coverage(node.node.op, node.source, node.result)
+            return [coverage.rows if coverage else None] * len(node.sources)
+        (first, _), *rest = node.blocks
         reads = list(self.of_inputs(first))
         for block, _ in rest:  # all of them read the inputs behind the first
             reads[1:] = map(_both, reads[1:], self.of_inputs(block)[1:])
         return reads
 
-    def of_inputs(self, measured: TypedInstance) -> Sequence[Read]:
-        """What a block reads of its inputs; of one that it does not read, nothing is lost there."""
-        values = self.of_values(measured)
-        return [values.get(name) for name in measured.instance.block.inputs]
+    def of_inputs(self, typed: TypedInstance) -> Sequence[Read]:
+        """What a block reads of its inputs; None, all of it, also for one that it does not read."""
+        values = self.of_values(typed)
+        return [values.get(name) for name in typed.instance.block.inputs]
 
     def readers(
-        self, measured: TypedInstance, value: str, prefix: str
+        self, typed: TypedInstance, value: str, prefix: str
     ) -> Iterator[tuple[str, TypedNode]]:
         """The ops that read a value, also those in blocks, with their names."""
-        for step, names in _operands(measured, _aliases(measured)):
+        for node, names in _operands(typed, _aliases(typed)):
             for operand, name in enumerate(names):
-                if name == value and not step.blocks:
-                    yield f"{prefix}{step.node.key}", step
+                if name == value and not node.blocks:
+                    yield f"{prefix}{node.node.key}", node
                 elif name == value:
-                    block = step.blocks[0][0]
-                    below = f"{prefix}{block_name(step.node, 0)}."
+                    block = node.blocks[0][0]
+                    below = f"{prefix}{block_name(node.node, 0)}."
                     yield from self.readers(block, block.instance.block.inputs[operand], below)
 
 
 def _operands(
-    measured: TypedInstance, aliases: Mapping[str, str]
+    typed: TypedInstance, aliases: Mapping[str, str]
 ) -> Iterator[tuple[TypedNode, list[str]]]:
-    """The steps that compute, each with what it reads, whatever passes that on."""
-    for step in measured.nodes:
-        if not isinstance(step.node.callee, PassThrough):
-            yield step, [aliases.get(name, name) for name in step.node.inputs]
+    """The nodes that compute something, each with what it reads, past calls that do nothing."""
+    for node in typed.nodes:
+        if not isinstance(node.node.callee, PassThrough):
+            yield node, [aliases.get(name, name) for name in node.node.inputs]
 
 
-def _aliases(measured: TypedInstance) -> Mapping[str, str]:
-    """For each call that does nothing, the value that it passes."""
+def _aliases(typed: TypedInstance) -> Mapping[str, str]:
+    """For each call that does nothing, the value that it passes on."""
     aliases: dict[str, str] = {}
-    for index in measured.instance.schedule:
-        placed = measured.instance.nodes[index]
-        if isinstance(placed.callee, PassThrough):
-            aliases[placed.key] = aliases.get(placed.inputs[0], placed.inputs[0])
+    for index in typed.instance.schedule:
+        node = typed.instance.nodes[index]
+        if isinstance(node.callee, PassThrough):
+            aliases[node.key] = aliases.get(node.inputs[0], node.inputs[0])
     return aliases
 
 
@@ -204,42 +204,40 @@ def _both(one: Read, other: Read) -> Read:
     return tuple(a | b for a, b in zip(one, other, strict=True))
 
 
-MOST_ROWS = 100_000  # of an axis that is looked at row by row
+MOST_ROWS = 100_000  # of an axis that is simulated row by row
 
 
 @dataclass(frozen=True, slots=True)
 class InputCoverage:
-    """What an op sees of its input along each axis."""
+    """What an op reads of its input along each axis."""
 
     rows: Read
     taps: int  # of its kernel, over all axes
-    seeing: int  # those that lie on a value of the input anywhere
+    seeing: int  # those that are on a value of the input at some position
 
 
-def seen(call: OpCall, source: TensorType, result: TensorType) -> InputCoverage | None:
-    """What the windows of an op see of its input; None for one that reads each position."""
+def input_coverage(call: OpCall, source: TensorType, result: TensorType) -> InputCoverage | None:
+    """What the windows of an op read of its input; None for one that reads each position."""
     if call.definition.window is same_position or not result.size:
         return None
-    return _view(call.name, tuple(call.attributes.items()), source, result)
+    return _cached_coverage(call.name, tuple(call.attributes.items()), source, result)
 
 
 @cache
-def _view(
+def _cached_coverage(
     op: str, attributes: tuple[tuple[str, Any], ...], source: TensorType, result: TensorType
 ) -> InputCoverage:
     given = dict(attributes)
     gaps = per_axis(given.get("dilation", 1), len(source.size))
     taps = OPS[op].window(given, source)
     if max(*source.size, *result.size, *(each.last - each.first for each in taps)) > MOST_ROWS:
-        return InputCoverage(
-            None, 1, 1
-        )  # nobody has such images; to look at every row would take them
+        return InputCoverage(None, 1, 1)  # no image is that large
     columns = zip(source.size, result.size, taps, gaps, strict=True)
-    views = [_slide(*column) for column in columns]
-    rows = tuple(view.rows for view in views)
+    axes = [_slide(*column) for column in columns]
+    rows = tuple(axis.rows for axis in axes)
     whole = all(map(int.__eq__, rows, map(_first, source.size)))
-    seeing = math.prod(view.seeing for view in views)
-    return InputCoverage(None if whole else rows, math.prod(view.taps for view in views), seeing)
+    seeing = math.prod(axis.seeing for axis in axes)
+    return InputCoverage(None if whole else rows, math.prod(axis.taps for axis in axes), seeing)
 
 
 class _Axis(NamedTuple):
@@ -249,7 +247,7 @@ class _Axis(NamedTuple):
 
 
 def _slide(size: int, windows: int, taps: Window, gap: int) -> _Axis:
-    """The rows that windows read along an axis; of their taps, how many read one anywhere."""
+    """The rows that windows read along an axis, and how many of their taps read a row anywhere."""
     if math.isinf(taps.first) or taps.step != int(taps.step):  # all, or an adaptive pool
         return _Axis(_first(size), 1, 1)
     step = int(taps.step)
@@ -270,25 +268,29 @@ def _first(count: int) -> Rows:
 # --- taps that see padding only
 
 
-def blind_taps(facts: LintContext) -> Iterator[Diagnostic]:
-    """Kernels of which some taps lie in the padding wherever they slide: one warning a cause."""
-    told = set[Span]()
-    for prefix, measured in facts.blocks:
-        for step in measured.nodes:
-            call = step.node.callee
+def blind_taps(context: LintContext) -> Iterator[Diagnostic]:
+    """Kernels some of whose taps are always in the padding: one warning for each cause."""
+    reported = set[Span]()
+    for prefix, typed in context.blocks:
+        for node in typed.nodes:
+            call = node.node.callee
             if not isinstance(call, OpCall) or not call.definition.is_weighted:
                 continue
-            view = seen(call, step.source, step.result)
-            if view is None or view.seeing == view.taps:
+            coverage = input_coverage(call, node.source, node.result)
+            if coverage is None or coverage.seeing == coverage.taps:
                 continue
-            path, node = f"{prefix}{step.node.key}", step.node.block_node.span
+            path, node_span = f"{prefix}{node.node.key}", node.node.block_node.span
             dilation = call.terms.get("dilation")
-            span = facts.nearest([*([dilation.span] if dilation else []), facts.network.input_span])
-            if span in told:
+            span = context.nearest(
+                [*([dilation.span] if dilation else []), context.network.input_span]
+            )
+            if span in reported:
                 continue
-            told.add(span)
-            share = f"{view.taps - view.seeing} of its {view.taps} taps see padding only"
-            message = f"`{path}` reads {step.source}: {share}"
+            reported.add(span)
+            share = (
+                f"{coverage.taps - coverage.seeing} of its {coverage.taps} taps see padding only"
+            )
+            message = f"`{path}` reads {node.source}: {share}"
             hint = "take a larger input, or reduce or dilate it less"
-            notes = (Note(f"`{path}`", node),)
+            notes = (Note(f"`{path}`", node_span),)
             yield Diagnostic("blind-taps", message, span, notes, hint, "warning")

@@ -1,10 +1,10 @@
-"""lint(facts) -> warnings: what is sound and yet hardly meant.
+"""lint(context) -> warnings about what is valid and probably a mistake. This module lists the rules.
 
-    se: {op: attention, ratoi: 1 / 8}  ->  nothing that stands in `attention` takes `ratoi`
+    se: {op: attention, ratoi: 1 / 8}  ->  nothing bound to `attention` accepts `ratoi`
 
-Rules about numbers look at instances and measured types, so they see what a network makes of its
-blocks; rules about what was written look at the file that was named, and at no other. Faults are not
-found here: a network that has one is refused before.
+Rules about numbers look at typed instances, so they see blocks as the network uses them. Rules about
+text look at the file that was checked, and at no other. Non-goal: errors, which the passes before this
+report.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from resnetgen.compiler.analysis.lint.nodes import (
     repeated_ops,
     unused_arguments,
 )
-from resnetgen.compiler.analysis.lint.text import is_overridden, written_in_vain
+from resnetgen.compiler.analysis.lint.text import is_overridden, without_effect
 from resnetgen.compiler.diagnostics.model import Diagnostic, truncated
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.suppressions import allowed_codes
@@ -35,30 +35,30 @@ RULES: tuple[Callable[[LintContext], Iterator[Diagnostic]], ...] = (
 )
 
 
-def lint(facts: LintContext) -> list[Diagnostic]:
-    """The warnings about a network, each at its place, less those that it allows."""
-    found = [warning for rule in RULES for warning in rule(facts)]
-    found += written_in_vain(facts.document)
-    permitted = allowed_codes(facts.document.tree)
-    silent = {each.text for each in permitted}
-    told = [warning for warning in found if warning.code not in silent]
-    if not is_overridden(facts.document):
-        codes = {warning.code for warning in found}
-        idle = (each for each in permitted if each.text not in codes)
-        told += [_allowed_in_vain(each) for each in idle if facts.is_own(each.span)]
-    return list(truncated(sorted(told, key=_place)))
+def lint(context: LintContext) -> list[Diagnostic]:
+    """The warnings about a network in the order of their positions, without those that it allows."""
+    warnings = [warning for rule in RULES for warning in rule(context)]
+    warnings += without_effect(context.document)
+    allowed = allowed_codes(context.document.tree)
+    silenced = {each.text for each in allowed}
+    kept = [warning for warning in warnings if warning.code not in silenced]
+    if not is_overridden(context.document):
+        codes = {warning.code for warning in warnings}
+        unused = (each for each in allowed if each.text not in codes)
+        kept += [_unused_allow(each) for each in unused if context.is_own(each.span)]
+    return list(truncated(sorted(kept, key=_position)))
 
 
 def lint_block(document: Document) -> list[Diagnostic]:
-    """The warnings about a file that declares a block; of numbers nothing is known without a caller."""
-    return sorted(written_in_vain(document), key=_place)
+    """The warnings about the text of a file that declares a block; sizes depend on its callers."""
+    return sorted(without_effect(document), key=_position)
 
 
-def _place(warning: Diagnostic) -> tuple[str, int, int]:
+def _position(warning: Diagnostic) -> tuple[str, int, int]:
     assert warning.span
     return warning.span.file, warning.span.line, warning.span.column
 
 
-def _allowed_in_vain(code: Scalar) -> Diagnostic:
+def _unused_allow(code: Scalar) -> Diagnostic:
     message = f"there is no `{code.text}` to allow here"
     return Diagnostic("unused-allow", message, code.span, (), "take it out", "warning")

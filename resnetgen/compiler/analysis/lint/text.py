@@ -1,10 +1,10 @@
-"""What was written in vain: names that nothing reads, overrides that change nothing.
+"""Text without effect: names that nothing reads, overrides that change nothing.
 
     let: {inner: width // 4}                          ->  nothing reads `inner`
     extends: resnet50, stages: {layer1: {blocks: 3}}  ->  `blocks` is 3 without this
 
-Only the file that the person named is judged; what it inherits from is judged by itself. What a
-`--set` changes for one run is no reason to change the file, so there nothing is told at all.
+Only the file that was checked is looked at, not those that it inherits from. Where `--set` changes a
+value for one run, that is no reason to change the file, so nothing is reported.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from resnetgen.compiler.frontend.yaml_reader import parse
 from resnetgen.compiler.passes.elaborate_blocks import BlockLookup
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_PROSE = ("doc", "paper")  # words there are no names
+_PROSE = ("doc", "paper")  # prose: words in them are not names
 _USES = {"params": "reads the parameter", "slots": "calls the slot", "let": "reads"}
-# A stage hands these to its blocks under `output_stride`, and refuses one that does not declare them.
+# With `output_stride`, a stage passes these to its blocks, and each must declare them.
 _REQUIRED_OF_BLOCKS = ("dilation", "first_dilation")
-# What a spec says of itself, whatever it starts from; `doc` of a network is not inherited.
+# Keys that a network sets for itself, whatever it extends; its `doc` is not inherited.
 _OF_A_NETWORK = ("network", "doc", "language", "allow")
-_WHOLE = ("input",)  # of a size without its channels a reader learns too little
+_WHOLE = ("input",)  # compared as a whole: a size without channels says too little
 _OF_A_BLOCK = ("block", "class", "language")
 
 
-def written_in_vain(document: Document) -> Iterator[Diagnostic]:
+def without_effect(document: Document) -> Iterator[Diagnostic]:
     """The warnings about the text of one file: a network, or a block without a caller."""
     if is_overridden(document):
         return
@@ -45,11 +45,12 @@ def written_in_vain(document: Document) -> Iterator[Diagnostic]:
 
 
 def is_overridden(document: Document) -> bool:
-    """Whether the command line has changed what the file says."""
+    """Whether the command line overrides a value of the file."""
     return any(span.file.startswith("--") for span in document.tree.keys.values())
 
 
-def _own(document: Document, span: Span) -> bool:
+def _is_own(document: Document, span: Span) -> bool:
+    """Whether a position is in the file that was checked."""
     return span.file == document.sources[0].name
 
 
@@ -57,13 +58,13 @@ def _own(document: Document, span: Span) -> bool:
 
 
 def _unused_names(document: Document) -> Iterator[Diagnostic]:
-    """Parameters, slots and `let` of the file's blocks, those written in place, and the network."""
+    """Parameters, slots and `let` of the network, and of all blocks that the file declares."""
     for tree in _scopes(document.tree):
         names = [
             (what, name, span)
             for part, what in _USES.items()
             for name, span in keys(tree, part)
-            if name not in _REQUIRED_OF_BLOCKS and _own(document, span)
+            if name not in _REQUIRED_OF_BLOCKS and _is_own(document, span)
         ]
         if not names:
             continue
@@ -79,9 +80,9 @@ def _unused_names(document: Document) -> Iterator[Diagnostic]:
 
 
 def _unused_blocks(document: Document) -> Iterator[Diagnostic]:
-    """Blocks of `define` that nothing names. One that hides another file's may be called from there."""
+    """Blocks of `define` that nothing calls. One that replaces a block of another file is exempt."""
     for name, span in keys(document.tree, "define"):
-        if not _own(document, span) or library.find_block(name, document.folders):
+        if not _is_own(document, span) or library.find_block(name, document.folders):
             continue
         if name not in _words(document.tree, but=entries(document.tree, "define")[name]):
             message, hint = f"nothing calls the block `{name}`", "call it with `op`, or take it out"
@@ -89,7 +90,7 @@ def _unused_blocks(document: Document) -> Iterator[Diagnostic]:
 
 
 def _scopes(tree: MapTree) -> Iterator[MapTree]:
-    """The maps that may declare names: the document, and every block that is written in it."""
+    """The maps that may declare names: the document, and every block in it."""
     yield tree
     todo: list[Tree] = [each for each in tree.entries.values() if not isinstance(each, Scalar)]
     while todo:
@@ -101,8 +102,8 @@ def _scopes(tree: MapTree) -> Iterator[MapTree]:
 
 
 def _words(tree: Tree, but: Tree | None = None) -> set[str]:
-    """All words in the values of a tree: every name that may be read there, and some that are not."""
-    found: set[str] = set()
+    """All words in the values of a tree, a superset of the names that are read there."""
+    words: set[str] = set()
     todo = [tree]
     while todo:
         each = todo.pop()
@@ -111,15 +112,15 @@ def _words(tree: Tree, but: Tree | None = None) -> set[str]:
         elif isinstance(each, ListTree):
             todo += each.items
         elif isinstance(each.value, str):
-            found.update(_WORD.findall(each.value))
-    return found
+            words.update(_WORD.findall(each.value))
+    return words
 
 
 # --- overrides
 
 
 def _redundant_overrides(document: Document) -> Iterator[Diagnostic]:
-    """Values over `extends` that are there without them: in the file, and in its blocks."""
+    """Values that equal what `extends` provides: in the file, and in its blocks."""
     if len(document.sources) > 1:
         inherited = _inherited(document)
         yield from _equal(document, document.tree, inherited, _OF_A_NETWORK)
@@ -131,12 +132,12 @@ def _redundant_overrides(document: Document) -> Iterator[Diagnostic]:
 
 
 def _inherited(document: Document) -> MapTree:
-    """What a network is without its own text: all that it extends, each over the one before."""
+    """The network without the text of the file: all that it extends, merged."""
     return merge_specs([_read_again(source) for source in reversed(document.sources[1:])])
 
 
 def _read_again(source: Source) -> MapTree:
-    """The tree of a source; of one of the library it is at hand."""
+    """The tree of a source; that of a library file is cached."""
     shipped = library.LIBRARY / Path(source.name).name
     return (
         library.read_spec(shipped)
@@ -158,19 +159,19 @@ def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnosti
 
 
 def _equal(
-    document: Document, merged: Tree, base: Tree, apart: tuple[str, ...] = ()
+    document: Document, merged: Tree, base: Tree, exempt: tuple[str, ...] = ()
 ) -> Iterator[Diagnostic]:
-    """The keys of the file's own whose value is that of the base; of a map only the outermost."""
+    """The keys of the file whose value equals that of the base; of nested maps only the outermost."""
     assert isinstance(merged, MapTree)
     assert isinstance(base, MapTree)
     common = [key for key in merged.entries if key in base.entries]
     moved = common != [key for key in base.entries if key in merged.entries]
     for key in common:
         value, before = merged.entries[key], base.entries[key]
-        if key in apart or not _own(document, merged.keys[key]):
+        if key in exempt or not _is_own(document, merged.keys[key]):
             continue
         if not moved and library.canonical_text(value) == library.canonical_text(before):
-            message = f"`{key}` is {_said(value)} without this"
+            message = f"`{key}` is {_value_text(value)} without this"
             notes = (Note("inherited from here", base.keys[key]),)
             yield Diagnostic(
                 "redundant-override", message, merged.keys[key], notes, "take it out", "warning"
@@ -180,30 +181,30 @@ def _equal(
 
 
 def _refines(document: Document, value: Tree, before: Tree) -> bool:
-    """Whether a map was merged into the one before; one that replaces it must repeat what it keeps."""
+    """Whether a map is merged into the inherited one; a replacement must repeat what it keeps."""
     if not isinstance(value, MapTree) or not isinstance(before, MapTree):
         return False
     new_block = "nodes" in value.entries and "nodes" not in before.entries
-    return not new_block and not ("op" in value.entries and _own(document, value.keys["op"]))
+    return not new_block and not ("op" in value.entries and _is_own(document, value.keys["op"]))
 
 
 def _repeated_arguments(document: Document) -> Iterator[Diagnostic]:
-    """Arguments of a stage that `block:` has given already."""
+    """Arguments of a stage that `block:` sets to the same value."""
     given = entries(document.tree, "block")
     base = document.tree.entries.get("block")
     for stage in entries(document.tree, "stages").values():
         if not isinstance(stage, MapTree) or not isinstance(base, MapTree) or "op" in stage.entries:
             continue
         for key, value in stage.entries.items():
-            if key in NODE_KEYS or key not in given or not _own(document, stage.keys[key]):
+            if key in NODE_KEYS or key not in given or not _is_own(document, stage.keys[key]):
                 continue
             if library.canonical_text(value) == library.canonical_text(given[key]):
-                message = f"`{key}` is {_said(value)} without this"
+                message = f"`{key}` is {_value_text(value)} without this"
                 notes = (Note("given to all stages here", base.keys[key]),)
                 yield Diagnostic(
                     "repeated-argument", message, stage.keys[key], notes, "take it out", "warning"
                 )
 
 
-def _said(value: Tree) -> str:
+def _value_text(value: Tree) -> str:
     return f"`{value.text}`" if isinstance(value, Scalar) else "the same"

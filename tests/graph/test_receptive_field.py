@@ -1,4 +1,4 @@
-"""Receptive fields: what the arithmetic says is where torch's gradients are.
+"""Receptive fields, checked against torch: they are where its gradients are.
 
 The gradient of one position of a value with respect to the input is not zero exactly in the
 receptive field, if nothing cancels: weights and input are positive here, and a maximum, which has
@@ -68,11 +68,21 @@ def seen(source: Tensor, value: Tensor, position: Sequence[int]) -> tuple[tuple[
     return tuple((int(axis.min()), int(axis.max())) for axis in places.unbind(1))
 
 
-def told(reach: ReceptiveField, position: Sequence[int]) -> tuple[tuple[float, float], ...]:
-    """The same by `field`, `stride` and `offset`, clipped to the input."""
+def predicted(
+    receptive_field: ReceptiveField, position: Sequence[int]
+) -> tuple[tuple[float, float], ...]:
+    """The same from `field`, `stride` and `offset`, clipped to the input."""
     edges = []
-    columns = zip(reach.field, reach.stride, reach.offset, reach.whole, reach.input, strict=True)
-    for (field, stride, offset, whole, size), at in zip(columns, position, strict=True):
+    columns = zip(
+        receptive_field.field,
+        receptive_field.stride,
+        receptive_field.offset,
+        receptive_field.whole,
+        receptive_field.input,
+        position,
+        strict=True,
+    )
+    for field, stride, offset, whole, size, at in columns:
         centre = offset if whole else offset + at * stride
         first, last = centre - (field - 1) / 2, centre + (field - 1) / 2
         edges.append((max(0, first), min(size - 1, last)))
@@ -103,7 +113,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_reach_as_far_as_the_rows_say(name: str) -> None:
+def test_gradients_reach_as_far_as_the_rows_predict(name: str) -> None:
     compiled = compile_spec(name, **NETWORKS[name])
     modules = dict(positive(compiled).named_modules())
     rows = [row for row in rows_by_block(compiled.typed) if row.result.size]
@@ -112,10 +122,12 @@ def test_gradients_reach_as_far_as_the_rows_say(name: str) -> None:
     assert len(rows) >= 5
     for row in rows[-6:]:
         for position in positions(found[row.name]):
-            assert seen(source, found[row.name], position) == told(row.reach, position), row.name
+            assert seen(source, found[row.name], position) == predicted(
+                row.receptive_field, position
+            ), row.name
 
 
-# One value through one or two ops on 37 positions: every position of the result is looked at.
+# One value through one or two ops on 37 positions: every position of the result is checked.
 CHAINS = {
     "kernel 1": "a: {op: convolution, out: 1, kernel: 1}",
     "kernel 3": "a: {op: convolution, out: 1, kernel: 3}",
@@ -162,24 +174,24 @@ def network(nodes: str) -> Compiled:
 
 
 @pytest.mark.parametrize("nodes", CHAINS.values(), ids=CHAINS.keys())
-def test_every_position_depends_on_what_its_reach_says(nodes: str) -> None:
+def test_every_position_depends_on_its_receptive_field(nodes: str) -> None:
     compiled = network(nodes)
     (*_, row) = rows_by_node(compiled.typed)
     source, found = values(compiled, [""])
     for at in range(found[""].shape[2]):
-        assert seen(source, found[""], (at,)) == told(row.reach, (at,))
+        assert seen(source, found[""], (at,)) == predicted(row.receptive_field, (at,))
 
 
-def test_between_the_taps_of_a_dilated_kernel_nothing_counts_as_outside() -> None:
+def test_pixels_between_the_taps_of_a_dilated_kernel_count_as_inside() -> None:
     compiled = network(
         "a: {op: convolution, out: 1, kernel: 3, stride: 2}\n"
         "  b: {op: convolution, out: 1, kernel: 3, dilation: 2, padding: 4}"
     )
     (*_, row) = rows_by_node(compiled.typed)
     source, found = values(compiled, [""])
-    assert row.reach.field == (11,)
+    assert row.receptive_field.field == (11,)
     for at in range(5, 15):  # at the border a tap may lie in the padding, and its neighbour not
-        assert seen(source, found[""], (at,)) == told(row.reach, (at,))
+        assert seen(source, found[""], (at,)) == predicted(row.receptive_field, (at,))
 
 
 ENLARGED = {
@@ -196,25 +208,29 @@ ENLARGED = {
 
 
 @pytest.mark.parametrize("nodes", ENLARGED.values(), ids=ENLARGED.keys())
-def test_where_positions_differ_the_reach_is_the_least_that_holds_for_all(nodes: str) -> None:
+def test_where_positions_differ_the_field_is_a_lower_bound_for_all(nodes: str) -> None:
     compiled = network(nodes)
     (*_, row) = rows_by_node(compiled.typed)
     source, found = values(compiled, [""])
-    (first, last), stride = row.reach.edges[0], row.reach.stride[0]
+    (first, last), stride = row.receptive_field.edges[0], row.receptive_field.stride[0]
     inside = []
     for at in range(found[""].shape[2]):
         ((lowest, highest),) = seen(source, found[""], (at,))
         if lowest > 0:
             inside.append(lowest - at * stride - first)
-        if highest < row.reach.input[0] - 1:
+        if highest < row.receptive_field.input[0] - 1:
             inside.append(last + at * stride - highest)
-    assert min(inside) > -1e-9  # it holds for every position
-    assert min(inside) < 1e-9  # and no smaller one would
+    assert min(inside) > -1e-9  # no position has a smaller field
+    assert min(inside) < 1e-9  # and one has just this field
 
 
-def test_stride_says_how_far_positions_lie_apart() -> None:
+def test_stride_is_the_distance_between_positions() -> None:
     (row,) = [row for row in rows_by_stage(compile_spec("resnet50").typed) if row.name == "stem"]
-    assert (row.reach.field, row.reach.stride, row.reach.offset) == ((11, 11), (4, 4), (0, 0))
+    assert (row.receptive_field.field, row.receptive_field.stride, row.receptive_field.offset) == (
+        (11, 11),
+        (4, 4),
+        (0, 0),
+    )
 
 
 # Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks", the table.
@@ -229,18 +245,25 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_fields(name: str) -> None:
-    rows = [row for row in rows_by_node(compile_spec(name).typed) if not any(row.reach.whole)]
+    rows = [
+        row for row in rows_by_node(compile_spec(name).typed) if not any(row.receptive_field.whole)
+    ]
     field, stride = PUBLISHED[name]
-    assert (rows[-1].reach.field, rows[-1].reach.stride) == ((field,) * 2, (stride,) * 2)
+    assert (rows[-1].receptive_field.field, rows[-1].receptive_field.stride) == (
+        (field,) * 2,
+        (stride,) * 2,
+    )
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152, 20, 110, 1202])
 def test_depth_counts_the_layers_that_give_a_network_its_name(depth: int) -> None:
-    assert rows_by_stage(compile_spec(f"resnet{depth}").typed)[-1].reach.depth == depth
+    assert rows_by_stage(compile_spec(f"resnet{depth}").typed)[-1].receptive_field.depth == depth
 
 
-def test_behind_a_gate_from_a_global_pool_all_of_the_input_is_seen() -> None:
-    rows = {row.name: row.reach for row in rows_by_stage(compile_spec("seresnet18").typed)}
+def test_behind_a_gate_from_a_global_pool_the_field_is_the_whole_input() -> None:
+    rows = {
+        row.name: row.receptive_field for row in rows_by_stage(compile_spec("seresnet18").typed)
+    }
     assert rows["stem"].whole == (False, False)
     assert rows["layer1"].whole == (True, True)
     assert rows["layer1"].field == (224, 224)
@@ -249,23 +272,25 @@ def test_behind_a_gate_from_a_global_pool_all_of_the_input_is_seen() -> None:
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet1202", "seresnet50", "googlenet"])
 @pytest.mark.parametrize("rows", [rows_by_node, rows_by_block])
-def test_a_folded_row_has_the_reach_of_the_last_that_it_stands_for(name: str, rows) -> None:
-    measured = compile_spec(name).typed
-    single, folded = list(rows(measured)), list(rows(measured, folded=True))
+def test_a_folded_row_has_the_receptive_field_of_its_last_member(name: str, rows) -> None:
+    typed = compile_spec(name).typed
+    single, folded = list(rows(typed)), list(rows(typed, folded=True))
     assert sum(row.count for row in folded) == len(single)
     groups = itertools.groupby(single, key=lambda row: row.group)
-    last = {group: [*members][-1].reach for group, members in groups}
+    last = {group: [*members][-1].receptive_field for group, members in groups}
     for group, members in itertools.groupby(folded, key=lambda row: row.group):
-        assert [*members][-1].reach == last[group]
+        assert [*members][-1].receptive_field == last[group]
 
 
-def test_every_granularity_ends_alike() -> None:
-    measured = compile_spec("resnet34").typed
-    ends = [[*rows(measured)][-1].reach for rows in (rows_by_node, rows_by_block, rows_by_stage)]
+def test_rows_of_every_kind_end_with_the_same_receptive_field() -> None:
+    typed = compile_spec("resnet34").typed
+    ends = [
+        [*rows(typed)][-1].receptive_field for rows in (rows_by_node, rows_by_block, rows_by_stage)
+    ]
     assert ends[0] == ends[1] == ends[2]
 
 
 def test_a_field_may_be_larger_than_the_input() -> None:
     *_, row, _ = rows_by_stage(compile_spec("resnet152").typed)
-    assert row.reach.field == (1451, 1451)
-    assert math.prod(row.reach.input) == 224 * 224
+    assert row.receptive_field.field == (1451, 1451)
+    assert math.prod(row.receptive_field.input) == 224 * 224

@@ -1,0 +1,34 @@
+"""The table of passes at the head of the pipeline names every result of `Compiled`, in order."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from resnetgen import pipeline
+from resnetgen.pipeline import Compiled
+
+ROW = re.compile(r"^    \S.*?\s{2,}(\w+): (\S+)\s{2,}\S", re.MULTILINE)
+DERIVED = {"cost", "num_classes"}  # read from a result, by no pass of their own
+
+
+def results() -> list[tuple[str, str]]:
+    """Fields and properties of `Compiled` with their types, as they are written."""
+    source = ast.parse(Path(pipeline.__file__).read_text(encoding="utf-8"))
+    (compiled,) = (
+        node
+        for node in source.body
+        if isinstance(node, ast.ClassDef) and node.name == Compiled.__name__
+    )
+    written: list[tuple[str, str]] = []
+    for node in compiled.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            written.append((node.target.id, ast.unparse(node.annotation)))
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None:
+            written.append((node.name, ast.unparse(node.returns)))
+    return [each for each in written if each[0] not in DERIVED]
+
+
+def test_the_table_of_passes_is_complete() -> None:
+    assert ROW.findall(pipeline.__doc__ or "") == results()
