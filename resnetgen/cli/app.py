@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "new": "resnetgen.cli.new:new",
     "infer": "resnetgen.cli.infer:infer",
     "diff": "resnetgen.cli.diff:diff",
-    "draw": "resnetgen.cli.draw:draw",
+    "draw": "resnetgen.cli.show:draw",
     "list": "resnetgen.cli.library:list_library",
     "schema": "resnetgen.cli.schema:schema",
     "verify": "resnetgen.cli.verify:verify",
