@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate",
         action="store_true",
-        help="write what tests/golden and tests/errors expect anew",
+        help="write the expected files of tests/golden and tests/errors again",
     )
     parser.addoption(
         "--exhaustive",

@@ -16,6 +16,7 @@ Invariant: the keys of the state_dict are those that the spec implies, whatever 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -284,7 +285,9 @@ def _readers(
 
 
 def _reads(lines: Sequence[str], attribute: str) -> bool:
-    return any(f"self.{attribute}" in line for line in lines)
+    """Whether a line of `forward` reads `self.ATTRIBUTE`."""
+    read = re.compile(rf"\bself\.{re.escape(attribute)}\b")
+    return any(read.search(line) for line in lines)
 
 
 def _merge_chain(

@@ -79,8 +79,16 @@ class Flattener:
     def op(self, node: InstanceNode, call: OpCall, names: Mapping[str, str], place: Prefix) -> str:
         """Emits an op; returns its name."""
         inputs = tuple(names[key] for key in node.inputs)
-        rank, span = self.ranks[place.module], node.block_node.span
-        flat = Node(place.name, place.module, call.name, inputs, call.attributes, 0, rank, span)
+        flat = Node(
+            place.name,
+            place.module,
+            call.name,
+            inputs,
+            call.attributes,
+            channels=0,  # and no type, until `infer_flat_types`
+            index=self.ranks[place.module],
+            span=node.block_node.span,
+        )
         self.nodes.append(flat)
         return flat.name
 

@@ -151,6 +151,7 @@ def _mark_overwrites(folded: FoldedGraph) -> FoldedGraph:
     last = last_reads([step.reads for step in folded.steps])
     last |= dict.fromkeys(folded.outputs, len(folded.steps))
     views = [step for step in folded.steps if step.definition.aliases_input]
+    # The input is the caller's; a view and what it views are one memory under two names.
     shared = {
         INPUT,
         *(step.name for step in views),
@@ -190,9 +191,9 @@ def deletions(folded: FoldedGraph, variables: Mapping[str, str]) -> dict[str, li
     lifetimes = _Lifetimes(folded, variables)
     until = dict(lifetimes.reassigned)
     deleted: dict[str, list[str]] = {}
-    for width in (DTYPE_BYTES["float32"], DTYPE_BYTES["bfloat16"]):
-        peak = lifetimes.peak(lifetimes.planned, 1, width)
-        while name := lifetimes.largest_idle(until, peak, width):
+    for element_bytes in (DTYPE_BYTES["float32"], DTYPE_BYTES["bfloat16"]):
+        peak = lifetimes.peak(lifetimes.planned, 1, element_bytes)
+        while name := lifetimes.largest_idle(until, peak, element_bytes):
             until[name] = lifetimes.planned[name]
             deleted.setdefault(folded.steps[until[name]].name, []).append(variables[name])
     return deleted
@@ -263,24 +264,24 @@ class _Lifetimes:
         for at, (step, names) in enumerate(zip(steps, live_values(made, until), strict=True)):
             yield at, step, names
 
-    def peak(self, until: Until, batch: int, width: int) -> int:
+    def peak(self, until: Until, batch: int, element_bytes: int) -> int:
         alive = self.alive(until)
-        return max(self.size(step, names, batch, width) for _, step, names in alive)
+        return max(self.size(step, names, batch, element_bytes) for _, step, names in alive)
 
-    def size(self, step: FusedStep, names: Sequence[str], batch: int, width: int) -> int:
+    def size(self, step: FusedStep, names: Sequence[str], batch: int, element_bytes: int) -> int:
         """Bytes alive while a step runs: each memory once, and its extra memory."""
         owners = {self.owners[name] for name in names}
-        size = batch * width * sum(self.types[owner].elements for owner in owners)
+        size = batch * element_bytes * sum(self.types[owner].elements for owner in owners)
         if step.definition.inference_module is not None:  # it computes nothing but its result
             return size
         types = [self.types[name] for name in step.inputs]
         extra = step.definition.extra_memory(step.node.attributes, types, step.type)
-        return size + extra.size(batch, width)
+        return size + extra.size(batch, element_bytes)
 
-    def largest_idle(self, until: Until, peak: int, width: int) -> str | None:
+    def largest_idle(self, until: Until, peak: int, element_bytes: int) -> str | None:
         """The largest value alive longer than planned, at the first step beyond the peak."""
         for at, step, names in self.alive(until):
-            if self.size(step, names, 1, width) > peak:
+            if self.size(step, names, 1, element_bytes) > peak:
                 needed = {self.owners[name] for name in names if self.planned[name] >= at}
                 idle = [name for name in names if self.owners[name] not in needed]
                 return max(idle, key=lambda name: self.types[self.owners[name]].elements)

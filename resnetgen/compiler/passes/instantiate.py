@@ -49,7 +49,7 @@ def instantiate(network: Network) -> Instance:
         instantiator = Instantiator(network, dead_nodes)
         try:
             root = instantiator.root()
-        except NodeIsLive as error:
+        except NodeIsLive as error:  # each retry knows one live node more, so this ends
             dead_nodes = DeadNodes(dead_nodes.known_live | {error.node})
         else:
             instantiator.check(instances_below(root))
