@@ -18,7 +18,8 @@ from resnetgen.compiler.ir.op_def import complete_attributes
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 from resnetgen.reports.sweep import sweep
-from resnetgen.reports.sweep.costs import Costs, Evaluator, Figures, figures_of
+from resnetgen.reports.sweep.costs import Costs
+from resnetgen.reports.sweep.evaluator import Evaluator, Figures, figures_of
 from resnetgen.reports.sweep.rows import FIGURE_NAMES
 from resnetgen.reports.sweep.space import Space, parse_space
 from resnetgen.reports.sweep.symbols import RATE, BaseSpec, is_rate, read_base
@@ -79,12 +80,25 @@ define:
       conv: {op: conv, out: 8, kernel: kernel, stride: stride, dilation: dilation, padding: padding}
       norm: {op: norm}
 """
-OWN = {"biased": BIASED, "placed": PLACED, "dilated": DILATED}
+NUMBERED = """\
+network: numbered
+input: {channels: 3, size: [16, 16]}
+let: {step: 1}
+stages:
+  a: {op: unit, blocks: 2, as: body.<index // step>}
+define:
+  unit:
+    nodes:
+      conv: {op: conv, out: 8, kernel: 3}
+      norm: {op: norm}
+"""
+OWN = {"numbered": NUMBERED, "biased": BIASED, "placed": PLACED, "dilated": DILATED}
 
 SWEEPS = {
     "width by place": ("placed", ["a.blocks=1..5", "b.blocks=1..5", "let.most=5..100..5"]),
     "dilation that costs": ("dilated", ["a.stride=1,2,4", "b.stride=1..3", "b.padding=0..3"]),
     "paths that meet": ("placed", ["let.step=1,2,0,0.5", "a.blocks=1..5", "b.blocks=1..2", "c.stride=1,2"]),
+    "blocks at one path": ("numbered", ["let.step=2,1", "a.blocks=2,1,3"]),
     "depth and width": ("resnet50", ["layer3.blocks=1..40", "layer4.width=256,384,512"]),
     "widths that meet": ("resnet50", [f"layer{n}.width=16..196..4" for n in (1, 2, 3)]),
     "cifar": ("resnet110", [f"layer{n}.blocks=1..99" for n in (1, 2, 3)]),
@@ -160,8 +174,8 @@ def test_what_variants_share_is_computed_once() -> None:
         costs.of(space.choice(variant))
     evaluator = costs.evaluator(space.choice(0))
     assert isinstance(evaluator, Evaluator)
-    # Two passes over stem, three stages of 20 depths, head.
-    assert evaluator.evaluations == 2 * (1 + 3 * 20 + 1)
+    tables = [table for _, table in evaluator.passes[evaluator.last].tables]
+    assert sum(map(len, tables)) == 1 + 3 * 20 + 1
 
 
 def test_rates_by_position_share_their_cost() -> None:
@@ -171,13 +185,13 @@ def test_rates_by_position_share_their_cost() -> None:
         costs.of(space.choice(variant))
     evaluator = costs.evaluator(space.choice(0))
     assert isinstance(evaluator, Evaluator)
-    tables = [table for _, table in evaluator.first.tables]
+    tables = [table for _, table in evaluator.passes[evaluator.last].tables]
     assert sum(map(len, tables)) == 1 + 3 * 8 + 1 + 1
 
 
 @pytest.mark.parametrize("most", [0, 7, 60])
 def test_forgetting_changes_nothing(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.reports.sweep.costs.MAX_REMEMBERED", most)
+    monkeypatch.setattr("resnetgen.reports.sweep.evaluator.MAX_REMEMBERED", most)
     monkeypatch.setattr("resnetgen.reports.sweep.node_cost.MAX_KNOWN", most)
     monkeypatch.setattr("resnetgen.reports.sweep.costs.MAX_NETWORKS", 2)
     monkeypatch.setattr("resnetgen.reports.sweep.costs.MAX_VERDICTS", 1)

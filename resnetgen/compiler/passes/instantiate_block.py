@@ -315,6 +315,8 @@ class BlockInstantiator:
         """The module path of a node, or of one block of a stage."""
         if "<" not in node.path:
             return node.path
+        if "index" in stage_values and node.path == f"{node.key}.<index>":
+            return f"{node.key}.{stage_values['index']}"  # of most stages; not worth an evaluation
         return evaluated_path(self.ctx, node, {**self.values, **stage_values, "stage": node.key})
 
     # --- stages and spliced blocks

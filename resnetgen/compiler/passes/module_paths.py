@@ -144,14 +144,15 @@ def _can_share(one: InstanceNode, other: InstanceNode) -> bool:
         return same and not one.op.definition.has_weights
     if one.runs and other.runs:
         blocks = {id(run.instance): run.instance for run in (*one.runs, *other.runs)}
-        return len(blocks) == 1 and all(_is_stateless(each) for each in blocks.values())
+        return len(blocks) == 1 and all(is_stateless(each) for each in blocks.values())
     return False
 
 
-def _is_stateless(instance: Instance) -> bool:
+def is_stateless(instance: Instance) -> bool:
+    """Whether it has no weights."""
     for node in instance.nodes:
         if node.op and node.op.definition.has_weights:
             return False
-        if not all(_is_stateless(run.instance) for run in node.runs):
+        if not all(is_stateless(run.instance) for run in node.runs):
             return False
     return True

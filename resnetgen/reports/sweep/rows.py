@@ -29,7 +29,7 @@ from resnetgen.compiler.frontend.expressions import (
     parse,
 )
 from resnetgen.reports.numbers import expand_suffixes
-from resnetgen.reports.sweep.costs import Figures
+from resnetgen.reports.sweep.evaluator import Figures
 from resnetgen.reports.sweep.space import Factor, Space, option_error
 
 # --- columns

@@ -17,7 +17,8 @@ from typing import Any
 from resnetgen._version import __version__
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Source, Span, SpecError
 from resnetgen.compiler.frontend import library
-from resnetgen.reports.sweep.costs import Costs, Figures
+from resnetgen.reports.sweep.costs import Costs
+from resnetgen.reports.sweep.evaluator import Figures
 from resnetgen.reports.sweep.files import Appender, SweepFile
 from resnetgen.reports.sweep.rows import FIGURE_NAMES, Where, columns_of, parse_where
 from resnetgen.reports.sweep.space import Space, space_of

@@ -120,7 +120,7 @@ def _without_blamed(
 
 def _only_in_body(network: Network, name: str) -> bool:
     """Whether a name is read by expressions of the network's own body and by nothing else."""
-    reads = dependencies(network.root, {name: {0}})
+    reads = dependencies(network.root, {name: {name}})
     dependents = {each for each, slots in reads.items() if slots}
     return (
         name in names_read(_body_expressions(network.root))
@@ -180,7 +180,7 @@ def names_read_by(node: BlockNode, without: Collection[str] = ()) -> set[str]:
     return names_read(node_expressions(node, without)) | set(re.findall(r"\w+", " ".join(written)))
 
 
-def dependencies(block: Block, known: Mapping[str, set[int]]) -> dict[str, set[int]]:
+def dependencies(block: Block, known: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """What each name of a block depends on, given what some `known` names depend on.
 
     width=v0, deep=2 * width, known {v0: {1}}   ->   {v0: {1}, width: {1}, deep: {1}}
