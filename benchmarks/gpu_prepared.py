@@ -67,7 +67,7 @@ def prepare(network: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
-    (folder / "steps.pickle").write_bytes(pickle.dumps(dict(net.inference_plan.module_steps)))
+    (folder / "steps.pickle").write_bytes(pickle.dumps(net.inference_plan.forward.module_steps))
     (folder / "network.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
@@ -137,7 +137,7 @@ class Prepared:
 
         steps = pickle.loads((self.folder / "steps.pickle").read_bytes())
         printed = SimpleNamespace(name=self.description["name"], axes=2)
-        plan: Any = SimpleNamespace(module=printed, module_steps=steps)
+        plan: Any = SimpleNamespace(module=printed, forward=SimpleNamespace(module_steps=steps))
         source = (self.folder / "folded.py").read_text(encoding="utf-8")
         example = self.images(1, "cpu", seed=3)  # not the images that are measured
         module = inference_module(plan, source, model.state_dict(), dtype, example)

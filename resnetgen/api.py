@@ -125,9 +125,9 @@ def optimize(
 
 
 def load_plan(path: str | PathLike[str]) -> torch.nn.Module:
-    """Loads an optimized module from its three files; nothing is compiled or folded.
+    """Loads an optimized module from its two files; nothing is executed, compiled or folded.
 
-        load_plan("resnet50.plan.json")      with resnet50.py and resnet50.safetensors beside it
+        load_plan("resnet50.plan.json")      with resnet50.safetensors beside it
 
     Plans are written by `optimize(..., plan=PATH)`, and by `resnetgen build` with `--target
     inference --weights FILE`.
@@ -136,7 +136,7 @@ def load_plan(path: str | PathLike[str]) -> torch.nn.Module:
     stay mapped from their file: to replace the file, rename another one to it; never write into it.
 
     Raises WeightsError `unfit-plan` if one of the files is missing, damaged or edited, or was made for
-    another device or version of resnetgen or torch. Nothing of them is executed then.
+    another device or version of resnetgen or torch.
     """
     with _gc_paused():
         from resnetgen.runtime.plans import load_plan
@@ -207,7 +207,7 @@ def _load_or_store_plan(
     except PlanError as error:
         reason = error.diagnostic.message
     module = _optimize(compiled, state_dict, example_input)
-    save_plan(path, key, module, compiled.inference_source, compiled.inference_plan)
+    save_plan(path, key, module, compiled.inference_source, compiled.inference_plan.forward)
     _log([f"{reason}; made again"])
     return module
 

@@ -199,7 +199,7 @@ def _fold(compiled: Compiled, network: nn.Module, to: Path) -> WeightsFile:
     if not is_rounding:
         message = f"the folded module computes something else: off by {error:.1e} of its spread"
         raise Failed([Diagnostic("broken-prediction", message)], COMPILER_ERROR)
-    return plan_files(to, key, folded, source, plan)
+    return plan_files(to, key, folded, plan.forward)
 
 
 def _check_in_torch(compiled: Compiled, trace: bool, device: DeviceName | None, to: TextIO) -> None:
@@ -230,4 +230,4 @@ def _write(compiled: Compiled, file: OutputFile, source: str, weights: WeightsFi
     if weights.plan is not None:
         from resnetgen.weights.plan_file import plan_path
 
-        announce(plan_path(file.path), f"{len(compiled.inference_plan.folded.steps)} steps")
+        announce(plan_path(file.path), f"{len(compiled.inference_plan.forward.folded.steps)} steps")

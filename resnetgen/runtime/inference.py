@@ -50,7 +50,7 @@ def inference_module(
     exact = torch.float32 if narrow else dtype
     weights = {
         f"{attribute}.{name}": tensor.to(exact, copy=step.norm is None).contiguous()
-        for attribute, step in plan.module_steps.items()
+        for attribute, step in plan.forward.module_steps.items()
         for name, tensor in _folded_tensors(step, state, plan.module.axes)
     }
     if narrow:

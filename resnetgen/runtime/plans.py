@@ -1,13 +1,13 @@
-"""Optimized modules in files: NAME.plan.json, NAME.py and NAME.safetensors.
+"""Optimized modules in files: NAME.plan.json, NAME.safetensors, and NAME.py for people.
 
-    save_plan(path, key, module, source, printed)    writes the three files
+    save_plan(path, key, module, source, forward)    writes the three files
     load_plan("resnet50.plan.json")                  ->  the module
     plan_key(network, state, x)                      ->  PlanKey("0.1.0", "2.13.0", "cpu AVX512",
                                     "float32", "resnet50", "0123456789abcdef", "27ae41...")
 
 Loading reads no spec and folds nothing; weights are mapped, not copied. A plan that was edited, or
-made for something else, is refused. Of its module nothing is executed but what printed modules
-consist of (`compiler/codegen/allowlist.py`). On a CUDA device this has never been run.
+made for something else, is refused. A plan is data: the module is `planned_module.py` with the steps
+of the plan, and NAME.py is not read. On a CUDA device this has never been run.
 
 The key is what a module was made from and for. It contains versions and the device because the
 operators of oneDNN are private to a version of torch, and which of them exist depends on the
@@ -31,10 +31,11 @@ from torch import Tensor, nn
 
 from resnetgen._version import __version__
 from resnetgen.compiler.codegen.files import WriteError
-from resnetgen.compiler.codegen.render import check_printed
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.frontend.input_file import open_regular
 from resnetgen.runtime.dtypes import dtype_name
-from resnetgen.runtime.load import build_with_weights
+from resnetgen.runtime.load import SUPPORTED_DTYPES
+from resnetgen.runtime.planned_module import PlannedModule
 from resnetgen.weights.plan_file import (
     SUFFIX,
     FileDigest,
@@ -46,12 +47,19 @@ from resnetgen.weights.plan_file import (
     to_json,
 )
 from resnetgen.weights.read import read as read_weights
-from resnetgen.weights.safetensors_file import ALIGNMENT, WeightsFile, write_with_module
+from resnetgen.weights.safetensors_file import (
+    ALIGNMENT,
+    WeightsFile,
+    starts_like_safetensors,
+    write_with_module,
+)
 from resnetgen.weights.safetensors_file import SUFFIX as WEIGHTS_SUFFIX
 
 if TYPE_CHECKING:
-    from resnetgen.compiler.codegen.inference import InferencePlan
     from resnetgen.compiler.ir.nodes import Network
+    from resnetgen.compiler.passes.forward_plan import ForwardPlan
+
+_MAX_WEIGHTS = 1 << 40  # bytes
 
 # --- the key
 
@@ -119,9 +127,9 @@ def load_plan(path: str | os.PathLike[str], expected: PlanKey | None = None) -> 
     try:
         with ThreadPoolExecutor(1) as other:  # the digest of 100 MB takes as long as all the rest
             tensors = other.submit(_load_tensors, path, plan.weights)
-            source = _load_source(path, plan.module)
-            dtype = getattr(torch, plan.key.dtype)
-            module = build_with_weights(source, plan.key.network, tensors.result(), dtype)
+            dtype = _dtype(path, plan.key)
+            module = PlannedModule(plan.forward)
+            module.assign(tensors.result(), dtype)
         return module.to(device)
     except PlanError:
         raise
@@ -130,21 +138,22 @@ def load_plan(path: str | os.PathLike[str], expected: PlanKey | None = None) -> 
         raise PlanError(path, f"its files make no module: {reason}") from error
 
 
-def _load_source(path: Path, module: FileDigest) -> str:
-    """The text of the printed module, checked before anything of it is executed."""
-    with _open(path, module) as file:
-        data = file.read()
-    _check_digest(path, module, hashlib.sha256(data).hexdigest())
-    source = data.decode()
-    check_printed(source)
-    return source
+def _dtype(path: Path, key: PlanKey) -> torch.dtype:
+    """The type of the weights."""
+    for dtype in SUPPORTED_DTYPES:
+        if dtype_name(dtype) == key.dtype:
+            return dtype
+    raise PlanError(path, f"there is no module in {visible(key.dtype)}")
 
 
 def _load_tensors(path: Path, weights: FileDigest) -> Mapping[str, Tensor]:
     """The weights, mapped from the very file whose digest was checked, even if it is replaced meanwhile."""
+    named = path.with_name(weights.name)
     with _open(path, weights) as file:
+        if not starts_like_safetensors(file.read(9)):
+            raise PlanError(path, f"`{visible(weights.name)}` is not a file of safetensors")
+        file.seek(0)
         _check_digest(path, weights, hashlib.file_digest(file, "sha256").hexdigest())
-        named = path.with_name(weights.name)
         tensors = read_weights(named).tensors
         if not os.path.samestat(os.fstat(file.fileno()), os.stat(named)):
             raise PlanError(path, f"`{visible(weights.name)}` was replaced while it was read")
@@ -159,7 +168,7 @@ def _aligned(tensor: Tensor) -> Tensor:
 def _open(path: Path, file: FileDigest) -> BufferedReader:
     """Opens a file beside the plan."""
     try:
-        return path.with_name(file.name).open("rb")
+        return open_regular(path.with_name(file.name), _MAX_WEIGHTS)
     except OSError as error:
         raise PlanError(path, f"`{visible(file.name)}`: {os_error_reason(error)}") from None
 
@@ -178,27 +187,27 @@ def save_plan(
     key: PlanKey,
     module: nn.Module,
     source: str,
-    printed: InferencePlan,
+    forward: ForwardPlan,
 ) -> None:
     """Writes NAME.plan.json, NAME.safetensors and NAME.py: all or none.
 
     Replaces only files that belong to a plan and were not edited. Raises WriteError.
     """
     module_path = _module_path(Path(path))
-    weights = plan_files(module_path, key, module, source, printed)
+    weights = plan_files(module_path, key, module, forward)
     if not os.path.lexists(path):
         _refuse_existing(module_path, weights.path)
     write_with_module(weights, module_path, source)
 
 
 def plan_files(
-    module_path: Path, key: PlanKey, module: nn.Module, source: str, printed: InferencePlan
+    module_path: Path, key: PlanKey, module: nn.Module, forward: ForwardPlan
 ) -> WeightsFile:
     """The weights and the plan of an optimized module, to be written beside NAME.py."""
     weights_path = module_path.with_suffix(WEIGHTS_SUFFIX)
     weights = WeightsFile.from_module(module, key.network, weights_path)
-    digests = FileDigest.of(module_path, source.encode()), FileDigest.of(weights_path, weights.data)
-    return replace(weights, plan=to_json(SavedPlan(key, *digests), printed))
+    digest = FileDigest.of(weights_path, weights.data)
+    return replace(weights, plan=to_json(SavedPlan(key, digest, forward)))
 
 
 def _module_path(plan: Path) -> Path:

@@ -1,10 +1,11 @@
-"""NAME.plan.json: what an optimized module was made from, and what its two other files contain.
+"""NAME.plan.json: what an optimized module was made from, and the steps that it executes.
 
-    to_json(SavedPlan(key, module, weights), printed) ->  {"plan": 1, "key": {...}, "files": {...}, ...
-    read_plan(path)                                   ->  the SavedPlan, or a PlanError with the reason
+    to_json(SavedPlan(key, weights, forward))   ->  {"plan": 2, "key": {...}, "steps": [...], ...
+    read_plan(path)                             ->  the SavedPlan, or a PlanError with the reason
 
-The module and its weights lie beside the plan, which has their digests, so that files of two plans
-are never mixed up. Its steps are for people: nothing reads them. This module does not import torch.
+The weights lie beside the plan, which has their digest, so that files of two plans are never mixed
+up. A digest protects from mistakes, not from people: what the steps may be is checked in
+`plan_steps.py`. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -12,23 +13,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from resnetgen.compiler.codegen.files import Stamp
 from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.frontend.input_file import read_regular
+from resnetgen.compiler.passes.forward_plan import ForwardPlan
 from resnetgen.weights.errors import WeightsError
-
-if TYPE_CHECKING:
-    from resnetgen.compiler.codegen.inference import InferencePlan
-    from resnetgen.compiler.passes.fold import FusedStep
+from resnetgen.weights.plan_steps import WrongPlan, check_map, forward_entries, read_forward
 
 SUFFIX = ".plan.json"
-VERSION = 1
+VERSION = 2
+MAX_BYTES = 1 << 23
 _FOLDERS = ("", ".", "..")
 _SEPARATORS = frozenset("/\\:\0")  # of any system
-_NOT_A_PLAN = "it is not a plan written by resnetgen"
 _HELP = (
     "make it again: `resnetgen.optimize(SPEC, STATE_DICT, x, plan=FILE)`, or"
     " `resnetgen build SPEC --target inference --weights FILE`"
@@ -79,11 +79,11 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """What has to be true of the files of an optimized module, so that they are loaded."""
+    """The key of an optimized module, its weights and its steps."""
 
     key: PlanKey
-    module: FileDigest
     weights: FileDigest
+    forward: ForwardPlan
 
 
 def plan_path(module: Path) -> Path:
@@ -94,38 +94,17 @@ def plan_path(module: Path) -> Path:
 # --- writing
 
 
-def to_json(plan: SavedPlan, printed: InferencePlan) -> bytes:
+def to_json(plan: SavedPlan) -> bytes:
     """The bytes of the file; the same plan gives the same bytes."""
-    folded = printed.folded
     content = {
         "plan": VERSION,
         "key": asdict(plan.key),
-        "files": {"module": asdict(plan.module), "weights": asdict(plan.weights)},
-        "input": list(folded.input.shape),
-        "outputs": list(folded.outputs),
-        "memory_format": "channels_last" if len(folded.input.size) == 2 else "contiguous",
-        "tile": printed.tile,
-        "steps": [_step_entry(step) for step in folded.steps],
+        "weights": asdict(plan.weights),
+        **forward_entries(plan.forward),
     }
     signed = {**content, "digest": _digest(content)}
     entries = (f' "{name}": {_format(value)}' for name, value in signed.items())
     return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
-
-
-def _step_entry(step: FusedStep) -> dict[str, object]:
-    """A step in the terms of `compiler/passes/fold.py`, without what does not apply to it."""
-    entry = {
-        "value": step.name,
-        "op": step.node.op,
-        "module": step.node.module,
-        "inputs": list(step.inputs),
-        "addend": step.addend,
-        "norm": step.norm and step.norm.module,
-        "relu": step.relu,
-        "overwrites": step.overwrites,
-        "type": list(step.type.shape),
-    }
-    return {name: value for name, value in entry.items() if value}
 
 
 def _format(value: object) -> str:
@@ -133,7 +112,7 @@ def _format(value: object) -> str:
     if isinstance(value, dict):
         lines = [f'  "{name}": {json.dumps(each)}' for name, each in value.items()]
         return "{\n" + ",\n".join(lines) + "\n }"
-    if isinstance(value, list) and isinstance(value[0], dict):
+    if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n" + ",\n".join(f"  {json.dumps(each)}" for each in value) + "\n ]"
     return json.dumps(value)
 
@@ -146,29 +125,12 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def read_plan(path: Path) -> SavedPlan:
-    """Raises PlanError if the file is missing, is not a plan, or was edited."""
-    content = _read(path)
-    if content["plan"] != VERSION:
-        raise PlanError(path, f"it is a plan of another version than {VERSION}")
+    """Raises PlanError if the file is missing, was edited, or is not a plan that can be executed."""
     try:
-        key, files = content["key"], content["files"]
-        _check_strings(key, *files.values())
-        module, weights = FileDigest(**files["module"]), FileDigest(**files["weights"])
-        plan = SavedPlan(PlanKey(**key), module, weights)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise PlanError(path, _NOT_A_PLAN) from None
-    for file in (plan.module, plan.weights):
-        if file.name in _FOLDERS or _SEPARATORS & {*file.name}:
-            raise PlanError(path, f"`{visible(file.name)}` is not the name of a file beside it")
-    return plan
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return _parse(path.read_bytes())
+        return _plan(_parse(read_regular(path, MAX_BYTES)))
     except OSError as error:
         raise PlanError(path, os_error_reason(error)) from None
-    except ValueError as error:
+    except WrongPlan as error:
         raise PlanError(path, str(error)) from None
 
 
@@ -178,22 +140,28 @@ def os_error_reason(error: OSError) -> str:
 
 
 def _parse(data: bytes) -> dict[str, Any]:
-    """The content of a plan of any version. Raises ValueError, with the reason, if it was edited."""
+    """The content of a plan of any version. Raises WrongPlan if it was edited."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
-        raise ValueError("it is not JSON, or is damaged") from None
+        raise WrongPlan("it is not JSON, or is damaged") from None
     if not isinstance(content, dict) or "plan" not in content:
-        raise ValueError(_NOT_A_PLAN)
+        raise WrongPlan("it is not a plan written by resnetgen")
     if content.pop("digest", None) != _digest(content):
-        raise ValueError("it was edited, or is damaged")
+        raise WrongPlan("it was edited, or is damaged")
     return content
 
 
-def _check_strings(*maps: Mapping[str, object]) -> None:
-    """Raises ValueError if a value is not a string."""
-    if not all(isinstance(value, str) for each in maps for value in each.values()):
-        raise ValueError
+PLAN = Stamp(lambda file: bool(_parse(file.read(MAX_BYTES))), printable=False)
 
 
-PLAN = Stamp(lambda file: bool(_parse(file.read())), printable=False)
+def _plan(content: dict[str, Any]) -> SavedPlan:
+    if content["plan"] != VERSION:
+        raise WrongPlan(f"it is a plan of another version than {VERSION}")
+    key, weights = content.pop("key", None), content.pop("weights", None)
+    check_map(key, "its `key`", {each.name: str for each in fields(PlanKey)})
+    check_map(weights, "its `weights`", {each.name: str for each in fields(FileDigest)})
+    if weights["name"] in _FOLDERS or _SEPARATORS & {*weights["name"]}:
+        raise WrongPlan(f"`{visible(weights['name'])}` is not the name of a file beside it")
+    del content["plan"]
+    return SavedPlan(PlanKey(**key), FileDigest(**weights), read_forward(content))

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,392,192    411,041,792
 head    1000              514,024        512,000
 total                  11,687,720  1,814,073,344
 
-Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code 27fbc24dcf12e8a3).
+Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code a8f5c1af9bab05ee).
 """
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 __all__ = ["PreActResNet"]
 
 
-class FusedConv(nn.Conv2d):
+class FusedConv2d(nn.Conv2d):
     """A convolution that adds a value and applies a ReLU in the same call.
 
     On a CPU it is one operator of oneDNN, whose result is channels_last; with
@@ -129,7 +129,7 @@ class FusedConv(nn.Conv2d):
         return {**self.__dict__, **made}
 
 
-class ScaleShift(nn.Module):
+class ScaleShift2d(nn.Module):
     """Scales and shifts each channel: what a norm does that no convolution took in."""
 
     def __init__(self, channels: int) -> None:
@@ -155,55 +155,55 @@ class PreActResNet(nn.Module):
         # A block of nearly 32 MiB, given back untouched: glibc takes from it how much of
         # freed memory to keep, 64 MiB, which the next call does not fault in anew.
         torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
-        self.conv1 = FusedConv(3, 64, 7, stride=2, padding=3, bias=False)
+        self.conv1 = FusedConv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1_0_norm1 = ScaleShift(64)
+        self.layer1_0_norm1 = ScaleShift2d(64)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1_0_conv1 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_0_conv2 = FusedConv(
+        self.layer1_0_conv1 = FusedConv2d(64, 64, 3, padding=1, relu=True)
+        self.layer1_0_conv2 = FusedConv2d(
             64, 64, 3, padding=1, bias=False, overwrites=True
         )
-        self.layer1_1_norm1 = ScaleShift(64)
-        self.layer1_1_conv1 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_1_conv2 = FusedConv(
+        self.layer1_1_norm1 = ScaleShift2d(64)
+        self.layer1_1_conv1 = FusedConv2d(64, 64, 3, padding=1, relu=True)
+        self.layer1_1_conv2 = FusedConv2d(
             64, 64, 3, padding=1, bias=False, overwrites=True
         )
-        self.layer2_0_norm1 = ScaleShift(64)
-        self.layer2_0_downsample_conv = FusedConv(64, 128, 1, stride=2, bias=False)
-        self.layer2_0_conv1 = FusedConv(64, 128, 3, stride=2, padding=1, relu=True)
-        self.layer2_0_conv2 = FusedConv(
+        self.layer2_0_norm1 = ScaleShift2d(64)
+        self.layer2_0_downsample_conv = FusedConv2d(64, 128, 1, stride=2, bias=False)
+        self.layer2_0_conv1 = FusedConv2d(64, 128, 3, stride=2, padding=1, relu=True)
+        self.layer2_0_conv2 = FusedConv2d(
             128, 128, 3, padding=1, bias=False, overwrites=True
         )
-        self.layer2_1_norm1 = ScaleShift(128)
-        self.layer2_1_conv1 = FusedConv(128, 128, 3, padding=1, relu=True)
-        self.layer2_1_conv2 = FusedConv(
+        self.layer2_1_norm1 = ScaleShift2d(128)
+        self.layer2_1_conv1 = FusedConv2d(128, 128, 3, padding=1, relu=True)
+        self.layer2_1_conv2 = FusedConv2d(
             128, 128, 3, padding=1, bias=False, overwrites=True
         )
-        self.layer3_0_norm1 = ScaleShift(128)
-        self.layer3_0_downsample_conv = FusedConv(128, 256, 1, stride=2, bias=False)
-        self.layer3_0_conv1 = FusedConv(128, 256, 3, stride=2, padding=1, relu=True)
-        self.layer3_0_conv2 = FusedConv(
+        self.layer3_0_norm1 = ScaleShift2d(128)
+        self.layer3_0_downsample_conv = FusedConv2d(128, 256, 1, stride=2, bias=False)
+        self.layer3_0_conv1 = FusedConv2d(128, 256, 3, stride=2, padding=1, relu=True)
+        self.layer3_0_conv2 = FusedConv2d(
             256, 256, 3, padding=1, bias=False, overwrites=True
         )
-        self.layer3_1_norm1 = ScaleShift(256)
-        self.layer3_1_conv1 = FusedConv(256, 256, 3, padding=1, relu=True)
-        self.layer3_1_conv2 = FusedConv(
+        self.layer3_1_norm1 = ScaleShift2d(256)
+        self.layer3_1_conv1 = FusedConv2d(256, 256, 3, padding=1, relu=True)
+        self.layer3_1_conv2 = FusedConv2d(
             256, 256, 3, padding=1, bias=False, overwrites=True
         )
-        self.layer4_0_norm1 = ScaleShift(256)
-        self.layer4_0_downsample_conv = FusedConv(256, 512, 1, stride=2, bias=False)
-        self.layer4_0_conv1 = FusedConv(256, 512, 3, stride=2, padding=1, relu=True)
-        self.layer4_0_conv2 = FusedConv(
+        self.layer4_0_norm1 = ScaleShift2d(256)
+        self.layer4_0_downsample_conv = FusedConv2d(256, 512, 1, stride=2, bias=False)
+        self.layer4_0_conv1 = FusedConv2d(256, 512, 3, stride=2, padding=1, relu=True)
+        self.layer4_0_conv2 = FusedConv2d(
             512, 512, 3, padding=1, bias=False, overwrites=True
         )
-        self.layer4_1_norm1 = ScaleShift(512)
-        self.layer4_1_conv1 = FusedConv(512, 512, 3, padding=1, relu=True)
-        self.layer4_1_conv2 = FusedConv(
+        self.layer4_1_norm1 = ScaleShift2d(512)
+        self.layer4_1_conv1 = FusedConv2d(512, 512, 3, padding=1, relu=True)
+        self.layer4_1_conv2 = FusedConv2d(
             512, 512, 3, padding=1, bias=False, overwrites=True
         )
-        self.norm = ScaleShift(512)
+        self.norm = ScaleShift2d(512)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head_fc = FusedConv(512, 1000, 1)
+        self.head_fc = FusedConv2d(512, 1000, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cpu and x.shape[0] > 1 and not torch.compiler.is_compiling():

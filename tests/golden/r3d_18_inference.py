@@ -11,7 +11,7 @@ layer4  512 x 2 x 7 x 7    24,908,800   2,440,560,640
 head    400                   205,200         204,800
 total                      33,371,472  40,696,553,472
 
-Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code aa271be7b76bd957).
+Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 6566c959c751c8da).
 """
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 __all__ = ["VideoResNet"]
 
 
-class FusedConv(nn.Conv3d):
+class FusedConv3d(nn.Conv3d):
     """A convolution, then an addition and a ReLU. Weights are loaded, so none are drawn."""
 
     def __init__(
@@ -66,42 +66,42 @@ class VideoResNet(nn.Module):
         # A block of nearly 32 MiB, given back untouched: glibc takes from it how much of
         # freed memory to keep, 64 MiB, which the next call does not fault in anew.
         torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
-        self.stem_0 = FusedConv(
+        self.stem_0 = FusedConv3d(
             3, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), relu=True
         )
-        self.layer1_0_conv1_0 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_0_conv2_0 = FusedConv(
+        self.layer1_0_conv1_0 = FusedConv3d(64, 64, 3, padding=1, relu=True)
+        self.layer1_0_conv2_0 = FusedConv3d(
             64, 64, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer1_1_conv1_0 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_1_conv2_0 = FusedConv(
+        self.layer1_1_conv1_0 = FusedConv3d(64, 64, 3, padding=1, relu=True)
+        self.layer1_1_conv2_0 = FusedConv3d(
             64, 64, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer2_0_conv1_0 = FusedConv(64, 128, 3, stride=2, padding=1, relu=True)
-        self.layer2_0_conv2_0 = FusedConv(128, 128, 3, padding=1)
-        self.layer2_0_downsample_0 = FusedConv(
+        self.layer2_0_conv1_0 = FusedConv3d(64, 128, 3, stride=2, padding=1, relu=True)
+        self.layer2_0_conv2_0 = FusedConv3d(128, 128, 3, padding=1)
+        self.layer2_0_downsample_0 = FusedConv3d(
             64, 128, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer2_1_conv1_0 = FusedConv(128, 128, 3, padding=1, relu=True)
-        self.layer2_1_conv2_0 = FusedConv(
+        self.layer2_1_conv1_0 = FusedConv3d(128, 128, 3, padding=1, relu=True)
+        self.layer2_1_conv2_0 = FusedConv3d(
             128, 128, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer3_0_conv1_0 = FusedConv(128, 256, 3, stride=2, padding=1, relu=True)
-        self.layer3_0_conv2_0 = FusedConv(256, 256, 3, padding=1)
-        self.layer3_0_downsample_0 = FusedConv(
+        self.layer3_0_conv1_0 = FusedConv3d(128, 256, 3, stride=2, padding=1, relu=True)
+        self.layer3_0_conv2_0 = FusedConv3d(256, 256, 3, padding=1)
+        self.layer3_0_downsample_0 = FusedConv3d(
             128, 256, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer3_1_conv1_0 = FusedConv(256, 256, 3, padding=1, relu=True)
-        self.layer3_1_conv2_0 = FusedConv(
+        self.layer3_1_conv1_0 = FusedConv3d(256, 256, 3, padding=1, relu=True)
+        self.layer3_1_conv2_0 = FusedConv3d(
             256, 256, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer4_0_conv1_0 = FusedConv(256, 512, 3, stride=2, padding=1, relu=True)
-        self.layer4_0_conv2_0 = FusedConv(512, 512, 3, padding=1)
-        self.layer4_0_downsample_0 = FusedConv(
+        self.layer4_0_conv1_0 = FusedConv3d(256, 512, 3, stride=2, padding=1, relu=True)
+        self.layer4_0_conv2_0 = FusedConv3d(512, 512, 3, padding=1)
+        self.layer4_0_downsample_0 = FusedConv3d(
             256, 512, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer4_1_conv1_0 = FusedConv(512, 512, 3, padding=1, relu=True)
-        self.layer4_1_conv2_0 = FusedConv(
+        self.layer4_1_conv1_0 = FusedConv3d(512, 512, 3, padding=1, relu=True)
+        self.layer4_1_conv2_0 = FusedConv3d(
             512, 512, 3, padding=1, relu=True, overwrites=True
         )
         self.avgpool = nn.AdaptiveAvgPool3d(1)

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,393,728    411,041,792
 head    1000              513,000        512,000
 total                  11,689,512  1,814,073,344
 
-Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code 47534a8b28aa44e3).
+Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code f7bba25fcc5ef141).
 """
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 __all__ = ["ResNet"]
 
 
-class FusedConv(nn.Conv2d):
+class FusedConv2d(nn.Conv2d):
     """A convolution that adds a value and applies a ReLU in the same call.
 
     On a CPU it is one operator of oneDNN, whose result is channels_last; with
@@ -143,41 +143,41 @@ class ResNet(nn.Module):
         # A block of nearly 32 MiB, given back untouched: glibc takes from it how much of
         # freed memory to keep, 64 MiB, which the next call does not fault in anew.
         torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
-        self.conv1 = FusedConv(3, 64, 7, stride=2, padding=3, relu=True)
+        self.conv1 = FusedConv2d(3, 64, 7, stride=2, padding=3, relu=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1_0_conv1 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_0_conv2 = FusedConv(
+        self.layer1_0_conv1 = FusedConv2d(64, 64, 3, padding=1, relu=True)
+        self.layer1_0_conv2 = FusedConv2d(
             64, 64, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer1_1_conv1 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_1_conv2 = FusedConv(
+        self.layer1_1_conv1 = FusedConv2d(64, 64, 3, padding=1, relu=True)
+        self.layer1_1_conv2 = FusedConv2d(
             64, 64, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer2_0_conv1 = FusedConv(64, 128, 3, stride=2, padding=1, relu=True)
-        self.layer2_0_conv2 = FusedConv(128, 128, 3, padding=1)
-        self.layer2_0_downsample_0 = FusedConv(
+        self.layer2_0_conv1 = FusedConv2d(64, 128, 3, stride=2, padding=1, relu=True)
+        self.layer2_0_conv2 = FusedConv2d(128, 128, 3, padding=1)
+        self.layer2_0_downsample_0 = FusedConv2d(
             64, 128, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer2_1_conv1 = FusedConv(128, 128, 3, padding=1, relu=True)
-        self.layer2_1_conv2 = FusedConv(
+        self.layer2_1_conv1 = FusedConv2d(128, 128, 3, padding=1, relu=True)
+        self.layer2_1_conv2 = FusedConv2d(
             128, 128, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer3_0_conv1 = FusedConv(128, 256, 3, stride=2, padding=1, relu=True)
-        self.layer3_0_conv2 = FusedConv(256, 256, 3, padding=1)
-        self.layer3_0_downsample_0 = FusedConv(
+        self.layer3_0_conv1 = FusedConv2d(128, 256, 3, stride=2, padding=1, relu=True)
+        self.layer3_0_conv2 = FusedConv2d(256, 256, 3, padding=1)
+        self.layer3_0_downsample_0 = FusedConv2d(
             128, 256, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer3_1_conv1 = FusedConv(256, 256, 3, padding=1, relu=True)
-        self.layer3_1_conv2 = FusedConv(
+        self.layer3_1_conv1 = FusedConv2d(256, 256, 3, padding=1, relu=True)
+        self.layer3_1_conv2 = FusedConv2d(
             256, 256, 3, padding=1, relu=True, overwrites=True
         )
-        self.layer4_0_conv1 = FusedConv(256, 512, 3, stride=2, padding=1, relu=True)
-        self.layer4_0_conv2 = FusedConv(512, 512, 3, padding=1)
-        self.layer4_0_downsample_0 = FusedConv(
+        self.layer4_0_conv1 = FusedConv2d(256, 512, 3, stride=2, padding=1, relu=True)
+        self.layer4_0_conv2 = FusedConv2d(512, 512, 3, padding=1)
+        self.layer4_0_downsample_0 = FusedConv2d(
             256, 512, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer4_1_conv1 = FusedConv(512, 512, 3, padding=1, relu=True)
-        self.layer4_1_conv2 = FusedConv(
+        self.layer4_1_conv1 = FusedConv2d(512, 512, 3, padding=1, relu=True)
+        self.layer4_1_conv2 = FusedConv2d(
             512, 512, 3, padding=1, relu=True, overwrites=True
         )
         self.avgpool = nn.AdaptiveAvgPool2d(1)

@@ -11,7 +11,7 @@ layer4  2048 x 7 x 7    14,964,736  1,156,280,832
 head    1000             2,049,000      2,048,000
 total                   25,557,032  5,133,020,672
 
-Compiled by resnetgen from resnetblur50 (spec 2370b4bc1fbeba7e, code 9529506b6dc8165c).
+Compiled by resnetgen from resnetblur50 (spec 2370b4bc1fbeba7e, code e434da8e655233b5).
 """
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 __all__ = ["ResNet"]
 
 
-class BlurPool(nn.Module):
+class BlurPool2d(nn.Module):
     """Blurs each channel by a binomial filter and strides (arXiv 1904.11486)."""
 
     filter: Tensor
@@ -44,7 +44,7 @@ class BlurredPool(nn.Sequential):
     """Max-pool of stride 1, then a blur that strides (arXiv 1904.11486)."""
 
     def __init__(self) -> None:
-        super().__init__(nn.MaxPool2d(3, stride=1, padding=1), BlurPool(64, stride=2))
+        super().__init__(nn.MaxPool2d(3, stride=1, padding=1), BlurPool2d(64, stride=2))
 
 
 class Projection(nn.Sequential):
@@ -94,7 +94,7 @@ class BlurStride(nn.Sequential):
     """Strides after a blur (arXiv 1904.11486)."""
 
     def __init__(self, in_channels: int) -> None:
-        super().__init__(BlurPool(in_channels, stride=2))
+        super().__init__(BlurPool2d(in_channels, stride=2))
 
 
 class ResNet(nn.Module):

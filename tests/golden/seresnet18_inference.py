@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,460,352    411,107,328
 head    1000              513,000        512,000
 total                  11,779,624  1,814,161,408
 
-Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 138fcf5e922b3a36).
+Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 8a10999d3de6490c).
 """
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 __all__ = ["ResNet"]
 
 
-class FusedConv(nn.Conv2d):
+class FusedConv2d(nn.Conv2d):
     """A convolution that adds a value and applies a ReLU in the same call.
 
     On a CPU it is one operator of oneDNN, whose result is channels_last; with
@@ -143,52 +143,52 @@ class ResNet(nn.Module):
         # A block of nearly 32 MiB, given back untouched: glibc takes from it how much of
         # freed memory to keep, 64 MiB, which the next call does not fault in anew.
         torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
-        self.conv1 = FusedConv(3, 64, 7, stride=2, padding=3, relu=True)
+        self.conv1 = FusedConv2d(3, 64, 7, stride=2, padding=3, relu=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1_0_conv1 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_0_conv2 = FusedConv(64, 64, 3, padding=1)
+        self.layer1_0_conv1 = FusedConv2d(64, 64, 3, padding=1, relu=True)
+        self.layer1_0_conv2 = FusedConv2d(64, 64, 3, padding=1)
         self.global_avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.layer1_0_se_fc1 = FusedConv(64, 8, 1, relu=True)
-        self.layer1_0_se_fc2 = FusedConv(8, 64, 1)
+        self.layer1_0_se_fc1 = FusedConv2d(64, 8, 1, relu=True)
+        self.layer1_0_se_fc2 = FusedConv2d(8, 64, 1)
         self.sigmoid = nn.Sigmoid()
         self.relu = nn.ReLU(inplace=True)
-        self.layer1_1_conv1 = FusedConv(64, 64, 3, padding=1, relu=True)
-        self.layer1_1_conv2 = FusedConv(64, 64, 3, padding=1)
-        self.layer1_1_se_fc1 = FusedConv(64, 8, 1, relu=True)
-        self.layer1_1_se_fc2 = FusedConv(8, 64, 1)
-        self.layer2_0_conv1 = FusedConv(64, 128, 3, stride=2, padding=1, relu=True)
-        self.layer2_0_conv2 = FusedConv(128, 128, 3, padding=1)
-        self.layer2_0_se_fc1 = FusedConv(128, 8, 1, relu=True)
-        self.layer2_0_se_fc2 = FusedConv(8, 128, 1)
-        self.layer2_0_downsample_0 = FusedConv(
+        self.layer1_1_conv1 = FusedConv2d(64, 64, 3, padding=1, relu=True)
+        self.layer1_1_conv2 = FusedConv2d(64, 64, 3, padding=1)
+        self.layer1_1_se_fc1 = FusedConv2d(64, 8, 1, relu=True)
+        self.layer1_1_se_fc2 = FusedConv2d(8, 64, 1)
+        self.layer2_0_conv1 = FusedConv2d(64, 128, 3, stride=2, padding=1, relu=True)
+        self.layer2_0_conv2 = FusedConv2d(128, 128, 3, padding=1)
+        self.layer2_0_se_fc1 = FusedConv2d(128, 8, 1, relu=True)
+        self.layer2_0_se_fc2 = FusedConv2d(8, 128, 1)
+        self.layer2_0_downsample_0 = FusedConv2d(
             64, 128, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer2_1_conv1 = FusedConv(128, 128, 3, padding=1, relu=True)
-        self.layer2_1_conv2 = FusedConv(128, 128, 3, padding=1)
-        self.layer2_1_se_fc1 = FusedConv(128, 8, 1, relu=True)
-        self.layer2_1_se_fc2 = FusedConv(8, 128, 1)
-        self.layer3_0_conv1 = FusedConv(128, 256, 3, stride=2, padding=1, relu=True)
-        self.layer3_0_conv2 = FusedConv(256, 256, 3, padding=1)
-        self.layer3_0_se_fc1 = FusedConv(256, 16, 1, relu=True)
-        self.layer3_0_se_fc2 = FusedConv(16, 256, 1)
-        self.layer3_0_downsample_0 = FusedConv(
+        self.layer2_1_conv1 = FusedConv2d(128, 128, 3, padding=1, relu=True)
+        self.layer2_1_conv2 = FusedConv2d(128, 128, 3, padding=1)
+        self.layer2_1_se_fc1 = FusedConv2d(128, 8, 1, relu=True)
+        self.layer2_1_se_fc2 = FusedConv2d(8, 128, 1)
+        self.layer3_0_conv1 = FusedConv2d(128, 256, 3, stride=2, padding=1, relu=True)
+        self.layer3_0_conv2 = FusedConv2d(256, 256, 3, padding=1)
+        self.layer3_0_se_fc1 = FusedConv2d(256, 16, 1, relu=True)
+        self.layer3_0_se_fc2 = FusedConv2d(16, 256, 1)
+        self.layer3_0_downsample_0 = FusedConv2d(
             128, 256, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer3_1_conv1 = FusedConv(256, 256, 3, padding=1, relu=True)
-        self.layer3_1_conv2 = FusedConv(256, 256, 3, padding=1)
-        self.layer3_1_se_fc1 = FusedConv(256, 16, 1, relu=True)
-        self.layer3_1_se_fc2 = FusedConv(16, 256, 1)
-        self.layer4_0_conv1 = FusedConv(256, 512, 3, stride=2, padding=1, relu=True)
-        self.layer4_0_conv2 = FusedConv(512, 512, 3, padding=1)
-        self.layer4_0_se_fc1 = FusedConv(512, 32, 1, relu=True)
-        self.layer4_0_se_fc2 = FusedConv(32, 512, 1)
-        self.layer4_0_downsample_0 = FusedConv(
+        self.layer3_1_conv1 = FusedConv2d(256, 256, 3, padding=1, relu=True)
+        self.layer3_1_conv2 = FusedConv2d(256, 256, 3, padding=1)
+        self.layer3_1_se_fc1 = FusedConv2d(256, 16, 1, relu=True)
+        self.layer3_1_se_fc2 = FusedConv2d(16, 256, 1)
+        self.layer4_0_conv1 = FusedConv2d(256, 512, 3, stride=2, padding=1, relu=True)
+        self.layer4_0_conv2 = FusedConv2d(512, 512, 3, padding=1)
+        self.layer4_0_se_fc1 = FusedConv2d(512, 32, 1, relu=True)
+        self.layer4_0_se_fc2 = FusedConv2d(32, 512, 1)
+        self.layer4_0_downsample_0 = FusedConv2d(
             256, 512, 1, stride=2, relu=True, overwrites=True
         )
-        self.layer4_1_conv1 = FusedConv(512, 512, 3, padding=1, relu=True)
-        self.layer4_1_conv2 = FusedConv(512, 512, 3, padding=1)
-        self.layer4_1_se_fc1 = FusedConv(512, 32, 1, relu=True)
-        self.layer4_1_se_fc2 = FusedConv(32, 512, 1)
+        self.layer4_1_conv1 = FusedConv2d(512, 512, 3, padding=1, relu=True)
+        self.layer4_1_conv2 = FusedConv2d(512, 512, 3, padding=1)
+        self.layer4_1_se_fc1 = FusedConv2d(512, 32, 1, relu=True)
+        self.layer4_1_se_fc2 = FusedConv2d(32, 512, 1)
         self.fc = nn.Linear(512, 1000)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""When the printed `FusedConv` calls oneDNN, and when torch's own convolution."""
+"""When the printed `FusedConv2d` calls oneDNN, and when torch's own convolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnetgen.runtime.load import module_from_source
 
 @pytest.fixture
 def fused() -> nn.Module:
-    made = module_from_source(compile_spec("resnet18").inference_source, "resnet18").FusedConv(
+    made = module_from_source(compile_spec("resnet18").inference_source, "resnet18").FusedConv2d(
         4, 4, 3, padding=1, relu=True
     )
     torch.manual_seed(0)

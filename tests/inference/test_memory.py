@@ -17,7 +17,8 @@ from storages import FREE, Live, own
 
 from resnetgen.compiler.analysis.evaluation_memory import evaluation_bytes
 from resnetgen.compiler.codegen.inference import assign_variables, identifier
-from resnetgen.compiler.passes.fold import fold, peak_memory
+from resnetgen.compiler.passes.fold import fold
+from resnetgen.compiler.passes.forward_plan import peak_memory
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
 

@@ -134,7 +134,7 @@ def test_networks_as_they_are_drawn() -> None:
         torch.manual_seed(0)
         model = randomize_norms(build(net.source, net.network.name), x)
         module = inference_module(net.inference_plan, net.inference_source, model.state_dict())
-        overwritten += sum(step.overwrites for step in net.inference_plan.folded.steps)
+        overwritten += sum(step.overwrites for step in net.inference_plan.forward.folded.steps)
         with torch.no_grad():
             own, result = (output_tensors(each(x)) for each in (model, module))
             exact = output_tensors(copy.deepcopy(model).double()(x.double()))

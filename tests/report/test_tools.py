@@ -246,7 +246,7 @@ def test_a_tool_counts_every_op_as_its_table_says(size: list[int], tool: str) ->
 def test_an_average_that_keeps_the_size_is_counted() -> None:
     """`avg_projection` of a dilated network pools at stride 1, by a function on a padded value."""
     net = compile_spec("resnet50d", **{"input.size": [64, 48], "output_stride": 8})
-    assert "AvgPoolSame" in net.source
+    assert "AvgPoolSame2d" in net.source
     for tool in TOOLS:
         assert figure(tool, printed(net), net) == network_operations(conventions()[tool], net.typed)
 

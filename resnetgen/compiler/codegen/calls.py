@@ -65,7 +65,7 @@ class Calls:
     def module(self, form: TorchModule, values: Mapping[str | int, Expr]) -> Doc:
         """The constructor call of an op's module, whose support class the file then needs."""
         if form.support:
-            self.planner.support.add(form.support)
+            self.planner.support.add(form.callee.format(n=self.axes))
         return module_call(form, values, self.axes)
 
     def input_channels(self, node: InstanceNode) -> Expr:

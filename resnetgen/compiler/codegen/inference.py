@@ -17,7 +17,7 @@ has been read for the last time, which frees the old value:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from resnetgen.compiler.codegen import pretty
@@ -27,7 +27,7 @@ from resnetgen.compiler.codegen.classes import unique
 from resnetgen.compiler.codegen.forward import return_lines, return_type
 from resnetgen.compiler.codegen.plan import ModulePlan, header, support_classes
 from resnetgen.compiler.codegen.pretty import MARGIN, Doc
-from resnetgen.compiler.frontend.expressions import Const, Expr
+from resnetgen.compiler.frontend.expressions import Const
 from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
     PRINTED_NAMES,
@@ -35,16 +35,11 @@ from resnetgen.compiler.frontend.identifiers import (
     camel_case,
 )
 from resnetgen.compiler.ir.nodes import Network
-from resnetgen.compiler.ir.op_def import TorchFunction, TorchModule
+from resnetgen.compiler.ir.op_def import TorchFunction
 from resnetgen.compiler.ir.schedule import last_reads
-from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
-from resnetgen.compiler.passes.fold import (
-    FoldedGraph,
-    FusedStep,
-    deletions,
-    largest_value,
-    peak_memory,
-)
+from resnetgen.compiler.passes import forward_plan
+from resnetgen.compiler.passes.fold import FoldedGraph, FusedStep
+from resnetgen.compiler.passes.forward_plan import ForwardPlan, deletions
 from resnetgen.compiler.passes.infer_types import INPUT, TypedInstance
 
 # glibc keeps up to twice the largest mapped block that was freed, if that is below 32 MiB; larger
@@ -54,7 +49,7 @@ KEEPS = (
     "# freed memory to keep, 64 MiB, which the next call does not fault in anew.",
     'torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")',
 )
-TILE = "2**26"  # bytes that are alive at once, and twice those of the largest value
+TILE = f"2**{forward_plan.TILE.bit_length() - 1}"
 DOC = (
     "The network in evaluation mode; norms are folded into the weights before them.",
     "",
@@ -67,12 +62,10 @@ DOC = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InferencePlan:
-    """The printed file, and the step of each of its modules with weights."""
+    """The printed file, and what its `forward` does."""
 
     module: ModulePlan
-    module_steps: Mapping[str, FusedStep]
-    folded: FoldedGraph
-    tile: str | None  # bytes of values, above which a batch is halved; None: never
+    forward: ForwardPlan
 
 
 def inference_plan(network: Network, typed: TypedInstance, folded: FoldedGraph) -> InferencePlan:
@@ -81,19 +74,21 @@ def inference_plan(network: Network, typed: TypedInstance, folded: FoldedGraph) 
     evaluated = replace(network, train_outputs=())
     several = len(folded.outputs) > 1
     names = assign_variables(folded, x, several)
-    tiles = [] if evaluated.named_outputs or several else _tiles(folded, names, x)
     modules = _Modules(folded)
-    lines = _statements(folded, modules, names)
+    keys = tuple(output.name for output in network.outputs) if network.named_outputs else ()
+    forward = ForwardPlan(folded, names, deletions(folded, names), modules.attributes, keys)
+    lines = [*_halving(forward, x), *_statements(forward, modules)]
     lines += return_lines(evaluated, (x,), [names[each] for each in folded.outputs])
     init = [f"{MARGIN}{line}" for line in ("super().__init__()", *KEEPS)]
     for attribute, doc in modules.docs.items():
         init += pretty.lay(doc, len(MARGIN), f"self.{attribute} = ")
     name = unique(
-        network.root.class_name or camel_case(network.name), {*support_classes(), *RESERVED_CLASSES}
+        network.root.class_name or camel_case(network.name),
+        {*support_classes(network.axes), *RESERVED_CLASSES},
     )
     class_plan = ClassPlan(
         name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),
-        (f"    def forward(self, {x}: Tensor) -> {return_type(evaluated)}:",), (*tiles, *lines),
+        (f"    def forward(self, {x}: Tensor) -> {return_type(evaluated)}:",), tuple(lines),
     )  # fmt: skip
     module = ModulePlan(
         header=tuple(header(network, typed)),
@@ -106,32 +101,27 @@ def inference_plan(network: Network, typed: TypedInstance, folded: FoldedGraph) 
         axes=network.axes,
         classes=(class_plan,),
     )
-    return InferencePlan(module, modules.steps, folded, TILE if tiles else None)
+    return InferencePlan(module, forward)
 
 
-def _statements(folded: FoldedGraph, modules: _Modules, names: Mapping[str, str]) -> list[str]:
+def _statements(forward: ForwardPlan, modules: _Modules) -> list[str]:
     """A line for each step, and what is deleted after it."""
-    deleted = deletions(folded, names)
+    names = forward.variables
     lines: list[str] = []
-    for step in folded.steps:
+    for step in forward.folded.steps:
         text = modules.text(step, [names[each] for each in step.reads])
         lines += pretty.lay(pretty.parsed(text), len(MARGIN), f"{names[step.name]} = ")
-        if step.name in deleted:
-            lines.append(f"{MARGIN}del {', '.join(deleted[step.name])}")
+        if step.name in forward.deleted:
+            lines.append(f"{MARGIN}del {', '.join(forward.deleted[step.name])}")
     return lines
 
 
-def _tiles(folded: FoldedGraph, names: Mapping[str, str], x: str) -> list[str]:
-    """On a CPU, a batch whose values are large is halved, and so are the halves.
-
-    The C library keeps the memory of the smaller values. Memory that it maps again for each call costs
-    more in page faults than a second call does (docs/performance.md).
-    """
-    narrow = "bfloat16"  # in which the indices of a pooling are largest beside its values
-    alive = max(
-        2 * largest_value(folded), peak_memory(folded, names, dtype=narrow) // DTYPE_BYTES[narrow]
-    )
-    image = " * ".join(map(str, folded.input.shape))
+def _halving(forward: ForwardPlan, x: str) -> list[str]:
+    """On a CPU, a batch whose values are large is halved, and so are the halves."""
+    alive = forward.elements_alive
+    if alive is None:
+        return []
+    image = " * ".join(map(str, forward.folded.input.shape))
     return [
         f"{MARGIN}if {x}.is_cpu and {x}.shape[0] > 1 and not torch.compiler.is_compiling():",
         f"{MARGIN}    memory = {x}.nbytes * {alive} // ({image})",
@@ -146,23 +136,24 @@ class _Modules:
 
     def __init__(self, folded: FoldedGraph) -> None:
         self.axes = len(folded.input.size)
-        self.types = {INPUT: folded.input} | {each.name: each.type for each in folded.steps}
         self.taken = set(MODULE_NAMES)
         self.docs: dict[str, Doc] = {}
-        self.steps: dict[str, FusedStep] = {}
+        self.attributes: dict[str, str] = {}  # of the module of each step
         self.support: set[str] = set()
         self._shared: dict[Doc, str] = {}  # modules without weights, which equal steps share
 
     def text(self, step: FusedStep, sources: Sequence[str]) -> str:
         """The expression that computes a step from the variables that it reads."""
-        form = step.definition.inference_module or step.definition.torch
+        form = step.form
         if isinstance(form, TorchFunction):
             texts = {name: str(value) for name, value in step.node.attributes.items()}
             return form.write(sources, texts, self.axes)
         if form.support:
-            self.support.add(form.support)
-        doc = module_call(form, self._values(step, form), self.axes)
-        module = f"self.{self._attribute(step, doc)}"
+            self.support.add(form.callee.format(n=self.axes))
+        values = {name: Const(value) for name, value in step.arguments(form).items()}
+        doc = module_call(form, values, self.axes)
+        self.attributes[step.name] = self._attribute(step, doc)
+        module = f"self.{self.attributes[step.name]}"
         if form.call:
             return form.call.format(module=module, x=sources[0])
         return f"{module}({', '.join(sources)})"
@@ -171,7 +162,6 @@ class _Modules:
         """The name of a module; those without weights are shared where they are equal."""
         if step.definition.has_weights:
             attribute = unique(_identifier(step.node.module), self.taken)
-            self.steps[attribute] = step
         elif doc in self._shared:
             return self._shared[doc]
         else:
@@ -180,23 +170,6 @@ class _Modules:
             self._shared[doc] = attribute
         self.docs[attribute] = doc
         return attribute
-
-    def _values(self, step: FusedStep, form: TorchModule) -> dict[str | int, Expr]:
-        """The arguments of the constructor, all of them numbers here."""
-        node = step.node
-        known = {
-            **node.attributes,
-            "in": self.types[step.inputs[0]].channels,
-            "relu": step.relu,
-            "overwrites": step.overwrites,
-            "inplace": step.overwrites,
-        }
-        if step.norm is not None:
-            known["bias"] = True
-        return {
-            name: Const(name if isinstance(name, int) else known[name])
-            for name in (argument.attribute for argument in form.arguments)
-        }
 
 
 def _identifier(path: str) -> str:

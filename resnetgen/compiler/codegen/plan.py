@@ -63,7 +63,7 @@ class ModulePlan:
 
 def plan(network: Network, root: Instance, typed: TypedInstance) -> ModulePlan:
     """The plan of a whole module. Raises SpecError where a container cannot be printed."""
-    taken = {*support_classes(), *RESERVED_CLASSES, *capitalised(root)}
+    taken = {*support_classes(network.axes), *RESERVED_CLASSES, *capitalised(root)}
     name = unique(root.block.class_name or camel_case(network.name), taken)
     groups = class_groups(root, name, taken)
     taken |= {group.name for group in groups.all}
@@ -89,10 +89,11 @@ def plan(network: Network, root: Instance, typed: TypedInstance) -> ModulePlan:
     )
 
 
-def support_classes() -> list[str]:
-    """The classes that ops bring into the printed file."""
-    forms = (definition.torch for definition in OPS.values())
-    return [form.callee for form in forms if isinstance(form, TorchModule) and form.support]
+def support_classes(axes: int) -> list[str]:
+    """The classes that ops may bring into the printed file."""
+    forms = (form for op in OPS.values() for form in (op.torch, op.inference_module))
+    modules = (form for form in forms if isinstance(form, TorchModule) and form.support)
+    return [form.callee.format(n=axes) for form in modules]
 
 
 def _feature_info(network: Network, root: Instance) -> list[str]:

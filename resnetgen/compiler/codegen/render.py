@@ -10,27 +10,23 @@ again as a whole (`allowlist.py`) before anybody sees it.
 from __future__ import annotations
 
 import ast
-import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 
-from resnetgen.compiler.codegen.allowlist import AXES, check
+from resnetgen.compiler.codegen.allowlist import check
 from resnetgen.compiler.codegen.files import text_digest
 from resnetgen.compiler.codegen.pretty import WIDTH, sentence
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
-from resnetgen.compiler.frontend.shipped import TEMPLATES
-from resnetgen.compiler.ir.op_def import TorchModule
-from resnetgen.compiler.ir.ops import OPS
+from resnetgen.compiler.frontend.shipped import SUPPORT, TEMPLATES
 
 if TYPE_CHECKING:
     from resnetgen.compiler.codegen.plan import ModulePlan
 
-_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 MOST_BYTES = 1 << 20  # of a printed file, as of a spec
 
 
@@ -41,31 +37,24 @@ def render(plan: ModulePlan) -> str:
     allowed in printed modules.
     """
     templates = _templates()
-    body = templates.get_template("module.py.jinja").render(plan=plan)
+    support = [_support_classes()[name] for name in plan.support]
+    body = templates.get_template("module.py.jinja").render(plan=plan, support=support)
     body = body.rstrip("\n") + "\n"
     if len(body) > MOST_BYTES:
         message = f"the module of `{plan.name}` has {len(body):,} bytes; a file has at most 1 MiB"
         raise SpecError([Diagnostic("limit", message)])
     head = templates.get_template("docstring.py.jinja").render(plan=plan, code=text_digest(body))
     text = head.rstrip("\n") + "\n" + body
-    check(text, _shipped(plan.support, plan.axes))
+    check(text, frozenset(ast.dump(ast.parse(each).body[0]) for each in support))
     return text
 
 
-def check_printed(source: str) -> None:
-    """Raises UnsafeOutput unless the text of a file has only the syntax of printed modules."""
-    named = set(_CLASS.findall(source))
-    forms = (form for op in OPS.values() for form in (op.torch, op.inference_module))
-    modules = (form for form in forms if isinstance(form, TorchModule))
-    support = {form.support for form in modules if form.support and form.callee in named}
-    check(source, frozenset().union(*(_shipped(support, axes) for axes in AXES)))
-
-
-def _shipped(support: Iterable[str], axes: int) -> frozenset[str]:
-    """The support classes of a file, whose text is that of the templates, as `ast.dump` shows them."""
-    templates = (_templates().get_template(f"{name}.py.jinja") for name in support)
-    texts = (each.render(plan={"axes": axes}) for each in templates)
-    return frozenset(ast.dump(node) for text in texts for node in ast.parse(text).body)
+@cache
+def _support_classes() -> dict[str, str]:
+    """The text of each class of `runtime/support.py`, by its name."""
+    text = SUPPORT.read_text(encoding="utf-8")
+    classes = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef))
+    return {node.name: ast.get_source_segment(text, node) or "" for node in classes}
 
 
 def environment(folder: Path, *, html: bool = False) -> jinja2.Environment:

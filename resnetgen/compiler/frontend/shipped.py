@@ -1,7 +1,7 @@
-"""Folders that ship with the package: the library of specs, and the templates.
+"""Files that ship with the package: the library of specs, the templates, the support classes.
 
 They are beside the package in a checkout or an editable install, and inside it in a wheel. This is a
-module of its own because `load_plan` needs templates, and must not import PyYAML with `library.py`.
+module of its own because templates are filled without PyYAML, which `library.py` imports.
 """
 
 from pathlib import Path
@@ -18,3 +18,4 @@ def shipped_folder(name: str) -> Path:
 
 
 TEMPLATES = shipped_folder("templates")
+SUPPORT = _PACKAGE / "runtime" / "support.py"  # read as text by the compiler, which has no torch

@@ -71,7 +71,7 @@ class TorchModule:
     callee: str
     arguments: tuple[ModuleArgument, ...] = ()
     call: str | None = None  # how `{module}` is applied to `{x}`, if not by calling it
-    support: str | None = None  # the template of a class that the printed file needs
+    support: bool = False  # a class of `runtime/support.py`, which the printed file then contains
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,13 +143,13 @@ OPS: Mapping[str, OpDef] = {
         saved_for_backward=("inputs",),
         makes_channels=True,
         inference_module=TorchModule(
-            "FusedConv",
+            "FusedConv{n}d",
             (
                 *CONVOLUTION,
                 ModuleArgument("relu", "relu", False),
                 ModuleArgument("overwrites", "overwrites", False),
             ),
-            support="fused_conv",
+            support=True,
         ),
         kind="convolution",
         abbreviation="conv",
@@ -222,7 +222,7 @@ OPS: Mapping[str, OpDef] = {
         pointwise=True,
         saved_for_backward=("inputs", "extra"),
         extra_memory=lambda a, types, result: ExtraMemory(once=2 * 4 * result.channels),
-        inference_module=TorchModule("ScaleShift", (ModuleArgument("in"),), support="scale_shift"),
+        inference_module=TorchModule("ScaleShift{n}d", (ModuleArgument("in"),), support=True),
         kind="normalisation",
         abbreviation="BN",
         mean_tensor="running_mean",
@@ -317,7 +317,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "avg_pool_same": OpDef(
         "mean over a window of stride 1 that keeps the size: zeros follow the last position",
-        TorchModule("AvgPoolSame", (ModuleArgument("kernel"),), support="avg_pool_same"),
+        TorchModule("AvgPoolSame{n}d", (ModuleArgument("kernel"),), support=True),
         ("avg_pool1d", "avg_pool2d", "avg_pool3d"),
         {"kernel": Attribute("int", doc="kernel size", minimum=1)},
         channels=rules.only_channels,
@@ -381,7 +381,7 @@ OPS: Mapping[str, OpDef] = {
     ),
     "drop_path": OpDef(
         "zeroes whole images of a branch at random in training (stochastic depth, arXiv 1603.09382)",
-        TorchModule("DropPath", (ModuleArgument("rate"),), support="drop_path"),
+        TorchModule("DropPath", (ModuleArgument("rate"),), support=True),
         ("mul", "__mul__"),
         {"rate": RATE},
         is_identity=lambda a: a["rate"] == 0,
@@ -394,9 +394,9 @@ OPS: Mapping[str, OpDef] = {
     "blur": OpDef(
         "binomial 3-tap blur by channel, reflection padding, then stride (arXiv 1904.11486)",
         TorchModule(
-            "BlurPool",
+            "BlurPool{n}d",
             (ModuleArgument("in"), ModuleArgument("stride", "stride")),
-            support="blur_pool",
+            support=True,
         ),
         ("conv1d", "conv2d", "conv3d"),
         {"stride": Attribute("axes", doc="stride", minimum=1)},

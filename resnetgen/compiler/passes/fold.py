@@ -6,11 +6,6 @@
 A norm after a convolution or a linear layer is arithmetic on its weights, done once. A convolution
 adds another value and applies the ReLU while its result is still in the cache.
 
-Then, for the module that is printed from it: `peak_memory`, and the `deletions` that keep to it.
-
-    x = torch.cat([up, skip], dim=1)
-    del skip                          where it would raise the peak until its variable is reassigned
-
 Invariant: steps are in an order in which they can be executed, and none is for training alone.
 Non-goals: the weights themselves, tiles and memory formats, which are up to whoever runs the steps.
 """
@@ -18,15 +13,15 @@ Non-goals: the weights themselves, tiles and memory formats, which are up to who
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Any
 
 from resnetgen.compiler.ir.nodes import Graph, Node
-from resnetgen.compiler.ir.op_def import OpDef
+from resnetgen.compiler.ir.op_def import OpDef, TorchFunction, TorchModule
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.ir.schedule import last_reads, live_values
-from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES, TensorType
+from resnetgen.compiler.ir.schedule import last_reads
+from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import INPUT
 
 
@@ -63,6 +58,27 @@ class FusedStep:
         """The entry of its op in the table."""
         return OPS[self.node.op]
 
+    @property
+    def form(self) -> TorchModule | TorchFunction:
+        """How it is computed in the inference target."""
+        return self.definition.inference_module or self.definition.torch
+
+    def arguments(self, form: TorchModule) -> dict[str | int, Any]:
+        """The values of the arguments of its module's constructor."""
+        known = {
+            **self.node.attributes,
+            "in": self.node.channels,
+            "relu": self.relu,
+            "overwrites": self.overwrites,
+            "inplace": self.overwrites,
+        }
+        if self.norm is not None:
+            known["bias"] = True
+        return {
+            name: name if isinstance(name, int) else known[name]
+            for name in (argument.attribute for argument in form.arguments)
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class FoldedGraph:
@@ -79,7 +95,7 @@ def fold(graph: Graph) -> FoldedGraph:
     folded = _evaluation(graph)
     for join in (_fold_norm, _fold_addend, _fold_relu):
         folded = _join_steps(folded, join)
-    return _mark_overwrites(folded)
+    return mark_overwrites(folded)
 
 
 def _evaluation(graph: Graph) -> FoldedGraph:
@@ -146,7 +162,7 @@ def _fold_relu(before: FusedStep, step: FusedStep) -> FusedStep | None:
     return None
 
 
-def _mark_overwrites(folded: FoldedGraph) -> FoldedGraph:
+def mark_overwrites(folded: FoldedGraph) -> FoldedGraph:
     """Marks the steps whose result may take the memory of a value that nothing reads later."""
     last = last_reads([step.reads for step in folded.steps])
     last |= dict.fromkeys(folded.outputs, len(folded.steps))
@@ -164,125 +180,3 @@ def _mark_overwrites(folded: FoldedGraph) -> FoldedGraph:
         overwrites = able and unshared and last[step.overwritten] == index
         steps.append(replace(step, overwrites=overwrites))
     return replace(folded, steps=tuple(steps))
-
-
-# --- memory of the printed module
-
-
-def peak_memory(
-    folded: FoldedGraph, variables: Mapping[str, str], batch: int = 1, dtype: str = "float32"
-) -> int:
-    """The most bytes of values alive at once in a call of the folded module, the input included.
-
-    For a batch that is not split. `variables`: the variable of each value; `dtype` is one of
-    `DTYPE_BYTES`.
-    """
-    lifetimes = _Lifetimes(folded, variables)
-    return lifetimes.peak(lifetimes.planned, batch, DTYPE_BYTES[dtype])
-
-
-def deletions(folded: FoldedGraph, variables: Mapping[str, str]) -> dict[str, list[str]]:
-    """The variables to delete after each step, by its name, so that `peak_memory` is the peak.
-
-    Python keeps a value until its variable is reassigned; a value may stay idle for one step more
-    without `del`. Of those that stay longer, the largest are deleted, and only where too much would
-    be alive, in float32 or in bfloat16.
-    """
-    lifetimes = _Lifetimes(folded, variables)
-    until = dict(lifetimes.reassigned)
-    deleted: dict[str, list[str]] = {}
-    for element_bytes in (DTYPE_BYTES["float32"], DTYPE_BYTES["bfloat16"]):
-        peak = lifetimes.peak(lifetimes.planned, 1, element_bytes)
-        while name := lifetimes.largest_idle(until, peak, element_bytes):
-            until[name] = lifetimes.planned[name]
-            deleted.setdefault(folded.steps[until[name]].name, []).append(variables[name])
-    return deleted
-
-
-def largest_value(folded: FoldedGraph) -> int:
-    """The elements of the largest value of an image."""
-    return max(step.type.elements for step in folded.steps)
-
-
-ADD_IN_PLACE_AXES = 2  # spatial axes of a convolution that oneDNN adds to a value in place
-
-Until = Mapping[str, int]  # the last step during which each value is alive
-
-
-@dataclass(frozen=True, eq=False)
-class _Lifetimes:
-    """From which step to which each value of a folded network is alive, and in which memory."""
-
-    folded: FoldedGraph
-    variables: Mapping[str, str]
-
-    @cached_property
-    def types(self) -> Mapping[str, TensorType]:
-        return {INPUT: self.folded.input} | {step.name: step.type for step in self.folded.steps}
-
-    @cached_property
-    def owners(self) -> Mapping[str, str]:
-        """The value whose memory each is in: itself, or what it overwrites or is a view of."""
-        owners = {INPUT: INPUT}
-        for step in self.folded.steps:
-            adds_in_place = step.addend is None or len(step.type.size) == ADD_IN_PLACE_AXES
-            reuses = step.definition.aliases_input or (step.overwrites and adds_in_place)
-            owners[step.name] = owners[step.overwritten] if reuses else step.name
-        return owners
-
-    @cached_property
-    def needed(self) -> Until:
-        """The last reader; the caller keeps the input, and receives the outputs."""
-        steps = self.folded.steps
-        until = {step.name: at for at, step in enumerate(steps)}
-        until |= last_reads([step.reads for step in steps])
-        return until | dict.fromkeys((INPUT, *self.folded.outputs), len(steps))
-
-    @cached_property
-    def reassigned(self) -> Until:
-        """The step that reassigns the variable of each value."""
-        until, current = dict[str, int](), dict[str, str]()
-        for at, step in enumerate(self.folded.steps):
-            variable = self.variables[step.name]
-            if variable in current:
-                until[current[variable]] = at
-            current[variable] = step.name
-        return dict.fromkeys(self.types, len(self.folded.steps)) | until
-
-    @cached_property
-    def planned(self) -> Until:
-        """The last reader, or the step after it if that reassigns the variable."""
-        return {
-            name: at + 1 if self.reassigned[name] == at + 1 else at
-            for name, at in self.needed.items()
-        }
-
-    def alive(self, until: Until) -> Iterator[tuple[int, FusedStep, Sequence[str]]]:
-        """The values that are alive while each step runs, its own among them."""
-        steps = self.folded.steps
-        made = [[step.name] if at else [INPUT, step.name] for at, step in enumerate(steps)]
-        for at, (step, names) in enumerate(zip(steps, live_values(made, until), strict=True)):
-            yield at, step, names
-
-    def peak(self, until: Until, batch: int, element_bytes: int) -> int:
-        alive = self.alive(until)
-        return max(self.size(step, names, batch, element_bytes) for _, step, names in alive)
-
-    def size(self, step: FusedStep, names: Sequence[str], batch: int, element_bytes: int) -> int:
-        """Bytes alive while a step runs: each memory once, and its extra memory."""
-        owners = {self.owners[name] for name in names}
-        size = batch * element_bytes * sum(self.types[owner].elements for owner in owners)
-        if step.definition.inference_module is not None:  # it computes nothing but its result
-            return size
-        types = [self.types[name] for name in step.inputs]
-        extra = step.definition.extra_memory(step.node.attributes, types, step.type)
-        return size + extra.size(batch, element_bytes)
-
-    def largest_idle(self, until: Until, peak: int, element_bytes: int) -> str | None:
-        """The largest value alive longer than planned, at the first step beyond the peak."""
-        for at, step, names in self.alive(until):
-            if self.size(step, names, 1, element_bytes) > peak:
-                needed = {self.owners[name] for name in names if self.planned[name] >= at}
-                idle = [name for name in names if self.owners[name] not in needed]
-                return max(idle, key=lambda name: self.types[self.owners[name]].elements)
-        return None
