@@ -55,12 +55,12 @@ def prepare(network: str, folder: Path) -> None:
     net = compile_spec(network)
     texts = {"plain.py": net.source, "folded.py": net.inference_source}
     seconds = time.perf_counter() - start
-    steps = fold(net.flat).steps
-    types = {INPUT: net.flat.input} | {each.name: each.type for each in steps}
+    steps = fold(net.flat_graph).steps
+    types = {INPUT: net.flat_graph.input} | {each.name: each.type for each in steps}
     description = {
         "network": network,
         "name": net.inference_plan.module.name,
-        "input": net.flat.input.shape,
+        "input": net.flat_graph.input.shape,
         "compiled": seconds,  # seconds of compiling the spec, which the other machine does not do
         "problems": [asdict(each) for each in problems(steps, types)],
     }

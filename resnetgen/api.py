@@ -67,7 +67,7 @@ def load(
     from resnetgen.weights.read import read
 
     left = [leave] if isinstance(leave, str) else list(leave)
-    loaded = load_weights(make, read(weights), compiled.graph, compiled.num_classes, left)
+    loaded = load_weights(make, read(weights), compiled.checked_graph, compiled.num_classes, left)
     _log(loaded.remarks)
     return loaded.module
 
@@ -182,8 +182,8 @@ def _optimize(
     from resnetgen.weights.load import match_checkpoint, with_network_keys
     from resnetgen.weights.read import Checkpoint
 
-    checkpoint = with_network_keys(Checkpoint("state_dict", state_dict), compiled.flat)
-    match = match_checkpoint(checkpoint, compiled.flat, compiled.num_classes)
+    checkpoint = with_network_keys(Checkpoint("state_dict", state_dict), compiled.flat_graph)
+    match = match_checkpoint(checkpoint, compiled.flat_graph, compiled.num_classes)
     state = {key: checkpoint.tensors[source] for key, source in match.sources.items()}
     check_finite_weights(state)
     plan, source = compiled.inference_plan, compiled.inference_source

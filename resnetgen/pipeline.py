@@ -8,15 +8,15 @@
     infer_types                 typed: TypedInstance             network, root
 
     lint                        warnings: list[Diagnostic]       document, network, typed
-    flatten, infer_flat_types   flat: Graph                      network, root
-    check_graph                 graph: Graph                     flat
+    flatten, infer_flat_types   flat_graph: Graph                network, root
+    check_graph                 checked_graph: Graph             flat_graph
     plan                        plan: ModulePlan                 network, root, typed
     render                      source: str                      plan
-    fold, inference_plan        inference_plan: InferencePlan    network, typed, flat
+    fold, inference_plan        inference_plan: InferencePlan    network, typed, flat_graph
     render                      inference_source: str            inference_plan
 
 The first four run at once, in `compile_document`, and find the errors of the spec; after them only
-`plan` and `render` can refuse a network, which they cannot print. The others run when their result
+`plan` and `render` can still reject a network: one that they cannot print, that is, write as Python. The others run when their result
 is first read, and import what they need only then: a report imports neither Jinja nor networkx.
 """
 
@@ -63,7 +63,7 @@ def compile_text(text: str, name: str = "<string>", **overrides: object) -> Comp
 
 
 def compile_document(document: Document) -> Compiled:
-    """Runs the passes that find errors. Raises SpecError with every diagnostic of the first that does."""
+    """Runs the passes that find errors. Raises SpecError with every error of the first that fails."""
     network = elaborate(document)
     root = instantiate(network)
     typed = infer_types(network, root)
@@ -72,10 +72,10 @@ def compile_document(document: Document) -> Compiled:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A valid network, and the results of the passes; the head of this file lists them in order.
+    """A valid network, and the results of the passes; the module docstring lists them in order.
 
     `document` is the spec after inheritance; `network` has names resolved and expressions parsed;
-    `root` is the instance of the whole network, in which every block has its numbers; `typed` has a
+    `root` is the instance of the whole network, in which every parameter has a value; `typed` has a
     shape and a cost for every node.
     """
 
@@ -91,7 +91,7 @@ class Compiled:
 
     @property
     def num_classes(self) -> object:
-        """The value of `head.classes`; None if the network has no such parameter."""
+        """The value of `head.classes`, a parameter of the network under this name; None if the network has no such parameter."""
         return self.root.values.get("num_classes")
 
     @cached_property
@@ -103,15 +103,15 @@ class Compiled:
         return lint(LintContext(self.document, self.network, self.typed))
 
     @cached_property
-    def flat(self) -> Graph:
+    def flat_graph(self) -> Graph:
         """Every op of the network as a node of its own, with its type."""
         return infer_flat_types(flatten(self.network, self.root))
 
     @cached_property
-    def graph(self) -> Graph:
-        """`flat`, checked with networkx, which takes 0.1 s to import."""
-        check_graph(self.flat)
-        return self.flat
+    def checked_graph(self) -> Graph:
+        """`flat_graph`, checked with networkx, which takes 0.1 s to import."""
+        check_graph(self.flat_graph)
+        return self.flat_graph
 
     @cached_property
     def plan(self) -> ModulePlan:
@@ -133,7 +133,7 @@ class Compiled:
         from resnetgen.compiler.codegen.inference import inference_plan
         from resnetgen.compiler.passes.fold import fold
 
-        return inference_plan(self.network, self.typed, fold(self.flat))
+        return inference_plan(self.network, self.typed, fold(self.flat_graph))
 
     @cached_property
     def inference_source(self) -> str:

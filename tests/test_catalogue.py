@@ -126,7 +126,7 @@ def reported_in(path: Path) -> tuple[Diagnostic, ...]:
     """The errors of a spec, else its warnings."""
     try:
         compiled = compile_spec(path)
-        assert compiled.graph
+        assert compiled.checked_graph
         assert compiled.source
     except SpecError as error:
         return error.diagnostics

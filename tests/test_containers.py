@@ -29,4 +29,4 @@ def test_torch_agrees_with_it() -> None:
     from resnetgen.runtime.verify import verify
 
     compiled = compile_text(SPEC)
-    assert verify(compiled.graph, compiled.source, compile=False).ok
+    assert verify(compiled.checked_graph, compiled.source, compile=False).ok

@@ -124,7 +124,7 @@ def test_a_plain_cifar_network_counts_what_option_a_does(depth: int) -> None:
 def test_option_a_pads_as_its_name_says() -> None:
     forms = {"resnet20": ("8, 8", "16, 16"), "resnet20_appended": ("0, 16", "0, 32")}
     for name, pads in forms.items():
-        nodes = compile_spec(name).graph.nodes
+        nodes = compile_spec(name).checked_graph.nodes
         padded = [node.attributes for node in nodes if node.op == "pad_channels"]
         found = [f"{each['front']}, {each['back']}" for each in padded]
         assert tuple(found) == pads
@@ -167,7 +167,7 @@ def test_a_network_counts_what_its_peer_does(peer: str) -> None:
     row = PEERS[peer]
     compiled = compile_spec(peer.rpartition("/")[2], **{"input.size": [row["size"], row["size"]]})
     assert counts(compiled) == (row["params"], row["macs"])
-    keys = list(state_dict(compiled.graph).items())
+    keys = list(state_dict(compiled.checked_graph).items())
     assert len(keys) == row["keys"]
     assert hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16] == row["keys_sha"]
 

@@ -34,7 +34,8 @@ from resnetgen.compiler.frontend import expressions, identifiers, library, yaml_
 from resnetgen.compiler.ir.op_def import Attribute
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes import elaborate, infer_types, instantiate, stages
-from resnetgen.compiler.passes.elaborate_blocks import MAX_CALL_DEPTH
+from resnetgen.compiler.passes.elaborate_blocks import MAX_BLOCK_NODES, MAX_CALL_DEPTH
+from resnetgen.compiler.passes.elaborate_checks import MAX_NAMES
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.pipeline import Compiled
 from resnetgen.reports.metrics import METRICS, Conditions
@@ -94,7 +95,7 @@ def compiled(folder: Path, example: Example) -> Compiled | None:
     if "/" in example.file:
         return None
     result = pipeline.compile_spec(path)
-    assert result.graph
+    assert result.checked_graph
     compile(result.source, example.file, "exec")
     return result
 
@@ -113,7 +114,7 @@ def _total(net: Compiled, call: str) -> str:
 
 def _modules(net: Compiled, pattern: str) -> str:
     """The modules that hold weights, in the order of the state_dict."""
-    paths = dict.fromkeys(key.rpartition(".")[0] for key in state_dict(net.graph))
+    paths = dict.fromkeys(key.rpartition(".")[0] for key in state_dict(net.checked_graph))
     return " ".join(path for path in paths if fnmatchcase(path, pattern))
 
 
@@ -128,11 +129,14 @@ def _limits() -> str:
         (yaml_scalars.MAX_BYTES, "bytes in a file"),
         (yaml_reader.MAX_NODES, "keys and values in a file"),
         (yaml_reader.MAX_DEPTH, "maps and lists in one another"),
+        (yaml_reader.MAX_ITEMS, "values in a list, and outputs"),
         (yaml_scalars.MAX_SCALAR, "characters of a value"),
         (expressions.MAX_LENGTH, "characters of an expression"),
         (expressions.MAX_DEPTH, "operations in one another"),
         (identifiers.MAX_LENGTH, "characters of a name"),
         (yaml_scalars.MAX_DIGITS, "digits of an integer"),
+        (MAX_NAMES, "parameters, slots and let of a block"),
+        (MAX_BLOCK_NODES, "nodes written in a block"),
         (library.MAX_CHAIN, "files or blocks in a chain of extends"),
         (MAX_CALL_DEPTH, "calls in one another"),
         (instantiate.MAX_DEPTH, "blocks in one another"),

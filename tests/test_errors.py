@@ -29,7 +29,7 @@ def faults(name: str) -> SpecError:
     """What `resnetgen build NAME.yaml` would find, from the folder of the spec."""
     try:
         compiled = compile_spec(f"{name}.yaml")
-        _ = compiled.graph, compiled.source
+        _ = compiled.checked_graph, compiled.source
     except SpecError as error:
         return error
     pytest.fail(f"{name}.yaml is taken for sound")

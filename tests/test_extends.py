@@ -125,7 +125,9 @@ def test_what_two_share_is_not_brought_back_by_the_later(spec) -> None:
 def test_the_d_of_one_and_the_stages_of_another_are_the_library_s_own(spec) -> None:
     path = spec(mine="extends: [resnet50d, resnet101]\ninput: {size: [256, 256]}\n")
     published = library.LIBRARY / "resnet101d.yaml"
-    assert state_dict(compile_spec(path).graph) == state_dict(compile_spec(published).graph)
+    assert state_dict(compile_spec(path).checked_graph) == state_dict(
+        compile_spec(published).checked_graph
+    )
     assert content(path).replace(" ", "") == content(published).replace(" ", "")
 
 
@@ -264,7 +266,7 @@ def test_one_thing_alone_is_changed_by_either_way(spec, what: str) -> None:
 
 
 def described(compiled: Compiled) -> list[object]:
-    return [(*node_facts(node),) for node in compiled.graph.nodes]
+    return [(*node_facts(node),) for node in compiled.checked_graph.nodes]
 
 
 def node_facts(node) -> tuple[object, ...]:

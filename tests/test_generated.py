@@ -184,7 +184,7 @@ def step(module: nn.Module, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 @by_batch
 def test_in_place_activations_change_no_gradient(seeds: Sequence[int]) -> None:
     for each in map(sample, seeds):
-        graph, source = each.compiled.graph, each.compiled.source
+        graph, source = each.compiled.checked_graph, each.compiled.source
         x = torch.randn(2, *graph.input.shape, generator=torch.Generator().manual_seed(each.seed))
         outputs, gradients = step(build_seeded(source, graph.name), x)
         plain = build_seeded(source.replace("inplace=True", "inplace=False"), graph.name)
@@ -196,7 +196,7 @@ def test_in_place_activations_change_no_gradient(seeds: Sequence[int]) -> None:
 @by_batch
 def test_evaluation_computes_values_of_the_predicted_shapes(seeds: Sequence[int]) -> None:
     for each in map(sample, seeds):
-        graph = each.compiled.graph
+        graph = each.compiled.checked_graph
         module = build_seeded(each.compiled.source, graph.name).eval()
         x = torch.randn(3, *graph.input.shape, generator=torch.Generator().manual_seed(each.seed))
         kept = x.clone()
@@ -222,7 +222,7 @@ def test_the_comparison_of_gradients_is_not_empty() -> None:
     counts = {"gradients": 0, "in place": 0}
     seeds = SEEDS[:40]
     for each in map(sample, seeds):
-        graph, source = each.compiled.graph, each.compiled.source
+        graph, source = each.compiled.checked_graph, each.compiled.source
         x = torch.randn(2, *graph.input.shape, generator=torch.Generator().manual_seed(each.seed))
         _, gradients = step(build_seeded(source, graph.name), x)
         counts["gradients"] += bool(gradients) and bool(gradients[0].std() > 0)
@@ -242,7 +242,7 @@ def blocks_of(each: Sample) -> set[str]:
 
 def test_the_sample_covers_the_language() -> None:
     samples = list(every_sample())
-    ops = {node.op for each in samples for node in each.compiled.graph.nodes}
+    ops = {node.op for each in samples for node in each.compiled.checked_graph.nodes}
     assert ops == set(OPS)
     assert set(model.OPS) == set(OPS), "the model of the tests knows every op"
     texts = " ".join(each.text for each in samples)
@@ -271,6 +271,6 @@ FEATURES = (
 
 
 def test_networks_of_the_sample_are_neither_trivial_nor_large() -> None:
-    sizes = sorted(len(each.compiled.graph.nodes) for each in every_sample())
+    sizes = sorted(len(each.compiled.checked_graph.nodes) for each in every_sample())
     assert statistics.median(sizes) >= 8
     assert sizes[-1] <= 100

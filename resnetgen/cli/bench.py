@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.console import Progress, write_report
+from resnetgen.cli.console import OutputFile, Progress, plot_file, report_file, write_report
 from resnetgen.cli.errors import USAGE_ERROR, Failed, wants_color
 from resnetgen.cli.options import (
+    Force,
     Format,
     Set,
     Spec,
@@ -105,6 +106,7 @@ def bench(
     output: Output = None,
     plot: Plot = None,
     settings: Set = None,
+    force: Force = False,
 ) -> None:
     """Measures how fast a network runs on this CPU.
 
@@ -135,8 +137,9 @@ def bench(
     )  # fmt: skip
     asked = config.sides if side is not None else []
     _refuse_missing([(each.name, config.reasons(each)) for each in asked])
+    files = _output_files(output, plot, weights, force)
     results = _measure(config)
-    _output(results, format, output, plot)
+    _output(results, format, *files)
     _refuse_missing([(each.name, results.reasons(each.name)) for each in asked])
 
 
@@ -220,12 +223,25 @@ def _refuse_missing(reasons: Iterable[tuple[str, Sequence[str]]]) -> None:
         raise Failed(errors, USAGE_ERROR)
 
 
-def _output(results: Results, format: Format, output: str | None, plot: str | None) -> None:
+def _output_files(
+    output: str | None, plot: str | None, weights: str | None, force: bool
+) -> tuple[OutputFile, OutputFile | None]:
+    """Where the results and the plot go, known before minutes are spent. Raises WriteError."""
+    from resnetgen.compiler.codegen.files import UNMARKED
+    from resnetgen.compiler.frontend.input_file import note_input
+
+    if weights is not None:
+        note_input(weights)
+    file = report_file(output, force)
+    return file, None if plot is None else plot_file(plot, output, UNMARKED, force)
+
+
+def _output(results: Results, format: Format, file: OutputFile, plot: OutputFile | None) -> None:
     """Prints or writes the results, and draws the plot."""
     from resnetgen.runtime.bench.plot import svg
     from resnetgen.runtime.bench.table import markdown_tables, text_tables
 
-    if format is Format.text and output is None and sys.stdout and sys.stdout.isatty():
+    if format is Format.text and file.path is None and sys.stdout and sys.stdout.isatty():
         _print_tables(results)
     else:
         formats = {
@@ -233,7 +249,7 @@ def _output(results: Results, format: Format, output: str | None, plot: str | No
             Format.json: type(results).json,
             Format.md: markdown_tables,
         }
-        write_report(formats[format](results), output)
+        write_report(formats[format](results), file)
     if plot is not None:
         write_report(svg(results), plot)
 

@@ -13,15 +13,15 @@ from resnetgen.cli.console import OutputFile, announce, output_file, torch_progr
 from resnetgen.cli.errors import COMPILER_ERROR, SPEC_ERROR, Failed, show_diagnostics
 from resnetgen.cli.options import (
     DeviceName,
+    ForceEdited,
     Set,
     Spec,
     compile_spec,
-    force_option,
     output_file_option,
     overrides,
 )
 from resnetgen.cli.verify import compile_on, compile_summary, verify_module, verify_summary
-from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, escape_invisible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +40,6 @@ class Target(StrEnum):
 
 
 Output = Annotated[str | None, output_file_option(".py")]
-Force = Annotated[
-    bool, force_option("Replace a file that resnetgen did not write, or that was edited since.")
-]
 Trace = Annotated[
     bool,
     typer.Option(
@@ -87,7 +84,7 @@ def build(
     spec: Spec,
     output: Output = None,
     settings: Set = None,
-    force: Force = False,
+    force: ForceEdited = False,
     target: TargetOption = Target.torch,
     trace: Trace = False,
     device: CompileOn = None,
@@ -97,7 +94,9 @@ def build(
     """Writes the PyTorch module of a network.
 
     The module is one readable file that needs only torch. It is written whole or not at all. An
-    existing file is replaced only if resnetgen wrote it and nobody edited it since, or with --force.
+    existing file is replaced only if resnetgen wrote it and nobody edited it since, or with --force;
+    SPEC, what it extends and FILE never are. A name that would hide a module of Python or torch, such
+    as random.py, is an error.
 
     With --weights, the tensors of a checkpoint are written to NAME.safetensors beside NAME.py, ready
     for load_state_dict: both files or neither. Their names and shapes must be those of the network;
@@ -121,12 +120,15 @@ def build(
       resnetgen build resnet50 --target inference --weights r50.pth -o fast.py
     """
     from resnetgen.compiler.codegen.files import MODULE, file_name
+    from resnetgen.compiler.frontend.input_file import note_input
 
     _check_options(output, weights, leave)
     _check_target(target, trace, device)
     compiled = compile_spec(spec, overrides(settings))
-    _ = compiled.graph  # checks the flat graph: a network that fails gets no file
+    _ = compiled.checked_graph  # checks the flat graph: a network that fails gets no file
     source = compiled.inference_source if target == Target.inference else compiled.source
+    if weights is not None:
+        note_input(weights)
     file = output_file(output, file_name(compiled.network.name, ".py"), MODULE, force)
     converted = _convert(compiled, target, file, weights, leave or [])
     _check_in_torch(compiled, trace, device, sys.stdout if file.path else sys.stderr)
@@ -160,7 +162,7 @@ def _convert(
     from resnetgen.weights import plan_file
     from resnetgen.weights.safetensors_file import WeightsFile, weights_path
 
-    path = weights_path(out.path, checkpoint, out.force)
+    path = weights_path(out.path, out.force)
     if target == Target.inference:
         refuse_to_overwrite(plan_file.plan_path(out.path), plan_file.PLAN, out.force)
     with torch_progress() as progress:
@@ -168,9 +170,11 @@ def _convert(
         from resnetgen.weights.load import build_seeded, load_weights
         from resnetgen.weights.read import read
 
-        progress(f"reading {visible(checkpoint)}")
+        progress(f"reading {escape_invisible(checkpoint)}")
         make = partial(build_seeded, partial(build_module, compiled.source, compiled.network.name))
-        done = load_weights(make, read(checkpoint), compiled.graph, compiled.num_classes, leave)
+        done = load_weights(
+            make, read(checkpoint), compiled.checked_graph, compiled.num_classes, leave
+        )
         if target == Target.inference:
             progress("folding norms into weights")
             converted = _fold(compiled, done.module, out.path)
@@ -189,7 +193,7 @@ def _fold(compiled: Compiled, network: nn.Module, to: Path) -> WeightsFile:
     plan, source, state = compiled.inference_plan, compiled.inference_source, network.state_dict()
     folded = inference_module(plan, source, state)
     key = plan_key(compiled.network, state, next(network.parameters()))
-    image = trial_input([compiled.graph])
+    image = trial_input([compiled.checked_graph])
     try:
         error = folding_error(plan, source, network, image)
         is_rounding = explained_by_rounding(error, network, image)
@@ -205,10 +209,10 @@ def _fold(compiled: Compiled, network: nn.Module, to: Path) -> WeightsFile:
 def _check_in_torch(compiled: Compiled, trace: bool, device: DeviceName | None, to: TextIO) -> None:
     """Runs the checks that were asked for. Raises Failed if one fails."""
     if trace:
-        report = verify_module(compiled.graph, compiled.source)
+        report = verify_module(compiled.checked_graph, compiled.source)
         print(verify_summary(report), file=to, flush=True)
     if device:
-        compiled_on = compile_on(compiled.graph, compiled.source, device)
+        compiled_on = compile_on(compiled.checked_graph, compiled.source, device)
         print(compile_summary(compiled_on), file=to, flush=True)
 
 

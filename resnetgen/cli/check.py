@@ -31,7 +31,7 @@ from resnetgen.cli.options import (
     overrides,
     safe_path,
 )
-from resnetgen.compiler.diagnostics.model import Diagnostic, Source, SpecError, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, Source, SpecError, escape_invisible
 
 if TYPE_CHECKING:
     from resnetgen.compiler.frontend.tree import MapTree
@@ -257,7 +257,7 @@ def _fix(spec: str) -> bool:
     from resnetgen.compiler.frontend import library
     from resnetgen.compiler.frontend.autofix import apply_fixes
     from resnetgen.compiler.frontend.yaml_reader import parse
-    from resnetgen.compiler.frontend.yaml_scalars import decode_utf8, read_bytes
+    from resnetgen.compiler.frontend.yaml_scalars import read_source
 
     path = library.locate_network(spec)
     if library.is_inside(path, library.LIBRARY):
@@ -270,7 +270,7 @@ def _fix(spec: str) -> bool:
         except SpecError as error:
             return error.diagnostics
 
-    before = decode_utf8(read_bytes(path), name).text
+    before = read_source(path, name).text
     after = apply_fixes(before, name, check)
     if after == before:
         return False
@@ -284,4 +284,4 @@ def _difference(before: str, after: str, name: str) -> str:
 
     old, new = before.splitlines(), after.splitlines()
     lines = unified_diff(old, new, f"{name} (before)", f"{name} (after)", lineterm="")
-    return "".join(f"{visible(line)}\n" for line in lines)
+    return "".join(f"{escape_invisible(line)}\n" for line in lines)

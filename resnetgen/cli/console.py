@@ -5,6 +5,7 @@ Also the progress line on stderr: what is going on and for how long, on a termin
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -15,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from resnetgen.compiler.diagnostics.model import visible
+import typer
+
+from resnetgen.compiler.diagnostics.model import escape_invisible
 
 if TYPE_CHECKING:
     from resnetgen.compiler.codegen.files import Stamp
@@ -29,7 +32,8 @@ class OutputFile:
     """The file that a command writes, or standard output.
 
     A file that must not be replaced is refused before the work starts, when this is created, and
-    again before writing, because the work may have taken minutes. Both raise WriteError.
+    again before writing, because the work may have taken minutes. Both raise WriteError. Create it
+    once the inputs are read: before that, it is not known which files they are.
     """
 
     path: Path | None  # None: standard output
@@ -46,6 +50,7 @@ class OutputFile:
     def write(self, content: str | bytes) -> None:
         """Writes the file, or prints the text."""
         from resnetgen.compiler.codegen.files import refuse_to_overwrite, write_atomically
+        from resnetgen.compiler.frontend.input_file import note_input
 
         data = content.encode() if isinstance(content, str) else content
         if self.path is None:
@@ -53,6 +58,7 @@ class OutputFile:
             return
         refuse_to_overwrite(self.path, self.stamp, self.force)
         write_atomically(self.path, data)
+        note_input(self.path)  # no other output of the command may replace it
 
     def announce(self, summary: str = "") -> None:
         """Prints `wrote FILE (summary)`, if there is a file."""
@@ -67,21 +73,34 @@ def output_file(output: str | None, name: str, stamp: Stamp, force: bool) -> Out
     return OutputFile(None if output == "-" else output_path(output, name), stamp, force)
 
 
-def write_report(text: str, output: str | None) -> None:
-    """Prints a report, or writes it over any older file. Raises WriteError."""
-    if output is None:
-        print(text, end="")
-        return
-    from resnetgen.compiler.codegen.files import write_atomically
+def report_file(output: str | None, force: bool) -> OutputFile:
+    """`-o FILE`; without it, or with `-o -`, standard output."""
+    from resnetgen.compiler.codegen.files import UNMARKED
 
-    write_atomically(Path(output), text.encode())
-    announce(Path(output))
+    return OutputFile(None if output is None or output == "-" else Path(output), UNMARKED, force)
+
+
+def write_report(text: str, file: OutputFile) -> None:
+    """Writes a report and says so, or prints it in the encoding of the terminal."""
+    if file.path is None:
+        print(text, end="")
+    else:
+        file.write(text)
+        file.announce()
+
+
+def plot_file(plot: str, output: str | None, stamp: Stamp, force: bool) -> OutputFile:
+    """`--plot FILE`, beside `-o FILE`. Raises BadParameter if the two are one file."""
+    file = OutputFile(Path(plot), stamp, force)
+    if output is not None and os.path.realpath(plot) == os.path.realpath(output):
+        raise typer.BadParameter("is the file of --output", param_hint="--plot")
+    return file
 
 
 def announce(path: Path, summary: str = "") -> None:
     """`wrote resnet50.py (176 lines)`."""
-    about = f" ({visible(summary)})" if summary else ""
-    print(f"wrote {visible(str(path))}{about}")
+    about = f" ({escape_invisible(summary)})" if summary else ""
+    print(f"wrote {escape_invisible(str(path))}{about}")
 
 
 def print_bytes(data: bytes) -> None:

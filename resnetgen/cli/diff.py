@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetgen.cli.console import write_report
+from resnetgen.cli.console import report_file, write_report
 from resnetgen.cli.options import (
+    Force,
     Format,
     compile_all,
     complete_spec,
@@ -55,6 +56,7 @@ def diff(
         Format, format_option(FORMATS, "How to print the differences; json has all of them.")
     ] = Format.text,
     output: Annotated[str | None, output_option("Write to a file.")] = None,
+    force: Force = False,
 ) -> None:
     """Shows what differs between two networks.
 
@@ -75,10 +77,11 @@ def diff(
     from resnetgen.variants.diff import diff as compare
 
     old, new = compile_all([(before, {}), (after, overrides(settings))])
+    file = report_file(output, force)
     difference = compare(old, new)
     names = _names(before, after, old, new, settings or ())
-    write_report(_text(difference, names, format), output)
-    if not difference.equal:
+    write_report(_text(difference, names, format), file)
+    if not difference.identical:
         raise typer.Exit(DIFFERENT)
 
 

@@ -24,7 +24,8 @@ import typer
 from typer.core import TyperCommand
 
 from resnetgen._version import __version__
-from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError, render, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError, escape_invisible, render
+from resnetgen.compiler.frontend.input_file import recorded_inputs
 
 SPEC_ERROR, USAGE_ERROR, COMPILER_ERROR = 1, 2, 3
 INTERRUPTED = 130
@@ -46,7 +47,8 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Runs the command. Raises typer.Exit if it fails."""
         try:
-            result = super().invoke(ctx)
+            with recorded_inputs():
+                result = super().invoke(ctx)
             if sys.stdout:
                 sys.stdout.flush()
             return result
@@ -181,7 +183,7 @@ def _internal(error: Exception) -> Diagnostic:
         import traceback
 
         traceback.print_exception(error)
-    what = visible(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
+    what = escape_invisible(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
     help = (
         f"please report it with the spec and resnetgen {__version__};"
         " RESNETGEN_DEBUG=1 shows the traceback"

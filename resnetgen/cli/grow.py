@@ -11,14 +11,14 @@ import typer
 from resnetgen.cli.console import OutputFile, torch_progress
 from resnetgen.cli.errors import COMPILER_ERROR, Failed
 from resnetgen.cli.options import (
+    ForceEdited,
     Set,
     compile_spec,
     complete_spec,
-    force_option,
     output_option,
     overrides,
 )
-from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, escape_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,9 +50,6 @@ To = Annotated[
     ),
 ]
 Output = Annotated[str | None, output_option("A file, or a folder. [default: ./B.safetensors]")]
-Force = Annotated[
-    bool, force_option("Replace a file that resnetgen did not write, or that was edited since.")
-]
 
 
 def grow(
@@ -61,7 +58,7 @@ def grow(
     large: To,
     output: Output = None,
     settings: Set = None,
-    force: Force = False,
+    force: ForceEdited = False,
 ) -> None:
     """Grows a checkpoint to a larger network that computes the same.
 
@@ -81,15 +78,17 @@ def grow(
       resnetgen grow r18.pth --from resnet18 --to resnet18 --set layer4.width=640
       resnetgen grow mine.pth --from my/net.yaml --to my/larger.yaml
     """
+    from resnetgen.compiler.frontend.input_file import note_input
     from resnetgen.weights.grow.pair import pair_nodes
     from resnetgen.weights.grow.widen import channel_maps
     from resnetgen.weights.safetensors_file import WEIGHTS, WeightsFile
 
     networks = compile_spec(small, {}), compile_spec(large, overrides(settings))
     name = networks[1].network.name
-    path = _weights_path(output, name, checkpoint)
+    note_input(checkpoint)
+    path = _weights_path(output, name)
     file = OutputFile(path, WEIGHTS, force)
-    pairing = pair_nodes(*(each.graph for each in networks))
+    pairing = pair_nodes(*(each.checked_graph for each in networks))
     maps = channel_maps(pairing)
     with torch_progress() as progress:
         from resnetgen.weights.grow.transfer import transfer
@@ -105,15 +104,14 @@ def grow(
     file.announce(f"{grown.tensors} tensors, {len(grown.data):,} bytes")
 
 
-def _weights_path(output: str | None, network: str, checkpoint: str) -> Path:
-    """Where the weights go. Raises WriteError or BadParameter if they cannot go there."""
+def _weights_path(output: str | None, network: str) -> Path:
+    """Where the weights go. Raises BadParameter for a name of another kind of file."""
     from resnetgen.compiler.codegen.files import file_name, output_path
-    from resnetgen.weights.safetensors_file import SUFFIX, refuse_to_replace_checkpoint
+    from resnetgen.weights.safetensors_file import SUFFIX
 
     path = output_path(output, file_name(network, SUFFIX))
     if path.suffix != SUFFIX:
         raise typer.BadParameter(f"must end in {SUFFIX}", param_hint="-o")
-    refuse_to_replace_checkpoint(path, checkpoint)
     return path
 
 
@@ -125,11 +123,11 @@ def _modules(
     from resnetgen.weights.load import build_seeded, load_weights
     from resnetgen.weights.read import read
 
-    progress(f"reading {visible(checkpoint)}")
+    progress(f"reading {escape_invisible(checkpoint)}")
     small, large = (
         partial(build_seeded, partial(build, each.source, each.network.name)) for each in networks
     )
-    done = load_weights(small, read(checkpoint), networks[0].graph, networks[0].num_classes)
+    done = load_weights(small, read(checkpoint), networks[0].checked_graph, networks[0].num_classes)
     print("".join(f"{line}\n" for line in done.remarks), end="", file=sys.stderr)
     progress("building the larger network")
     return done.module, large()

@@ -11,13 +11,13 @@ import typer
 from resnetgen.cli import errors
 from resnetgen.cli.console import Progress, output_file
 from resnetgen.cli.options import (
+    Force,
     Format,
-    force_option,
     format_option,
     look_up,
     output_file_option,
 )
-from resnetgen.compiler.diagnostics.model import Diagnostic, Note, listed, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, Note, escape_invisible, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,6 @@ Name = Annotated[
     typer.Option(metavar="NAME", help="The name of the network. [default: from FILE]"),
 ]
 Output = Annotated[str | None, output_file_option(".yaml")]
-Force = Annotated[bool, force_option("Replace an existing file.")]
 InFormat = Annotated[
     Format, format_option(FORMATS, "How to print the candidates and the evidence.")
 ]
@@ -68,14 +67,16 @@ def infer(
       resnetgen infer old.pth --assume resnet50_v1 --name old -o nets/
       resnetgen infer model.pth --name net -o - | less
     """
-    from resnetgen.compiler.codegen.files import SPEC
+    from resnetgen.compiler.codegen.files import UNMARKED
+    from resnetgen.compiler.frontend.input_file import note_input
     from resnetgen.reports.numbers import cost_summary
     from resnetgen.variants.inferred_spec import draft_inferred
     from resnetgen.weights.infer.candidates import describe_candidates
     from resnetgen.weights.infer.design import DesignCompiler
 
     network = _network_name(name, file)
-    out = output_file(output, f"{network}.yaml", SPEC, force)
+    note_input(file)
+    out = output_file(output, f"{network}.yaml", UNMARKED, force)
     path = out.path or Path(f"{network}.yaml")
     compiler = DesignCompiler()
     result = _search(file, compiler)
@@ -90,7 +91,7 @@ def infer(
     if format is Format.json:
         _print_json(result, candidates, chosen, str(path))
         return
-    print("\n".join(map(visible, _explain(chosen))))
+    print("\n".join(map(escape_invisible, _explain(chosen))))
     out.announce(cost_summary(draft.compiled.cost))
 
 
@@ -114,7 +115,7 @@ def _network_name(name: str | None, file: str) -> str:
         return f"{stem}_inferred" if stem in known or file_name_error(stem) else stem
     reason = "is the name of a library network" if name in known else file_name_error(name)
     if reason:
-        raise typer.BadParameter(f"{visible(repr(name))} {reason}", param_hint="--name")
+        raise typer.BadParameter(f"{escape_invisible(repr(name))} {reason}", param_hint="--name")
     return name
 
 

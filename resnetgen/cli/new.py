@@ -10,14 +10,14 @@ import typer
 from resnetgen.cli import errors
 from resnetgen.cli.console import OutputFile
 from resnetgen.cli.options import (
+    Force,
     Set,
     complete_spec,
-    force_option,
     output_file_option,
     overrides,
     safe_path,
 )
-from resnetgen.compiler.diagnostics.model import visible
+from resnetgen.compiler.diagnostics.model import escape_invisible
 from resnetgen.variants.depth_rule import DEEPEST
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ Params = Annotated[
     ),
 ]
 Output = Annotated[str | None, output_file_option(".yaml")]
-Force = Annotated[bool, force_option("Replace an existing file.")]
 
 
 def new(
@@ -80,7 +79,7 @@ def new(
       resnetgen new phone --from resnet18 --macs 1.2G -o nets/
       resnetgen new deep --from my/net.yaml --params 40M -o my/
     """
-    from resnetgen.compiler.codegen.files import SPEC
+    from resnetgen.compiler.codegen.files import UNMARKED
     from resnetgen.compiler.frontend import library
     from resnetgen.pipeline import compile_document
     from resnetgen.reports.numbers import cost_summary
@@ -92,7 +91,7 @@ def new(
     compiled = compile_document(library.load(path, overrides(settings)))
     _check_name(name, path.stem, compiled.network.name)
     target = _target(name, path, output)
-    file = OutputFile(None if output == "-" else target, SPEC, force)
+    file = OutputFile(None if output == "-" else target, UNMARKED, force)
     family = depth_family(compiled)
     choice = choose_within(family, budget) if budget else choose_by_depth(family, depth or 0)
     reasons = explain_choice(family, choice, budget)
@@ -138,14 +137,14 @@ def _target(name: str, base: Path, output: str | None) -> Path:
     file, folder = f"{name}.yaml", base.parent
     if base.suffix != ".yaml" or file_name_error(base.stem):
         message = f"`extends` only finds NAME.yaml, not `{base.name}`"
-        raise typer.BadParameter(visible(message), param_hint="--from")
+        raise typer.BadParameter(escape_invisible(message), param_hint="--from")
     if output == "-":
         return Path(file) if folder == LIBRARY else folder / file
     path = output_path(output, file)
     if folder != LIBRARY and path.absolute().parent.resolve() != folder.resolve():
         place = f"only beside the new file; use `-o {display_path(folder)}/`"
         message = f"`extends` finds `{base.stem}` {place}"
-        raise typer.BadParameter(visible(message), param_hint="--output")
+        raise typer.BadParameter(escape_invisible(message), param_hint="--output")
     return path
 
 
@@ -160,7 +159,7 @@ def _check_name(name: str, *bases: str) -> None:
     elif any(name == path.stem for path in library.network_files()):
         reason = "is the name of a library network"
     if reason:
-        raise typer.BadParameter(f"{visible(repr(name))} {reason}", param_hint="NAME")
+        raise typer.BadParameter(f"{escape_invisible(repr(name))} {reason}", param_hint="NAME")
 
 
 def _table(name: str, family: DepthFamily, choice: Choice, is_set: bool) -> list[str]:

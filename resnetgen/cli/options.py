@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from resnetgen.cli.errors import Failed, dedup_key, diagnose
-from resnetgen.compiler.diagnostics.model import did_you_mean, visible
+from resnetgen.compiler.diagnostics.model import did_you_mean, escape_invisible
 
 if TYPE_CHECKING:
     from resnetgen.compiler.diagnostics.model import Diagnostic
@@ -80,9 +80,15 @@ def output_file_option(suffix: str) -> Any:
     return output_option(f"A file, a folder, or - for standard output. [default: ./NAME{suffix}]")
 
 
-def force_option(help: str) -> Any:
+def force_option(help: str = "Replace an existing file.") -> Any:
     """`--force`, whose help says what it replaces."""
     return typer.Option("--force", help=help)
+
+
+Force = Annotated[bool, force_option()]
+ForceEdited = Annotated[
+    bool, force_option("Replace a file that resnetgen did not write, or that was edited since.")
+]
 
 
 class DeviceName(StrEnum):
@@ -154,7 +160,9 @@ def look_up(name: str, known: Mapping[str, Value], option: str, kind: str = "") 
     if name in known:
         return known[name]
     hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-    raise typer.BadParameter(f"there is no {kind}{visible(repr(name))}; {hint}", param_hint=option)
+    raise typer.BadParameter(
+        f"there is no {kind}{escape_invisible(repr(name))}; {hint}", param_hint=option
+    )
 
 
 def safe_path(spec: str) -> str:

@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from resnetgen.cli.console import write_report
+from resnetgen.cli.console import OutputFile, report_file, write_report
 from resnetgen.cli.errors import SPEC_ERROR, Failed, wants_color
-from resnetgen.cli.options import Format, Input, Set, compile_spec, compile_specs, overrides
+from resnetgen.cli.options import (
+    Force,
+    Format,
+    Input,
+    Set,
+    compile_spec,
+    compile_specs,
+    overrides,
+)
 from resnetgen.cli.report_options import (
     AsCounted,
     Batch,
@@ -37,7 +45,7 @@ from resnetgen.cli.report_options import (
     read_conditions,
     report_format,
 )
-from resnetgen.compiler.diagnostics.model import SpecError, visible
+from resnetgen.compiler.diagnostics.model import SpecError, escape_invisible
 
 if TYPE_CHECKING:
     from resnetgen.compiler.passes.infer_types import Cost, TypedInstance
@@ -64,6 +72,7 @@ def report(
     budget: Budget = None,
     paper: Paper = False,
     settings: Set = None,
+    force: Force = False,
 ) -> None:
     """Reports what networks cost: parameters, FLOPs, memory, time.
 
@@ -88,13 +97,15 @@ def report(
         return
     chosen = report_format(format, output)
     if paper:
-        write_report(_papers(chosen, specs), output)
+        file = report_file(output, force)
+        write_report(_papers(chosen, specs), file)
         return
     request = ReportRequest(
         specs=specs or [],
         changes=overrides(settings, input),
         format=chosen,
         output=output,
+        force=force,
         rows=by,
         columns=columns,
         conditions=read_conditions(batch, dtype, optimizer, convention, device, paths),
@@ -115,23 +126,23 @@ def _report(request: ReportRequest, match: str | None, explain: bool) -> None:
     if match is not None:
         _print_matches(match, compiled, request.changes)
         return
+    file = report_file(request.output, request.force)
     reports = [Report(each.network, each.typed, request.conditions, metrics) for each in compiled]
-    _print(reports, request)
+    _print(reports, request, file)
     if explain:
         _print_explanations(reports)
     if limits:
         _check_budget(limits, reports, request)
 
 
-def _print(reports: Sequence[Report], request: ReportRequest) -> None:
+def _print(reports: Sequence[Report], request: ReportRequest, file: OutputFile) -> None:
     """The reports in their format; on a terminal, tables that fit its width."""
-    to_stdout = request.format is Format.text and request.output is None
-    if to_stdout and sys.stdout and sys.stdout.isatty():
+    if request.format is Format.text and file.path is None and sys.stdout and sys.stdout.isatty():
         _print_tables(reports, request.by)
         return
     from resnetgen.reports.formats import FORMATS
 
-    write_report(FORMATS[request.format](reports, request.by), request.output)
+    write_report(FORMATS[request.format](reports, request.by), file)
 
 
 def _print_tables(reports: Sequence[Report], by: By) -> None:
@@ -152,7 +163,7 @@ def _print_matches(text: str, compiled: Sequence[Compiled], changes: dict[str, o
     try:
         figure = read_figure(text)
     except ValueError as error:
-        raise typer.BadParameter(visible(str(error)), param_hint="--match") from None
+        raise typer.BadParameter(escape_invisible(str(error)), param_hint="--match") from None
     for number, each in enumerate(compiled):
         matches = match(figure, list(_with_siblings(each, changes)))
         lines = ["\n" * (number > 0) + each.network.name, *match_lines(figure, matches)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnetgen.cli.options import Format, complete_spec, format_option, look_up, output_option
-from resnetgen.compiler.diagnostics.model import visible
+from resnetgen.compiler.diagnostics.model import escape_invisible
 
 if TYPE_CHECKING:
     from resnetgen.reports.budget import Limit
@@ -145,12 +145,14 @@ def report_format(format: Format | None, output: str | None) -> Format:
 
     Raises BadParameter if the two differ, so that no other kind of file, such as a spec, is lost.
     """
+    if output == "-":
+        return format or Format.text
     suffix = Path(output).suffix.removeprefix(".") if output else ""
     named = _SUFFIXES.get(suffix.lower())
     if output is not None and (named is None or (format and format is not named)):
         reason = f"is not that of {format}" if format else f"is none of {', '.join(_SUFFIXES)}"
         raise typer.BadParameter(
-            f"the suffix of {visible(output)!r} {reason}", param_hint="--output"
+            f"the suffix of {escape_invisible(output)!r} {reason}", param_hint="--output"
         )
     return format or named or Format.text
 
@@ -209,6 +211,7 @@ class ReportRequest:
     changes: dict[str, object]
     format: Format
     output: str | None
+    force: bool  # whether the file may be replaced
     rows: By | None
     columns: str | None
     conditions: Conditions

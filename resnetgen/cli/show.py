@@ -8,19 +8,16 @@ import typer
 
 from resnetgen.cli.console import output_file, print_bytes
 from resnetgen.cli.options import (
+    ForceEdited,
     Input,
     Set,
     Spec,
     compile_spec,
-    force_option,
     output_file_option,
     overrides,
 )
 
 Output = Annotated[str | None, output_file_option(".svg")]
-Force = Annotated[
-    bool, force_option("Replace a file that resnetgen did not draw, or that was edited since.")
-]
 
 
 def show(
@@ -63,7 +60,7 @@ def draw(
     output: Output = None,
     input: Input = None,
     settings: Set = None,
-    force: Force = False,
+    force: ForceEdited = False,
 ) -> None:
     """Draws a network as an SVG.
 

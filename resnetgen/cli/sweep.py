@@ -88,7 +88,9 @@ def sweep(
           --where 'macs < 5e9' -o small.jsonl --plot small.svg
       resnetgen sweep my/net.yaml --vary 'input.size=[160,160],[224,224]' -o sizes.csv
     """
+    from resnetgen.cli.console import plot_file
     from resnetgen.reports.sweep.files import resume_point
+    from resnetgen.reports.sweep.pareto import PLOT
     from resnetgen.reports.sweep.rows import parse_where
     from resnetgen.reports.sweep.run import SweepPlan, metadata
     from resnetgen.reports.sweep.space import parse_space
@@ -100,13 +102,14 @@ def sweep(
     axes = _axes(space, figures, pareto, plot)
     condition = parse_where(where, space) if where is not None else None
     plan = SweepPlan(read_base(safe_path(spec), given), space, condition)
-    plot_file = None if plot is None else _plot_file(plot, output, force)
-    file = resume_point(Path(output), metadata(plan, vary, figures, spec), format, force)
+    meta = metadata(plan, vary, figures, spec)
+    file = resume_point(Path(output), meta, format, force)
+    svg = None if plot is None else plot_file(plot, output, PLOT, force)
     _fill(plan, file)
     if axes:
         front = _show_front(plan, file, axes)
-        if plot_file:
-            _write_plot(spec, file, front, plot_file)
+        if svg:
+            _write_plot(spec, file, front, svg)
 
 
 # --- options
@@ -154,16 +157,6 @@ def _axes(
         if pareto or plot:
             raise
         return None
-
-
-def _plot_file(plot: str, output: str, force: bool) -> OutputFile:
-    """The file of the plot. Raises WriteError and BadParameter."""
-    from resnetgen.cli.console import OutputFile
-    from resnetgen.reports.sweep.pareto import PLOT
-
-    if Path(plot) == Path(output):
-        raise typer.BadParameter("the plot and the rows need a file each", param_hint="--plot")
-    return OutputFile(Path(plot), PLOT, force)
 
 
 # --- rows
@@ -257,7 +250,7 @@ def _table(plan: SweepPlan, front: Front) -> list[str]:
     return [f"Pareto front, {x} and {y}{some}{thinned}:", *align(rows, ">" * len(rows[0]))]
 
 
-def _write_plot(title: str, file: SweepFile, front: Front, plot_file: OutputFile) -> None:
+def _write_plot(title: str, file: SweepFile, front: Front, svg: OutputFile) -> None:
     """Writes the plot of a complete file."""
     from resnetgen.reports.sweep.files import read_rows
     from resnetgen.reports.sweep.pareto import plot_svg
@@ -268,8 +261,8 @@ def _write_plot(title: str, file: SweepFile, front: Front, plot_file: OutputFile
     def points() -> Iterable[tuple[float, float]]:
         return ((x, y) for x, y in read_rows(file.path, file.format, names))
 
-    plot_file.write(plot_svg(title, (_label(x), _label(y)), points, front))
-    print(plot_file.path)
+    svg.write(plot_svg(title, (_label(x), _label(y)), points, front))
+    print(svg.path)
 
 
 def _label(axis: Axis) -> str:

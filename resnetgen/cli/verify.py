@@ -29,7 +29,7 @@ def verify(spec: Spec, settings: Set = None) -> None:
       resnetgen verify resnet50 --set shortcut=projection_all
     """
     compiled = compile_spec(spec, overrides(settings))
-    report = verify_module(compiled.graph, compiled.source)
+    report = verify_module(compiled.checked_graph, compiled.source)
     print(f"{compiled.network.name}: {verify_summary(report)}")
 
 

@@ -11,16 +11,16 @@ import typer
 from resnetgen.cli.console import OutputFile, torch_progress
 from resnetgen.cli.errors import SPEC_ERROR, Command
 from resnetgen.cli.options import (
+    ForceEdited,
     Format,
     Set,
     complete_spec,
-    force_option,
     format_option,
     output_option,
     overrides,
     safe_path,
 )
-from resnetgen.compiler.diagnostics.model import visible
+from resnetgen.compiler.diagnostics.model import escape_invisible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def inspect(
         print(json.dumps(about, indent=2))
     else:
         for line in _lines(about):
-            print(visible(line))
+            print(escape_invisible(line))
     if not found.matches:
         raise typer.Exit(SPEC_ERROR)
 
@@ -114,7 +114,7 @@ def convert(
             "A file, or a folder. [default: ./NETWORK_DIALECT.safetensors, .h5 for Keras]"
         ),
     ] = None,
-    force: Annotated[bool, force_option("Replace a file that resnetgen did not write.")] = False,
+    force: ForceEdited = False,
 ) -> None:
     """Converts a checkpoint for another library: names and layout.
 
@@ -138,7 +138,7 @@ def convert(
         _check_name(output, target)
     checkpoint = _read(file)
     converted = convert_checkpoint(checkpoint, target, networks, sources)
-    path = _path(output, converted, file)
+    path = _path(output, converted)
     out = OutputFile(path, WEIGHTS, force)
     print("".join(f"{line}\n" for line in converted.remarks), end="", file=sys.stderr)
     data = encode(converted, path.suffix)
@@ -157,10 +157,13 @@ def _networks(network: str | None, settings: list[str] | None) -> NetworkIndex:
 
 
 def _read(file: str) -> Checkpoint:
+    from resnetgen.compiler.frontend.input_file import note_input
+
+    note_input(file)
     with torch_progress() as progress:
         from resnetgen.weights.read import read
 
-        progress(f"reading {visible(file)}")
+        progress(f"reading {escape_invisible(file)}")
         return read(file)
 
 
@@ -260,18 +263,15 @@ def _check_name(output: str, target: Dialect) -> None:
     check_suffix(str(output_path(output, f"{target.name}{suffixes(target)[0]}")), target)
 
 
-def _path(output: str | None, converted: ConvertedCheckpoint, checkpoint: str) -> Path:
-    """Where the file goes. Raises WriteError if it would replace the checkpoint itself."""
+def _path(output: str | None, converted: ConvertedCheckpoint) -> Path:
+    """Where the file goes."""
     from resnetgen.compiler.codegen.files import file_name, output_path
     from resnetgen.weights.convert import suffixes
-    from resnetgen.weights.safetensors_file import refuse_to_replace_checkpoint
 
     dialect = converted.target.dialect
     assert dialect
     name = file_name(f"{converted.target.graph.name}_{dialect.name}", suffixes(dialect)[0])
-    path = output_path(output, name)
-    refuse_to_replace_checkpoint(path, checkpoint)
-    return path
+    return output_path(output, name)
 
 
 def _summary(converted: ConvertedCheckpoint, size: int) -> str:

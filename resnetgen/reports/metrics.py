@@ -22,7 +22,7 @@ from resnetgen.compiler.passes.flatten import flatten, infer_flat_types
 from resnetgen.compiler.passes.infer_types import TypedInstance
 from resnetgen.reports.conventions import Convention, operations
 from resnetgen.reports.numbers import axes, byte_size, count, duration, rounded, significant
-from resnetgen.reports.roofline import Device, Roofline, RooflineBound, Traffic
+from resnetgen.reports.roofline import Device, OpWork, Roofline, RooflineBound
 
 if TYPE_CHECKING:
     from resnetgen.compiler.analysis.evaluation_memory import EvaluationBytes
@@ -75,9 +75,9 @@ class MetricInputs:
         """Weighted layers on the shortest and the longest path through the network."""
         return path_lengths(infer_flat_types(flatten(self.network, self.typed.instance)))
 
-    def traffic(self, row: Row) -> Traffic:
+    def work(self, row: Row) -> OpWork:
         """FLOPs and elements that the ops of a row move."""
-        return self.roofline.traffic_of(row.nodes)
+        return self.roofline.work_of(row.nodes)
 
     def bound(self, row: Row) -> RooflineBound | None:
         """The least time on the device, if there is one."""
@@ -179,7 +179,7 @@ def _of_whole(
 
 def _images_per_second(row: Row, inputs: MetricInputs) -> Value:
     bound = inputs.bound(row)
-    return inputs.conditions.batch / bound.time if bound and bound.time else None
+    return inputs.conditions.batch / bound.fused_time if bound and bound.fused_time else None
 
 
 _TABLE = (
@@ -210,7 +210,7 @@ _TABLE = (
         "intensity",
         "FLOP/byte",
         "arithmetic intensity: FLOPs for each byte read or written, one op after the other",
-        lambda row, inputs: inputs.traffic(row).intensity(
+        lambda row, inputs: inputs.work(row).intensity(
             inputs.conditions.batch, DTYPE_BYTES[inputs.conditions.dtype]
         ),
         "FLOP/byte",
@@ -240,19 +240,19 @@ _TABLE = (
         "time",
         "time",
         "least time on the device for a batch, with all fused that can be (roofline)",
-        lambda bound: bound.time,
+        lambda bound: bound.fused_time,
     ),
     _least_time(
         "eager_time",
         "eager",
         "the same, one op after the other: the difference is what fusion saves",
-        lambda bound: bound.eager,
+        lambda bound: bound.eager_time,
     ),
     Metric(
         "bound",
         "bound by",
         "what most of the time goes to: memory or arithmetic",
-        _of_bound(lambda bound: bound.by if bound.time else None),
+        _of_bound(lambda bound: bound.by if bound.fused_time else None),
         available=_has_device,
     ),
     Metric(

@@ -4,9 +4,9 @@
 
 An op takes at least as long as its arithmetic at the peak rate, and at least as long as moving its
 inputs, weights and result through memory (Williams et al., Communications of the ACM 52(4), 2009).
-The sum over the ops bounds execution one op after the other (`eager`). Where a pointwise op (a norm,
+The sum over the ops bounds execution one op after the other (`eager_time`). Where a pointwise op (a norm,
 an activation, a sum) is fused into the op before it, the value between the two need not be moved:
-`time` is the bound with all such values kept in registers. Both assume that other values go through
+`fused_time` is the bound with all such values kept in registers. Both assume that other values go through
 memory. At small batches a cache may keep a whole value between two ops, and beat the bounds.
 """
 
@@ -24,14 +24,14 @@ from resnetgen.reports.tables import read_table
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Peak rates of a device: operations a second by data type, bytes a second of its memory."""
+    """Peak rates of a device: operations a second by data type, bytes a second of its memory, and its size."""
 
     key: str
     name: str
     source: str
     rates: Mapping[str, float]
     bandwidth: float
-    memory: float
+    memory: float  # bytes
 
 
 def devices() -> dict[str, Device]:
@@ -39,42 +39,42 @@ def devices() -> dict[str, Device]:
     return {key: Device(key, **entry) for key, entry in read_table("devices").items()}
 
 
-class Traffic(NamedTuple):
-    """What an op does and moves: FLOPs and elements of one image, elements of weights."""
+class OpWork(NamedTuple):
+    """What an op computes and moves: FLOPs and elements of one image, elements of weights."""
 
     flops: int = 0
-    values: int = 0  # read and written
+    elements: int = 0  # read and written
     weights: int = 0
-    saved_by_fusion: int = 0  # of the values, if it is fused into the op before it
+    saved_by_fusion: int = 0  # of the elements, if it is fused into the op before it
 
-    def moved(self, batch: int, width: int) -> int:
+    def moved(self, batch: int, element_bytes: int) -> int:
         """Bytes through memory, op by op."""
-        return (self.values * batch + self.weights) * width
+        return (self.elements * batch + self.weights) * element_bytes
 
-    def intensity(self, batch: int, width: int) -> float:
+    def intensity(self, batch: int, element_bytes: int) -> float:
         """FLOPs a byte."""
-        moved = self.moved(batch, width)
+        moved = self.moved(batch, element_bytes)
         return self.flops * batch / moved if moved else 0.0
 
 
 class RooflineBound(NamedTuple):
     """Lower bounds in seconds; sums of bounds are bounds."""
 
-    time: float = 0.0  # with pointwise ops fused into the op before them
-    eager: float = 0.0  # one op after the other
-    memory_time: float = 0.0  # the part of `time` that memory limits
+    fused_time: float = 0.0  # with pointwise ops fused into the op before them
+    eager_time: float = 0.0  # one op after the other
+    memory_time: float = 0.0  # the part of `fused_time` that memory limits
 
     @property
     def by(self) -> str:
         """What most of the time goes to: `memory` or `arithmetic`."""
-        return "memory" if self.memory_time * 2 > self.time else "arithmetic"
+        return "memory" if self.memory_time * 2 > self.fused_time else "arithmetic"
 
 
 class Roofline:
-    """The traffic of every op of a network; the bound of any of its rows on a device."""
+    """The work of every op of a network; the bound of any of its rows on a device."""
 
     def __init__(self, typed: TypedInstance) -> None:
-        self.traffic: dict[int, Traffic] = {}
+        self.work: dict[int, OpWork] = {}
         self._visit(typed, set())
 
     def _visit(self, typed: TypedInstance, seen: set[int]) -> None:
@@ -89,19 +89,23 @@ class Roofline:
                 readers[name] = readers.get(name, 0) + 1
         done: dict[str, TypedNode] = {}  # in order of execution
         for index in instance.schedule:
-            step = typed.nodes[index]
-            if step.node.op:
-                latest = next((key for key in reversed(done) if key in step.node.inputs), None)
+            typed_node = typed.nodes[index]
+            if typed_node.node.op:
+                latest = next(
+                    (key for key in reversed(done) if key in typed_node.node.inputs), None
+                )
                 before = done[latest] if latest else None
-                alone = latest is not None and readers[latest] == 1
-                self.traffic[id(step)] = _traffic(step, step.node.op, before, alone)
-            for block, _ in step.blocks:
+                sole_reader = latest is not None and readers[latest] == 1
+                self.work[id(typed_node)] = _op_work(
+                    typed_node, typed_node.node.op, before, sole_reader
+                )
+            for block, _ in typed_node.blocks:
                 self._visit(block, seen)
-            done[step.node.key] = step
+            done[typed_node.node.key] = typed_node
 
-    def traffic_of(self, nodes: Iterable[tuple[TypedNode, int]]) -> Traffic:
-        """The traffic of the ops of some nodes, and of the blocks below."""
-        return _sum(Traffic, self._parts(nodes))
+    def work_of(self, nodes: Iterable[tuple[TypedNode, int]]) -> OpWork:
+        """The work of the ops of some nodes, and of the blocks below."""
+        return _sum(OpWork, self._parts(nodes))
 
     def bound(
         self, nodes: Iterable[tuple[TypedNode, int]], device: Device, batch: int, dtype: str
@@ -112,12 +116,12 @@ class Roofline:
             RooflineBound, ((_bound(each, device, batch, dtype), times) for each, times in parts)
         )
 
-    def _parts(self, nodes: Iterable[tuple[TypedNode, int]]) -> Iterator[tuple[Traffic, int]]:
-        """The traffic of each op of some nodes and below, and how often it runs."""
-        return ((self.traffic[id(step)], times) for step, times in op_counts(nodes))
+    def _parts(self, nodes: Iterable[tuple[TypedNode, int]]) -> Iterator[tuple[OpWork, int]]:
+        """The work of each op of some nodes and below, and how often it runs."""
+        return ((self.work[id(step)], times) for step, times in op_counts(nodes))
 
 
-Sum = TypeVar("Sum", Traffic, RooflineBound)
+Sum = TypeVar("Sum", OpWork, RooflineBound)
 
 
 def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
@@ -129,23 +133,25 @@ def _sum(kind: type[Sum], parts: Iterable[tuple[Sum, int]]) -> Sum:
     return kind._make(total)
 
 
-def _bound(traffic: Traffic, device: Device, batch: int, dtype: str) -> RooflineBound:
-    width = DTYPE_BYTES[dtype]
-    arithmetic = traffic.flops * batch / device.rates[dtype]
-    memory = traffic.moved(batch, width) / device.bandwidth
-    fused = memory - traffic.saved_by_fusion * batch * width / device.bandwidth
+def _bound(work: OpWork, device: Device, batch: int, dtype: str) -> RooflineBound:
+    element_bytes = DTYPE_BYTES[dtype]
+    arithmetic = work.flops * batch / device.rates[dtype]
+    memory = work.moved(batch, element_bytes) / device.bandwidth
+    fused = memory - work.saved_by_fusion * batch * element_bytes / device.bandwidth
     time = max(arithmetic, fused)
     return RooflineBound(time, max(arithmetic, memory), time if fused > arithmetic else 0.0)
 
 
-def _traffic(step: TypedNode, call: OpCall, before: TypedNode | None, alone: bool) -> Traffic:
+def _op_work(
+    typed_node: TypedNode, call: OpCall, before: TypedNode | None, sole_reader: bool
+) -> OpWork:
     definition = call.definition
-    if definition.training_only or (definition.aliases_input and not step.cost.params):
-        return Traffic()
-    read = [source.elements for source in step.sources if source]
-    values = sum(read) + step.result.elements
+    if definition.training_only or (definition.aliases_input and not typed_node.cost.params):
+        return OpWork()
+    read = [source.elements for source in typed_node.sources if source]
+    elements = sum(read) + typed_node.result.elements
     saved = 0
     if definition.pointwise and before and before.node.op:
         # The value computed last need not be read; nor written, if nothing else reads it.
-        saved = before.result.elements * (2 if alone else 1)
-    return Traffic(2 * step.cost.macs, values, step.cost.params, saved)
+        saved = before.result.elements * (2 if sole_reader else 1)
+    return OpWork(2 * typed_node.cost.macs, elements, typed_node.cost.params, saved)

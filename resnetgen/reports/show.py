@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnetgen.compiler.diagnostics.model import visible
+from resnetgen.compiler.diagnostics.model import escape_invisible
 from resnetgen.compiler.ir.nodes import Network, OpCall
 from resnetgen.compiler.ir.op_def import Attribute
 from resnetgen.compiler.ir.shape_rules import TensorType
@@ -50,7 +50,10 @@ class _Use:
 def show(network: Network, typed: TypedInstance) -> str:
     """The network, its stem, stages and head, then each distinct block."""
     names = _block_names(typed)
-    lines = [_title(network, typed), *map(visible, filter(None, (network.doc, network.paper)))]
+    lines = [
+        _title(network, typed),
+        *map(escape_invisible, filter(None, (network.doc, network.paper))),
+    ]
     lines += ["", *_body(typed, names, "")]
     for use in _distinct(typed):
         lines += ["", _block_title(use, names[id(use.block)]), *_body(use.block, names, "  ")]

@@ -1,5 +1,7 @@
 """inference_module(plan, source, state) -> the printed module of the inference target, with weights.
 
+The printed module is PyTorch source, generated for inference alone: norms are folded, calls fused.
+
     conv1.weight * bn1.weight / sqrt(bn1.running_var + eps)  ->  conv1.weight of the folded module
     bn1.bias - bn1.running_mean * (the same factor)          ->  conv1.bias
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from resnetgen.compiler.ir.shape_rules import TensorType
 
 State = Mapping[str, Tensor]
-MAX_ROUNDING = 100  # times the effect of the last bit of the images; at most 3 was observed
+ROUNDING_FACTOR = 100  # allowed rounding: so many times the effect of the last bit of the images; at most 3 was observed
 MAX_SENSITIVITY = 1e-3  # of the spread of the outputs; above it, rounding could hide a wrong fold
 
 
@@ -47,9 +49,9 @@ def inference_module(
     without images, to nearest.
     """
     narrow = dtype.itemsize < torch.float32.itemsize
-    exact = torch.float32 if narrow else dtype
+    compute_dtype = torch.float32 if narrow else dtype
     weights = {
-        f"{attribute}.{name}": tensor.to(exact, copy=step.norm is None).contiguous()
+        f"{attribute}.{name}": tensor.to(compute_dtype, copy=step.norm is None).contiguous()
         for attribute, step in plan.forward.module_steps.items()
         for name, tensor in _folded_tensors(step, state, plan.module.axes)
     }
@@ -76,8 +78,8 @@ def _folded_tensors(step: FusedStep, state: State, axes: int) -> Iterator[tuple[
     if step.norm is not None:
         scale, shift = _scale_and_shift(step.norm, state, axes)
         weight = tensors["weight"]
-        exact = torch.promote_types(weight.dtype, torch.float32)
-        tensors["weight"] = weight * scale.to(exact).view(-1, *(1,) * (weight.ndim - 1))
+        compute_dtype = torch.promote_types(weight.dtype, torch.float32)
+        tensors["weight"] = weight * scale.to(compute_dtype).view(-1, *(1,) * (weight.ndim - 1))
         if "bias" in tensors:
             shift = shift + scale * tensors["bias"].double()
         tensors["bias"] = shift
@@ -85,7 +87,7 @@ def _folded_tensors(step: FusedStep, state: State, axes: int) -> Iterator[tuple[
 
 
 def _node_tensors(node: Node, state: State, axes: int) -> dict[str, Tensor]:
-    """The tensors of one node in the state_dict, by their last name."""
+    """The tensors of one node in the state_dict, by the last part of their keys: `weight`, `bias`."""
     return {
         weight.name: state[f"{node.module}.{weight.name}"]
         for weight in weights_of(node, axes)
@@ -121,7 +123,7 @@ def explained_by_rounding(error: float, network: nn.Module, input: TensorType) -
     """
     if error <= TOLERANCE:
         return True
-    rounding = MAX_ROUNDING * rounding_sensitivity(network, input.shape)
+    rounding = ROUNDING_FACTOR * rounding_sensitivity(network, input.shape)
     if rounding > MAX_SENSITIVITY:
         raise ValueError(
             f"rounding in float64 alone moves outputs by {rounding:.1e} of their spread"

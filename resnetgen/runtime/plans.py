@@ -30,13 +30,14 @@ import torch
 from torch import Tensor, nn
 
 from resnetgen._version import __version__
-from resnetgen.compiler.codegen.files import WriteError
-from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.codegen.files import WriteError, refuse_to_overwrite
+from resnetgen.compiler.diagnostics.model import Diagnostic, escape_invisible
 from resnetgen.compiler.frontend.input_file import open_regular
 from resnetgen.runtime.dtypes import dtype_name
 from resnetgen.runtime.load import SUPPORTED_DTYPES
 from resnetgen.runtime.planned_module import PlannedModule
 from resnetgen.weights.plan_file import (
+    PLAN,
     SUFFIX,
     FileDigest,
     PlanError,
@@ -134,7 +135,7 @@ def load_plan(path: str | os.PathLike[str], expected: PlanKey | None = None) -> 
     except PlanError:
         raise
     except Exception as error:  # the files are those of the plan, and still do not make a module
-        reason = visible(" ".join(str(error).split()))[:200]
+        reason = escape_invisible(" ".join(str(error).split()))[:200]
         raise PlanError(path, f"its files make no module: {reason}") from error
 
 
@@ -143,7 +144,7 @@ def _dtype(path: Path, key: PlanKey) -> torch.dtype:
     for dtype in SUPPORTED_DTYPES:
         if dtype_name(dtype) == key.dtype:
             return dtype
-    raise PlanError(path, f"there is no module in {visible(key.dtype)}")
+    raise PlanError(path, f"there is no module in {escape_invisible(key.dtype)}")
 
 
 def _load_tensors(path: Path, weights: FileDigest) -> Mapping[str, Tensor]:
@@ -151,12 +152,16 @@ def _load_tensors(path: Path, weights: FileDigest) -> Mapping[str, Tensor]:
     named = path.with_name(weights.name)
     with _open(path, weights) as file:
         if not starts_like_safetensors(file.read(9)):
-            raise PlanError(path, f"`{visible(weights.name)}` is not a file of safetensors")
+            raise PlanError(
+                path, f"`{escape_invisible(weights.name)}` is not a file of safetensors"
+            )
         file.seek(0)
         _check_digest(path, weights, hashlib.file_digest(file, "sha256").hexdigest())
         tensors = read_weights(named).tensors
         if not os.path.samestat(os.fstat(file.fileno()), os.stat(named)):
-            raise PlanError(path, f"`{visible(weights.name)}` was replaced while it was read")
+            raise PlanError(
+                path, f"`{escape_invisible(weights.name)}` was replaced while it was read"
+            )
     return {key: _aligned(each) for key, each in tensors.items()}
 
 
@@ -170,12 +175,14 @@ def _open(path: Path, file: FileDigest) -> BufferedReader:
     try:
         return open_regular(path.with_name(file.name), _MAX_WEIGHTS)
     except OSError as error:
-        raise PlanError(path, f"`{visible(file.name)}`: {os_error_reason(error)}") from None
+        raise PlanError(
+            path, f"`{escape_invisible(file.name)}`: {os_error_reason(error)}"
+        ) from None
 
 
 def _check_digest(path: Path, file: FileDigest, sha256: str) -> None:
     if sha256 != file.sha256:
-        reason = f"`{visible(file.name)}` is not the file of this plan, or was edited"
+        reason = f"`{escape_invisible(file.name)}` is not the file of this plan, or was edited"
         raise PlanError(path, reason)
 
 
@@ -194,6 +201,7 @@ def save_plan(
     Replaces only files that belong to a plan and were not edited. Raises WriteError.
     """
     module_path = _module_path(Path(path))
+    refuse_to_overwrite(Path(path), PLAN)  # first: this is the name that the caller gave
     weights = plan_files(module_path, key, module, forward)
     if not os.path.lexists(path):
         _refuse_existing(module_path, weights.path)
@@ -214,7 +222,7 @@ def _module_path(plan: Path) -> Path:
     """`NAME.py` for `NAME.plan.json`. Raises WriteError for another name."""
     if not plan.name.removesuffix(SUFFIX) or not plan.name.endswith(SUFFIX):
         help = f"name it `NAME{SUFFIX}`"
-        message = f"`{visible(str(plan))}` is not a name for a plan"
+        message = f"`{escape_invisible(str(plan))}` is not a name for a plan"
         raise WriteError(Diagnostic("unwritable", message, help=help))
     return plan.with_name(plan.name.removesuffix(SUFFIX) + ".py")
 
@@ -223,5 +231,5 @@ def _refuse_existing(*paths: Path) -> None:
     """If there is no plan, files with these names are not part of one; one might be a checkpoint."""
     for path in paths:
         if os.path.lexists(path):
-            message = f"`{visible(str(path))}` already exists, and belongs to no plan"
+            message = f"`{escape_invisible(str(path))}` already exists, and belongs to no plan"
             raise WriteError(Diagnostic("file-exists", message, help="name another plan"))

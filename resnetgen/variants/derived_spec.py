@@ -1,12 +1,12 @@
 """Draft: a spec that extends another one and has only what differs, checked before it is written.
 
-    overlay(base, later)   the tree that `extends` has to merge over one spec to get another
+    tree_difference(base, wanted)   the tree that `extends` has to merge over one spec to get another
 
     {block: bottleneck, stages: {layer3: {blocks: 6, width: 256}}}     base
-    {block: bottleneck, stages: {layer3: {blocks: 15, width: 256}}}    later
+    {block: bottleneck, stages: {layer3: {blocks: 15, width: 256}}}    wanted
         ->  {stages: {layer3: {blocks: 15}}}
 
-    draft_spec(...)        its text with comments, and the network that it means in its folder
+    draft_spec(...)                 its text with comments, and the network that it specifies
 
     # yaml-language-server: $schema=network.schema.json
     # ...
@@ -47,31 +47,31 @@ class Draft:
 def draft_spec(
     path: Path, base: Path, wanted: Document, *, network: str, doc: str, comments: Iterable[str]
 ) -> Draft:
-    """The spec at `path` that extends the file `base` and means what `wanted` does.
+    """The spec at `path` that extends the file `base` and specifies the same network as `wanted`.
 
-    Raises SpecError `other-meaning` where its names mean something else in that folder.
+    Raises SpecError `other-meaning` if its names refer to other specs or blocks in that folder.
     """
     path = path.absolute()
-    changed = overlay(library.load(base).tree, wanted.tree)
-    spec = to_yaml(_extending(base.stem, changed, network=network, doc=doc))
+    changed = tree_difference(library.load(base).tree, wanted.tree)
+    spec = to_yaml(_derived_tree(base.stem, changed, network=network, doc=doc))
     lines = (_modeline(path.parent), *comments)
     text = "\n".join([*(f"# {line}" for line in lines), spec])
     return Draft(text, _compile_in_place(path, text, wanted))
 
 
-def overlay(base: MapTree, later: MapTree) -> MapTree:
+def tree_difference(base: MapTree, wanted: MapTree) -> MapTree:
     """What differs, for `merge`: `null` deletes, and a call of another block replaces the first."""
     changed: dict[str, Tree] = {}
-    for key, value in later.entries.items():
+    for key, value in wanted.entries.items():
         before = base.entries.get(key)
         if before and canonical_text(before) == canonical_text(value):
             continue
         changed[key] = value
         if isinstance(before, MapTree) and isinstance(value, MapTree) and _same_op(before, value):
-            changed[key] = overlay(before, value)
-    deleted = base.entries.keys() - later.entries.keys()
-    changed |= {key: Scalar(None, "null", base.keys[key], False) for key in sorted(deleted)}
-    return MapTree(changed, later.keys, later.span)
+            changed[key] = tree_difference(before, value)
+    deleted = base.entries.keys() - wanted.entries.keys()
+    changed |= {key: Scalar(None, "null", base.key_spans[key], False) for key in sorted(deleted)}
+    return MapTree(changed, wanted.key_spans, wanted.span)
 
 
 def _same_op(before: MapTree, value: MapTree) -> bool:
@@ -80,11 +80,11 @@ def _same_op(before: MapTree, value: MapTree) -> bool:
     return (one and canonical_text(one)) == (other and canonical_text(other))
 
 
-def _extending(base: str, changed: MapTree, *, network: str, doc: str) -> MapTree:
-    """Changes as a spec of its own."""
+def _derived_tree(base: str, changed: MapTree, *, network: str, doc: str) -> MapTree:
+    """The spec that extends `base` with some changes."""
     heading = {"network": network, "doc": doc, "extends": base}
     scalars = {key: Scalar(text, text, changed.span, False) for key, text in heading.items()}
-    return MapTree({**scalars, **changed.entries}, changed.keys, changed.span)
+    return MapTree({**scalars, **changed.entries}, changed.key_spans, changed.span)
 
 
 def _modeline(folder: Path) -> str:
@@ -104,8 +104,8 @@ def _compile_in_place(path: Path, text: str, wanted: Document) -> Compiled:
     raise SpecError([Diagnostic("other-meaning", message, help=help)])
 
 
-def _digest(document: Document, named: MapTree) -> str:
-    """The digest of a document under the name of another one."""
-    name = MapTree({"network": named.entries["network"]}, named.keys, named.span)
+def _digest(document: Document, name_from: MapTree) -> str:
+    """The digest of a document, under the name that another tree has."""
+    name = MapTree({"network": name_from.entries["network"]}, name_from.key_spans, name_from.span)
     tree = merge(without(document.tree, "doc"), name)
     return elaborate(Document(tree, document.folders, document.sources)).digest

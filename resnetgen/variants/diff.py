@@ -31,8 +31,8 @@ from resnetgen.variants.diff_graphs import (
 from resnetgen.variants.diff_specs import SpecChange, spec_changes
 from resnetgen.weights.match import Shape
 
-# The costs that are compared, and what they are called.
-COSTS = {
+# The metrics of a Cost that are compared, and what they are called.
+METRIC_NAMES = {
     "params": "parameters",
     "macs": "multiply-adds",
     "flops": "FLOPs",
@@ -72,7 +72,7 @@ class Difference:
         return not (self.nodes or self.keys or self.interface)
 
     @property
-    def equal(self) -> bool:
+    def identical(self) -> bool:
         """Whether nothing differs, not even the specs."""
         return self.networks_equal and not self.spec
 

@@ -1,5 +1,8 @@
 """as_data(difference): a difference as plain data, in full; `diff --format json` prints it.
 
+`equal`: nothing differs; `networks_equal`: the specs may, but the networks do not. `keys_moved` have
+another place in the order of the state_dict. The `facts` of a node are its properties.
+
 {"before": {"network": "resnet50", ...}, "equal": false, "spec": [...], "nodes_added": [...], ...}
 """
 
@@ -11,7 +14,7 @@ from typing import Any
 from resnetgen.compiler.frontend.tree import Tree, python_value
 from resnetgen.compiler.ir.shape_rules import TensorType
 from resnetgen.compiler.passes.infer_types import Cost
-from resnetgen.variants.diff import COSTS, Difference
+from resnetgen.variants.diff import METRIC_NAMES, Difference
 from resnetgen.variants.diff_graphs import RESULT_SHAPE, BeforeAfter, NetworkSummary
 from resnetgen.weights.match import Shape
 
@@ -20,11 +23,11 @@ def as_data(difference: Difference) -> dict[str, Any]:
     """Each list has an object for every path, stage, node or key that differs."""
     before, after = difference.networks
     nodes, keys = difference.nodes, difference.keys
-    resized = {name: {RESULT_SHAPE: pair} for name, pair in nodes.resized.items()}
+    reshaped = {name: {RESULT_SHAPE: pair} for name, pair in nodes.reshaped.items()}
     return {
         "before": _network(before, difference.costs[0]),
         "after": _network(after, difference.costs[1]),
-        "equal": difference.equal,
+        "equal": difference.identical,
         "networks_equal": difference.networks_equal,
         "spec": [
             {"path": each.path, "before": _tree(each.before), "after": _tree(each.after)}
@@ -35,12 +38,12 @@ def as_data(difference: Difference) -> dict[str, Any]:
             {"name": name, "before": old and asdict(old), "after": new and asdict(new)}
             for name, (old, new) in difference.stages.items()
         ],
-        "cost": [_cost(name, difference.costs) for name in COSTS],
+        "cost": [_metric_change(name, difference.costs) for name in METRIC_NAMES],
         "nodes_removed": [_node(before, name) for name in nodes.removed],
         "nodes_added": [_node(after, name) for name in nodes.added],
         "nodes_changed": [
             {"name": name, "facts": [_change(key, pair) for key, pair in pairs.items()]}
-            for name, pairs in {**nodes.changed, **resized}.items()
+            for name, pairs in {**nodes.changed, **reshaped}.items()
         ],
         "keys_removed": [_key(key, before.keys[key]) for key in keys.removed],
         "keys_added": [_key(key, after.keys[key]) for key in keys.added],
@@ -48,13 +51,13 @@ def as_data(difference: Difference) -> dict[str, Any]:
             {"key": key, "before": list(old), "after": list(new)}
             for key, (old, new) in keys.reshaped.items()
         ],
-        "keys_moved": list(keys.moved),
+        "keys_moved": list(keys.reordered),
     }
 
 
 def _network(summary: NetworkSummary, cost: Cost) -> dict[str, Any]:
     graph = summary.graph
-    costs = {name: getattr(cost, name) for name in COSTS}
+    costs = {name: getattr(cost, name) for name in METRIC_NAMES}
     return {"network": graph.name, "input": list(graph.input.shape), **costs}
 
 
@@ -62,7 +65,7 @@ def _tree(tree: Tree | None) -> object:
     return None if tree is None else python_value(tree)
 
 
-def _cost(name: str, costs: tuple[Cost, Cost]) -> dict[str, Any]:
+def _metric_change(name: str, costs: tuple[Cost, Cost]) -> dict[str, Any]:
     old, new = (getattr(cost, name) for cost in costs)
     return {
         "name": name,

@@ -38,15 +38,15 @@ class NetworkSummary:
 
 @dataclass(frozen=True, slots=True)
 class NodeChanges:
-    """Nodes that one graph has, and nodes of both that differ: in properties, or in size alone."""
+    """Nodes that one graph has, and nodes of both that differ: in properties, or in shape alone."""
 
     removed: tuple[str, ...]
     added: tuple[str, ...]
     changed: Mapping[str, Mapping[str, BeforeAfter]]
-    resized: Mapping[str, BeforeAfter]
+    reshaped: Mapping[str, BeforeAfter]
 
     def __bool__(self) -> bool:
-        return bool(self.removed or self.added or self.changed or self.resized)
+        return bool(self.removed or self.added or self.changed or self.reshaped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,15 @@ class KeyChanges:
     removed: tuple[str, ...]
     added: tuple[str, ...]
     reshaped: Mapping[str, tuple[Shape, Shape]]
-    moved: tuple[str, ...]
+    reordered: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return bool(self.removed or self.added or self.reshaped or self.moved)
+        return bool(self.removed or self.added or self.reshaped or self.reordered)
 
 
 def summarize(compiled: Compiled) -> NetworkSummary:
     """A network as it is compared."""
-    graph = compiled.flat
+    graph = compiled.flat_graph
     roles = {row.name: row.nodes[0][0].node.role for row in rows_by_node(compiled.typed)}
     axes = len(graph.input.size)
     properties = {}
@@ -94,7 +94,7 @@ def _initial_weights(init: Mapping[str, InitRule], op: str, role: str | None) ->
 
 def node_changes(before: NetworkSummary, after: NetworkSummary) -> NodeChanges:
     """What differs between the nodes of two graphs."""
-    changed, resized = {}, {}
+    changed, reshaped = {}, {}
     for name, old in before.properties.items():
         new = after.properties.get(name)
         if new is None or new == old:
@@ -105,11 +105,11 @@ def node_changes(before: NetworkSummary, after: NetworkSummary) -> NodeChanges:
             if old.get(key) != new.get(key)
         }
         if [*pairs] == [RESULT_SHAPE]:
-            resized[name] = pairs[RESULT_SHAPE]
+            reshaped[name] = pairs[RESULT_SHAPE]
         else:
             changed[name] = pairs
     removed, added = _removed_and_added(before.properties, after.properties)
-    return NodeChanges(removed, added, changed, resized)
+    return NodeChanges(removed, added, changed, reshaped)
 
 
 def key_changes(before: NetworkSummary, after: NetworkSummary) -> KeyChanges:
@@ -122,8 +122,8 @@ def key_changes(before: NetworkSummary, after: NetworkSummary) -> KeyChanges:
     }
     places = {key: place for place, key in enumerate(after.keys)}
     in_order = set(_longest_increasing([places[key] for key in common]))
-    moved = tuple(key for key in common if places[key] not in in_order)
-    return KeyChanges(*_removed_and_added(before.keys, after.keys), reshaped, moved)
+    reordered = tuple(key for key in common if places[key] not in in_order)
+    return KeyChanges(*_removed_and_added(before.keys, after.keys), reshaped, reordered)
 
 
 def _removed_and_added(

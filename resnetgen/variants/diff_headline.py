@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from resnetgen.compiler.frontend.yaml_writer import to_flow
 from resnetgen.compiler.passes.infer_types import Cost
 from resnetgen.reports.numbers import relative_change, rounded
-from resnetgen.variants.diff import COSTS, Difference, StageSummary
+from resnetgen.variants.diff import METRIC_NAMES, Difference, StageSummary
 from resnetgen.variants.diff_specs import SpecChange
 
 MAX_WIDTH = 60  # characters of a value, or of names in one line
@@ -37,7 +37,7 @@ class NetworkNames:
 def headline(difference: Difference, names: NetworkNames) -> str:
     """The names of the networks, what was changed, and what it costs."""
     between = f"{names.before} -> {names.after}"
-    if difference.equal:
+    if difference.identical:
         return f"{between}: nothing differs"
     if difference.networks_equal:
         return f"{between}: the specs differ, the networks are equal"
@@ -108,6 +108,8 @@ def _listed(words: Sequence[str]) -> str:
 def _cost_phrase(cost: str, costs: tuple[Cost, Cost]) -> str:
     old, new = (getattr(each, cost) for each in costs)
     if old == new:
-        return f"{rounded(old)} {COSTS[cost]} as before"
+        return f"{rounded(old)} {METRIC_NAMES[cost]} as before"
     change = relative_change(new, old)
-    return f"{rounded(old)} -> {rounded(new)} {COSTS[cost]}{f' ({change})' if change else ''}"
+    return (
+        f"{rounded(old)} -> {rounded(new)} {METRIC_NAMES[cost]}{f' ({change})' if change else ''}"
+    )

@@ -26,11 +26,6 @@ class SpecChange:
     before: Tree | None
     after: Tree | None
 
-    @property
-    def of_order(self) -> bool:
-        """Whether the same keys are in another order; the values are then lists of keys."""
-        return self.path.endswith(_ORDER)
-
 
 def spec_changes(before: MapTree, after: MapTree) -> tuple[SpecChange, ...]:
     """The differences of two trees in the order of the first, with new keys at the end."""
@@ -76,5 +71,7 @@ def _change_of_order(path: str, before: MapTree, after: MapTree) -> Iterator[Spe
 
 def _common_keys(tree: MapTree, other: Mapping[str, Tree]) -> ListTree:
     """The keys of a map that another has too."""
-    keys = [Scalar(key, key, tree.keys[key], quoted=False) for key in tree.entries if key in other]
+    keys = [
+        Scalar(key, key, tree.key_spans[key], quoted=False) for key in tree.entries if key in other
+    ]
     return ListTree(tuple(keys), tree.span)

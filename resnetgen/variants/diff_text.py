@@ -20,13 +20,13 @@ from dataclasses import replace
 from typing import Any
 
 from resnetgen.compiler.analysis.name_ranges import FoldedName, fold_names
-from resnetgen.compiler.diagnostics.model import visible
+from resnetgen.compiler.diagnostics.model import escape_invisible
 from resnetgen.compiler.frontend.tree import Tree
 from resnetgen.compiler.frontend.yaml_writer import to_flow
 from resnetgen.compiler.passes.infer_types import Cost
 from resnetgen.reports.numbers import count, relative_change
 from resnetgen.reports.table_layout import Grid, markdown, plain
-from resnetgen.variants.diff import COSTS, Difference, StageSummary
+from resnetgen.variants.diff import METRIC_NAMES, Difference, StageSummary
 from resnetgen.variants.diff_graphs import INIT_OF, RESULT_SHAPE, BeforeAfter, NetworkSummary
 from resnetgen.variants.diff_headline import MAX_WIDTH, NetworkNames, headline, truncated
 from resnetgen.weights.keys import covering_paths, module_of, tensor_of
@@ -56,7 +56,7 @@ def _laid_out(
     lines = [headline(difference, names)]
     for table in _tables(difference, names):
         lines += ["", *layout(table)]
-    return "\n".join(map(visible, lines)) + "\n"
+    return "\n".join(map(escape_invisible, lines)) + "\n"
 
 
 def _tables(difference: Difference, names: NetworkNames) -> Iterator[Grid]:
@@ -118,7 +118,7 @@ def _stage_cells(stage: StageSummary | None) -> Cells:
 
 
 def _cost_rows(costs: tuple[Cost, Cost]) -> Iterator[Cells]:
-    for cost, title in COSTS.items():
+    for cost, title in METRIC_NAMES.items():
         old, new = (getattr(each, cost) for each in costs)
         if old != new:
             yield title, count(old), count(new), f"{new - old:+,}", relative_change(new, old)
@@ -133,7 +133,7 @@ def _counts(old: int, new: int) -> str:
 
 def _node_counts(difference: Difference) -> str:
     nodes = _counts(*(len(each.properties) for each in difference.networks))
-    resized = len(difference.nodes.resized)
+    resized = len(difference.nodes.reshaped)
     return f"{nodes}; {count(resized)} only of another shape" if resized else nodes
 
 
@@ -206,7 +206,7 @@ def _key_rows(difference: Difference) -> Iterator[Cells]:
         key: f"{shape_text(old)} -> {shape_text(new)}" for key, (old, new) in keys.reshaped.items()
     }
     yield from _rows(_CHANGED, fold_names(_by_module(reshaped)))
-    moved = dict.fromkeys(keys.moved, "elsewhere in the order")
+    moved = dict.fromkeys(keys.reordered, "elsewhere in the order")
     yield from _rows(_MOVED, fold_names(_by_module(moved)))
 
 

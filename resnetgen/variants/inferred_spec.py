@@ -37,7 +37,7 @@ def draft_inferred(
 ) -> Draft:
     """The spec of a candidate at `path`; `others` are the names of the other candidates.
 
-    Raises SpecError `other-meaning` where the file would mean another network there.
+    Raises SpecError `other-meaning` if its names refer to other specs or blocks there.
     """
     design = candidate.design
     return draft_spec(

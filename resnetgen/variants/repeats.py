@@ -22,7 +22,7 @@ from resnetgen.compiler.diagnostics.model import Diagnostic, Note, SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Const
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.tree import MapTree, Tree, entries, stage_repeats, without
+from resnetgen.compiler.frontend.tree import MapTree, Tree, blocks_per_stage, entries_at, without
 from resnetgen.compiler.ir.nodes import BlockNode, Network
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.infer_types import Cost, infer_types
@@ -156,8 +156,8 @@ def _published_repeats(document: Document, network: Network) -> dict[str, Mappin
         return {}
     wanted, published = _without_repeats(document.tree), dict[str, Mapping[str, int]]()
     for name, other in library_documents().items():
-        numbers = stage_repeats(other.tree)
-        complete = numbers and numbers.keys() == entries(other.tree, "stages").keys()
+        numbers = blocks_per_stage(other.tree)
+        complete = numbers and numbers.keys() == entries_at(other.tree, "stages").keys()
         if complete and _without_repeats(other.tree) == wanted:
             published[name] = numbers
     return published
@@ -180,7 +180,7 @@ def _without_repeats(tree: MapTree) -> list[tuple[str, str]]:
 
     keys = sorted(without(tree, "stages", *_NOT_COMPARED).entries.items())
     stages = [  # in order, which matters for stages alone
-        (f"stages.{key}", without_blocks(each)) for key, each in entries(tree, "stages").items()
+        (f"stages.{key}", without_blocks(each)) for key, each in entries_at(tree, "stages").items()
     ]
     return [(key, library.canonical_text(each)) for key, each in [*keys, *stages]]
 

@@ -1,4 +1,7 @@
-"""Checkpoints: read, matched with a network, loaded, converted, inferred and grown.
+"""Checkpoints: read, matched with a network, loaded and converted; specs inferred from them; grown.
+
+A printed module is the PyTorch source that `resnetgen build` writes. A dialect is how another
+framework names and lays out the tensors of a network.
 
 Files:
 
@@ -14,15 +17,15 @@ A checkpoint and a network:
     mismatch          a TensorMatch that is not complete -> one diagnostic, with a suggested fix
     load              a TensorMatch -> the tensors of a live module
 
-Checkpoints of other libraries:
+Checkpoints of other frameworks:
 
-    dialects          module names of another library, declared in specs/dialects
+    dialects          the names and layouts of another framework, declared in specs/dialects
     tensor_layout     the tensors of a network as a dialect names and lays them out
-    library_index     the networks that a checkpoint may belong to, compiled on demand
+    library_index     the networks of the spec library that a checkpoint may belong to, compiled on demand
     identify          keys and shapes -> the network, the dialect, the number of classes
     convert           a checkpoint in one dialect -> the checkpoint and the file in another
 
-Beyond the library:
+Beyond the spec library:
 
     infer/            a checkpoint of an unknown network -> its spec
     grow/             the weights of a network -> those of a deeper or wider one

@@ -23,7 +23,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from resnetgen.compiler.codegen.files import WriteError
-from resnetgen.compiler.diagnostics.model import Diagnostic, Note, listed, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, Note, escape_invisible, listed
 from resnetgen.compiler.ir.nodes import Graph
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.weights.dialects import TORCH, Dialect, path_summary
@@ -116,7 +116,7 @@ def _remarks(
     yield from load_remarks(checkpoint, replace(match, converted={}, zeroed=zeroed))
     stripped = [f"taken off the keys: `{prefix}`"] if prefix else []
     for line in (*stripped, *conversion.remarks()):
-        yield visible(f"{checkpoint.name}: {line}")
+        yield escape_invisible(f"{checkpoint.name}: {line}")
 
 
 def _mismatch(

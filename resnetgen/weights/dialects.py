@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,13 @@ from resnetgen.compiler.frontend.expressions import (
     parse,
 )
 from resnetgen.compiler.frontend.schema import StrictForm, check_form
-from resnetgen.compiler.frontend.tree import MapTree, entries, python_value
+from resnetgen.compiler.frontend.tree import MapTree, entries_at, python_value
 from resnetgen.compiler.frontend.yaml_writer import value_to_flow
 from resnetgen.compiler.ir.nodes import Graph, Node
 from resnetgen.compiler.ir.op_def import WeightLayout
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.weights.errors import WeightsError
-from resnetgen.weights.keys import module_of, tensor_of
+from resnetgen.weights.keys import mask_numbers, module_of, tensor_of
 from resnetgen.weights.library_index import Settings
 from resnetgen.weights.match import Shape
 
@@ -74,7 +74,7 @@ class DialectForm(StrictForm):
     names: dict[str, str] = Field(description="module paths of a network, and their names in it")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dialect:
     """How another library names the modules of a network and stores their tensors."""
 
@@ -96,8 +96,17 @@ class Dialect:
 
     def to_network(self, path: str) -> str | None:
         """The module of the network that has a name in this dialect."""
-        modules = (renaming.to_network(path) for renaming in self.renamings)
+        about = self._by_masked_name.get(mask_numbers(path), ())
+        modules = (renaming.to_network(path) for renaming in about)
         return next((module for module in modules if module is not None), None)
+
+    @cached_property
+    def _by_masked_name(self) -> Mapping[str, Sequence[Renaming]]:
+        """The renamings by the only names that they can match: there may be many keys to look up."""
+        by_name: dict[str, list[Renaming]] = {}
+        for renaming in self.renamings:
+            by_name.setdefault(mask_numbers("0".join(renaming.dialect.texts)), []).append(renaming)
+        return by_name
 
     def layout(self, node: Node, tensor: str) -> WeightLayout | None:
         """How a tensor of a node is stored; None if it is not."""
@@ -162,7 +171,7 @@ def _check_framework(tree: MapTree, name: str) -> None:
 
 def _renamings(tree: MapTree) -> Sequence[Renaming]:
     renamings, errors = [], []
-    for path, name in entries(tree, "names").items():
+    for path, name in entries_at(tree, "names").items():
         try:
             renamings.append(Renaming.parse(path, str(python_value(name)), name.span))
         except ExpressionError as error:
@@ -224,13 +233,16 @@ def network_keys(keys: Iterable[str], dialect: Dialect) -> dict[str, str]:
 
     In a file that numbers the tensors of a layer, as `.weights.h5` does, the last part is a number.
     """
+    names = ((key, _network_key(key, dialect)) for key in keys)
+    return {key: name for key, name in names if name is not None}
+
+
+def _network_key(key: str, dialect: Dialect) -> str | None:
     tensors = _tensors(dialect.framework)
-    names: dict[str, str] = {}
-    for key in keys:
-        module, tensor = dialect.to_network(module_of(key)), tensor_of(key)
-        if module is not None and (dialect.framework == TORCH or tensor in tensors):
-            names[key] = f"{module}.{tensors[tensor][0] if tensors else tensor}"
-    return names
+    module, tensor = dialect.to_network(module_of(key)), tensor_of(key)
+    if module is None or (dialect.framework != TORCH and tensor not in tensors):
+        return None
+    return f"{module}.{tensors[tensor][0] if tensors else tensor}"
 
 
 def matching_dialects(keys: Collection[str]) -> Iterator[tuple[Dialect, dict[str, str]]]:
@@ -239,9 +251,15 @@ def matching_dialects(keys: Collection[str]) -> Iterator[tuple[Dialect, dict[str
     Without those whose networks are built differently: their tensors have to be converted.
     """
     for dialect in shipped_dialects():
-        names = network_keys(keys, dialect)
-        if not dialect.settings and len(names) == len(keys) == len({*names.values()}):
-            yield dialect, names
+        if not dialect.settings:
+            names = {}
+            for key in keys:
+                name = _network_key(key, dialect)
+                if name is None:
+                    break
+                names[key] = name
+            if len(names) == len(keys) == len({*names.values()}):
+                yield dialect, names
 
 
 def network_shape(key: str, shape: Shape, dialect: Dialect) -> Shape:

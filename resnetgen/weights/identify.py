@@ -18,7 +18,12 @@ from math import prod
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.weights.dialects import Dialect, network_keys, network_shape, shipped_dialects
 from resnetgen.weights.keys import module_prefixes, strip_wrappers, tensor_of
-from resnetgen.weights.library_index import NetworkIndex, Settings, closest_network
+from resnetgen.weights.library_index import (
+    NetworkIndex,
+    Settings,
+    closest_network,
+    is_library_key,
+)
 from resnetgen.weights.match import (
     TensorEntry,
     TensorMatch,
@@ -29,6 +34,7 @@ from resnetgen.weights.match import (
 from resnetgen.weights.tensor_layout import graph_differences
 
 _MIN_SHARE = 1 / 4  # of all tensors lie below a prefix that is tried
+_MAX_READ = 100_000  # keys, over all prefixes: they are read in each dialect
 
 
 @dataclass(frozen=True)
@@ -82,10 +88,12 @@ def identify(
     readings = [
         _read_as(each, stored, prefix) for prefix in _shared_prefixes(stored) for each in tried
     ]
-    specs = list(networks.compiling())
+    specs = networks.specs if networks.is_library else list(networks.compiling())
     for prefix in dict.fromkeys(reading.prefix for reading in readings):
-        complete = [each for each in readings if each.prefix == prefix and each.is_complete]
-        matches = tuple(match for each in complete for match in _matches(each, specs, networks))
+        possible = [
+            each for each in readings if each.prefix == prefix and each.could_match(networks)
+        ]
+        matches = tuple(match for each in possible for match in _matches(each, specs, networks))
         if matches:
             return _identification(stored, wrappers, prefix, matches, None)
     reading, nearest = _nearest(readings, file, networks) or (None, None)
@@ -115,22 +123,18 @@ class DialectReading:
     entries: Mapping[str, TensorEntry]
     known: int  # how many keys the dialect knows
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the dialect knows every key."""
-        return self.known == len(self.entries)
-
-    @property
-    def matrices(self) -> int:
-        """How many tensors have two or more axes."""
-        return sum(len(entry.shape) > 1 for entry in self.entries.values())
+    def could_match(self, networks: NetworkIndex) -> bool:
+        """Whether the dialect knows every key, and a network could have it."""
+        known = self.known == len(self.entries)
+        return known and (not networks.is_library or all(map(is_library_key, self.entries)))
 
 
 def _shared_prefixes(keys: Iterable[str]) -> list[str]:
-    """The prefixes below which many keys lie, the shortest first."""
+    """The prefixes below which many keys lie, the shortest first; few, of a file of many keys."""
     counts = Counter(prefix for key in keys for prefix in module_prefixes(key))
     least = counts[""] * _MIN_SHARE
-    return sorted((prefix for prefix, count in counts.items() if count >= least), key=len)
+    shared = sorted((prefix for prefix, count in counts.items() if count >= least), key=len)
+    return shared[: max(1, _MAX_READ // max(1, counts[""]))]
 
 
 def _read_as(
@@ -142,6 +146,8 @@ def _read_as(
     if dialect is None:
         return DialectReading(prefix, None, below, len(below))
     names = network_keys(below, dialect)
+    if 2 * len(names) < len(below):  # it is in another dialect, and what it says here is not used
+        return DialectReading(prefix, dialect, below, len(names))
     entries = {
         names.get(key, key): replace(entry, shape=network_shape(key, entry.shape, dialect))
         for key, entry in below.items()
@@ -155,9 +161,10 @@ def _read_as(
 def _matches(
     reading: DialectReading, specs: Iterable[str], networks: NetworkIndex
 ) -> Iterator[NetworkMatch]:
+    matrices = sum(len(entry.shape) > 1 for entry in reading.entries.values())
     for spec in specs:
-        if networks.matrix_count(spec) == reading.matrices:
-            with suppress(SpecError):  # this network cannot have the sizes of the file
+        with suppress(SpecError):  # this network cannot have the sizes of the file, or is wrong
+            if networks.matrix_count(spec) == matrices:
                 settings = _matching_settings(reading, spec, networks)
                 if settings is not None:
                     yield NetworkMatch(spec, reading.dialect, settings)

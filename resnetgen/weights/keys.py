@@ -5,11 +5,32 @@ module._orig_mod.layer1.0.conv1.weight  ->  layer1.0.conv1.weight
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
+# Of a file, before anything walks over its keys. ResNet-1202 with the moments of an optimizer and an
+# average of its weights has 25,000 tensors; keys of the library have at most 7 parts, 60 characters.
+MAX_TENSORS = 40_000
+MAX_KEY = 500  # characters
+_MAX_PARTS = 64  # of a key, between its dots
+_MAX_ALL_PARTS = 10 * MAX_TENSORS
+
 # Of torch.nn.parallel.DistributedDataParallel and DataParallel, and of torch.compile.
 WRAPPERS = ("module", "_orig_mod")
+_NUMBER = re.compile(r"\d+")
+
+
+def keys_error(keys: Collection[str]) -> str | None:
+    """Why the keys of a file are not read; None if they are."""
+    if len(keys) > MAX_TENSORS:
+        return f"it has more than {MAX_TENSORS:,} tensors"
+    dots = [key.count(".") for key in keys]
+    if max(dots, default=0) >= _MAX_PARTS or sum(dots) > _MAX_ALL_PARTS:
+        return "its keys have too many parts"
+    if max(map(len, keys), default=0) > MAX_KEY:
+        return f"it has a key of more than {MAX_KEY} characters"
+    return None
 
 
 def module_of(key: str) -> str:
@@ -27,12 +48,17 @@ def is_under(key: str, path: str) -> bool:
     return key == path or key.startswith(f"{path}.")
 
 
+def mask_numbers(path: str) -> str:
+    """`layer3.0` -> `layer#.#`."""
+    return _NUMBER.sub("#", path)
+
+
 def module_prefixes(key: str) -> Iterator[str]:
     """The prefixes of a key that end at a module: ``, `layer1.`, `layer1.0.`, ..."""
+    end = 0
     yield ""
-    for end, char in enumerate(key, 1):
-        if char == ".":
-            yield key[:end]
+    while end := key.find(".", end) + 1:
+        yield key[:end]
 
 
 def module_paths(keys: Iterable[str]) -> set[str]:

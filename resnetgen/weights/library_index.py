@@ -15,6 +15,7 @@ else. `reports/match` looks for siblings itself: `reports` comes before `weights
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache, cached_property
@@ -23,12 +24,16 @@ from pathlib import Path
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
+from resnetgen.compiler.frontend.yaml_scalars import read_source
 from resnetgen.compiler.ir.nodes import Graph, Instance, Network
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.flatten import flatten, infer_flat_types, state_dict
 from resnetgen.compiler.passes.instantiate import instantiate
-from resnetgen.weights.match import Shape, without_counters
+from resnetgen.weights.keys import mask_numbers
+from resnetgen.weights.match import TENSORS, Shape, without_counters
 
+_WORD = re.compile(r"\w+")
+_NOT_A_NAME = re.compile(r"<[^<>\n]*>|^ *(?:#|doc:).*", re.MULTILINE)  # a number, or prose
 Settings = tuple[tuple[str, str], ...]  # keys of a spec and their values, as for `--set`
 
 
@@ -42,6 +47,23 @@ def library_documents() -> Mapping[str, Document]:
     return documents
 
 
+@cache
+def _library_words() -> frozenset[str]:
+    """The words, with masked numbers, in the module paths of any network made of the library.
+
+    A path is written in a spec, as a key or a value; only the tensors of a module are named by its op.
+    """
+    blocks = (path for kind in library.BLOCK_KINDS for path in library.block_files(kind))
+    texts = (read_source(path, path.name).text for path in (*library.network_files(), *blocks))
+    words = {word for text in texts for word in _WORD.findall(_NOT_A_NAME.sub("0", text))}
+    return frozenset({*map(mask_numbers, words), *TENSORS})
+
+
+def is_library_key(key: str) -> bool:
+    """Whether the key of a tensor consists of words of the library; cheap, if it does not."""
+    return "." in key and _library_words().issuperset(mask_numbers(key).split("."))
+
+
 class _CompiledNetwork:
     """A network as far as anybody asked: the instance, and the flat graph if needed."""
 
@@ -52,6 +74,10 @@ class _CompiledNetwork:
     @cached_property
     def graph(self) -> Graph:
         return infer_flat_types(flatten(self.network, self.root))
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        return state_dict(self.graph)
 
 
 @cache
@@ -66,6 +92,7 @@ class NetworkIndex:
         self.specs = [path.stem for path in library.network_files()] if spec is None else [spec]
         self.is_named = spec is not None
         self.overrides = dict(overrides or {})
+        self.is_library = not self.is_named and not self.overrides
         self._compiled: dict[tuple[str, Settings], _CompiledNetwork] = {}
 
     def by_file_name(self, file: str) -> Iterator[str]:
@@ -93,9 +120,9 @@ class NetworkIndex:
         """The flat graph, with types. Raises SpecError and OSError."""
         return self._compile(spec, settings).graph
 
-    def shapes(self, spec: str, settings: Settings = ()) -> dict[str, Shape]:
+    def shapes(self, spec: str, settings: Settings = ()) -> Mapping[str, Shape]:
         """The predicted state_dict. Raises SpecError and OSError."""
-        return state_dict(self.graph(spec, settings))
+        return self._compile(spec, settings).shapes
 
     def classes(self, spec: str, settings: Settings = ()) -> int | None:
         """The number of classes; None if the network has no `head.classes`."""
@@ -108,7 +135,7 @@ class NetworkIndex:
         return _count_matrices(root, network.axes, {})
 
     def _compile(self, spec: str, settings: Settings) -> _CompiledNetwork:
-        if not self.is_named and not self.overrides and not settings:
+        if self.is_library and not settings:
             return _library_network(spec)
         key = (spec, settings)
         if key not in self._compiled:
@@ -141,8 +168,12 @@ def _count_matrices(instance: Instance, axes: int, known: dict[int, int]) -> int
 
 def similarity(one: Mapping[str, Shape], other: Mapping[str, Shape]) -> float:
     """The share of all tensors that both have, by name and shape: from 0 to 1."""
-    first, second = without_counters(one).items(), without_counters(other).items()
-    return len(first & second) / max(1, len(first | second))
+    return _similarity(without_counters(one), without_counters(other))
+
+
+def _similarity(one: Mapping[str, Shape], other: Mapping[str, Shape]) -> float:
+    common = sum(one.get(key) == shape for key, shape in other.items())
+    return common / max(1, len(one) + len(other) - common)
 
 
 def closest_network(
@@ -153,10 +184,13 @@ def closest_network(
     Networks that the file is named after come first; the first that has all tensors ends the search.
     """
     networks = networks or NetworkIndex()
+    shapes = without_counters(shapes)
     best, highest = "", 0.0
+    if networks.is_library and not any(map(is_library_key, shapes)):
+        return best, highest
     for name in networks.by_file_name(file):
         with suppress(SpecError):  # an error in the library, not in the checkpoint
-            share = similarity(shapes, networks.shapes(name))
+            share = _similarity(shapes, without_counters(networks.shapes(name)))
             if share > highest:
                 best, highest = name, share
             if share == 1:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from resnetgen.compiler.diagnostics.model import visible
+from resnetgen.compiler.diagnostics.model import escape_invisible
 from resnetgen.compiler.passes.flatten import state_dict
 from resnetgen.weights.dialects import TORCH, matching_dialects
 from resnetgen.weights.keys import covering_paths, strip_wrappers
@@ -114,7 +114,7 @@ def copy_tensors(module: nn.Module, checkpoint: Checkpoint, match: TensorMatch) 
 def load_remarks(checkpoint: Checkpoint, match: TensorMatch) -> Iterator[str]:
     """What was done to a checkpoint that fits: lines without control characters."""
     for line in (*checkpoint.remarks, *_changes(match)):
-        yield visible(f"{checkpoint.name}: {line}")
+        yield escape_invisible(f"{checkpoint.name}: {line}")
 
 
 def _changes(match: TensorMatch) -> Iterator[str]:

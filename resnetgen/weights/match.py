@@ -20,6 +20,7 @@ Shape = tuple[int, ...]
 
 # How many batches a norm has seen: torch stored none before version 0.4.1, and starts at 0.
 COUNTER = "num_batches_tracked"
+TENSORS = ("weight", "bias", "running_mean", "running_var", COUNTER)  # of all ops
 PARAMETER_DTYPE, COUNTER_DTYPE = "float32", "int64"
 
 

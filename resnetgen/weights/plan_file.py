@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetgen.compiler.codegen.files import Stamp
-from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, escape_invisible
 from resnetgen.compiler.frontend.input_file import read_regular
 from resnetgen.compiler.passes.forward_plan import ForwardPlan
 from resnetgen.weights.errors import WeightsError
@@ -40,7 +40,7 @@ class PlanError(WeightsError):
 
     def __init__(self, path: Path, reason: str) -> None:
         self.reason = reason
-        message = f"`{visible(str(path))}` is not loaded: {reason}"
+        message = f"`{escape_invisible(str(path))}` is not loaded: {reason}"
         super().__init__(Diagnostic("unfit-plan", message, help=_HELP))
 
 
@@ -61,7 +61,7 @@ class PlanKey:
         for name, value in wanted.items():
             stored = getattr(self, name)
             if stored != value:
-                yield f"{name} {visible(stored)}, not {visible(value)}"
+                yield f"{name} {escape_invisible(stored)}, not {escape_invisible(value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,8 @@ def _plan(content: dict[str, Any]) -> SavedPlan:
     check_map(key, "its `key`", {each.name: str for each in fields(PlanKey)})
     check_map(weights, "its `weights`", {each.name: str for each in fields(FileDigest)})
     if weights["name"] in _FOLDERS or _SEPARATORS & {*weights["name"]}:
-        raise WrongPlan(f"`{visible(weights['name'])}` is not the name of a file beside it")
+        raise WrongPlan(
+            f"`{escape_invisible(weights['name'])}` is not the name of a file beside it"
+        )
     del content["plan"]
     return SavedPlan(PlanKey(**key), FileDigest(**weights), read_forward(content))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnetgen.compiler.diagnostics.model import Source, Span, visible
+from resnetgen.compiler.diagnostics.model import Source, Span, escape_invisible
 from resnetgen.compiler.frontend.expressions import Value
 from resnetgen.compiler.ir.nodes import Node
 from resnetgen.compiler.ir.op_def import OpDef, TorchModule, value_error
@@ -159,7 +159,7 @@ class _Reader:
     def step(self, name: str, entry: Mapping[str, Any]) -> FusedStep:
         definition = OPS.get(entry["op"])
         if definition is None or definition.training_only:
-            raise WrongPlan(f"there is no op `{visible(entry['op'])}`")
+            raise WrongPlan(f"there is no op `{escape_invisible(entry['op'])}`")
         inputs = tuple(map(self.read_variable, entry["inputs"]))
         if len(inputs) != definition.arity and (definition.arity or len(inputs) < 2):
             raise WrongPlan(f"`{entry['op']}` has {len(inputs)} inputs")
@@ -191,7 +191,7 @@ class _Reader:
         """The value that is in a variable."""
         value = self.current.get(_name(name))
         if value is None:
-            raise WrongPlan(f"there is no value in `{visible(str(name))}`")
+            raise WrongPlan(f"there is no value in `{escape_invisible(str(name))}`")
         return value
 
     def forward(self, outputs: Any) -> ForwardPlan:

@@ -7,22 +7,30 @@ tensors and plain containers are refused, and there is no option to allow them.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
-import stat
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from resnetgen.compiler.diagnostics.model import Diagnostic, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, escape_invisible
+from resnetgen.compiler.frontend.input_file import FileTooLarge, open_regular
 from resnetgen.weights.errors import WeightsError, require_safetensors
 from resnetgen.weights.hdf5 import DamagedFile, UnsafeFile, read_hdf5
+from resnetgen.weights.keys import MAX_TENSORS, keys_error
 from resnetgen.weights.match import TensorEntry
-from resnetgen.weights.safetensors_file import starts_like_safetensors
+from resnetgen.weights.pickle_scan import MAX_PICKLE, RefusedPickle, scan_pickle
+from resnetgen.weights.safetensors_file import (
+    MAX_BYTES,
+    HeaderTooLarge,
+    read_header,
+    starts_like_safetensors,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +50,10 @@ CONTAINERS = (
     "model_ema",
 )
 _MAX_NESTING = 4  # containers in containers
-_MAX_KEY = 1000  # characters
 _SAVE_AGAIN = "save it again: `torch.save(model.state_dict(), FILE)`"
+_NAME_A_FILE = "name the file that contains the weights"
+_MAX_COPIED = 1 << 32  # bytes of a file whose tensors are copied, not mapped
+_MAX_DIRECTORY, _DIRECTORY_SIZE = 1 << 23, 5  # bytes of an archive's list of members; where it is
 _DOWNLOAD_AGAIN = "the file is cut off or damaged; download it again"
 
 
@@ -53,6 +63,7 @@ class FileFormat:
 
     name: str
     read: Callable[[str | Path], object]
+    copies: bool = False  # whether it reads the whole file into memory
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class Checkpoint:
 
 def read(path: str | Path) -> Checkpoint:
     """The state_dict of a file. Raises WeightsError `unreadable-weights`."""
-    name = visible(os.fspath(path))
+    name = escape_invisible(os.fspath(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about its own old formats
@@ -97,12 +108,11 @@ def _unreadable(name: str, reason: str, help: str | None = None) -> WeightsError
 
 
 def _format(path: str | Path, name: str) -> FileFormat:
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        reason = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
-        raise _unreadable(name, reason, "name the file that contains the weights")
-    with open(path, "rb") as file:
-        return _format_of(file, name)
+    with open_regular(path, MAX_BYTES) as file:
+        format = _format_of(file, name)
+        if format.copies and os.fstat(file.fileno()).st_size > _MAX_COPIED:
+            raise FileTooLarge(path, _MAX_COPIED)
+        return format
 
 
 def _format_of(file: BinaryIO, name: str) -> FileFormat:
@@ -115,15 +125,18 @@ def _format_of(file: BinaryIO, name: str) -> FileFormat:
     if starts_like_safetensors(start):
         return FileFormat("safetensors", _read_safetensors)
     if start.startswith(b"\x80"):
-        return FileFormat("torch.save before 1.6", _read_stream)
+        return FileFormat("torch.save before 1.6", _read_stream, copies=True)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        return FileFormat("HDF5", read_hdf5)
+        return FileFormat("HDF5", read_hdf5, copies=True)
     raise _unreadable(name, "it is neither safetensors nor HDF5, nor written by torch.save")
 
 
 def _check_archive(file: BinaryIO, name: str) -> None:
     """torch maps the tensors of an archive as they are, and checks no checksum."""
     try:
+        end: Any = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        if end and end[_DIRECTORY_SIZE] > _MAX_DIRECTORY:
+            raise _unreadable(name, f"it has more than {MAX_TENSORS:,} tensors")
         archive = zipfile.ZipFile(file)
         _check_members(archive, name)
         if sum(member.file_size for member in archive.infolist()) > os.fstat(file.fileno()).st_size:
@@ -137,6 +150,8 @@ def _check_archive(file: BinaryIO, name: str) -> None:
 
 def _check_members(archive: zipfile.ZipFile, name: str) -> None:
     members = archive.infolist()
+    if len(members) > MAX_TENSORS:
+        raise _unreadable(name, f"it has more than {MAX_TENSORS:,} tensors")
     names = [member.filename.rpartition("/")[2] for member in members]
     if "constants.pkl" in names:
         raise _unreadable(name, "it is a TorchScript program, not weights", _SAVE_AGAIN)
@@ -160,20 +175,48 @@ def _read_safetensors(path: str | Path) -> object:
     require_safetensors()
     from safetensors.torch import load_file
 
+    with open_regular(path, MAX_BYTES) as file:
+        read_header(file)  # it is small enough
     return load_file(path)
 
 
 def _read_archive(path: str | Path) -> object:
     import torch
 
+    reader: Any = torch._C.PyTorchFileReader(os.fspath(path))  # torch and zipfile may disagree
+    if reader.get_record_size("data.pkl") > MAX_PICKLE:
+        raise RefusedPickle("a pickle that is too large")
+
+    def check_storage(key: str | int, size: int) -> None:
+        if reader.get_record_size(f"data/{key}") != size:
+            raise RefusedPickle("a storage of another size")
+
+    scan_pickle(reader.get_record("data.pkl"), 0, check_storage)
     return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=True)
 
 
 def _read_stream(path: str | Path) -> object:
     import torch
 
-    with open(path, "rb") as file:
+    with open_regular(path, _MAX_COPIED) as file:
+        _check_stream(file)
+        file.seek(0)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+
+
+def _check_stream(file: BinaryIO) -> None:
+    """Scans the pickles of a stream: magic number, version, system, content, keys of storages."""
+    room = os.fstat(file.fileno()).st_size
+
+    def check_storage(key: str | int, size: int) -> None:
+        nonlocal room
+        room -= size
+        if room < 0:
+            raise RefusedPickle("storages that are larger than the file")
+
+    data, end = file.read(MAX_PICKLE), 0
+    for _ in range(5):
+        end = scan_pickle(data, end, check_storage)
 
 
 def _reason(error: Exception) -> tuple[str, str | None]:
@@ -183,14 +226,17 @@ def _reason(error: Exception) -> tuple[str, str | None]:
         return text, "save it again with `model.save_weights(FILE)`"
     if isinstance(error, DamagedFile):
         return text[:200], _DOWNLOAD_AGAIN
+    if isinstance(error, HeaderTooLarge):
+        return str(error), None
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror, None
+        return error.strerror, _NAME_A_FILE if error.errno in (errno.EISDIR, errno.EINVAL) else None
     if isinstance(error, pickle.UnpicklingError):
         global_name = re.search(r"GLOBAL ([\w.]+)", text)
         if global_name:
             reason = f"it contains a Python object, `{global_name[1]}`; only tensors are read"
             return reason, _SAVE_AGAIN
-        return "it contains more than tensors, or is damaged", _SAVE_AGAIN
+        found = f": {text}" if isinstance(error, RefusedPickle) else ""
+        return f"it contains more than tensors, or is damaged{found}", _SAVE_AGAIN
     return f"{type(error).__name__}: {text}"[:200], _DOWNLOAD_AGAIN
 
 
@@ -226,7 +272,7 @@ def _state_dict(content: object, name: str) -> dict[str, torch.Tensor]:
         reason = f"it contains an object of type {_type_name(content)}, not a state_dict"
         raise _unreadable(name, reason, _SAVE_AGAIN)
     for key, value in content.items():
-        if not isinstance(key, str) or len(key) > _MAX_KEY:
+        if not isinstance(key, str):
             raise _unreadable(name, f"it has a key that is not a name: {_quoted(key)}", _SAVE_AGAIN)
         if not isinstance(value, torch.Tensor):
             reason = (
@@ -235,6 +281,8 @@ def _state_dict(content: object, name: str) -> dict[str, torch.Tensor]:
             raise _unreadable(name, reason, _SAVE_AGAIN)
     if not content:
         raise _unreadable(name, "it contains no tensors")
+    if error := keys_error(content):
+        raise _unreadable(name, error)
     return {key: value.detach() for key, value in content.items()}
 
 
@@ -245,7 +293,7 @@ def _type_name(value: object) -> str:
 def _quoted(key: object) -> str:
     """A key for a message; only words and numbers are safe to print."""
     text = str(key)[:80] if isinstance(key, str | int | float) else _type_name(key)
-    return f"`{visible(text)}`"
+    return f"`{escape_invisible(text)}`"
 
 
 def _dtype_text(tensor: torch.Tensor) -> str:

@@ -15,10 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate, pairwise
@@ -30,11 +27,14 @@ from resnetgen.compiler.codegen.files import (
     Stamp,
     WriteError,
     refuse_to_overwrite,
+    restored_on_error,
     write_atomically,
 )
 from resnetgen.compiler.diagnostics.model import Diagnostic
+from resnetgen.compiler.frontend.input_file import open_regular
 from resnetgen.weights import plan_file
 from resnetgen.weights.errors import require_safetensors
+from resnetgen.weights.keys import MAX_TENSORS, keys_error
 from resnetgen.weights.match import Shape
 
 if TYPE_CHECKING:
@@ -43,12 +43,18 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 ALIGNMENT = 64  # bytes, as in torch: at another alignment MKL sums in another order
-_MAX_HEADER = 100_000_000  # bytes, as in safetensors itself
+MAX_BYTES = 1 << 34  # of a checkpoint: four times the weights of the largest residual networks
+_MAX_HEADER = 1 << 23  # bytes, 200 for each tensor
+_MAX_VALUES = 32 * MAX_TENSORS  # of the header; a tensor has about ten
 _METADATA = "__metadata__"
 _DIGEST = "resnetgen"  # its key in the metadata
 
 
 # --- the header
+
+
+class HeaderTooLarge(ValueError):
+    """A header that is not parsed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,21 @@ def starts_like_safetensors(start: bytes) -> bool:
 
 
 def read_header(file: BinaryIO) -> SafetensorsHeader | None:
-    """The header of an open file, which is left where the values start; None if there is none."""
+    """The header of an open file, which is left where the values start; None if there is none.
+
+    Raises HeaderTooLarge.
+    """
     start = file.read(9)
     length = int.from_bytes(start[:8], "little")
-    if not starts_like_safetensors(start) or not 0 < length <= _MAX_HEADER:
+    if not starts_like_safetensors(start) or length == 0:
         return None
+    if length > _MAX_HEADER:
+        raise HeaderTooLarge(f"its header has more than {_MAX_HEADER:,} bytes")
+    text = start[8:] + file.read(length - 1)
+    if text.count(b'"data_offsets"') > MAX_TENSORS or sum(map(text.count, b",[{")) > _MAX_VALUES:
+        raise HeaderTooLarge(f"it has more than {MAX_TENSORS:,} tensors")
     try:
-        entries = json.loads(start[8:] + file.read(length - 1))
+        entries = json.loads(text)
     except (ValueError, RecursionError):
         return None
     metadata = entries.pop(_METADATA, {})
@@ -80,13 +94,16 @@ def read_header(file: BinaryIO) -> SafetensorsHeader | None:
 
 
 def read_shapes(path: str | Path) -> dict[str, Shape] | None:
-    """The tensors in the order of the file; None if it is not a valid one. Raises OSError."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    """The tensors in the order of the file; None if it is not a valid one, or cannot be read."""
+    try:
+        with open_regular(path, MAX_BYTES) as file:
+            header = read_header(file)
+            size = os.fstat(file.fileno()).st_size
+    except (OSError, ValueError):
         return None
-    with open(path, "rb") as file:
-        header = read_header(file)
-        size = os.fstat(file.fileno()).st_size
     if not header or not header.entries or not all(map(_is_valid, header.entries.values())):
+        return None
+    if keys_error(header.entries):
         return None
     if header.data_start + max(each["data_offsets"][1] for each in header.entries.values()) != size:
         return None
@@ -172,25 +189,15 @@ class WeightsFile:
         return cls(path, to_safetensors(state, network), len(state))
 
 
-def weights_path(module: Path, checkpoint: str, force: bool = False) -> Path:
+def weights_path(module: Path, force: bool = False) -> Path:
     """NAME.safetensors, for the weights of NAME.py. Raises WriteError if it must not be written."""
     path = module.with_suffix(SUFFIX)
     if path == module:
         message = f"`{path}` is where the weights go, not the module"
         help = "name the module, such as `-o NAME.py`"
         raise WriteError(Diagnostic("unwritable", message, help=help))
-    refuse_to_replace_checkpoint(path, checkpoint)
     refuse_to_overwrite(path, WEIGHTS, force)
     return path
-
-
-def refuse_to_replace_checkpoint(path: Path, checkpoint: str) -> None:
-    """Raises WriteError if a file would replace the checkpoint that it is made from."""
-    with suppress(OSError, ValueError):
-        if os.path.samefile(path, checkpoint):
-            message = f"`{path}` is the checkpoint itself and would be replaced"
-            help = "name another file with `-o`"
-            raise WriteError(Diagnostic("file-exists", message, help=help))
 
 
 def write_with_module(
@@ -205,36 +212,8 @@ def write_with_module(
     refuse_to_overwrite(weights.path, WEIGHTS, force)
     if weights.plan is not None:
         refuse_to_overwrite(plan, plan_file.PLAN, force)
-    with _restored_on_error(plan), _restored_on_error(weights.path):
+    with restored_on_error(plan), restored_on_error(weights.path):
         if weights.plan is not None:
             write_atomically(plan, weights.plan)
         write_atomically(weights.path, weights.data)
         write_atomically(module, source.encode())
-
-
-@contextmanager
-def _restored_on_error(path: Path) -> Iterator[None]:
-    """Whatever is raised inside, the path has afterwards what it had before."""
-    backup = path.parent / f".resnetgen-{os.urandom(6).hex()}.tmp"
-    existed = os.path.lexists(path)
-    try:
-        if existed:
-            _back_up(path, backup)
-        yield
-    except BaseException:
-        with suppress(OSError):
-            if existed:
-                os.replace(backup, path)
-            else:
-                path.unlink(missing_ok=True)
-        raise
-    finally:
-        with suppress(OSError):
-            backup.unlink(missing_ok=True)
-
-
-def _back_up(path: Path, backup: Path) -> None:
-    try:
-        os.link(path, backup, follow_symlinks=False)
-    except (OSError, NotImplementedError):  # a file system without hard links
-        shutil.copy2(path, backup, follow_symlinks=False)

@@ -73,7 +73,7 @@ def named_tensors(
         _refuse_flattened(graph, dialect)
     tensors = {
         (node.name, stored.weight.name): stored
-        for node in sorted(file_graph.nodes, key=lambda node: node.index)
+        for node in sorted(file_graph.nodes, key=lambda node: node.registration_rank)
         for stored in _stored(node, len(graph.input.size), dialect, numbered)
     }
     return NamedTensors(graph, file_graph, dialect, tensors)
@@ -101,8 +101,8 @@ def _refuse_flattened(graph: Graph, dialect: Dialect) -> None:
     types = {node.name: node.type for node in graph.nodes}
     for node in graph.nodes:
         source = types.get(node.inputs[0])
-        if source and node.type and not node.type.size and node.channels < node.type.channels:
-            if OPS[node.op].weights(node.attributes, node.channels, 1):
+        if source and node.type and not node.type.size and node.in_channels < node.type.channels:
+            if OPS[node.op].weights(node.attributes, node.in_channels, 1):
                 continue
             message = f"`{node.name}` flattens {source}, in another order than `{dialect.name}`"
             raise WeightsError(Diagnostic("unnamed-module", message))

@@ -160,7 +160,7 @@ def test_an_unreadable_file_is_reported_and_nothing_written(
 def test_a_file_that_is_not_there(call, folder: Path) -> None:
     done = call("infer", "nowhere.pth")
     assert done.exit_code == 2
-    assert "error[unreadable]: cannot read `nowhere.pth`" in done.stderr
+    assert "error[unreadable-weights]: cannot read the weights of `nowhere.pth`" in done.stderr
 
 
 def test_a_name_that_means_something_else_beside_the_spec(call, cars: str) -> None:

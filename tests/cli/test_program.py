@@ -24,18 +24,19 @@ OPTIONS = {
     "report": [
         "--format", "text", "json", "csv", "md", "html", "--output", "--by", "node", "stage",
         "total", "--columns", "--input", "--batch", "--dtype", "--optimizer", "--convention",
-        "--explain", "--match", "--device", "--paths", "--budget", "--paper", "--set",
+        "--explain", "--match", "--device", "--paths", "--budget", "--paper", "--set", "--force",
     ],
     "show": ["--set", "--expanded"],
-    "diff": ["--set", "--format", "text", "json", "md", "--output", "-o"],
+    "diff": ["--set", "--format", "text", "json", "md", "--output", "-o", "--force"],
     "new": ["NAME", "--from", "--depth", "--macs", "--params", "--output", "-o", "--set", "--force"],
     "list": ["networks", "blocks", "shortcuts", "stems", "heads", "ops"],
-    "schema": ["network", "block", "--output", "-o"],
+    "schema": ["network", "block", "--output", "-o", "--force"],
     "sweep": ["--vary", "--where", "--output", "--columns", "--pareto", "--plot", "--force", "--set"],
     "verify": ["--set"],
     "bench": [
         "--batch", "--dtype", "--side", "--mode", "inference", "training", "--cold", "--rounds", "--runs", "--no-memory",
         "--threads", "--limit", "--weights", "--format", "text", "json", "md", "--output", "--plot", "--set",
+        "--force",
     ],
     "grow": ["CHECKPOINT", "--from", "--to", "--output", "-o", "--set", "--force"],
 }  # fmt: skip

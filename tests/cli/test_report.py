@@ -50,7 +50,7 @@ def test_nodes_of_the_json_sum_to_the_totals(call, by: str) -> None:
 
 def test_nodes_of_the_json_are_those_of_the_graph(call) -> None:
     report = json.loads(call("report", "googlenet", "--format", "json", "--by", "node").stdout)
-    graph = pipeline.compile_spec("googlenet").graph
+    graph = pipeline.compile_spec("googlenet").checked_graph
     found = {node["name"]: (node["op"], tuple(node["out"])) for node in report["nodes"]}
     assert found == {node.name: (node.op, node.type.shape) for node in graph.nodes}
 
@@ -74,7 +74,7 @@ def test_the_table_has_a_row_for_each_stage_and_a_total(call) -> None:
 def test_the_table_by_node_shows_what_goes_in(call) -> None:
     lines = call("report", "resnet50", "--by", "node").stdout.splitlines()
     assert lines[2].split()[:8] == ["conv1", "convolution", "3", "x", "224", "x", "224", "64"]
-    assert len(lines) == 3 + len(pipeline.compile_spec("resnet50").graph.nodes)
+    assert len(lines) == 3 + len(pipeline.compile_spec("resnet50").checked_graph.nodes)
 
 
 def test_several_specs_are_one_table(call) -> None:

@@ -16,7 +16,17 @@ from pathlib import Path
 
 from fuzz.tally import REPLAYED, Tally, as_data, markdown
 
-KINDS = ("valid", "malformed", "mutants", "inject", "kills", "determinism")
+KINDS = (
+    "valid",
+    "malformed",
+    "mutants",
+    "inject",
+    "kills",
+    "determinism",
+    "plans",
+    "outputs",
+    "checkpoints",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mutants", default=1_000, help="mutants with one fault", **number)
     parser.add_argument("--inject", default=200, help="payloads in every field", **number)
     parser.add_argument("--kills", default=200, help="kills of every command that writes", **number)
+    parser.add_argument("--plans", default=10_000, help="hostile plans", **number)
+    parser.add_argument("--outputs", default=2_000, help="calls with hostile paths", **number)
+    parser.add_argument("--checkpoints", default=5_000, help="hostile checkpoints", **number)
     parser.add_argument("--hash-seeds", default=20, help="hash seeds", **number)
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="processor time that a command may take for a malformed input")  # fmt: skip
     parser.add_argument("--seed", default=0, help="of all that is drawn", **number)
@@ -113,6 +126,24 @@ def _determinism(options: argparse.Namespace, seed: int) -> Tally:
     return determinism.search(options.hash_seeds, 30, seed)
 
 
+def _plans(options: argparse.Namespace, seed: int) -> Tally:
+    from fuzz import plans
+
+    return plans.search(options.plans, seed, options.jobs)
+
+
+def _outputs(options: argparse.Namespace, seed: int) -> Tally:
+    from fuzz import outputs
+
+    return outputs.search(options.outputs, seed, options.jobs)
+
+
+def _checkpoints(options: argparse.Namespace, seed: int) -> Tally:
+    from fuzz import checkpoints
+
+    return checkpoints.search(options.checkpoints, seed, options.jobs)
+
+
 _SEARCHES: dict[str, Callable[[argparse.Namespace, int], Tally]] = {
     "valid": _valid,
     "malformed": _malformed,
@@ -120,6 +151,9 @@ _SEARCHES: dict[str, Callable[[argparse.Namespace, int], Tally]] = {
     "inject": _inject,
     "kills": _kills,
     "determinism": _determinism,
+    "plans": _plans,
+    "outputs": _outputs,
+    "checkpoints": _checkpoints,
 }
 
 

@@ -1,6 +1,6 @@
 """interpret(graph, tensors, x) -> the network's outputs, computed without the printed module.
 
-    outputs = interpret(compiled.graph, module.state_dict(), x, training=False)
+    outputs = interpret(compiled.checked_graph, module.state_dict(), x, training=False)
 
 Walks the nodes of the flat graph and applies functions of torch from a table of its own. It shares
 no code with the printer: what it reads of a node is its op, inputs, attributes and the path of its

@@ -328,7 +328,7 @@ def told(mutant: Mutant) -> tuple[Fault, ...]:
             (folder / HOST).write_text(mutant.host, encoding="utf-8")
         try:
             compiled = compile_spec(folder / HOST)
-            _ = compiled.graph, compiled.source
+            _ = compiled.checked_graph, compiled.source
         except SpecError as error:
             return tuple(_fault(each, folder) for each in error.diagnostics)
         return ()

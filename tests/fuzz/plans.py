@@ -122,7 +122,8 @@ def mutated(plan: Plan, rng: random.Random) -> Plan:
 
 
 def _step(plan: Plan, rng: random.Random) -> dict[str, Any]:
-    steps = [each for each in plan.get("steps") or [] if isinstance(each, dict)]
+    given = plan.get("steps")
+    steps = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     return rng.choice(steps) if steps else {}
 
 

@@ -71,13 +71,13 @@ def compiled_facts(seed: int) -> Facts:
     """Compiles a sample as far as its source. Raises where a pass fails or two disagree."""
     text, count = _drafted(seed)
     compiled = compiles(text)
-    return Facts(frozenset(used(compiled, text)), len(compiled.graph.nodes), count)
+    return Facts(frozenset(used(compiled, text)), len(compiled.checked_graph.nodes), count)
 
 
 def compiles(text: str) -> Compiled:
     """Runs every pass over a spec that must be sound."""
     compiled = compile_text(text)
-    assert compiled.cost == graph_cost(compiled.graph)
+    assert compiled.cost == graph_cost(compiled.checked_graph)
     ast.parse(compiled.source)
     return compiled
 
@@ -87,7 +87,7 @@ def used(compiled: Compiled, text: str) -> set[str]:
     form = yaml.load(text, yaml.BaseLoader)
     if "extends" in form:
         form = model.merged(model.library_network(form["extends"]), form)
-    found = {node.op for node in compiled.graph.nodes}
+    found = {node.op for node in compiled.checked_graph.nodes}
     found |= {instance.block.name for instance in instances_below(compiled.root)}
     found |= {_called(form.get("stem")), _called(form.get("shortcut"))}
     head = form.get("head")
@@ -153,7 +153,7 @@ def computed(seed: int) -> bool:
 def computes(text: str) -> None:
     """Raises AssertionError where the printed module and the interpreter differ."""
     compiled = compile_text(text)
-    runs_alike(compiled.graph, compiled.source)
+    runs_alike(compiled.checked_graph, compiled.source)
 
 
 def runs_alike(graph: Graph, source: str) -> None:

@@ -16,7 +16,7 @@ from resnetgen.runtime.verify import verify
 
 def agrees(compiled: Compiled) -> None:
     """Raises AssertionError for the first prediction that is wrong."""
-    graph = compiled.graph
+    graph = compiled.checked_graph
     assert compiled.cost == graph_cost(graph)
     with torch.device("meta"):
         module = build(compiled.source, graph.name)

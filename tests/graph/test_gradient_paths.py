@@ -12,11 +12,11 @@ from resnetgen.pipeline import compile_spec, compile_text
 
 
 def test_a_plain_network_has_one_path() -> None:
-    assert path_lengths(compile_spec("plain34").graph) == PathLengths(34, 34, 1)
+    assert path_lengths(compile_spec("plain34").checked_graph) == PathLengths(34, 34, 1)
 
 
 def test_a_residual_network_has_a_path_for_each_choice_at_each_block() -> None:
-    lengths = path_lengths(compile_spec("resnet50").graph)
+    lengths = path_lengths(compile_spec("resnet50").checked_graph)
     # The stem, a projection in each of four stages, the classifier; or every layer. 16 blocks.
     assert lengths == PathLengths(6, 50, 2**16)
 
@@ -24,24 +24,26 @@ def test_a_residual_network_has_a_path_for_each_choice_at_each_block() -> None:
 @pytest.mark.parametrize("depth", [20, 110, 1202])
 def test_shortcuts_without_weights_are_passed_for_nothing(depth: int) -> None:
     blocks = (depth - 2) // 2
-    assert path_lengths(compile_spec(f"resnet{depth}").graph) == PathLengths(2, depth, 2**blocks)
+    assert path_lengths(compile_spec(f"resnet{depth}").checked_graph) == PathLengths(
+        2, depth, 2**blocks
+    )
 
 
 def test_a_value_that_is_read_twice_is_two_paths() -> None:
     text = "network: n\ninput: {channels: 1, size: [8]}\nnodes:\n  a: {op: relu}\n"
     text += "  b: {op: add, inputs: [a, a]}\n"
-    assert path_lengths(compile_text(text).graph) == PathLengths(0, 0, 2)
+    assert path_lengths(compile_text(text).checked_graph) == PathLengths(0, 0, 2)
 
 
 def test_outputs_of_training_are_no_ends() -> None:
-    lengths = path_lengths(compile_spec("googlenet").graph)
+    lengths = path_lengths(compile_spec("googlenet").checked_graph)
     assert lengths.longest == 22  # not the auxiliary classifiers, which have a layer fewer
     assert lengths.paths == 4**9
 
 
 @pytest.mark.parametrize("name", ["resnet18", "seresnet18", "googlenet", "preact_resnet110"])
 def test_networkx_finds_the_same(name: str) -> None:
-    graph = compile_spec(name).graph
+    graph = compile_spec(name).checked_graph
     drawn = networkx.DiGraph(to_networkx(graph))
     layers = {node.name: int(OPS[node.op].is_weighted) for node in graph.nodes}
     for _, target, data in drawn.edges(data=True):

@@ -54,7 +54,7 @@ def test_rows_and_taps_are_those_that_have_a_gradient(axes: list[tuple[int, ...]
 
 def lost_in_the_flat_graph(compiled: Compiled) -> set[str]:
     """The values of which no node reads some row."""
-    graph = compiled.graph
+    graph = compiled.checked_graph
     types = {INPUT: graph.input} | {node.name: node.type for node in graph.nodes}
     rows: dict[str, list[Rows]] = {}
     whole = {*graph.outputs, *graph.train_outputs}

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from resnetgen.compiler.analysis.evaluation_memory import activation_trace, evaluation_bytes
 from resnetgen.compiler.analysis.rows import rows_by_node
 from resnetgen.compiler.analysis.training_memory import OPTIMIZERS, training_bytes
+from resnetgen.compiler.ir.ops import OPS
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
 from resnetgen.runtime.load import build
 
@@ -53,19 +54,19 @@ NETWORKS = [
     SPECS / "resnet50_os8.yaml",
     SPECS / "resnet50_dp.yaml",  # stochastic depth
 ]
-TEXTS = {
-    "activations that do not work in place": """
+WITH_ACTIVATION = """
 network: n
-input: {channels: 3, size: [32, 32]}
-act: silu
+input: {{channels: 3, size: [32, 32]}}
+act: {}
 block: basic
 shortcut: projection
-stages: {layer1: {blocks: 2, width: 16}, layer2: {blocks: 2, width: 32, stride: 2}}
+stages: {{layer1: {{blocks: 2, width: 16}}, layer2: {{blocks: 2, width: 32, stride: 2}}}}
 stem: cifar
-head: {classes: 10}
-""",
-    "free": FREE,
-}
+head: {{classes: 10}}
+"""
+ACTIVATIONS = [name for name, op in OPS.items() if op.kind == "activation"]
+TEXTS = {f"activation {name}": WITH_ACTIVATION.format(name) for name in ACTIVATIONS}
+TEXTS["free"] = FREE
 
 
 def networks() -> dict[str, Callable[[], Compiled]]:
@@ -148,7 +149,7 @@ def test_the_peak_of_evaluation_is_that_of_the_storages_alive(compiled) -> None:
     compiled = compiled()
     found = evaluation_bytes(compiled.typed, BATCH)
     assert found.activations == peak_of_evaluation(compiled)
-    assert found.ideal <= found.activations
+    assert found.planned <= found.activations
 
 
 TRAINED = ["resnet18", "preact_resnet50", "wide_resnet28_10", "seresnet50", "resnetblur18"]
@@ -219,15 +220,15 @@ def test_the_parts_of_a_training_step() -> None:
 def test_a_planner_needs_less_than_python() -> None:
     found = evaluation_bytes(compile_spec("resnet50").typed, BATCH)
     value = BATCH * 256 * 56 * 56 * 4
-    assert found.activations - found.ideal == value // 4  # the input of `layer1`, in its stage
-    assert found.at == "layer1.0.bn3"
+    assert found.activations - found.planned == value // 4  # the input of `layer1`, in its stage
+    assert found.peak_node == "layer1.0.bn3"
 
 
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "resnet110"])
 def test_the_trace_has_the_nodes_in_order_and_the_peak(name: str) -> None:
     measured = compile_spec(name).typed
     found, points = evaluation_bytes(measured, BATCH), activation_trace(measured, BATCH)
-    assert max(points, key=lambda point: point[1]) == (found.at, found.activations)
+    assert max(points, key=lambda point: point[1]) == (found.peak_node, found.activations)
     names = {row.name for row in rows_by_node(measured) if row.op != "flatten"}
     traced = [name for name, _ in points if name in names]
     assert len(set(traced)) == len(traced) > 20

@@ -68,8 +68,8 @@ def row(name: str, most: float = MOST, **overrides: object) -> Row:
     net, overrides = _fitting(spec, most, overrides)
     torch.manual_seed(SEED)
     model = build(net.source, net.network.name)
-    randomize_norms(model, torch.randn(NORM_IMAGES, *net.graph.input.shape), SEED)
-    images, example = torch.randn(BATCH + 1, *net.graph.input.shape).split([BATCH, 1])
+    randomize_norms(model, torch.randn(NORM_IMAGES, *net.checked_graph.input.shape), SEED)
+    images, example = torch.randn(BATCH + 1, *net.checked_graph.input.shape).split([BATCH, 1])
     found = {
         dtype: _run(
             optimize(spec, model.state_dict(), example.to(dtype), **overrides), images.to(dtype)
@@ -81,7 +81,7 @@ def row(name: str, most: float = MOST, **overrides: object) -> Row:
     short = _run(model.bfloat16(), images.bfloat16())
     return Row(
         name,
-        net.graph.input.shape,
+        net.checked_graph.input.shape,
         distance(found[torch.float32], eager),
         largest(found[torch.float32], eager),
         distance(eager, exact),
@@ -104,7 +104,7 @@ def _fitting(
     """
     net = compile_spec(spec, **overrides)
     while net.cost.macs > most * 1e9:
-        smaller = overrides | {"input.size": [axis // 2 for axis in net.flat.input.size]}
+        smaller = overrides | {"input.size": [axis // 2 for axis in net.flat_graph.input.size]}
         try:
             net, overrides = compile_spec(spec, **smaller), smaller
         except SpecError:

@@ -11,7 +11,7 @@ HEAD = "network: tiny\ninput: {channels: 3, size: [8, 8]}\n"
 
 
 def steps(text: str) -> dict[str, FusedStep]:
-    return {step.name: step for step in fold(compile_text(HEAD + text).graph).steps}
+    return {step.name: step for step in fold(compile_text(HEAD + text).checked_graph).steps}
 
 
 def named(folded: FoldedGraph) -> dict[str, FusedStep]:
@@ -19,7 +19,7 @@ def named(folded: FoldedGraph) -> dict[str, FusedStep]:
 
 
 def test_a_norm_an_addition_and_a_relu_are_one_step() -> None:
-    folded = named(fold(compile_spec("resnet50").graph))
+    folded = named(fold(compile_spec("resnet50").checked_graph))
     last = folded["layer1.1.act3"]
     assert last.node.name == "layer1.1.conv3"
     assert last.norm is not None
@@ -33,7 +33,7 @@ def test_a_norm_an_addition_and_a_relu_are_one_step() -> None:
 
 
 def test_of_two_convolutions_the_later_one_adds() -> None:
-    folded = named(fold(compile_spec("resnet50").graph))
+    folded = named(fold(compile_spec("resnet50").checked_graph))
     joined = folded["layer2.0.act3"]
     assert joined.node.name == "layer2.0.downsample.0"
     assert joined.addend == "layer2.0.bn3"
@@ -41,7 +41,7 @@ def test_of_two_convolutions_the_later_one_adds() -> None:
 
 
 def test_a_norm_behind_an_activation_stays() -> None:
-    folded = named(fold(compile_spec("preact_resnet18").graph))
+    folded = named(fold(compile_spec("preact_resnet18").checked_graph))
     assert folded["layer1.0.norm1"].node.op == "batch_norm"
     assert folded["layer1.0.act1"].node.op == "relu"
     assert folded["layer1.0.act1"].overwrites
@@ -123,22 +123,22 @@ def test_a_relu_of_a_relu_is_not_a_step() -> None:
 
 @pytest.mark.parametrize("name", ["googlenet", "preact_resnet18", "resnet20", "seresnet18"])
 def test_every_step_is_read(name: str) -> None:
-    folded = fold(compile_spec(name).flat)
+    folded = fold(compile_spec(name).flat_graph)
     read = {*folded.outputs, *(value for step in folded.steps for value in step.reads)}
     assert {step.name for step in folded.steps} <= read
 
 
 def test_training_leaves_no_step() -> None:
     net = compile_spec("googlenet")
-    names = {step.node.name for step in fold(net.graph).steps}
-    training = {node.name for node in net.graph.nodes if node.training}
+    names = {step.node.name for step in fold(net.checked_graph).steps}
+    training = {node.name for node in net.checked_graph.nodes if node.training}
     assert training
     assert not names & training
-    assert "drop" not in "".join(step.node.op for step in fold(net.graph).steps)
+    assert "drop" not in "".join(step.node.op for step in fold(net.checked_graph).steps)
 
 
 def test_a_drop_path_passes_its_input_on() -> None:
     net = compile_spec("resnet18", **{"block.drop_path": 0.1})
-    assert any(node.op == "drop_path" for node in net.graph.nodes)
-    kept = {step.name: step for step in fold(net.graph).steps}
+    assert any(node.op == "drop_path" for node in net.checked_graph.nodes)
+    kept = {step.name: step for step in fold(net.checked_graph).steps}
     assert kept["layer1.0.act2"].addend == "maxpool"

@@ -21,7 +21,7 @@ from resnetgen.runtime.load import build
 def with_random_norms(net: Compiled) -> nn.Module:
     torch.manual_seed(0)
     return randomize_norms(
-        build(net.source, net.network.name), torch.randn(4, *net.flat.input.shape)
+        build(net.source, net.network.name), torch.randn(4, *net.flat_graph.input.shape)
     )
 
 

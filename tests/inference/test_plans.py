@@ -96,7 +96,7 @@ def test_what_is_loaded_is_what_was_made(made: Path, state: dict[str, Tensor], x
 def test_other_kinds_of_network(network: str, overrides: dict[str, object], tmp_path: Path) -> None:
     """With tensors that no file holds (blur), gates, one axis, and linear layers before the last."""
     compiled = compile_spec(network, **overrides)
-    image = torch.randn(1, *compiled.flat.input.shape)
+    image = torch.randn(1, *compiled.flat_graph.input.shape)
     state, path = weights(network), tmp_path / "net.plan.json"
     built = resnetgen.optimize(network, state, image, plan=path, **overrides)
     for one, other in zip(bits(resnetgen.load_plan(path), image), bits(built, image), strict=True):

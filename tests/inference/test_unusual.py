@@ -130,7 +130,7 @@ def test_networks_as_they_are_drawn() -> None:
     overwritten = 0
     for seed in SEEDS:
         net = compile_text(spec_of(Drawn(random.Random(seed))))
-        x = images(3, *net.flat.input.shape)
+        x = images(3, *net.flat_graph.input.shape)
         torch.manual_seed(0)
         model = randomize_norms(build(net.source, net.network.name), x)
         module = inference_module(net.inference_plan, net.inference_source, model.state_dict())
@@ -142,5 +142,5 @@ def test_networks_as_they_are_drawn() -> None:
         assert relative_error(exact, [each.double() for each in result]) < 20 * rounding + 1e-5, (
             seed
         )
-        assert torch.equal(x, images(3, *net.flat.input.shape)), seed
+        assert torch.equal(x, images(3, *net.flat_graph.input.shape)), seed
     assert overwritten > 50

@@ -24,7 +24,7 @@ def find(text: str) -> Sequence[Diagnostic]:
     """The errors of a text, else its warnings."""
     try:
         compiled = compile_document(library.complete(parse(Source("mine.yaml", text)), (), {}))
-        _ = compiled.graph, compiled.plan
+        _ = compiled.checked_graph, compiled.plan
     except SpecError as error:
         return error.diagnostics
     return compiled.warnings
@@ -148,7 +148,9 @@ def test_what_has_no_effect_is_taken_out_with_nothing_else(text: str, left: str)
 
 def meaning(text: str) -> object:
     compiled = compile_document(library.complete(parse(Source("mine.yaml", text)), (), {}))
-    return [(node.name, node.op, node.attributes, node.type) for node in compiled.graph.nodes]
+    return [
+        (node.name, node.op, node.attributes, node.type) for node in compiled.checked_graph.nodes
+    ]
 
 
 def test_a_bias_before_a_norm_is_taken_out() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from resnetgen.compiler.frontend.identifiers import (
     MODULE_NAMES,
+    REQUIRED_PACKAGES,
     file_name_error,
     identifier_error,
+    module_file_error,
     node_key_error,
     path_component_error,
 )
@@ -18,6 +23,23 @@ def test_the_attributes_of_modules_are_those_of_torch() -> None:
     classes = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
     own = {name for each in classes for name in dir(each) if not name.startswith("_")}
     assert own <= MODULE_NAMES
+
+
+def test_the_packages_that_a_module_may_hide_are_those_that_torch_imports() -> None:
+    pytest.importorskip("torch")
+    code = (
+        "import sys, torch, resnetgen\n"
+        "top = {name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names\n"
+        "print(*[name for name in top if not name.startswith('_')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= REQUIRED_PACKAGES
+
+
+@pytest.mark.parametrize("name", ["random", "types", "re", "typing", "torch", "numpy", "class"])
+def test_a_file_of_this_name_would_be_in_the_way(name: str) -> None:
+    assert module_file_error(name)
+    assert module_file_error(f"my_{name}") is None
 
 
 def test_every_attribute_of_a_module_is_refused_as_a_key() -> None:

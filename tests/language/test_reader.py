@@ -261,8 +261,14 @@ def test_64_levels_can_be_read_and_taken_apart() -> None:
 
 
 def test_the_number_of_nodes_is_limited() -> None:
-    error = only_error("a: [" + "1," * 100_001 + "]")
+    error = only_error("".join(f"a{n}: [{'1,' * 250}]\n" for n in range(400)))
     assert (error.code, "100,000" in error.message) == ("limit", True)
+
+
+def test_the_length_of_a_list_is_limited() -> None:
+    assert len(python_value(tree_of("a: [" + "1," * 256 + "]"))["a"]) == 256
+    error = only_error("a: [" + "1," * 257 + "]")
+    assert (error.code, error.message) == ("limit", "a list has at most 256 values")
 
 
 def test_the_length_of_a_scalar_is_limited() -> None:
@@ -312,7 +318,7 @@ def test_escapes_of_no_character_are_refused(escape: str) -> None:
 def test_a_byte_order_mark_and_any_line_ends_are_harmless(text: str) -> None:
     tree = tree_of(text)
     assert python_value(tree) == {"a": 1, "b": 2}
-    assert (place(tree.keys["a"]), place(tree.keys["b"])) == ((1, 1, 2), (2, 1, 2))
+    assert (place(tree.key_spans["a"]), place(tree.key_spans["b"])) == ((1, 1, 2), (2, 1, 2))
 
 
 def test_a_tab_inside_a_string_is_harmless() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
 from resnetgen.pipeline import compile_spec, compile_text
-from resnetgen.reports.roofline import Device, Roofline, Traffic, devices
+from resnetgen.reports.roofline import Device, OpWork, Roofline, devices
 
 # One operation a second and one byte a second: times are counts.
 SLOW = Device("slow", "slow", "made up", dict.fromkeys(DTYPE_BYTES, 1.0), 1.0, 1.0)
@@ -51,16 +51,16 @@ VALUES, WEIGHTS = 16 * 64, 16 * 4 * 9
 ARITHMETIC, MOVED = 2 * 4 * 9 * VALUES, 4 * 64 + VALUES + WEIGHTS  # of the convolution
 
 
-def traffic(spec: str) -> Traffic:
+def traffic(spec: str) -> OpWork:
     typed = compile_text(spec).typed
-    return Roofline(typed).traffic_of((step, 1) for step in typed.nodes)
+    return Roofline(typed).work_of((step, 1) for step in typed.nodes)
 
 
 def test_a_chain_by_hand() -> None:
     found = bound(CHAIN)
-    assert found.eager == ARITHMETIC + (2 * VALUES + 32) + 2 * VALUES
+    assert found.eager_time == ARITHMETIC + (2 * VALUES + 32) + 2 * VALUES
     # The norm reads its weights and nothing else; the activation moves nothing.
-    assert found.time == ARITHMETIC + 32
+    assert found.fused_time == ARITHMETIC + 32
     assert found.by == "arithmetic"
 
 
@@ -75,12 +75,12 @@ def test_the_batch_multiplies_values_but_not_weights() -> None:
     found = traffic(CHAIN)
     weights = WEIGHTS + 32
     assert found.moved(2, 1) == 2 * (found.moved(1, 1) - weights) + weights
-    assert bound(CHAIN, batch=2).time == 2 * ARITHMETIC + 32
+    assert bound(CHAIN, batch=2).fused_time == 2 * ARITHMETIC + 32
 
 
 def test_a_gate_is_not_fused_into_what_it_gates() -> None:
     """The value that a gate multiplies has to be read again: only the gate itself is at hand."""
-    spared = bound(GATE).eager - bound(GATE).time
+    spared = bound(GATE).eager_time - bound(GATE).fused_time
     sigmoid, mul = 2 * 16, 2 * 16  # each spares its small operand, written and read
     assert spared == sigmoid + mul
 
@@ -106,4 +106,4 @@ def test_resnet50_on_a_large_device_is_bound_by_memory() -> None:
     steps = [(step, 1) for step in typed.nodes]
     found = Roofline(typed).bound(steps, devices()["h200"], 256, "bfloat16")
     assert found.by == "memory"
-    assert 256 * 8178368512 / 989.5e12 < found.time < found.eager
+    assert 256 * 8178368512 / 989.5e12 < found.fused_time < found.eager_time

@@ -27,7 +27,7 @@ def test_a_compiled_network_agrees_with_eager_execution() -> None:
 
     network = compile_text(SPEC)
     shown: list[str] = []
-    report = compile_and_run(network.graph, network.source, "cpu", shown.append)
+    report = compile_and_run(network.checked_graph, network.source, "cpu", shown.append)
     assert report.mismatches == ()
     assert [result.mode for result in report.modes] == ["eval", "training"]
     assert all(0 <= result.error <= report.tolerance for result in report.modes)
@@ -42,7 +42,7 @@ def test_a_graph_break_is_a_mismatch() -> None:
     network = compile_text(SPEC)
     broken = network.source.replace("= self.bn1(x)", "= self.bn1(x) if x.sum() > 0 else x", 1)
     assert broken != network.source
-    report = compile_and_run(network.graph, broken, "cpu")
+    report = compile_and_run(network.checked_graph, broken, "cpu")
     assert not report.ok
     assert all("torch.compile failed" in text for text in report.mismatches)
 
@@ -83,6 +83,6 @@ def test_a_missing_compiler_is_reported_before_anything_is_built() -> None:
         config.patch({"cpp.cxx": ("no-such-compiler",)}),
         pytest.raises(MissingRequirement) as caught,
     ):
-        compile_and_run(network.graph, "raise AssertionError", "cpu")
+        compile_and_run(network.checked_graph, "raise AssertionError", "cpu")
     assert caught.value.code == "no-compiler"
     assert caught.value.help

@@ -41,7 +41,7 @@ def network(block: str = "basic") -> Compiled:
 
 def module(compiled: Compiled) -> nn.Module:
     torch.manual_seed(0)
-    images = torch.randn(2, *compiled.graph.input.shape)
+    images = torch.randn(2, *compiled.checked_graph.input.shape)
     return randomize_norms(build(compiled.source, compiled.network.name), images).train()
 
 

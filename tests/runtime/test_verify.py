@@ -190,7 +190,7 @@ def compiled(name: str) -> Compiled:
 def mismatches(name: str, source: str, *, compile: bool) -> tuple[str, ...]:
     from resnetgen.runtime.verify import verify
 
-    return verify(compiled(name).graph, source, compile=compile).mismatches
+    return verify(compiled(name).checked_graph, source, compile=compile).mismatches
 
 
 def changed(name: str, *replacements: tuple[str, str]) -> str:
@@ -206,7 +206,7 @@ def changed(name: str, *replacements: tuple[str, str]) -> str:
 def test_a_sound_network_passes(name: str, compile: bool) -> None:
     from resnetgen.runtime.verify import verify
 
-    graph, source = compiled(name).graph, compiled(name).source
+    graph, source = compiled(name).checked_graph, compiled(name).source
     report = verify(graph, source, compile=compile)
     assert report.mismatches == ()
     assert report.ok
@@ -223,7 +223,7 @@ def test_a_library_network_passes(name: str) -> None:
 
     network = compile_spec(name)
     shown: list[str] = []
-    report = verify(network.graph, network.source, progress=shown.append)
+    report = verify(network.checked_graph, network.source, progress=shown.append)
     assert report.mismatches == ()
     assert report.keys > 100
     assert any("capturing" in text for text in shown)

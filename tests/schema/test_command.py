@@ -39,22 +39,33 @@ def test_networks_are_the_default() -> None:
 
 
 def test_it_writes_a_file_and_replaces_an_older_one(folder: Path) -> None:
+    (folder / "mine.yaml").write_text("network: mine\nextends: resnet18\n", encoding="utf-8")
+    assert call("-o", "network.json").exit_code == 0
+    older = (folder / "network.json").read_text(encoding="utf-8")
+    (folder / "mine.yaml").unlink()
+    assert call("--output", "network.json").exit_code == 0
+    assert (folder / "network.json").read_text(encoding="utf-8") == call().stdout != older
+    assert os.listdir(folder) == ["network.json"]
+
+
+def test_a_schema_that_was_edited_or_is_of_another_kind_is_kept(folder: Path) -> None:
     path = folder / "network.json"
     assert call("-o", "network.json").exit_code == 0
-    whole = path.read_text(encoding="utf-8")
-    path.write_text(whole[:2000], encoding="utf-8")
-    assert call("--output", "network.json").exit_code == 0
-    assert path.read_text(encoding="utf-8") == whole
-    assert os.listdir(folder) == ["network.json"]
+    whole = path.read_bytes()
+    assert call("block", "-o", "network.json").exit_code == 2
+    path.write_bytes(whole.replace(b"stem", b"root"))
+    assert "or was edited since" in call("-o", "network.json").stderr
+    assert call("-o", "network.json", "--force").exit_code == 0
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("text", ["network: mine\n", "", "{}", '{\n "$schema": "x"\n}\n'])
 def test_it_writes_over_nothing_else(folder: Path, text: str) -> None:
-    (folder / "mine.yaml").write_text(text, encoding="utf-8")
-    done = call("-o", "mine.yaml")
+    (folder / "mine.json").write_text(text, encoding="utf-8")
+    done = call("-o", "mine.json")
     assert done.exit_code == 2
-    assert "error[file-exists]: `mine.yaml` is not a schema that this command wrote" in done.stderr
-    assert (folder / "mine.yaml").read_text(encoding="utf-8") == text
+    assert "error[file-exists]: `mine.json` was not written by resnetgen" in done.stderr
+    assert (folder / "mine.json").read_text(encoding="utf-8") == text
 
 
 def test_it_does_not_follow_a_link(folder: Path) -> None:

@@ -111,6 +111,8 @@ def test_the_plot(folder: Path, sweep) -> None:
     texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"resnet50", "8 variants", "macs (multiply-adds)", "params (elements)"} <= set(texts)
     assert sweep(*DEPTH, "-o", "rows.csv", "--plot=rows.svg").exit_code == 0  # ours, again
+    Path("rows.svg").write_text(Path("rows.svg").read_text().replace("8 variants", "8 nets"))
+    assert "or was edited since" in sweep(*DEPTH, "-o", "rows.csv", "--plot=rows.svg").stderr
 
 
 def test_the_python_function_yields_the_rows(folder: Path, sweep) -> None:
@@ -134,8 +136,8 @@ WRONG_CALLS = {
     "a plot without its columns": (["--vary=layer3.blocks=1..4", "--columns=macs", "--plot=a.svg"], "no column of numbers `params`"),
     "set and varied": (["--vary=layer3.blocks=1..4", "--set=layer3.blocks=3"], "both set and varied"),
     "a plot nowhere": (["--vary=layer3.blocks=1..4", "--plot=nowhere/a.svg"], "there is no folder `nowhere`"),
-    "a plot over another file": (["--vary=layer3.blocks=1..4", "--plot=notes.txt"], "is not a plot of `resnetgen sweep`"),
-    "a plot over the rows": (["--vary=layer3.blocks=1..4", "--plot=rows.csv"], "the plot and the rows need a file each"),
+    "a plot over another file": (["--vary=layer3.blocks=1..4", "--plot=notes.txt"], "`notes.txt` was not written by resnetgen"),
+    "a plot over the rows": (["--vary=layer3.blocks=1..4", "--plot=rows.csv"], "is the file of --output"),
     "too many": (["--vary=layer3.blocks=1..90000", "--vary=layer2.blocks=1..90000"], "at most 100,000,000"),
 }  # fmt: skip
 

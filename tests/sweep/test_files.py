@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import signal
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from resnetgen.reports.sweep import files
 
 LONG = ["resnet110", *(f"--vary=layer{n}.blocks=1..{n + 39}" for n in (1, 2, 3))]  # 68,880 variants
 SHORT = ["resnet18", "--vary=layer1.blocks=0..2", "--vary=block=basic,bottleneck", "--vary=layer2.width=64,96"]  # fmt: skip
@@ -150,6 +153,19 @@ def test_a_complete_sweep_does_nothing(folder: Path, sweep) -> None:
     assert after == before
 
 
+def test_what_a_column_means_may_be_said_otherwise(folder: Path, sweep) -> None:
+    """A version that words it in another way continues the sweep."""
+    path = folder / "rows.csv"
+    sweep(*SHORT, "-o", str(path))
+    meta = json.loads(sidecar(path).read_text(encoding="utf-8"))
+    for column in meta["columns"]:
+        column["doc"] = f"the {column['doc']}"
+    sidecar(path).write_text(json.dumps(meta), encoding="utf-8")
+    done = sweep(*SHORT, "-o", str(path))
+    assert done.exit_code == 0, done.stderr
+    assert "is complete" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
@@ -233,9 +249,85 @@ def test_a_sweep_without_a_row_yet_may_become_another(folder: Path, sweep) -> No
     assert sweep(*SHORT, "--set=layer3.blocks=3", "-o", str(path)).exit_code == 0
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize("keep", [0, 1])
+def test_what_is_not_part_of_a_row_is_not_cut_off(
+    suffix: str, keep: int, folder: Path, sweep
+) -> None:
+    """The metadata says that the sweep was stopped, but the file has become something else."""
+    path = folder / f"rows{suffix}"
+    sweep(*SHORT, "-o", str(path))
+    meta = json.loads(sidecar(path).read_text())
+    sidecar(path).write_text(json.dumps({**meta, "complete": False}))
+    mine = b"".join(path.read_bytes().splitlines(keepends=True)[: 3 * keep]) + b"my notes"
+    path.write_bytes(mine)
+    done = sweep(*SHORT, "-o", str(path))
+    assert done.exit_code == 2
+    assert "error[file-exists]" in done.stderr
+    assert path.read_bytes() == mine
+
+
+@pytest.mark.parametrize("content", ["mine", "{}", "[]"])
+def test_a_foreign_file_with_the_name_of_the_metadata_is_kept(
+    content: str, folder: Path, sweep
+) -> None:
+    (folder / "rows.csv.meta.json").write_text(content)
+    done = sweep(*SHORT, "-o", "rows.csv")
+    assert done.exit_code == 2
+    assert "`rows.csv.meta.json` is not the metadata of a sweep" in done.stderr
+    assert [each.read_text() for each in folder.iterdir()] == [content]
+    assert sweep(*SHORT, "-o", "rows.csv", "--force").exit_code == 0
+
+
+def test_metadata_that_cannot_be_written_keep_the_old_rows(
+    folder: Path, sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "rows.csv").write_text("mine")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.Appender, "_write_meta", fail)
+    done = sweep(*SHORT, "-o", "rows.csv", "--force")
+    assert done.exit_code == 2
+    assert "error[unwritable]: cannot write `rows.csv`: No space left on device" in done.stderr
+    assert [each.read_text() for each in folder.iterdir()] == ["mine"]
+
+
 @pytest.mark.parametrize("path", ["nowhere/rows.csv", "folder.csv"])
 def test_an_unwritable_path_is_one_error(path: str, folder: Path, sweep) -> None:
     (folder / "folder.csv").mkdir()
     done = sweep(*SHORT, "-o", path)
     assert done.exit_code == 2
     assert "error[unwritable]" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_special_files_beside_a_sweep_are_not_waited_for(folder: Path, sweep) -> None:
+    path = folder / "rows.csv"
+    path.write_text("mine\n")
+    os.mkfifo(sidecar(path))
+    assert "is not a regular file" in sweep(*SHORT, "-o", str(path)).stderr
+    path.unlink()
+    os.mkfifo(folder / "pipe.csv")
+    assert "is not a regular file" in sweep(*SHORT, "-o", str(folder / "pipe.csv")).stderr
+
+
+@pytest.mark.parametrize("edit", [b"[" * 100_000 + b"\n", b"x" * (1 << 24) + b"\n", b"\n"])
+def test_a_last_line_that_cannot_be_a_row_is_refused(edit: bytes, folder: Path, sweep) -> None:
+    path = folder / "rows.jsonl"
+    sweep(*SHORT, "-o", str(path))
+    meta = json.loads(sidecar(path).read_text())
+    sidecar(path).write_text(json.dumps({**meta, "complete": False}))
+    with path.open("ab") as file:
+        file.write(edit)
+    done = sweep(*SHORT, "-o", str(path))
+    assert done.exit_code == 2
+    assert "its last line is not a row" in done.stderr
+
+
+def test_metadata_that_is_nested_without_end_is_not_that_of_a_sweep(folder: Path, sweep) -> None:
+    path = folder / "rows.csv"
+    sweep(*SHORT, "-o", str(path))
+    sidecar(path).write_text("[" * 100_000)
+    assert "is not the metadata of a sweep" in sweep(*SHORT, "-o", str(path)).stderr

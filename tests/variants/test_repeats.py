@@ -80,7 +80,9 @@ def test_networks_are_as_deep_as_their_names_say(name: str) -> None:
 def counted(network: Compiled) -> int:
     """The depth computed otherwise: weighted ops of the flat graph by the paths of their modules."""
     stages = {node.key for node in network.network.root.nodes if node.stage}
-    paths = [node.module.split(".") for node in network.graph.nodes if OPS[node.op].is_weighted]
+    paths = [
+        node.module.split(".") for node in network.checked_graph.nodes if OPS[node.op].is_weighted
+    ]
     main = [path for path in paths if not {"downsample", "se"} & set(path)]
     stem = next(at for at, path in enumerate(main) if path[0] in stages)
     assert stem

@@ -84,7 +84,7 @@ def test_a_dialect_is_the_file_of_its_name() -> None:
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("spec", ["resnet18", "resnet50", "resnet152", "wide_resnet50_2"])
 def test_keys_go_there_and_back(name: str, spec: str) -> None:
-    there, graph = load_dialect(name), compile_spec(spec).graph
+    there, graph = load_dialect(name), compile_spec(spec).checked_graph
     kept = named_tensors(graph, there).tensors
     own = {f"{module}.{tensor}" for module, tensor in _own(graph, there)}
     assert set(network_keys([each.key for each in kept.values()], there).values()) == own
@@ -108,13 +108,13 @@ def test_torchvision_and_timm_have_our_own_names() -> None:
         ("resnetrs50", "timm"),
         ("resnetv2_50", "timm"),
     ]:
-        graph = compile_spec(spec).graph
+        graph = compile_spec(spec).checked_graph
         assert rename_modules(graph, load_dialect(name)) == graph
 
 
 def test_modules_without_a_name_are_reported_as_a_pattern() -> None:
     with pytest.raises(WeightsError) as caught:
-        rename_modules(compile_spec("resnetv2_50").graph, load_dialect("torchvision"))
+        rename_modules(compile_spec("resnetv2_50").checked_graph, load_dialect("torchvision"))
     diagnostic = caught.value.diagnostic
     assert diagnostic.code == "unnamed-module"
     assert "`stages.*.blocks.*.norm*`" in diagnostic.message
@@ -165,7 +165,7 @@ def test_one_name_for_two_modules_is_an_error_in_the_file(tmp_path: Path) -> Non
     lines = ["names:", "  conv1: a", "  bn1: a"]
     mine = load_dialect(written(tmp_path, "\n".join(lines)))
     with pytest.raises(SpecError, match="`conv1` and `bn1` are both called `a`") as caught:
-        rename_modules(compile_spec("resnet18").graph, mine)
+        rename_modules(compile_spec("resnet18").checked_graph, mine)
     assert caught.value.diagnostics[0].code == "module-path"
 
 
@@ -173,4 +173,4 @@ def test_a_flattened_value_is_refused_for_another_layout(tmp_path: Path) -> None
     names = "names: {features.<n>: f<n>, classifier.<n>: c<n>}"
     mine = load_dialect(written(tmp_path, f"tensors: keras\n{names}"))
     with pytest.raises(WeightsError, match="flattens 512 x 7 x 7"):
-        named_tensors(compile_spec("vgg11").graph, mine)
+        named_tensors(compile_spec("vgg11").checked_graph, mine)

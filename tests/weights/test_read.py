@@ -102,7 +102,7 @@ def test_a_container_that_holds_itself_ends(tmp_path: Path) -> None:
     content: dict[str, Any] = {}
     content["model"] = content
     as_archive(tmp_path / "x", content)
-    assert "is of type dict, not a tensor" in refused(tmp_path / "x")
+    assert "a value that is too large, too deep, or inside itself" in refused(tmp_path / "x")
 
 
 def test_a_module_may_be_called_model(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
         (b"", "it is empty"),
         (b"hello", "it is neither safetensors nor HDF5, nor written by torch.save"),
         (b"\x89HDF\r\n\x1a\n" + bytes(50), "the file is cut off or damaged; download it again"),
-        (b"\xff" * 8 + b"{" + b"}" * 20, "SafetensorError"),
+        (b"\xff" * 8 + b"{" + b"}" * 20, "its header has more than"),
         (b"\x80\x02\x85", "the file is cut off or damaged; download it again"),
         (b"PK\x03\x04", "it is not a valid archive"),
     ],

@@ -1,5 +1,7 @@
 """Memory of the printed module in evaluation, in bytes, computed from types alone, without torch.
 
+The printed module is the PyTorch source that `resnetgen build` writes.
+
     evaluation_bytes(typed, batch=32)  ->  weights, the most activations alive at once, and where
     activation_trace(typed, batch=32)  ->  [("conv1", 122.0 MB), ("bn1", 225.0 MB), ...]
 
@@ -10,8 +12,8 @@ or leaves in fragments, the context of a device.
 `dtype` is the type of weights and activations alike, as after `module.to(dtype)`: also of the running
 statistics of a norm. The counters of a batch norm are int64.
 
-A body is run once for each way to call it, on sizes alone, and its caller adds what is alive around
-the call: a network of 1202 layers costs what its distinct blocks cost. Training steps are in
+Execution is simulated on sizes alone. A body is simulated once for each way to call it, and its
+caller adds what is alive around the call: a network of 1202 layers costs what its distinct blocks cost. Training steps are in
 `training_memory.py`, which shares the calls and storages of this one.
 """
 
@@ -28,7 +30,7 @@ from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode, op_counts
 from resnetgen.compiler.passes.module_paths import numbered_paths, shared_paths
 
-COUNTER = 8  # bytes of an int64
+COUNTER_BYTES = 8  # of an int64
 
 Trace = tuple[tuple[str, int], ...]  # what is alive while each node runs, in order of execution
 
@@ -37,15 +39,15 @@ Trace = tuple[tuple[str, int], ...]  # what is alive while each node runs, in or
 class EvaluationBytes:
     """Bytes of the printed module run eagerly in evaluation, without gradients.
 
-    `activations` is the most that is alive at once, the input included, and `at` names the node that
-    runs then. `ideal` is the same for a planner that frees each value after its last reader. Python
+    `activations` is the most that is alive at once, the input included, and `peak_node` is the node that
+    runs then. `planned` is the same for a planner that frees each value after its last reader. Python
     frees later: a frame keeps its arguments until it returns, and a variable until it is rebound.
     """
 
     weights: int  # parameters and buffers
     activations: int
-    at: str
-    ideal: int
+    peak_node: str
+    planned: int
 
     @property
     def peak(self) -> int:
@@ -57,12 +59,14 @@ def evaluation_bytes(
     typed: TypedInstance, batch: int = 1, dtype: str = "float32"
 ) -> EvaluationBytes:
     """Memory in evaluation, for a batch. `dtype` is a key of DTYPE_BYTES."""
-    width = DTYPE_BYTES[dtype]
-    at, most = _highest(EvaluationMemory(typed, batch, width).run().trace)
-    _, ideal = _highest(EvaluationMemory(typed, batch, width, planned=True).run().trace)
-    source = batch * typed.source.elements * width
-    weights = sum(weight_bytes(typed, width))
-    return EvaluationBytes(weights, source + most, at, source + ideal)
+    element_bytes = DTYPE_BYTES[dtype]
+    peak_node, most = _highest(EvaluationMemory(typed, batch, element_bytes).simulate().trace)
+    _, planned = _highest(
+        EvaluationMemory(typed, batch, element_bytes, planned=True).simulate().trace
+    )
+    input_bytes = batch * typed.source.elements * element_bytes
+    weights = sum(weight_bytes(typed, element_bytes))
+    return EvaluationBytes(weights, input_bytes + most, peak_node, input_bytes + planned)
 
 
 def activation_trace(
@@ -72,9 +76,9 @@ def activation_trace(
 
     Equal blocks in a row share an entry: `layer3.1-35.conv1`.
     """
-    source = batch * typed.source.elements * DTYPE_BYTES[dtype]
-    trace = EvaluationMemory(typed, batch, DTYPE_BYTES[dtype]).run().trace
-    return [(name, source + live) for name, live in trace]
+    input_bytes = batch * typed.source.elements * DTYPE_BYTES[dtype]
+    trace = EvaluationMemory(typed, batch, DTYPE_BYTES[dtype]).simulate().trace
+    return [(name, input_bytes + live) for name, live in trace]
 
 
 def _highest(trace: Trace) -> tuple[str, int]:
@@ -82,7 +86,7 @@ def _highest(trace: Trace) -> tuple[str, int]:
     return max(trace, key=lambda point: point[1])
 
 
-def weight_bytes(typed: TypedInstance, width: int) -> tuple[int, int]:
+def weight_bytes(typed: TypedInstance, element_bytes: int) -> tuple[int, int]:
     """Bytes of the parameters, and of the other tensors of the state_dict."""
     bytes_of = {True: 0, False: 0}  # by whether it is trained
     for node, times in op_counts((node, 1) for node in typed.nodes):
@@ -90,7 +94,7 @@ def weight_bytes(typed: TypedInstance, width: int) -> tuple[int, int]:
         attributes, source = node.node.op.attributes, node.source
         weights = node.node.op.definition.weights(attributes, source.channels, len(source.size))
         for weight in weights:
-            each = COUNTER if weight.counter else width
+            each = COUNTER_BYTES if weight.counter else element_bytes
             bytes_of[weight.trained] += times * weight.elements * each
     return bytes_of[True], bytes_of[False]
 
@@ -119,14 +123,14 @@ def calls_of(typed: TypedInstance) -> list[list[Call]]:
         if node.node.op:
             calls.append([Call(names[0], node, key in inplace)])
             continue
-        of_node, at = list[Call](), 0
+        node_calls, position = list[Call](), 0
         for block, times in node.blocks:
-            of_node.append(Call(names[at], block))
+            node_calls.append(Call(names[position], block))
             if times > 1:
-                rest = name_range(names[at + 1], names[at + times - 1])
-                of_node.append(Call(rest, block, count=times - 1))
-            at += times
-        calls.append(of_node)
+                rest = name_range(names[position + 1], names[position + times - 1])
+                node_calls.append(Call(rest, block, count=times - 1))
+            position += times
+        calls.append(node_calls)
     return calls
 
 
@@ -140,15 +144,15 @@ class Storage:
 NOTHING = Storage(0)  # an input that is `none`
 
 
-def extra_of(node: TypedNode, batch: int, width: int) -> int:
-    """Bytes of what an op computes beside its result."""
+def extra_bytes(node: TypedNode, batch: int, element_bytes: int) -> int:
+    """Bytes of the tensors that an op computes besides its result: `ExtraMemory`."""
     assert node.node.op
     types = [source for source in node.sources if source]
     extra = node.node.op.definition.extra_memory(node.node.op.attributes, types, node.result)
-    return extra.size(batch, width)
+    return extra.size(batch, element_bytes)
 
 
-# --- one run in evaluation
+# --- a simulated run in evaluation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,33 +172,33 @@ Freeable = tuple[int | None, ...]
 
 
 class EvaluationMemory:
-    """Runs bodies in evaluation mode, on sizes; each is run once for each way to call it.
+    """Simulates bodies in evaluation mode, on sizes; each once for each way to call it.
 
     Values live as long as Python keeps them or, if `planned`, until their last reader.
     """
 
     def __init__(
-        self, network: TypedInstance, batch: int, width: int, planned: bool = False
+        self, network: TypedInstance, batch: int, element_bytes: int, planned: bool = False
     ) -> None:
         self.network = network
         self.batch = batch
-        self.width = width
+        self.element_bytes = element_bytes
         self.planned = planned
         self.memo: dict[tuple[int, Freeable], CallMemory] = {}
 
-    def run(self) -> CallMemory:
+    def simulate(self) -> CallMemory:
         """One call of the network, whose caller keeps the input."""
-        return self.body(self.network, (None,))
+        return self.simulate_body(self.network, (None,))
 
-    def body(self, typed: TypedInstance, freeable: Freeable) -> CallMemory:
+    def simulate_body(self, typed: TypedInstance, freeable: Freeable) -> CallMemory:
         """One call of a block, or of the network."""
         key = (id(typed), freeable)
         if key not in self.memo:
-            self.memo[key] = self.run_body(typed, freeable)
+            self.memo[key] = self.simulate_statements(typed, freeable)
         return self.memo[key]
 
-    def run_body(self, typed: TypedInstance, freeable: Freeable) -> CallMemory:
-        """Runs the statements of a body, one after the other."""
+    def simulate_statements(self, typed: TypedInstance, freeable: Freeable) -> CallMemory:
+        """The statements of a body, one after the other."""
         inputs = [Storage(size or 0) for size in freeable]
         entry = sum(storage.size for storage in inputs)
         values = dict(zip(typed.instance.inputs, inputs, strict=True))
@@ -202,54 +206,58 @@ class EvaluationMemory:
             typed, typed is self.network
         )
         until = last_reads([each.inputs for each in statements]) if self.planned else {}
-        until |= {each.value: each.until for each in statements}
+        until |= {each.result_key: each.until for each in statements}
         # What is alive before each statement: its own result is not made yet.
         made = [[name for name in values if name in until]]
-        made += [[each.value] for each in statements[:-1]]
-        calls, trace = calls_of(typed), list[tuple[str, int]]()
-        for at, names in enumerate(live_values(made, until)):
-            statement = statements[at]
+        made += [[each.result_key] for each in statements[:-1]]
+        calls_by_node, trace = calls_of(typed), list[tuple[str, int]]()
+        for index, names in enumerate(live_values(made, until)):
+            statement = statements[index]
             base = sum(storage.size for storage in {values[name] for name in names}) - entry
-            kept = {values[name] for name in names if until[name] > at}
-            sources = [values.get(name, NOTHING) for name in statement.inputs]
-            chain = [call for index in statement.members for call in calls[index]]
-            memory = self.chain(chain, sources, kept)
+            kept = {values[name] for name in names if until[name] > index}
+            operands = [values.get(name, NOTHING) for name in statement.inputs]
+            chain_calls = [call for member in statement.members for call in calls_by_node[member]]
+            memory = self.simulate_chain(chain_calls, operands, kept)
             trace += [(name, base + live) for name, live in memory.trace]
             new = Storage(memory.size)
-            values[statement.value] = new if memory.alias is None else sources[memory.alias]
+            values[statement.result_key] = new if memory.alias is None else operands[memory.alias]
         result = values[typed.instance.outputs[0]]
         alias = inputs.index(result) if result in inputs else None
         return CallMemory(tuple(trace), result.size, alias)
 
-    def chain(
-        self, calls: Sequence[Call], sources: Sequence[Storage], kept: set[Storage]
+    def simulate_chain(
+        self, calls: Sequence[Call], operands: Sequence[Storage], kept: set[Storage]
     ) -> CallMemory:
         """Calls one after the other, each on the result of the one before.
 
         They share the other inputs. If `planned`, the last reader of what is not `kept` may free it.
         """
-        here, more = sources[0], sources[1:]
-        free = set(sources) - kept if self.planned else set[Storage]()
-        free -= set(more) if len(calls) > 1 or here in more else set()
+        current, others = operands[0], operands[1:]
+        may_free = set(operands) - kept if self.planned else set[Storage]()
+        may_free -= set(others) if len(calls) > 1 or current in others else set()
         base, trace = 0, list[tuple[str, int]]()
         for call in calls:
-            last = free if self.planned else set[Storage]()
-            freeable = tuple(each.size if each in last else None for each in (here, *more))
-            memory = self.call(call, freeable)
+            call_may_free = may_free if self.planned else set[Storage]()
+            freeable = tuple(
+                each.size if each in call_may_free else None for each in (current, *others)
+            )
+            memory = self.simulate_call(call, freeable)
             trace += [(f"{call.name}{name}", base + live) for name, live in memory.trace]
             if memory.alias == 0:
                 continue
-            base -= here.size if here in free else 0
-            here = Storage(memory.size) if memory.alias is None else sources[memory.alias]
+            base -= current.size if current in may_free else 0
+            current = Storage(memory.size) if memory.alias is None else operands[memory.alias]
             if memory.alias is None:
-                free.add(here)
-                base += here.size
-        return CallMemory(tuple(trace), here.size, sources.index(here) if here in sources else None)
+                may_free.add(current)
+                base += current.size
+        return CallMemory(
+            tuple(trace), current.size, operands.index(current) if current in operands else None
+        )
 
-    def call(self, call: Call, freeable: Freeable) -> CallMemory:
+    def simulate_call(self, call: Call, freeable: Freeable) -> CallMemory:
         """One block, or one op."""
         if isinstance(call.callee, TypedInstance):
-            memory = self.body(call.callee, freeable)
+            memory = self.simulate_body(call.callee, freeable)
             trace = tuple((f".{name}", live) for name, live in memory.trace)
             return CallMemory(trace, memory.size, memory.alias)
         node = call.callee
@@ -257,6 +265,6 @@ class EvaluationMemory:
         definition = node.node.op.definition
         if definition.aliases_input:
             return CallMemory(alias=0)
-        extra = extra_of(node, self.batch, self.width)
-        size = 0 if call.inplace else self.batch * node.result.elements * self.width
+        extra = extra_bytes(node, self.batch, self.element_bytes)
+        size = 0 if call.inplace else self.batch * node.result.elements * self.element_bytes
         return CallMemory((("", size + extra),), size, 0 if call.inplace else None)

@@ -32,15 +32,15 @@ LONGEST_INLINE = 24  # characters of an expression inside the call that reads it
 class Step(Protocol):
     """A step of `forward`, which reads values by key and computes one."""
 
-    value: str
+    result_key: str
     inputs: tuple[str, ...]
-    path: str | None  # of its module; None for an expression
+    module_path: str | None  # of its module; None for an expression
     training: bool  # it runs in training only
     early: bool  # it runs as soon as it can: the shortcut
     names_operands: bool  # a concatenation, whose operands have names for the reader's sake
 
     @property
-    def is_call(self) -> bool:
+    def is_plain_call(self) -> bool:
         """Whether it is the plain call of a module: `self.conv1(x)`."""
 
 
@@ -51,7 +51,7 @@ S = TypeVar("S", bound=Step)
 
 def in_execution_order(steps: Sequence[S]) -> list[S]:
     """The steps as declared, but shortcuts and what only training runs as soon as they can."""
-    reads = reads_among((step.value for step in steps), (step.inputs for step in steps))
+    reads = reads_among((step.result_key for step in steps), (step.inputs for step in steps))
     ranks = [2 * index for index in range(len(steps))]
     for index, step in enumerate(steps):
         if step.early or step.training:
@@ -105,9 +105,9 @@ def containers(steps: Sequence[S]) -> Container[S]:
     root: Container[S] = Container()
     for step in steps:
         here = root
-        for component in step.path.split(".") if step.path else ():
+        for component in step.module_path.split(".") if step.module_path else ():
             here = here.children.setdefault(component, Container())
-        if step.path:
+        if step.module_path:
             here.steps.append(step)
     return _ordered(root)
 
@@ -121,9 +121,9 @@ def _ordered(container: Container[S]) -> Container[S]:
 def is_chain(members: Sequence[Step], readers: Mapping[str, int]) -> bool:
     """Whether each member reads just the one before it, which nothing else reads."""
     for before, step in pairwise(members):
-        if step.inputs != (before.value,) or readers[before.value] != 1:
+        if step.inputs != (before.result_key,) or readers[before.result_key] != 1:
             return False
-    plain = all(step.is_call and len(step.inputs) == 1 for step in members)
+    plain = all(step.is_plain_call and len(step.inputs) == 1 for step in members)
     return plain and len({step.training for step in members}) == 1
 
 
@@ -163,10 +163,10 @@ def named_values(
     concatenation, values of training and those in `named` have one for the reader's sake.
     """
     with_names = {name for step in steps if step.names_operands for name in step.inputs}
-    with_names |= {step.value for step in steps if step.training} | set(named)
+    with_names |= {step.result_key for step in steps if step.training} | set(named)
     with_names -= set(inputs)
     last = last_reads([step.inputs for step in steps]) | dict.fromkeys(outputs, len(steps))
-    made = [*inputs[:1], *(step.value for step in steps)]
+    made = [*inputs[:1], *(step.result_key for step in steps)]
     # From the last to the first: a value may be `x` if all that are made before its last reader
     # have names.
     for at in range(len(made) - 1, -1, -1):
@@ -178,10 +178,10 @@ def named_values(
 
 def is_inlined(step: Step, following: Step, readers: Mapping[str, int], length: int) -> bool:
     """Whether an expression of a length belongs inside the call that reads it next."""
-    if following.inputs != (step.value,) or readers[step.value] != 1:
+    if following.inputs != (step.result_key,) or readers[step.result_key] != 1:
         return False
-    can_contain_it = following.is_call and step.training == following.training
-    return can_contain_it and step.path is None and length <= LONGEST_INLINE
+    can_contain_it = following.is_plain_call and step.training == following.training
+    return can_contain_it and step.module_path is None and length <= LONGEST_INLINE
 
 
 # --- the statements of a typed instance
@@ -193,7 +193,7 @@ class ForwardStatement:
 
     members: tuple[int, ...]  # the nodes that it runs one after the other, as indices
     inputs: tuple[str, ...]
-    value: str
+    result_key: str
     until: int  # the statement after which the value is freed; one past the last: at return
 
 
@@ -202,13 +202,13 @@ class _NodeStep:
     """A node of a typed instance as a step; a chain of them has several members."""
 
     members: tuple[int, ...]
-    value: str
+    result_key: str
     inputs: tuple[str, ...]
-    path: str | None
+    module_path: str | None
     training: bool
     early: bool
     names_operands: bool
-    is_call: bool
+    is_plain_call: bool
     length: int  # of its expression, in characters
 
 
@@ -227,29 +227,30 @@ def statements_of(typed: TypedInstance, is_network: bool) -> list[ForwardStateme
         steps, list(typed.instance.inputs), typed.instance.outputs, outputs if outputs[1:] else ()
     )
     inlined = {
-        step.value
+        step.result_key
         for step, following in pairwise(steps)
         if is_inlined(step, following, readers, step.length)
     }
     run = [step for step in steps if not step.training]
     statements: list[ForwardStatement] = []
-    for at, step in enumerate(run):
-        overwritten = (i for i in range(at + 1, len(run)) if run[i].value not in named | inlined)
-        until = at + 1 if step.value in inlined else next(overwritten, len(run))
-        until = len(run) if step.value in named else until
+    overwritten = len(run)  # the next statement whose value is called `x`
+    for at, step in reversed(list(enumerate(run))):
+        until = at + 1 if step.result_key in inlined else overwritten
+        until = len(run) if step.result_key in named else until
+        overwritten = overwritten if step.result_key in named or step.result_key in inlined else at
         reads = typed.nodes[step.members[0]].node.inputs
-        statements.append(ForwardStatement(step.members, reads, step.value, until))
-    return statements
+        statements.append(ForwardStatement(step.members, reads, step.result_key, until))
+    return statements[::-1]
 
 
 def planned_statements(typed: TypedInstance, is_network: bool) -> list[ForwardStatement]:
     """The nodes one by one, each value freed after its last reader."""
     run = [step for step in execution_order(typed, is_network) if not step.training]
-    until = {step.value: at for at, step in enumerate(run)}
+    until = {step.result_key: at for at, step in enumerate(run)}
     reads = [typed.nodes[step.members[0]].node.inputs for step in run]
     until |= last_reads(reads) | dict.fromkeys(live_outputs(typed), len(run))
     return [
-        ForwardStatement(step.members, own, step.value, until[step.value])
+        ForwardStatement(step.members, own, step.result_key, until[step.result_key])
         for step, own in zip(run, reads, strict=True)
     ]
 
@@ -279,15 +280,15 @@ def _step(index: int, typed: TypedNode, path: str, is_network: bool) -> _NodeSte
         return step  # a module: blocks, or a shortcut, which is passed in
     form = node.op.definition.torch
     if not isinstance(form, TorchFunction):
-        step.is_call = form.call is None
+        step.is_plain_call = form.call is None
     elif node.op.definition.container_module is None or "." not in node.paths[0]:
         texts = {name: str(value) for name, value in node.op.attributes.items()}
         step.length = len(form.write(node.inputs, texts, len(typed.source.size)))
-        step.path, step.is_call, step.names_operands = None, False, form.names_operands
+        step.module_path, step.is_plain_call, step.names_operands = None, False, form.names_operands
     return step
 
 
 def _joined(chain: Sequence[_NodeStep]) -> _NodeStep:
     """A chain as one step."""
     members = tuple(index for step in chain for index in step.members)
-    return replace(chain[0], members=members, value=chain[-1].value)
+    return replace(chain[0], members=members, result_key=chain[-1].result_key)

@@ -23,7 +23,7 @@ from resnetgen.compiler.analysis.evaluation_memory import (
     Call,
     Storage,
     calls_of,
-    extra_of,
+    extra_bytes,
     weight_bytes,
 )
 from resnetgen.compiler.analysis.statements import execution_order
@@ -65,11 +65,11 @@ def training_bytes(
     typed: TypedInstance, batch: int = 1, dtype: str = "float32", optimizer: str = "momentum"
 ) -> TrainingBytes:
     """Memory of a training step, for a batch. `optimizer` is one of OPTIMIZERS."""
-    width = DTYPE_BYTES[dtype]
-    parameters, buffers = weight_bytes(typed, width)
-    step = AutogradMemory(typed, batch, width).run()
-    source = batch * typed.source.elements * width
-    losses = batch * sum(each.elements for each in typed.outputs) * width  # their gradients
+    element_bytes = DTYPE_BYTES[dtype]
+    parameters, buffers = weight_bytes(typed, element_bytes)
+    step = AutogradMemory(typed, batch, element_bytes).run()
+    source = batch * typed.source.elements * element_bytes
+    losses = batch * sum(each.elements for each in typed.outputs) * element_bytes  # their gradients
     saved = step.inside + (step.size if step.saves_result else 0)
     saved += source if step.saves_inputs[0] else 0
     state = OPTIMIZERS[optimizer] * parameters
@@ -131,10 +131,10 @@ class _TapeEntry:
 class AutogradMemory:
     """Bodies in training mode, for a batch of values of `width` bytes each."""
 
-    def __init__(self, network: TypedInstance, batch: int, width: int) -> None:
+    def __init__(self, network: TypedInstance, batch: int, element_bytes: int) -> None:
         self.network = network
         self.batch = batch
-        self.width = width
+        self.element_bytes = element_bytes
         self.memo: dict[tuple[int, int, tuple[bool, ...]], SavedForBackward] = {}
 
     def run(self) -> SavedForBackward:
@@ -181,7 +181,7 @@ class AutogradMemory:
 
     def size(self, of: TensorType | None) -> int:
         """Bytes of a batch of values."""
-        return self.batch * of.elements * self.width if of else 0
+        return self.batch * of.elements * self.element_bytes if of else 0
 
     def call(self, call: Call, sources: tuple[_Value, ...]) -> _TapeEntry:
         """Blocks in a row, or one op."""
@@ -219,8 +219,8 @@ class AutogradMemory:
         if "result" in saved:
             saves.append(storage)
         if "extra" in saved:
-            extra += extra_of(node, self.batch, self.width)
-        params = node.cost.params * self.width
+            extra += extra_bytes(node, self.batch, self.element_bytes)
+        params = node.cost.params * self.element_bytes
         result, passes_gradient = _Value(storage, size, True), definition.passes_gradient
         return _TapeEntry(sources, result, tuple(saves), None, extra, params, passes_gradient)
 

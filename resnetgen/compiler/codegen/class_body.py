@@ -128,7 +128,7 @@ class ClassBody:
 
     def constructor(self, docs: Sequence[Doc]) -> Constructor:
         """The head of the constructor of a class that makes these modules."""
-        return constructor(self.scope, docs, self.lowering.passed_in, is_root=self.is_root)
+        return constructor(self.scope, docs, self.lowering.hoisted_arguments, is_root=self.is_root)
 
     # --- containers
 
@@ -139,7 +139,7 @@ class ClassBody:
         (first, *others) = self.instance.inputs
         if others or order != list(tree.leaves()) or not is_sequential(tree, order, self.counts):
             return None
-        closed = self.instance.outputs == (order[-1].value,) and order[0].inputs == (first,)
+        closed = self.instance.outputs == (order[-1].result_key,) and order[0].inputs == (first,)
         if not closed or self.counts[first] != 1:
             return None
         return self.sequential(tree)
@@ -153,8 +153,8 @@ class ClassBody:
         """
         if child.is_leaf:
             for statement in child.steps:
-                statement.access = access
-            return child.steps[0].doc, statements
+                statement.accessor = access
+            return child.steps[0].constructor, statements
         chain = self.chain(child, statements)
         if chain is not None:
             return chain, _merge_chain(statements, list(child.leaves()), access, path)
@@ -180,7 +180,7 @@ class ClassBody:
     def sequential(self, container: Container[Statement]) -> Brackets:
         """`nn.Sequential(...)`; the members of a container inside another may have names."""
         docs = {
-            name: child.steps[0].doc if child.is_leaf else self.sequential(child)
+            name: child.steps[0].constructor if child.is_leaf else self.sequential(child)
             for name, child in container.children.items()
         }
         if container.is_numbered:
@@ -196,14 +196,14 @@ class ClassBody:
     ) -> tuple[Doc, list[Statement]]:
         """The call of a class with the modules below a path, and the statements with one for it."""
         inside = self.container_members(path, statements)
-        values = {statement.value for statement in inside}
-        outputs = [each.value for each in inside if self.is_read_outside(each, inside)]
+        values = {statement.result_key for statement in inside}
+        outputs = [each.result_key for each in inside if self.is_read_outside(each, inside)]
         if len(outputs) != 1 or not _is_convex(inside, statements):
             self.refuse_container(path, child, len(outputs))
         reads = (name for statement in inside for name in statement.inputs)
         inputs = tuple(dict.fromkeys(name for name in reads if name not in values))
         parameters = self.parameter_names(inputs, values)
-        whole = Statement(outputs[0], inputs, path, location=path, name=path, access=access)
+        whole = Statement(outputs[0], inputs, path, location=path, name=path, accessor=access)
         last = max(statements.index(statement) for statement in inside)
         after = [*statements[: last + 1], whole, *statements[last + 1 :]]
         remaining = [statement for statement in after if statement not in inside]
@@ -222,7 +222,7 @@ class ClassBody:
 
     def parameter_names(self, inputs: Sequence[str], values: set[str]) -> dict[str, str]:
         """What the `forward` of a container's class calls its inputs: the first one is `x`."""
-        names = {statement.value: statement.name for statement in self.statements}
+        names = {statement.result_key: statement.name for statement in self.statements}
         taken = {"x", *values}
         parameters = {inputs[0]: "x"}
         for each in inputs[1:]:
@@ -237,7 +237,7 @@ class ClassBody:
             new = [
                 statement
                 for statement in statements
-                if statement.path is None
+                if statement.module_path is None
                 and statement not in inside
                 and not self.is_read_outside(statement, inside)
             ]
@@ -247,7 +247,7 @@ class ClassBody:
 
     def is_read_outside(self, statement: Statement, inside: Sequence[Statement]) -> bool:
         """Whether another statement, or the caller, reads a value."""
-        readers = self.readers.get(statement.value, [])
+        readers = self.readers.get(statement.result_key, [])
         return any(reader is None or reader not in inside for reader in readers)
 
     # --- errors
@@ -267,7 +267,7 @@ class ClassBody:
 
     def span_of(self, child: Container[Statement]) -> Span:
         """The position in the spec of the first module of a container."""
-        key = next(child.leaves()).value.partition("#")[0]
+        key = next(child.leaves()).result_key.partition("#")[0]
         return self.scope.nodes[key].block_node.span
 
 
@@ -295,7 +295,9 @@ def _merge_chain(
 ) -> list[Statement]:
     """The statements with a chain as one statement."""
     last = chain[-1]
-    whole = Statement(last.value, chain[0].inputs, path, location=path, name=path, access=access)
+    whole = Statement(
+        last.result_key, chain[0].inputs, path, location=path, name=path, accessor=access
+    )
     whole.training = last.training
     return [
         whole if each is last else each for each in statements if each is last or each not in chain
@@ -309,14 +311,14 @@ def _variable(name: str) -> str:
 
 def _is_convex(inside: Sequence[Statement], statements: Sequence[Statement]) -> bool:
     """Whether no value leaves a container and comes back into it."""
-    members = {statement.value for statement in inside}
+    members = {statement.result_key for statement in inside}
     came_out: set[str] = set()  # what is computed outside from values of the container
     for statement in in_execution_order(statements):
-        if statement.value in members:
+        if statement.result_key in members:
             if any(name in came_out for name in statement.inputs):
                 return False
         elif any(name in members or name in came_out for name in statement.inputs):
-            came_out.add(statement.value)
+            came_out.add(statement.result_key)
     return True
 
 

@@ -51,17 +51,17 @@ def forward_lines(
         sources = [inlined.get(name) or variables[name] for name in statement.inputs]
         text = statement.text(sources)
         if following and is_inlined(statement, following, readers, len(text)):
-            inlined[statement.value] = text
+            inlined[statement.result_key] = text
             continue
-        is_named = statement.value in named
-        variables[statement.value] = _new_name(statement.name, taken) if is_named else main
+        is_named = statement.result_key in named
+        variables[statement.result_key] = _new_name(statement.name, taken) if is_named else main
         if not is_named and identity:
             variables[main] = identity
         if statement.training and not guarded:
             lines.append(f"{MARGIN}if self.training:")
         guarded = statement.training
         indent = len(MARGIN) + (pretty.INDENT if guarded else 0)
-        lines += pretty.lay(pretty.parsed(text), indent, f"{variables[statement.value]} = ")
+        lines += pretty.lay(pretty.parsed(text), indent, f"{variables[statement.result_key]} = ")
     return lines, variables
 
 

@@ -13,10 +13,11 @@ the same weights.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.classes import ClassGroup, ClassGroups
-from resnetgen.compiler.codegen.pretty import call
+from resnetgen.compiler.codegen.pretty import Brackets, Doc, call
 from resnetgen.compiler.ir.nodes import InitRule, Network
 from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
@@ -43,23 +44,51 @@ def init_lines(network: Network, groups: ClassGroups) -> list[str]:
     return [*lines, *_loop("module in self.modules()", _by_role(network, groups))]
 
 
-def _loop(variables: str, rules: Iterable[tuple[str, list[str]]]) -> list[str]:
-    """One loop over the modules; classes of one rule share a branch."""
-    branches: dict[tuple[str, ...], list[str]] = {}
-    for condition, body in rules:
-        branches.setdefault(tuple(body), []).append(condition)
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Statements for the modules of a class; only those of a name, or those with a bias."""
+
+    callee: str
+    body: tuple[str, ...]
+    name: str = ""
+    biased: bool = False  # among others without
+
+
+def _loop(variables: str, rules: Iterable[_Rule]) -> list[str]:
+    """One loop over the modules; classes, or names of a class, with equal statements share a branch."""
+    branches: dict[object, list[_Rule]] = {}
+    for rule in rules:
+        apart = (rule.callee, rule.biased) if rule.name or rule.biased else None
+        branches.setdefault((rule.body, apart), []).append(rule)
     lines = [f"        for {variables}:"] if branches else []
-    for index, (statements, conditions) in enumerate(branches.items()):
-        classes = [each for each in conditions if " " not in each]
-        tests = [each for each in conditions if " " in each]
-        if classes:
-            tests.append(f"isinstance(module, {' | '.join(classes)})")
-        word = "elif" if index else "if"
-        lines += [f"            {word} {' or '.join(tests)}:", *statements]
+    for index, branch in enumerate(branches.values()):
+        lines += [*_condition("elif" if index else "if", branch), *branch[0].body]
     return lines
 
 
-def _by_role_of_root(network: Network, root: ClassGroup) -> Iterator[tuple[str, list[str]]]:
+def _condition(word: str, branch: list[_Rule]) -> list[str]:
+    """`if name == "fc" and isinstance(module, nn.Linear):`; an operand a line where it is too long."""
+    names = [f'"{rule.name}"' for rule in branch if rule.name]
+    tests: list[tuple[str, Doc]] = []
+    if len(names) == 1:
+        tests.append(("name == ", names[0]))
+    elif names:
+        tests.append(("name in ", Brackets("(", tuple(names))))
+    classes = " | ".join(dict.fromkeys(rule.callee for rule in branch))
+    tests.append(("", f"isinstance(module, {classes})"))
+    if branch[0].biased:
+        tests.append(("", "module.bias is not None"))
+    line = " and ".join(f"{prefix}{pretty.flat(doc)}" for prefix, doc in tests)
+    if len(line) + len(word) + 14 <= pretty.WIDTH:
+        return [f"            {word} {line}:"]
+    lines = [f"            {word} ("]
+    for prefix, doc in tests:
+        joined = "" if len(lines) == 1 else "and "
+        lines += pretty.lay(doc, 16, f"{joined}{prefix}")
+    return [*lines, "            ):"]
+
+
+def _by_role_of_root(network: Network, root: ClassGroup) -> Iterator[_Rule]:
     """Rules for roles of the network's own nodes, in place of those of their ops."""
     instance = root.instances[0]
     for node, paths in zip(instance.nodes, numbered_paths(instance.nodes), strict=True):
@@ -70,12 +99,10 @@ def _by_role_of_root(network: Network, root: ClassGroup) -> Iterator[tuple[str, 
         whole = InitRule({**(base.rules if base else {}), **rule.rules}, rule.span)
         callee = _callee(node.op.name, network)
         biased = bool(node.op.attributes.get("bias", True)) and _has_bias(callee)
-        body = list(_assignments(whole, "module", biased))
-        if body:
-            yield f'name == "{paths[0]}" and isinstance(module, {callee})', body
+        yield from _rule(callee, whole, biased, paths[0])
 
 
-def _by_op(network: Network, groups: ClassGroups) -> Iterator[tuple[str, list[str]]]:
+def _by_op(network: Network, groups: ClassGroups) -> Iterator[_Rule]:
     biased = _biased(network, groups)
     for name, rule in network.init.items():
         if name not in OPS or not OPS[name].has_weights:
@@ -83,9 +110,7 @@ def _by_op(network: Network, groups: ClassGroups) -> Iterator[tuple[str, list[st
         callee = _callee(name, network)
         if name not in biased:
             continue
-        body = list(_assignments(rule, "module", all(biased[callee]) and _has_bias(callee)))
-        if body:
-            yield callee, body
+        yield from _rule(callee, rule, all(biased[callee]) and _has_bias(callee))
 
 
 def _has_bias(callee: str) -> bool:
@@ -112,12 +137,12 @@ def _callee(op: str, network: Network) -> str:
     return form.callee.format(n=network.axes)
 
 
-def _by_role(network: Network, groups: ClassGroups) -> Iterator[tuple[str, list[str]]]:
+def _by_role(network: Network, groups: ClassGroups) -> Iterator[_Rule]:
     for group in groups.all:
         if group is not groups.root:
-            body = list(_role_assignments(network, group))
+            body = tuple(_role_assignments(network, group))
             if body:
-                yield group.name, body
+                yield _Rule(group.name, body)
 
 
 def _role_assignments(network: Network, group: ClassGroup) -> Iterator[str]:
@@ -133,6 +158,15 @@ def _role_assignments(network: Network, group: ClassGroup) -> Iterator[str]:
             if "." in paths[0] or weight == "bias":
                 target = f'module.get_parameter("{paths[0]}.{weight}")'
             yield from _statement(kind, number, target, 16)
+
+
+def _rule(callee: str, rule: InitRule, always_biased: bool, name: str = "") -> Iterator[_Rule]:
+    """The statements for a class; if they all concern a bias, it is part of the condition."""
+    drawn = {weight for weight, (kind, _) in rule.rules.items() if kind != "default"}
+    biased = drawn == {"bias"} and not always_biased
+    body = tuple(_assignments(rule, "module", always_biased or biased))
+    if body:
+        yield _Rule(callee, body, name, biased)
 
 
 def _assignments(rule: InitRule, owner: str, always_biased: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Lowering: the nodes of a class to the statements of its `forward`, each with its module.
+"""Lowering: the nodes of a printed class to the statements of its `forward`, each with its module.
 
     conv1: {op: convolution, ...}     ->  x = self.conv1(x)     self.conv1 = nn.Conv2d(...)
     add: {op: add, inputs: [x, y]}    ->  x = x + y
@@ -28,15 +28,17 @@ from resnetgen.compiler.passes.module_paths import numbered_paths
 class Statement:
     """One statement of `forward`: it reads values by key and computes one."""
 
-    value: str
+    result_key: str  # of the value that it computes
     inputs: tuple[str, ...]
-    path: str | None  # None: an expression
-    doc: Doc = ""  # the constructor of the module
-    write: Callable[[Sequence[str]], str] | None = None  # how the module or expression is applied
-    apply: Callable[[str, Sequence[str]], str] | None = None  # a module that is not simply called
-    access: str = ""  # `self.conv1`, `self.features[0]`
-    location: str = ""  # its path, or for an expression the path it would have as a module
-    name: str = ""  # of its value in `forward`
+    module_path: str | None  # None: an expression
+    constructor: Doc = ""  # of the module, for the pretty-printer
+    # The text that computes the value: of an expression, from its inputs; or of a module that is not
+    # simply called, from its accessor and inputs. By default, the call of the module.
+    render_expression: Callable[[Sequence[str]], str] | None = None
+    render_call: Callable[[str, Sequence[str]], str] | None = None
+    accessor: str = ""  # how `forward` reads the module: `self.conv1`, `self.features[0]`
+    location: str = ""  # `module_path`, or for an expression the path it would have as a module
+    name: str = ""  # of the variable in `forward`
     early: bool = False  # executed as soon as it can be: the shortcut
     training: bool = False
     names_operands: bool = False  # a concatenation, whose operands have names
@@ -45,45 +47,45 @@ class Statement:
         """Moves it into the class of a container: shorter paths, inputs as that class calls them."""
         self.inputs = tuple(names.get(name, name) for name in self.inputs)
         self.location = self.location.removeprefix(f"{path}.")
-        self.path = self.location if self.path else None
+        self.module_path = self.location if self.module_path else None
 
     @property
-    def is_call(self) -> bool:
+    def is_plain_call(self) -> bool:
         """Whether it is the plain call of a module."""
-        return self.write is None and self.apply is None
+        return self.render_expression is None and self.render_call is None
 
     def text(self, inputs: Sequence[str]) -> str:
         """The expression that computes the value."""
-        if self.write is not None:
-            return self.write(inputs)
-        if self.apply is not None:
-            return self.apply(self.access, inputs)
-        return f"{self.access}({', '.join(inputs)})"
+        if self.render_expression is not None:
+            return self.render_expression(inputs)
+        if self.render_call is not None:
+            return self.render_call(self.accessor, inputs)
+        return f"{self.accessor}({', '.join(inputs)})"
 
 
 class Lowering:
-    """Lowers the nodes of one class."""
+    """Lowers the nodes of one printed class; any of its instances represents the others."""
 
     def __init__(self, planner: FilePlanner, group: ClassGroup) -> None:
         self.planner = planner
         self.group = group
         self.scope = planner.scopes[group]
-        self.instance = group.instances[0]
+        self.representative = group.instances[0]
         inplace = frozenset.intersection(*map(overwritable, group.instances))
         self.calls = Calls(planner, group, inplace)
-        self.passed_in = {  # the arguments for modules that are passed in, by node
+        self.hoisted_arguments = {  # for modules that the caller passes in, by node
             key: key.replace(".", "_") for key in self.scope.nodes if key in group.hoisted
         }
         self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
 
     def statements(self) -> Iterator[Statement]:
         """The statements, in the order of the nodes."""
-        paths = numbered_paths(self.instance.nodes)
+        paths = numbered_paths(self.representative.nodes)
         taken = {path for own in paths for path in own}
         training = self.training_only()
-        for node, own in zip(self.instance.nodes, paths, strict=True):
-            for statement in self.lower_node(node, own, taken):
-                statement.location = statement.path or own[0]
+        for node, node_paths in zip(self.representative.nodes, paths, strict=True):
+            for statement in self.lower_node(node, node_paths, taken):
+                statement.location = statement.module_path or node_paths[0]
                 statement.inputs = tuple(name for name in statement.inputs if name != "none")
                 statement.training = node.key in training
                 yield statement
@@ -106,31 +108,37 @@ class Lowering:
         """A module that is passed in; an identity where no instance has one."""
         shortcut = node.block_node.target == SHORTCUT
         name = SHORTCUT.name if shortcut else node.key
-        doc = self.passed_in.get(node.key, IDENTITY)
+        doc = self.hoisted_arguments.get(node.key, IDENTITY)
         return Statement(node.key, node.inputs, path, doc, name=name, early=shortcut)
 
     def lower_op(self, node: InstanceNode, call: OpCall, path: str) -> Statement:
         """A module, or an expression if torch has only a function for the op."""
         definition = call.definition
-        form = definition.torch
-        if isinstance(form, TorchFunction) and definition.container_module and "." in path:
-            form = definition.container_module
-        if isinstance(form, TorchFunction):
-            return self.lower_function(node, form)
-        statement = Statement(node.key, node.inputs, path, self.calls.op(node, form), name=node.key)
-        if form.call:
-            pattern = form.call
-            statement.apply = lambda module, inputs: pattern.format(module=module, x=inputs[0])
+        torch_target = definition.torch
+        if isinstance(torch_target, TorchFunction) and definition.container_module and "." in path:
+            torch_target = definition.container_module
+        if isinstance(torch_target, TorchFunction):
+            return self.lower_function(node, torch_target)
+        statement = Statement(
+            node.key, node.inputs, path, self.calls.op(node, torch_target), name=node.key
+        )
+        if torch_target.call:
+            pattern = torch_target.call
+            statement.render_call = lambda module, inputs: pattern.format(
+                module=module, x=inputs[0]
+            )
         return statement
 
-    def lower_function(self, node: InstanceNode, form: TorchFunction) -> Statement:
+    def lower_function(self, node: InstanceNode, function: TorchFunction) -> Statement:
         """An expression in `forward`."""
-        self.planner.uses_torch |= form.uses_torch
+        self.planner.uses_torch |= function.uses_torch
         texts = self.attribute_texts(node)
         axes = self.planner.network.axes
-        joins = form.names_operands
-        statement = Statement(node.key, node.inputs, None, name=node.key, names_operands=joins)
-        statement.write = lambda inputs: form.write(inputs, texts, axes)
+        names_operands = function.names_operands
+        statement = Statement(
+            node.key, node.inputs, None, name=node.key, names_operands=names_operands
+        )
+        statement.render_expression = lambda inputs: function.write(inputs, texts, axes)
         return statement
 
     def attribute_texts(self, node: InstanceNode) -> dict[str, str]:
@@ -161,17 +169,17 @@ class Lowering:
             return
         sources = node.inputs
         for number, path in enumerate(paths):
-            value = node.key if number == len(paths) - 1 else f"{node.key}#{number}"
-            values = values_at(self.instance, node, number)
+            result_key = node.key if number == len(paths) - 1 else f"{node.key}#{number}"
+            values = values_at(self.representative, node, number)
             doc = self.calls.child(node, number, {k: Const(v) for k, v in values.items()})
-            yield Statement(value, sources, path, doc, name=path)
-            sources = (value, *node.inputs[1:])
+            yield Statement(result_key, sources, path, doc, name=path)
+            sources = (result_key, *node.inputs[1:])
 
     def training_only(self) -> set[str]:
         """The nodes that only the training outputs need."""
         network = self.planner.network
-        if self.instance.block is not network.root or not network.train_outputs:
+        if self.representative.block is not network.root or not network.train_outputs:
             return set()
-        outputs = self.instance.outputs[: len(network.outputs)]
-        inputs = {node.key: node.inputs for node in self.instance.nodes}
+        outputs = self.representative.outputs[: len(network.outputs)]
+        inputs = {node.key: node.inputs for node in self.representative.nodes}
         return inputs.keys() - needed_for(outputs, inputs)

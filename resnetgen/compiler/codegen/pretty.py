@@ -137,7 +137,7 @@ def parsed(text: str) -> Doc:
 
 def _parsed(text: str, node: ast.expr) -> Doc:
     def part(inner: ast.expr) -> str:
-        return ast.get_source_segment(text, inner) or ""
+        return text[inner.col_offset : inner.end_col_offset]  # one line of ASCII
 
     match node:
         case ast.Call():

@@ -45,7 +45,7 @@ def render(plan: ModulePlan) -> str:
         raise SpecError([Diagnostic("limit", message)])
     head = templates.get_template("docstring.py.jinja").render(plan=plan, code=text_digest(body))
     text = head.rstrip("\n") + "\n" + body
-    check(text, frozenset(ast.dump(ast.parse(each).body[0]) for each in support))
+    check(text, {name: _dumped(name) for name in plan.support})
     return text
 
 
@@ -55,6 +55,12 @@ def _support_classes() -> dict[str, str]:
     text = SUPPORT.read_text(encoding="utf-8")
     classes = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef))
     return {node.name: ast.get_source_segment(text, node) or "" for node in classes}
+
+
+@cache
+def _dumped(name: str) -> str:
+    """The syntax tree of a support class, by which the check knows it."""
+    return ast.dump(ast.parse(_support_classes()[name]).body[0])
 
 
 def environment(folder: Path, *, html: bool = False) -> jinja2.Environment:

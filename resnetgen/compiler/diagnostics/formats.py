@@ -14,7 +14,7 @@ from pathlib import Path
 
 from resnetgen._version import __version__
 from resnetgen.compiler.diagnostics import catalog
-from resnetgen.compiler.diagnostics.model import Diagnostic, Span, note_text, visible
+from resnetgen.compiler.diagnostics.model import Diagnostic, Span, escape_invisible, note_text
 
 Json = dict[str, object]
 
@@ -55,18 +55,18 @@ def as_github(diagnostics: Iterable[Diagnostic]) -> str:
 
 def _github_line(diagnostic: Diagnostic) -> str:
     lines = [
-        visible(diagnostic.message),
+        escape_invisible(diagnostic.message),
         *(f"note: {note_text(each)}" for each in diagnostic.notes),
     ]
-    lines += [f"help: {visible(diagnostic.help)}"] if diagnostic.help else []
+    lines += [f"help: {escape_invisible(diagnostic.help)}"] if diagnostic.help else []
     position = _github_span(diagnostic.span) if diagnostic.span else ""
-    title = _github_property(visible(diagnostic.code))
+    title = _github_property(escape_invisible(diagnostic.code))
     text = _github_text("\n".join(lines))
     return f"::{diagnostic.severity} {position}title={title}::{text}"
 
 
 def _github_span(span: Span) -> str:
-    file = _github_property(visible(span.file))
+    file = _github_property(escape_invisible(span.file))
     return f"file={file},line={span.line},col={span.column},endColumn={span.end},"
 
 
@@ -126,7 +126,7 @@ def _sarif_result(diagnostic: Diagnostic, rule_index: int) -> Json:
         "message": {"text": _sarif_message(diagnostic)},
         "locations": [_sarif_location(diagnostic.span)] if diagnostic.span else [],
         "relatedLocations": [
-            {"id": number, **_sarif_location(span), "message": {"text": visible(text)}}
+            {"id": number, **_sarif_location(span), "message": {"text": escape_invisible(text)}}
             for number, (text, span) in enumerate(located, 1)
         ],
     }
@@ -136,7 +136,7 @@ def _sarif_message(diagnostic: Diagnostic) -> str:
     bare = [note.text for note in diagnostic.notes if note.span is None]
     lines = [diagnostic.message, *(f"note: {text}" for text in bare)]
     lines += [f"help: {diagnostic.help}"] if diagnostic.help else []
-    return "\n".join(map(visible, lines))
+    return "\n".join(map(escape_invisible, lines))
 
 
 def _sarif_location(span: Span) -> Json:

@@ -182,16 +182,16 @@ def _block(diagnostic: Diagnostic, color: bool) -> list[str]:
     if span:
         lines += _excerpt(span, _label(diagnostic), indent, diagnostic.severity, color)
     below = [("note", note_text(note)) for note in notes if not _is_label(note, diagnostic)]
-    below += [("help", visible(diagnostic.help))] if diagnostic.help else []
+    below += [("help", escape_invisible(diagnostic.help))] if diagnostic.help else []
     equals = _paint("=", "gutter", color)
     return lines + [f"{indent}{equals} {kind}: {text}" for kind, text in below]
 
 
 def _header(diagnostic: Diagnostic, color: bool) -> str:
     span, severity = diagnostic.span, diagnostic.severity
-    place = _paint(f"{visible(str(span))}: ", "place", color) if span else ""
-    kind = _paint(visible(f"{severity}[{diagnostic.code}]"), severity, color)
-    return f"{place}{kind}: {visible(diagnostic.message)}"
+    place = _paint(f"{escape_invisible(str(span))}: ", "place", color) if span else ""
+    kind = _paint(escape_invisible(f"{severity}[{diagnostic.code}]"), severity, color)
+    return f"{place}{kind}: {escape_invisible(diagnostic.message)}"
 
 
 def _is_label(note: Note, diagnostic: Diagnostic) -> bool:
@@ -200,12 +200,12 @@ def _is_label(note: Note, diagnostic: Diagnostic) -> bool:
 
 def _label(diagnostic: Diagnostic) -> str:
     labels = (note for note in diagnostic.notes if _is_label(note, diagnostic))
-    return "; ".join(visible(note.text) for note in labels)
+    return "; ".join(escape_invisible(note.text) for note in labels)
 
 
 def note_text(note: Note) -> str:
     """A note in one line, with its position in parentheses."""
-    return visible(f"{note.text} ({note.span})" if note.span else note.text)
+    return escape_invisible(f"{note.text} ({note.span})" if note.span else note.text)
 
 
 def _excerpt(span: Span, label: str, indent: str, style: str, color: bool) -> list[str]:
@@ -256,10 +256,10 @@ def _cell_width(char: str) -> int:
 
 
 def _cell(char: str) -> str:
-    return " " * _TAB_WIDTH if char == "\t" else visible(char)
+    return " " * _TAB_WIDTH if char == "\t" else escape_invisible(char)
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     r"""Text that is safe to print: control and format characters appear as `\x1b`."""
     if text.isascii() and text.isprintable():
         return text

@@ -19,9 +19,11 @@ Which layers apply to a file depends on what it extends, defines and binds.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from resnetgen.compiler.codegen.files import Stamp, text_digest
 from resnetgen.compiler.editor.properties import (
     NO_CALLEE,
     NO_EXTENDS,
@@ -43,7 +45,7 @@ from resnetgen.compiler.editor.properties import (
 from resnetgen.compiler.editor.vocabulary import (
     BINDING_KEYS,
     DEFAULT_BINDINGS,
-    PASS_THROUGHS,
+    SPECIAL_CALLEES,
     Schema,
     Vocabulary,
     vocabulary,
@@ -87,8 +89,22 @@ def block_schema(folders: tuple[Path, ...] = ()) -> Schema:
 
 
 def schema_text(schema: Schema) -> str:
-    """A schema as text: the same bytes for the same names."""
-    return json.dumps(schema, indent=1) + "\n"
+    """A schema as text: the same bytes for the same names, with a mark that `schema_stamp` reads."""
+    head, body = _head_and_body(schema)
+    return f'{head} "$comment": "Written by resnetgen (schema {text_digest(body)}).",\n{body}'
+
+
+def schema_stamp(schema: Schema) -> Stamp:
+    """The stamp of schemas of the same kind, whatever names they know."""
+    head, _ = _head_and_body(schema)
+    mark = r' "\$comment": "Written by resnetgen \(schema ([0-9a-f]{16})\)\.",\n'
+    return Stamp.at_the_top(re.escape(head) + mark)
+
+
+def _head_and_body(schema: Schema) -> tuple[str, str]:
+    """The lines with the dialect and the title, and those below."""
+    lines = (json.dumps(schema, indent=1) + "\n").splitlines(keepends=True)
+    return "".join(lines[:3]), "".join(lines[3:])
 
 
 def _network_layers(names: Vocabulary) -> list[Schema]:
@@ -157,7 +173,9 @@ def _hides_nothing(names: Vocabulary) -> Schema:
 def _plain_file(names: Vocabulary) -> Schema:
     """A file whose own blocks hide none of the library, as far as a schema can see."""
     own_blocks = restrict(("define",), _hides_nothing(names))
-    return {"properties": {**own_blocks, **restrict(("extends",), {"enum": list(names.bindings)})}}
+    return {
+        "properties": {**own_blocks, **restrict(("extends",), {"enum": list(names.bound_names)})}
+    }
 
 
 def _library_block(names: Vocabulary) -> Schema:
@@ -211,7 +229,7 @@ def _refined_bindings(names: Vocabulary, key: str) -> Iterator[Schema]:
 def _cases_bound_to(names: Vocabulary, key: str, name: str) -> list[Schema]:
     """The cases in which a file does not rebind a key, and it is bound to this name."""
     not_rebound = restrict((key,), NO_CALLEE)
-    bases = [network for network, bound in names.bindings.items() if bound.get(key) == name]
+    bases = [network for network, bound in names.bound_names.items() if bound.get(key) == name]
     cases = []
     if DEFAULT_BINDINGS.get(key) == name:
         cases.append({"properties": not_rebound, **NO_EXTENDS})
@@ -225,7 +243,7 @@ def _cases_bound_to(names: Vocabulary, key: str, name: str) -> list[Schema]:
 
 
 def _known_bindings(names: Vocabulary) -> Schema:
-    known = [*names.callees, *PASS_THROUGHS]
+    known = [*names.callees, *SPECIAL_CALLEES]
     call = {"type": "object", "properties": {"op": {"enum": known}}, "not": has_keys("nodes")}
     return {"properties": restrict(AMBIENT, {"anyOf": [{"enum": [*known, None]}, call]})}
 
@@ -240,8 +258,10 @@ def _ambient_network() -> Schema:
 
 def _ambient_call(names: Vocabulary) -> Schema:
     """Any argument of any known name: the slot may be bound to each of them."""
-    known = {name for each in names.op_names.values() for name in (*each.arguments, *each.slots)}
-    is_ambient = {"properties": {"op": {"enum": list(names.ambient)}}, **has_keys("op")}
+    known = {
+        name for each in names.callable_names.values() for name in (*each.arguments, *each.slots)
+    }
+    is_ambient = {"properties": {"op": {"enum": list(names.ambient_slots)}}, **has_keys("op")}
     return {
         **if_then(is_ambient, {"propertyNames": {"enum": [*NODE_KEYS, *sorted(known)]}}),
         "allOf": [ref("AmbientBlock")],

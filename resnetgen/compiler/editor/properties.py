@@ -21,8 +21,8 @@ from pydantic import BaseModel
 
 from resnetgen.compiler.editor.vocabulary import (
     BINDING_KEYS,
-    PASS_THROUGHS,
-    Callee,
+    SPECIAL_CALLEES,
+    NameInfo,
     Schema,
     Vocabulary,
 )
@@ -154,13 +154,13 @@ def block_form(names: Vocabulary) -> Schema:
 
 def shared_definitions(names: Vocabulary) -> dict[str, Schema]:
     """Definitions for both networks and blocks."""
-    ambient, callees = names.ambient.items(), names.callees.items()
+    ambient, callees = names.ambient_slots.items(), names.callees.items()
     return {
         "Nodes": _nodes(),
         "Node": _node(names),
-        "Call": {"properties": {"op": _name_of(names.op_names)}, "allOf": [ref("OpCall")]},
-        "OpCall": {"allOf": arguments_by_name([*names.ops, *names.ambient])},
-        "SlotValue": _slot_value(names.op_names),
+        "Call": {"properties": {"op": _name_of(names.callable_names)}, "allOf": [ref("OpCall")]},
+        "OpCall": {"allOf": arguments_by_name([*names.ops, *names.ambient_slots])},
+        "SlotValue": _slot_value(names.callable_names),
         "Inline": _block(InlineForm, names),
         **{f"takes_{name}": {"properties": each.arguments} for name, each in ambient},
         **{f"takes_{name}": _arguments(each) for name, each in callees},
@@ -192,7 +192,7 @@ _NODES: Schema = {"type": ["object", "null"], "allOf": [ref("Nodes")]}
 
 def _node(names: Vocabulary) -> Schema:
     form = model_schema(NodeForm)
-    _replace(form, ["op"], _name_of(names.op_names))
+    _replace(form, ["op"], _name_of(names.callable_names))
     inline = _block(InlineForm, names)["properties"]
     del inline["inputs"]  # for a node, `inputs` is what it reads
     return {
@@ -208,17 +208,17 @@ def _node(names: Vocabulary) -> Schema:
 
 def _named(names: Vocabulary, each: Schema) -> Schema:
     """Blocks or slots by name, except the names of ops and ambient slots."""
-    reserved = [*names.ops, *names.ambient, *PASS_THROUGHS]
+    reserved = [*names.ops, *names.ambient_slots, *SPECIAL_CALLEES]
     return {**map_or_null(each), "properties": dict.fromkeys(reserved, False)}
 
 
-def _name_of(known: Mapping[str, Callee], *types: str) -> Schema:
+def _name_of(known: Mapping[str, NameInfo], *types: str) -> Schema:
     """One of these names, or any other: of a slot, of `define`, of a file beside the spec."""
     offered = {"enum": list(known), "enumDescriptions": [each.doc for each in known.values()]}
     return {"anyOf": [offered, {"type": ["string", "null", *types]}]}
 
 
-def _slot_value(known: Mapping[str, Callee]) -> Schema:
+def _slot_value(known: Mapping[str, NameInfo]) -> Schema:
     """A name, a call, or an inline block."""
     inline_or_call = {**if_then(has_keys("nodes"), ref("Inline")), "else": ref("Call")}
     return {
@@ -246,7 +246,7 @@ def arguments_by_name(names: Iterable[str]) -> list[Schema]:
     return [if_then(op_is(name), ref(f"takes_{name}")) for name in names]
 
 
-def required_arguments(callees: Mapping[str, Callee]) -> list[Schema]:
+def required_arguments(callees: Mapping[str, NameInfo]) -> list[Schema]:
     """The arguments that a node has to have; a slot may leave them to the calls of it."""
     return [
         if_then(op_is(name), has_keys(*each.required))
@@ -255,7 +255,7 @@ def required_arguments(callees: Mapping[str, Callee]) -> list[Schema]:
     ]
 
 
-def _arguments(callee: Callee) -> Schema:
+def _arguments(callee: NameInfo) -> Schema:
     """The keys of a call: arguments, slots and the keys of nodes, nothing else."""
     arguments = dict(callee.arguments)
     for name, default in callee.slots.items():

@@ -1,7 +1,9 @@
 """The names that a spec can use, with the arguments of each: ops, blocks, slots and networks.
 
-    vocabulary(()).ops["blur"]                  ->  Callee("binomial 3-tap blur ...", {"stride": ...}, ...)
-    vocabulary(()).bindings["resnet50"]["block"]  ->  "bottleneck"
+    vocabulary(()).ops["blur"]                  ->  NameInfo("binomial 3-tap blur ...", {"stride": ...}, ...)
+    vocabulary(()).bound_names["resnet50"]["block"]  ->  "bottleneck"
+
+An ambient slot (`conv`, `norm`, `act`, `shortcut`) is a slot that the network binds for all blocks.
 
 Names come from some folders first, then from the library, as for a spec in those folders. An
 argument is described by a JSON Schema, which an editor shows, completes and checks. What a network
@@ -20,7 +22,7 @@ from typing import Any
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Const, to_text
-from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries, text_at
+from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries_at, text_at
 from resnetgen.compiler.ir.nodes import Binding, Block, Param, PassThrough
 from resnetgen.compiler.ir.op_def import Attribute, format_value
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
@@ -37,8 +39,8 @@ DEFAULT_BINDINGS = {**AMBIENT, "head": DEFAULT_HEAD}
 
 
 @dataclass(frozen=True, slots=True)
-class Callee:
-    """A name that can follow `op:`, with its arguments and slots."""
+class NameInfo:
+    """What an editor shows of a name; the arguments and slots are of one that can follow `op:`."""
 
     doc: str
     arguments: Mapping[str, Schema]
@@ -46,9 +48,9 @@ class Callee:
     slots: Mapping[str, str] = field(default_factory=dict)  # with the default of each
 
 
-PASS_THROUGHS = {
-    "identity": Callee("passes its input through", {}),
-    "none": Callee("has no value", {}),
+SPECIAL_CALLEES = {
+    "identity": NameInfo("passes its input through", {}),
+    "none": NameInfo("has no value", {}),
 }
 
 
@@ -56,46 +58,48 @@ PASS_THROUGHS = {
 class Vocabulary:
     """The names that a spec can use."""
 
-    ops: Mapping[str, Callee]
-    ambient: Mapping[str, Callee]
-    blocks_by_kind: Mapping[str, Mapping[str, Callee]]
-    networks: Mapping[str, Callee]
-    bindings: Mapping[str, Mapping[str, str]]  # of each network that redefines no name: key -> name
+    ops: Mapping[str, NameInfo]
+    ambient_slots: Mapping[str, NameInfo]
+    blocks_by_kind: Mapping[str, Mapping[str, NameInfo]]
+    networks: Mapping[str, NameInfo]
+    bound_names: Mapping[
+        str, Mapping[str, str]
+    ]  # of each network that redefines no name: key -> name
 
     @property
-    def blocks(self) -> Mapping[str, Callee]:
+    def blocks(self) -> Mapping[str, NameInfo]:
         """The blocks of all kinds."""
         return {name: each for kind in self.blocks_by_kind.values() for name, each in kind.items()}
 
     @property
-    def callees(self) -> dict[str, Callee]:
+    def callees(self) -> dict[str, NameInfo]:
         """Ops and blocks: the names that have arguments of their own."""
         return {**self.ops, **self.blocks}
 
     @property
-    def op_names(self) -> Mapping[str, Callee]:
+    def callable_names(self) -> Mapping[str, NameInfo]:
         """What the `op` of a node can name."""
-        return {**self.ambient, **self.callees, **PASS_THROUGHS}
+        return {**self.ambient_slots, **self.callees, **SPECIAL_CALLEES}
 
-    def names_for(self, key: str) -> Mapping[str, Callee]:
+    def names_for(self, key: str) -> Mapping[str, NameInfo]:
         """The names that are meant for a key of a network."""
         if key in _KIND_OF_KEY:
-            return {**self.blocks_by_kind[_KIND_OF_KEY[key]], **PASS_THROUGHS}
-        return {**self.ops, **self.blocks_by_kind["blocks"], **PASS_THROUGHS}
+            return {**self.blocks_by_kind[_KIND_OF_KEY[key]], **SPECIAL_CALLEES}
+        return {**self.ops, **self.blocks_by_kind["blocks"], **SPECIAL_CALLEES}
 
 
 def vocabulary(folders: tuple[Path, ...]) -> Vocabulary:
     """The names of some folders, then of the library."""
     ops = op_callees()
     kinds = {kind: block_callees(kind, folders) for kind in library.BLOCK_KINDS}
-    known = {*ops, *PASS_THROUGHS, *(name for kind in kinds.values() for name in kind)}
+    known = {*ops, *SPECIAL_CALLEES, *(name for kind in kinds.values() for name in kind)}
     networks = _networks(folders)
     return Vocabulary(
         ops,
         ambient_callees(),
         kinds,
-        {name: Callee(text_at(tree, "doc") or "", {}) for name, tree in networks.items()},
-        {name: _bindings(tree) for name, tree in networks.items() if _is_plain(tree, known)},
+        {name: NameInfo(text_at(tree, "doc") or "", {}) for name, tree in networks.items()},
+        {name: _bound_names(tree) for name, tree in networks.items() if _keeps_names(tree, known)},
     )
 
 
@@ -112,8 +116,8 @@ def _networks(folders: tuple[Path, ...]) -> dict[str, MapTree]:
     return {name: tree for name, tree in sorted(trees.items()) if "network" in tree.entries}
 
 
-def _bindings(tree: MapTree) -> dict[str, str]:
-    """The name that a network binds to each key; a map without `op` refines the default."""
+def _bound_names(tree: MapTree) -> dict[str, str]:
+    """The name that a network binds to each key; a map without `op` refines the default, which it calls."""
     names: dict[str, str | None] = {}
     for key in BINDING_KEYS:
         value = tree.entries.get(key)
@@ -127,12 +131,16 @@ def _called_name(tree: Tree | None) -> str | None:
     return called.text if isinstance(called, Scalar) and called.value is not None else None
 
 
-def _is_plain(tree: MapTree, known: set[str]) -> bool:
-    """Whether known names mean the same in the networks that extend it, and stages use `block:`."""
-    bindings = _bindings(tree)
-    stages = [each for each in entries(tree, "stages").values() if isinstance(each, MapTree)]
+def _keeps_names(tree: MapTree, known: set[str]) -> bool:
+    """Whether known names have the same meaning in the networks that extend this one.
+
+    It defines no block of its own under such a name, binds only known names to ambient slots, and its
+    stages use `block:`.
+    """
+    bindings = _bound_names(tree)
+    stages = [each for each in entries_at(tree, "stages").values() if isinstance(each, MapTree)]
     return (
-        not known & entries(tree, "define").keys()
+        not known & entries_at(tree, "define").keys()
         and all(bindings.get(slot) in known for slot in AMBIENT if slot in tree.entries)
         and not any({"op", "nodes"} & each.entries.keys() for each in stages)
     )
@@ -151,10 +159,10 @@ _ANY_TYPE = ["string", "number", "boolean", "array", "null"]
 _KIND_WORDS = {"int": "an integer", "float": "a number", "bool": "true or false"}
 
 
-def op_callees() -> dict[str, Callee]:
+def op_callees() -> dict[str, NameInfo]:
     """The ops by name."""
     return {
-        name: Callee(
+        name: NameInfo(
             op.doc,
             {key: _attribute_schema(each) for key, each in op.attributes.items()},
             tuple(key for key, each in op.attributes.items() if each.required),
@@ -163,20 +171,20 @@ def op_callees() -> dict[str, Callee]:
     }
 
 
-def ambient_callees() -> dict[str, Callee]:
+def ambient_callees() -> dict[str, NameInfo]:
     """The slots that every network fills, with the arguments of anything they can be bound to."""
     return {slot: _ambient_callee(slot, default) for slot, default in AMBIENT.items()}
 
 
-def _ambient_callee(slot: str, default: str | None) -> Callee:
+def _ambient_callee(slot: str, default: str | None) -> NameInfo:
     """Nothing is required: what the slot is bound to may not need it."""
     doc = f"what the network calls `{slot}`"
     if default is None:
         argument = {"description": f"an argument of {doc}", "type": _ANY_TYPE}
         arguments = dict.fromkeys(offered_arguments(slot), argument)
-        return Callee(f"{doc}; there is no default", arguments)
+        return NameInfo(f"{doc}; there is no default", arguments)
     op = op_callees()[default]
-    return Callee(f"{doc}, by default `{default}`: {op.doc}", op.arguments)
+    return NameInfo(f"{doc}, by default `{default}`: {op.doc}", op.arguments)
 
 
 def _attribute_schema(attribute: Attribute) -> Schema:
@@ -197,7 +205,7 @@ def _attribute_schema(attribute: Attribute) -> Schema:
 # --- blocks
 
 
-def block_callees(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Callee]:
+def block_callees(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, NameInfo]:
     """The blocks of one kind by name."""
     return {name: _block_callee(name, block) for name, block in known_blocks(kind, folders).items()}
 
@@ -216,11 +224,11 @@ def known_blocks(kind: str, folders: tuple[Path, ...] = ()) -> dict[str, Block]:
     return blocks
 
 
-def _block_callee(name: str, block: Block) -> Callee:
+def _block_callee(name: str, block: Block) -> NameInfo:
     arguments = {key: _param_schema(name, param) for key, param in block.params.items()}
     required = tuple(key for key, param in block.params.items() if param.default is None)
     slots = {key: _binding_text(binding) for key, binding in block.slots.items()}
-    return Callee(block.doc or f"the block `{name}`", arguments, required, slots)
+    return NameInfo(block.doc or f"the block `{name}`", arguments, required, slots)
 
 
 def _param_schema(block: str, param: Param) -> Schema:

@@ -42,7 +42,7 @@ def apply_fixes(text: str, name: str, check: Check) -> str:
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
     text = text.removeprefix(mark)
     reported, rejected = check(text), set[tuple[str, str]]()
-    while edits := _edits(text, name, reported, rejected):
+    while edits := _collect_fixes(text, name, reported, rejected):
         one_by_one = [[edit] for edit in edits.values()] if len(edits) > 1 else []
         for trial in [list(edits.values()), *one_by_one]:
             if improved := _improved(text, name, check, reported, trial):
@@ -61,11 +61,11 @@ def _improved(
     An error may hide others, which are only reported once it is fixed: they are fixed on the way.
     """
     for _ in range(_MAX_CHECKS):
-        text = _edited(text, edits)
+        text = _apply(text, edits)
         remaining = check(text)
         if _counts(remaining) < _counts(reported):
             return text, remaining
-        edits = list(_edits(text, name, remaining, set()).values())
+        edits = list(_collect_fixes(text, name, remaining, set()).values())
         if not edits:
             break
     return None
@@ -77,7 +77,7 @@ def _counts(reported: Iterable[Diagnostic]) -> tuple[int, int]:
     return severities.count("error"), severities.count("warning")
 
 
-def _edits(
+def _collect_fixes(
     text: str, name: str, reported: Iterable[Diagnostic], rejected: set[tuple[str, str]]
 ) -> dict[tuple[str, str], Edit]:
     """The fixes of a text, without overlaps, by the message and position of their diagnostic."""
@@ -86,13 +86,13 @@ def _edits(
         key = (each.message, str(each.span))
         if each.span is None or each.span.file != name or key in rejected:
             continue
-        edit = _edit(text, each, each.span)
+        edit = _fix_for(text, each, each.span)
         if edit and all(edit.end <= e.start or e.end <= edit.start for e in edits.values()):
             edits[key] = edit
     return edits
 
 
-def _edited(text: str, edits: Iterable[Edit]) -> str:
+def _apply(text: str, edits: Iterable[Edit]) -> str:
     for edit in sorted(edits, key=lambda each: each.start, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
     return text
@@ -100,7 +100,7 @@ def _edited(text: str, edits: Iterable[Edit]) -> str:
 
 # --- the fix of one diagnostic
 
-_RENAMED = (
+_CORRECTED_CODES = (
     "expression",
     "unknown-argument",
     "unknown-key",
@@ -110,7 +110,7 @@ _RENAMED = (
 )
 # The entries that are removed, and whether a map or list with no other entry is removed as well: it
 # would have no effect then. A stage or a node without arguments is still a stage or a node.
-_REMOVED = {
+_REMOVED_CODES = {
     "bias-before-norm": False,
     "redundant-override": True,
     "repeated-argument": False,
@@ -118,14 +118,14 @@ _REMOVED = {
 }
 
 
-def _edit(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
+def _fix_for(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
     """The fix of one diagnostic, if there is only one."""
     code = diagnostic.code
-    if code in _RENAMED:
-        return _corrected(text, diagnostic, span)
+    if code in _CORRECTED_CODES:
+        return _correction(text, diagnostic, span)
     if code == "unquoted-comma":
-        return _quoted(text, diagnostic, span)
-    return _removed(text, span, _REMOVED[code]) if code in _REMOVED else None
+        return _quotation(text, diagnostic, span)
+    return _removal(text, span, _REMOVED_CODES[code]) if code in _REMOVED_CODES else None
 
 
 # --- misspelt words
@@ -134,8 +134,8 @@ _DID_YOU_MEAN = re.compile(r"did you mean `(.+)`\?")
 _MIN_LETTERS = 4  # in a shorter word, one letter may well be meant
 
 
-def _corrected(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
-    """The suggested word in place of the misspelt one, if it is clearly what was meant."""
+def _correction(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
+    """The edit that puts the suggested word in place of the misspelt one, if it is clearly what was meant."""
     suggestion = _DID_YOU_MEAN.fullmatch(diagnostic.help or "")
     start = _offset(text, span.line, span.column)
     written = text[start : _offset(text, span.line, span.end)]
@@ -179,8 +179,8 @@ def _common_prefix(one: str, other: str) -> int:
 # --- commas in flow maps
 
 
-def _quoted(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
-    """The expression in quotes, as the help shows it."""
+def _quotation(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
+    """The edit that puts the expression in quotes, as the help shows it."""
     start = _offset(text, span.line, span.column)
     shown = re.search(r"""(["'])(.+)\1\Z""", diagnostic.help or "")
     if not shown or not text.startswith(shown[2], start):
@@ -193,8 +193,8 @@ def _quoted(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
 
-def _removed(text: str, span: Span, with_parent: bool) -> Edit | None:
-    """The text without a key and its value, or without an item of a list.
+def _removal(text: str, span: Span, with_parent: bool) -> Edit | None:
+    """The edit that removes a key and its value, or an item of a list.
 
     With `with_parent`, a map or list that has no other entry is removed too.
     """
@@ -206,7 +206,7 @@ def _removed(text: str, span: Span, with_parent: bool) -> Edit | None:
         starts = [(each.line, each.column) for each in _entry_spans(parent)]
         if len(starts) > 1:
             is_flow = text[_offset(text, parent.span.line, parent.span.column)] in "{["
-            remove = _removed_from_flow if is_flow else _removed_lines
+            remove = _removal_from_flow if is_flow else _removal_of_lines
             return remove(text, [_offset(text, *each) for each in starts], index)
         if not with_parent:
             break
@@ -229,12 +229,12 @@ def _path_to(tree: Tree, span: Span) -> list[tuple[MapTree | ListTree, int]]:
 def _entry_spans(parent: MapTree | ListTree) -> list[Span]:
     """Where the entries of a map or the items of a list start."""
     if isinstance(parent, MapTree):
-        return list(parent.keys.values())
+        return list(parent.key_spans.values())
     return [each.span for each in parent.items]
 
 
-def _removed_from_flow(text: str, starts: Sequence[int], index: int) -> Edit | None:
-    """One entry of `{...}` or `[...]` and the comma left over, if all of that is on one line."""
+def _removal_from_flow(text: str, starts: Sequence[int], index: int) -> Edit | None:
+    """The edit that removes one entry of `{...}` or `[...]` and the comma left over, if all of that is on one line."""
     start = starts[index]
     if index + 1 < len(starts):
         end = starts[index + 1]
@@ -254,8 +254,8 @@ def _end_of_last_entry(text: str, start: int) -> int:
     return len(text)
 
 
-def _removed_lines(text: str, starts: Sequence[int], index: int) -> Edit | None:
-    """One entry in block form: its line, and the lines below that are indented further."""
+def _removal_of_lines(text: str, starts: Sequence[int], index: int) -> Edit | None:
+    """The edit that removes one entry in block form: its line, and the lines below that are indented further."""
     lines = _LINE.findall(text)[:-1]
     offsets = list(accumulate(map(len, lines), initial=0))
     first = sum(offset <= starts[index] for offset in offsets[:-1]) - 1

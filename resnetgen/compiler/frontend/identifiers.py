@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 
 MAX_LENGTH = 40
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z|_[A-Za-z0-9_]*[A-Za-z0-9]\Z")
@@ -45,6 +46,13 @@ RESERVED_CLASSES = (
     "False",
 )  # `camel_case` can return them
 IMPORTED_MODULES = ("torch", "collections")  # a file of that name would hide the module
+# Packages that `import torch` or `import resnetgen` imports, or that torch requires (a test compares).
+REQUIRED_PACKAGES = frozenset(
+    ["torch", "torchgen", "functorch", "triton", "nvidia", "numpy", "typing_extensions", "tqdm",
+     "filelock", "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec", "setuptools",
+     "optree", "opt_einsum", "cuda", "resnetgen", "yaml", "pydantic", "pydantic_core",
+     "annotated_types", "typing_inspection", "safetensors"]
+)  # fmt: skip
 
 
 def identifier_error(name: str) -> str | None:
@@ -94,6 +102,15 @@ def file_name_error(name: str) -> str | None:
     if name in IMPORTED_MODULES:
         return "is a module that the printed module imports"
     return f"is longer than {2 * MAX_LENGTH} characters" if len(name) > 2 * MAX_LENGTH else None
+
+
+def module_file_error(stem: str) -> str | None:
+    """Why `STEM.py` would be of no use, or in the way of `import torch`; None if it would not."""
+    if keyword.iskeyword(stem):
+        return "could not be imported, because its name is a Python keyword"
+    if stem in sys.stdlib_module_names or stem in REQUIRED_PACKAGES:
+        return f"would hide the module `{stem}`, so that `import torch` beside it may fail"
+    return None
 
 
 def camel_case(name: str) -> str:

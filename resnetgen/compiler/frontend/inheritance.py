@@ -13,9 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, SpecError, did_you_mean
-from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries, without
-from resnetgen.compiler.frontend.yaml_reader import parse_value
+from resnetgen.compiler.diagnostics.model import (
+    Diagnostic,
+    Note,
+    Source,
+    Span,
+    SpecError,
+    did_you_mean,
+)
+from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries_at, without
+from resnetgen.compiler.frontend.yaml_reader import MAX_DEPTH, parse_value
 from resnetgen.compiler.frontend.yaml_writer import value_to_flow
 
 _INLINE_KEYS = {"nodes", "extends", "params"}  # keys of an inline block, and not of a call
@@ -43,16 +50,16 @@ def merge(base: Tree, later: Tree, *, deferred: bool = False) -> MapTree:
     """
     assert isinstance(base, MapTree)
     assert isinstance(later, MapTree)
-    merged, keys = dict(base.entries), dict(base.keys)
+    merged, keys = dict(base.entries), dict(base.key_spans)
     inner_deferred = deferred or "extends" in base.entries
     for key, value in later.entries.items():
         if _is_null(value) and (key in merged or not deferred):
             if key not in merged:
-                raise SpecError([_nothing_to_delete(key, later.keys[key], merged)])
+                raise SpecError([_nothing_to_delete(key, later.key_spans[key], merged)])
             del merged[key], keys[key]
             continue
         merged[key] = merge_value(merged.get(key), value, deferred=inner_deferred)
-        keys[key] = later.keys[key]
+        keys[key] = later.key_spans[key]
         if isinstance(value, MapTree) and "after" in value.entries:
             merged = _moved_after(merged, key, value.entries["after"], deferred)
     return MapTree(merged, keys, later.span)
@@ -83,7 +90,7 @@ def _check_no_deletions(new: MapTree) -> None:
     """A map over nothing has nothing to delete, unless it is a block that extends another."""
     for key, value in new.entries.items() if "extends" not in new.entries else ():
         if _is_null(value):
-            raise SpecError([_nothing_to_delete(key, new.keys[key], ())])
+            raise SpecError([_nothing_to_delete(key, new.key_spans[key], ())])
         if isinstance(value, MapTree) and "op" not in value.entries:
             _check_no_deletions(value)
 
@@ -127,6 +134,8 @@ def apply_override(tree: MapTree, key: str, value: object) -> MapTree:
 
     Errors in the value are reported in a source named `--set KEY`.
     """
+    if key.count(".") >= MAX_DEPTH:
+        raise SpecError([_too_deep(key)])
     text = value if isinstance(value, str) else value_to_flow(value)
     leaf = parse_value(text, f"--set {key}")
     path = _path(tree, key)
@@ -134,6 +143,11 @@ def apply_override(tree: MapTree, key: str, value: object) -> MapTree:
     for name in reversed(path):
         leaf = MapTree({name: leaf}, {name: leaf.span}, leaf.span)
     return merge(tree, leaf)
+
+
+def _too_deep(key: str) -> Diagnostic:
+    message = f"`--set` sets a value at most {MAX_DEPTH} maps deep"
+    return Diagnostic("limit", message, Span(Source("--set", key), 1, 1, 2))
 
 
 def _path(tree: MapTree, key: str) -> list[str]:
@@ -165,7 +179,7 @@ def _check_path(tree: MapTree, path: list[str], leaf: Tree, key: str) -> None:
 
     names = form_keys(NetworkForm)
     if path[0] not in names:
-        known = [*entries(tree, "stages"), *names]
+        known = [*entries_at(tree, "stages"), *names]
         new = f"to add a stage, set `stages.{path[0]}`" if isinstance(leaf, MapTree) else None
         help = " ".join(filter(None, (did_you_mean(path[0], known), new)))
         message = f"there is no stage and no key `{path[0]}` in this network"
@@ -175,7 +189,7 @@ def _check_path(tree: MapTree, path: list[str], leaf: Tree, key: str) -> None:
         help = "write a file that extends the other spec, and set values of that"
         raise _override_error("no-effect", message, leaf, key, help)
     below = path[2:3] not in ([], ["extends"])
-    if path[0] == "define" and below and path[1] not in entries(tree, "define"):
+    if path[0] == "define" and below and path[1] not in entries_at(tree, "define"):
         message = f"this network defines no block `{path[1]}`"
         help = f"to change a block of a file, first set `define.{path[1]}.extends={path[1]}`"
         raise _override_error("unknown-key", message, leaf, key, help)

@@ -29,7 +29,7 @@ from resnetgen.compiler.frontend.inheritance import apply_override, c3_linearize
 from resnetgen.compiler.frontend.shipped import shipped_folder
 from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree
 from resnetgen.compiler.frontend.yaml_reader import parse, read
-from resnetgen.compiler.frontend.yaml_scalars import decode_utf8, read_bytes
+from resnetgen.compiler.frontend.yaml_scalars import read_source
 
 LIBRARY = shipped_folder("specs")
 
@@ -247,7 +247,7 @@ def read_spec(path: Path) -> MapTree:
 
 @cache
 def _read_once(path: Path) -> MapTree:
-    return parse(replace(decode_utf8(read_bytes(path), display_path(path)), shipped=True))
+    return parse(replace(read_source(path, display_path(path)), shipped=True))
 
 
 def display_path(path: Path) -> str:

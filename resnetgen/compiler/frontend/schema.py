@@ -29,8 +29,8 @@ from resnetgen.compiler.frontend.tree import (
     Tree,
     child,
     key_span,
+    nearest_value,
     python_value,
-    value_at,
     value_span,
 )
 
@@ -154,6 +154,8 @@ class InputForm(StrictForm):
 
 
 Rule = int | float | str | dict[str, float | int]
+_SomeNames = Annotated[list[str], Field(min_length=1)]
+_SomePairs = Annotated[dict[str, str], Field(min_length=1)]
 
 
 class InitForm(StrictForm):
@@ -200,7 +202,7 @@ class NetworkForm(StrictForm):
         None, description="any acyclic graph after the stages"
     )
     head: SlotValue | None = Field(None, description="the nodes at the end; none by default")
-    outputs: list[str] | dict[str, str] | str | None = Field(
+    outputs: _SomeNames | _SomePairs | str | None = Field(
         None, description="what it returns: a value, a tuple or a dict; the last node by default"
     )
     train_outputs: list[str] | None = Field(None, description="what it also returns in training")
@@ -294,7 +296,7 @@ def _diagnostic(tree: MapTree, form: type[BaseModel], errors: Sequence[ErrorDeta
     if first["type"] == "missing":
         where = f"`{path[-1]}`" if path else "the document"
         return Diagnostic("missing-key", f"{where} needs a key `{key}`", _map_span(tree, path))
-    reason = _reason(errors, value_at(tree, path))
+    reason = _reason(errors, nearest_value(tree, path))
     message = f"`{path[-1] if path else key}` {reason}"
     return Diagnostic("wrong-value", message, value_span(tree, path))
 
@@ -303,7 +305,7 @@ def _map_span(tree: MapTree, path: _Path) -> Span:
     """Where to report that a map lacks a key: at its own key; for the document, at its first."""
     if path:
         return key_span(tree, path)
-    return next(iter(tree.keys.values()), tree.span)
+    return next(iter(tree.key_spans.values()), tree.span)
 
 
 def _path(tree: Tree, loc: Sequence[str | int]) -> _Path:
@@ -347,8 +349,8 @@ def _reason(errors: Sequence[ErrorDetails], tree: Tree) -> str:
         return f"must be at least {first['ctx']['ge']}{shown}"
     if first["type"] == "literal_error":
         return f"must be 1, the version of the language that this program knows{shown}"
-    if first["type"] in _COUNTS:
-        return _COUNTS[first["type"]]
+    if count := next((each["type"] for each in errors if each["type"] in _COUNTS), None):
+        return _COUNTS[count]
     wanted = dict.fromkeys(_KINDS[each["type"]] for each in errors if each["type"] in _KINDS)
     if "a word" in wanted and "an integer" in wanted:
         wanted = dict.fromkeys(["an integer", "an expression"])

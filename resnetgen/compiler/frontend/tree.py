@@ -36,10 +36,11 @@ class ListTree:
 
 @dataclass(frozen=True, slots=True)
 class MapTree:
-    """A map. Its keys are the text that was written (`0`, `1.10`); `keys` has their spans."""
+    """A map. Its keys are the text that was written (`0`, `1.10`); `key_spans`
+    has their spans, and may have more keys."""
 
     entries: dict[str, Tree]
-    keys: dict[str, Span]
+    key_spans: dict[str, Span]
     span: Span
 
 
@@ -55,16 +56,23 @@ def python_value(tree: Tree) -> object:
     return tree.value
 
 
+def count_values(tree: Tree) -> int:
+    """The keys and values of a tree, as `yaml_reader` counts them."""
+    if isinstance(tree, MapTree):
+        return 1 + sum(1 + count_values(each) for each in tree.entries.values())
+    return 1 + sum(map(count_values, tree.items)) if isinstance(tree, ListTree) else 1
+
+
 def without(tree: MapTree, *dropped: str) -> MapTree:
     """The map without some of its keys."""
     kept = {key: each for key, each in tree.entries.items() if key not in dropped}
-    return MapTree(kept, tree.keys, tree.span)
+    return MapTree(kept, tree.key_spans, tree.span)
 
 
 # --- parts by key
 
 
-def entries(tree: MapTree, key: str) -> Mapping[str, Tree]:
+def entries_at(tree: MapTree, key: str) -> Mapping[str, Tree]:
     """The entries of the map at a key; empty if there is no map."""
     inner = tree.entries.get(key)
     return inner.entries if isinstance(inner, MapTree) else {}
@@ -75,7 +83,7 @@ def keys(tree: MapTree, key: str) -> Iterable[tuple[str, Span]]:
     inner = tree.entries.get(key)
     if not isinstance(inner, MapTree):
         return []
-    return [(name, span) for name, span in inner.keys.items() if name in inner.entries]
+    return [(name, span) for name, span in inner.key_spans.items() if name in inner.entries]
 
 
 def text_at(tree: MapTree, key: str) -> str | None:
@@ -91,21 +99,21 @@ def scalars(tree: Tree | None) -> tuple[Scalar, ...]:
     return (tree,) if isinstance(tree, Scalar) else ()
 
 
-def stage_repeats(tree: MapTree) -> dict[str, int]:
+def blocks_per_stage(tree: MapTree) -> dict[str, int]:
     """How many blocks each stage of a spec has, where `blocks:` is a number."""
-    repeats: dict[str, int] = {}
-    for key, stage in entries(tree, "stages").items():
+    block_counts: dict[str, int] = {}
+    for key, stage in entries_at(tree, "stages").items():
         count = stage.entries.get("blocks") if isinstance(stage, MapTree) else None
         if isinstance(count, Scalar) and type(count.value) is int:
-            repeats[key] = count.value
-    return repeats
+            block_counts[key] = count.value
+    return block_counts
 
 
 # --- parts by path
 
 
-def value_at(tree: Tree, path: Sequence[str | int]) -> Tree:
-    """The value at a path, or the last value along it that exists."""
+def nearest_value(tree: Tree, path: Sequence[str | int]) -> Tree:
+    """The value at a path, or the nearest value above it that exists."""
     for step in path:
         below = child(tree, step)
         if below is None:
@@ -115,8 +123,8 @@ def value_at(tree: Tree, path: Sequence[str | int]) -> Tree:
 
 
 def value_span(tree: Tree, path: Sequence[str | int]) -> Span:
-    """The span of `value_at`."""
-    return value_at(tree, path).span
+    """The span of `nearest_value`."""
+    return nearest_value(tree, path).span
 
 
 def key_span(tree: Tree, path: Sequence[str | int]) -> Span:
@@ -127,8 +135,8 @@ def key_span(tree: Tree, path: Sequence[str | int]) -> Span:
         if below is None:
             return parent.span
         parent = below
-    if path and isinstance(parent, MapTree) and str(path[-1]) in parent.keys:
-        return parent.keys[str(path[-1])]
+    if path and isinstance(parent, MapTree) and str(path[-1]) in parent.key_spans:
+        return parent.key_spans[str(path[-1])]
     return value_span(parent, path[-1:])
 
 

@@ -33,14 +33,14 @@ from resnetgen.compiler.frontend.yaml_scalars import (
     MAX_ERRORS_PER_CAUSE,
     ScalarError,
     check_characters,
-    decode_utf8,
-    read_bytes,
+    read_source,
     resolve,
     scalar_text,
 )
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000
+MAX_ITEMS = 256  # of a list; the longest of real networks are what DenseNet joins, below 100
 MAX_QUOTED = 100  # characters of the input, inside a message
 
 # libyaml's parser is 16 times as fast; the wheels of some platforms lack it.
@@ -49,7 +49,7 @@ LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def read(path: Path, name: str | None = None) -> MapTree:
     """File -> tree; SpecError for its content, OSError for what is not a readable file."""
-    return parse(decode_utf8(read_bytes(path), str(path) if name is None else name))
+    return parse(read_source(path, str(path) if name is None else name))
 
 
 def parse(source: Source) -> MapTree:
@@ -246,6 +246,8 @@ class _TreeBuilder:
         if tree.span.line == parent.span.line:
             parent.end = max(parent.end, tree.span.end)
         if not parent.is_map:
+            if len(parent.items) >= MAX_ITEMS:
+                self.abort("limit", f"a list has at most {MAX_ITEMS} values", tree.span)
             parent.items.append(tree)
         elif parent.key is None:
             parent.key = self.checked_key(parent, tree) if check_key else _as_key(tree)

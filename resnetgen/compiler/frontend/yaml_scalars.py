@@ -8,16 +8,14 @@ and the scalar rules of YAML 1.2's core schema.
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import stat
 import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, Source, Span, SpecError
+from resnetgen.compiler.frontend.input_file import FileTooLarge, read_regular
 
 MAX_BYTES = 1 << 20
 MAX_SCALAR = 10_000  # characters
@@ -27,30 +25,18 @@ MAX_ERRORS_PER_CAUSE = 2
 # --- bytes to text
 
 
-def read_bytes(path: Path) -> bytes:
-    """At most one byte more than is allowed. A pipe or a device is an error, and not waited for."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+def read_source(path: Path, name: str) -> Source:
+    """The text of a file, as the source of this name. Raises SpecError, and OSError."""
     try:
-        _check_regular(os.fstat(handle).st_mode, path)
-        with open(handle, "rb", closefd=False) as file:
-            return file.read(MAX_BYTES + 1)
-    finally:
-        os.close(handle)
+        return _decode(read_regular(path, MAX_BYTES), name)
+    except FileTooLarge:
+        raise SpecError([_too_large(name)]) from None
 
 
-def _check_regular(mode: int, path: Path) -> None:
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-
-
-def decode_utf8(data: bytes, name: str) -> Source:
+def _decode(data: bytes, name: str) -> Source:
     """Bytes -> the source of this name. Raises SpecError."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SpecError([_not_utf8("the file is in UTF-16", Span(Source(name, ""), 1, 1, 2))])
-    if len(data) > MAX_BYTES:
-        raise SpecError([_too_large(name)])
     try:
         return Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:

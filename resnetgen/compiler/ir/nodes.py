@@ -54,7 +54,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A call through a slot: one of the block, or an ambient one of the network."""
+    """A call through a slot: one of the block, or an ambient one, which the network binds for all blocks."""
 
     name: str
 
@@ -75,7 +75,7 @@ SHORTCUT = Slot("shortcut")  # the ambient slot of the residual connection
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Binding:
-    """The content of a slot: a target, and some of its arguments."""
+    """What a slot is bound to, or a node calls: a target, and some of its arguments."""
 
     target: Target
     arguments: Mapping[str, SourcedExpr]
@@ -293,8 +293,8 @@ class Node:
     op: str
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(compare=False)
-    channels: int  # of its first input
-    index: int  # in the order of registration
+    in_channels: int  # the channels of its first input
+    registration_rank: int  # the position of its module in the order of registration
     span: Span = field(compare=False)
     training: bool = False  # computed in training only
     type: TensorType | None = None

@@ -495,7 +495,8 @@ OPS: Mapping[str, OpDef] = {
     ),
 }
 
-# The ambient slots of a network, and what each is bound to by default.
+# The ambient slots: slots that the network binds once, for all of its blocks. A block that calls `norm`
+# gets what its network binds to `norm`, by default batch_norm.
 AMBIENT: Mapping[str, str | None] = {
     "conv": "convolution",
     "norm": "batch_norm",

@@ -272,6 +272,11 @@ def channel_conv_shape(attributes: Attributes, types: Sequence[TensorType]) -> T
         raise ShapeError(
             f"it reads one value a channel (after global_avg_pool), and this is {types[0]}"
         )
+    kernel, padding = attributes["kernel"], attributes["padding"]
+    if 2 * padding != kernel - 1:
+        reason = f"a kernel of {kernel} with a padding of {padding} changes the number of channels"
+        help = "use an odd kernel, and a padding of half of it"
+        raise ShapeError(reason, help, at=("kernel", "padding"))
     return types[0]
 
 
@@ -314,18 +319,20 @@ def pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorTyp
         raise ShapeError(reason, at=("padding", "kernel"))
     result = TensorType(source.channels, output_size(attributes, source, attributes["ceil"]))
     if largest(attributes.get("dilation", 1)) > 1:
-        check_windows(attributes, source, result)
+        check_windows(attributes, source)
     return result
 
 
-def check_windows(attributes: Attributes, source: TensorType, result: TensorType) -> None:
-    """All taps of a dilated window may be in the padding, where there is nothing to pool."""
+def check_windows(attributes: Attributes, source: TensorType) -> None:
+    """All taps of a dilated window may be in the padding, where there is nothing to pool.
+
+    Because a kernel fits into its padded input, and the padding is at most half of it, only a
+    kernel of 2 can enclose an axis: its taps are at -1 and at `size`.
+    """
     kernels = kernel_axes(attributes, len(source.size))
-    for size, windows, along in zip(source.size, result.size, kernels, strict=True):
-        kernel, stride, padding, dilation = along
-        for start in range(-padding, windows * stride - padding, stride):
-            if not any(0 <= start + dilation * tap < size for tap in range(kernel)):
-                raise ShapeError(f"a window of the pool is all padding, on {source}")
+    for size, (_, _, padding, dilation) in zip(source.size, kernels, strict=True):
+        if padding and dilation > size:
+            raise ShapeError(f"a window of the pool is all padding, on {source}")
 
 
 def avg_pool_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
@@ -513,14 +520,16 @@ def adaptive_window(attributes: Attributes, source: TensorType) -> tuple[Window,
 
 
 def adaptive_window_axis(size: int, windows: int) -> Window:
-    """Window `i` of torch's adaptive pools is `floor(i * step) ... ceil((i + 1) * step) - 1`."""
+    """Window `i` of torch's adaptive pools is `floor(i * step) ... ceil((i + 1) * step) - 1`.
+
+    Rounding moves its ends by up to `1 - gcd(size, windows) / windows`.
+    """
     if windows == 1:
         return whole_axis(size)
-    step = size // windows if size % windows == 0 else size / windows
-    starts = [i * size // windows for i in range(windows)]
-    ends = [-(-(i + 1) * size // windows) - 1 for i in range(windows)]
-    first = min(start - i * step for i, start in enumerate(starts))
-    return Window(first, max(end - i * step for i, end in enumerate(ends)), step)
+    if size % windows == 0:
+        return Window(0, size // windows - 1, size // windows)
+    common = math.gcd(size, windows)
+    return Window((common - windows) / windows, (size - common) / windows, size / windows)
 
 
 def global_window(attributes: Attributes, source: TensorType) -> tuple[Window, ...]:
@@ -543,10 +552,9 @@ def resize_window(attributes: Attributes, source: TensorType) -> tuple[Window, .
     scale = attributes["scale"]
     window = Window((1 - scale) / scale, 0, 1 / scale)
     if attributes["mode"] != "nearest" and scale > 1:
-        places = [(2 * i + 1 - scale) / (2 * scale) for i in range(scale)]
-        first = min(math.floor(place) - i / scale for i, place in enumerate(places))
-        last = max(math.ceil(place) - i / scale for i, place in enumerate(places))
-        window = Window(first, last, 1 / scale)
+        # The extremes are at the positions before and after the middle of those of one pixel.
+        first = -1 - (scale // 2 - 1) / scale
+        window = Window(first, 1 - (scale + 1) // 2 / scale, 1 / scale)
     return (window,) * len(source.size)
 
 

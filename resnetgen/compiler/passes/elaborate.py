@@ -31,12 +31,13 @@ from resnetgen.compiler.frontend.tree import (
     MapTree,
     Scalar,
     Tree,
-    entries,
+    entries_at,
     key_span,
     keys,
     scalars,
     text_at,
 )
+from resnetgen.compiler.frontend.yaml_reader import MAX_ITEMS
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
     NONE,
@@ -92,7 +93,7 @@ def _not_a_network(tree: MapTree) -> Diagnostic:
     name = text_at(tree, "block")
     hint = f"name it in a network, `block: {name}`; a network starts with `network: NAME`"
     return Diagnostic(
-        "not-a-network", "this is a block, not a network", tree.keys["block"], (), hint
+        "not-a-network", "this is a block, not a network", tree.key_spans["block"], (), hint
     )
 
 
@@ -120,7 +121,7 @@ def _network(elaborator: BlockElaborator) -> Network | None:
         paper=text_at(tree, "paper"),
         family=text_at(tree, "family"),
         input=_input(tree),
-        input_span=entries(tree, "input")["size"].span,
+        input_span=entries_at(tree, "input")["size"].span,
         root=root,
         ambient=ambient,
         outputs=outputs,
@@ -130,12 +131,12 @@ def _network(elaborator: BlockElaborator) -> Network | None:
         output_stride=_integer(limit) if limit else None,
         output_stride_span=limit.span if limit else None,
         digest=digest,
-        span=tree.keys["network"],
+        span=tree.key_spans["network"],
     )
 
 
 def _input(tree: MapTree) -> TensorType:
-    channels, size = entries(tree, "input")["channels"], entries(tree, "input")["size"]
+    channels, size = entries_at(tree, "input")["channels"], entries_at(tree, "input")["size"]
     return TensorType(_integer(channels), tuple(_integer(axis) for axis in scalars(size)))
 
 
@@ -153,7 +154,7 @@ def _ambient(elaborator: BlockElaborator, slot: str) -> Binding | None:
     default = AMBIENT[slot]
     binding = _slot_value(elaborator, slot, default)
     if binding is None and default:
-        return Binding(Op(default), {}, {}, elaborator.tree.keys["network"])
+        return Binding(Op(default), {}, {}, elaborator.tree.key_spans["network"])
     return binding
 
 
@@ -161,8 +162,8 @@ def _slot_value(elaborator: BlockElaborator, key: str, default: str | None) -> B
     tree = elaborator.tree.entries.get(key)
     if tree is None or (isinstance(tree, Scalar) and tree.value is None):
         return None
-    context = CallContext(key, elaborator.tree.keys[key], default=default)
-    return elaborator.binding(tree, context)
+    context = CallContext(key, elaborator.tree.key_spans[key], default=default)
+    return elaborator.parse_call(tree, context)
 
 
 # --- its body
@@ -175,9 +176,9 @@ def _root(elaborator: BlockElaborator, name: str) -> Block:
         elaborator.limit_nodes(tree.entries.get(part))
     nodes: list[BlockNode] = []
     nodes += _spliced(elaborator, "stem", _slot_value(elaborator, "stem", None), nodes)
-    for key, each in entries(tree, "stages").items():
+    for key, each in entries_at(tree, "stages").items():
         nodes.append(_stage(elaborator, key, each, nodes))
-    for key, each in entries(tree, "nodes").items():
+    for key, each in entries_at(tree, "nodes").items():
         nodes.append(elaborator.node(key, each, key_span(tree, ("nodes", key)), (), nodes))
     let = parse_terms(elaborator.errors, tree, "let")
     params = params_of(elaborator.errors, tree)
@@ -213,7 +214,7 @@ def _spliced(
     """The stem or the head, whose nodes are the network's own."""
     if binding is None or binding.target in (IDENTITY, NONE):
         return []
-    span = elaborator.tree.keys[key]
+    span = elaborator.tree.key_spans[key]
     node = BlockNode(
         key=key,
         target=binding.target,
@@ -272,9 +273,12 @@ def _output_list(elaborator: BlockElaborator, root: Block, key: str) -> tuple[Ou
     if isinstance(tree, MapTree):
         pairs = [(name, each) for name, each in tree.entries.items() if isinstance(each, Scalar)]
         for name, _ in pairs:  # it is printed between quotes
-            check_name(elaborator.errors, name, tree.keys[name], file_name_error)
+            check_name(elaborator.errors, name, tree.key_spans[name], file_name_error)
     else:
         pairs = [(each.text, each) for each in scalars(tree)]
+    if len(pairs) > MAX_ITEMS:
+        message = f"a network has at most {MAX_ITEMS} outputs"
+        elaborator.errors.raise_limit(message, pairs[MAX_ITEMS][1].span)
     known = readable_keys_in(root.nodes)
     for _, each in pairs:
         if each.text not in known:
@@ -292,7 +296,7 @@ def _init(elaborator: BlockElaborator, root: Block) -> Mapping[str, InitRule]:
     called = (*elaborator.blocks.values(), *elaborator.inlines.values())
     blocks = [root, *filter(None, called)]
     roles = {node.role for block in blocks for node in block.nodes if node.role}
-    for key, tree in entries(elaborator.tree, "init").items():
+    for key, tree in entries_at(elaborator.tree, "init").items():
         span = key_span(elaborator.tree, ("init", key))
         if key not in OPS and key not in roles:
             message = f"there is no op and no role `{key}` in this network"
@@ -347,7 +351,7 @@ def check_block(document: Document) -> Block:
 
 def _check_uncalled(elaborator: BlockElaborator) -> None:
     """Checks the blocks of `define` that nothing calls: `instantiate` will not see them."""
-    for name in entries(elaborator.tree, "define"):
+    for name in entries_at(elaborator.tree, "define"):
         if name not in elaborator.blocks and (block := elaborator.find(name)):
             check_names(elaborator, block)
 

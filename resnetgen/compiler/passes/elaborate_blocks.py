@@ -3,9 +3,13 @@
     conv2: {op: conv, out: inner, kernel: 3}
         ->  BlockNode("conv2", Slot("conv"), inputs=("act1",), arguments={"out": inner, "kernel": 3})
 
-`BlockLookup` finds the text of a block by its name, merged over the block that it extends;
-`BlockElaborator` makes `Block`s of such texts. Errors are collected; what follows from one is not
+`BlockLookup` finds the tree of a block by its name, merged over the block that it extends;
+`BlockElaborator` makes `Block`s of such trees. Errors are collected; what follows from one is not
 reported.
+
+An ambient slot (`conv`, `norm`, `act`, `shortcut`) is a slot that the network binds for all blocks. A
+map without `op`, such as `norm: {eps: 1e-3}`, refines the default of its key: it calls what the default
+calls, with these arguments. What it calls is then implied by its key.
 """
 
 from __future__ import annotations
@@ -29,12 +33,14 @@ from resnetgen.compiler.frontend.tree import (
     MapTree,
     Scalar,
     Tree,
-    entries,
+    count_values,
+    entries_at,
     key_span,
     scalars,
     text_at,
     without,
 )
+from resnetgen.compiler.frontend.yaml_reader import MAX_NODES
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
     NONE,
@@ -49,7 +55,7 @@ from resnetgen.compiler.ir.nodes import (
 )
 from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.passes.elaborate_checks import (
-    PASS_NAMES,
+    SPECIAL_NAMES,
     check_argument,
     check_name,
     check_own_names,
@@ -64,11 +70,11 @@ from resnetgen.compiler.passes.elaborate_checks import (
     readable_keys_in,
 )
 
-MAX_CALL_DEPTH = 64  # calls inside what is called, from the network down
-MAX_BLOCK_NODES = 4_000  # written in one block
+MAX_CALL_DEPTH = 64  # how deep calls are nested, from the network down
+MAX_BLOCK_NODES = 2_000  # written in one block
 _INLINE_KEYS = ("nodes", "params", "slots", "let", "inputs", "output", "doc", "class", "extends")
 
-# --- the text of a block
+# --- the tree of a block
 
 
 class BlockLookup:
@@ -76,13 +82,13 @@ class BlockLookup:
 
     def __init__(self, document: Document, errors: DiagnosticCollector) -> None:
         self.folders = document.folders
-        self.define = entries(document.tree, "define")
+        self.define = entries_at(document.tree, "define")
         self.errors = errors
-        # Every text that the network has been elaborated from so far, for its digest.
+        # Every tree that the network has been elaborated from so far, for its digest.
         self.trees: dict[str, Tree] = {"network": without(document.tree, "family", "allow")}
 
     def remember(self, name: str, tree: Tree) -> None:
-        """Adds a text to what the digest covers; `name` only makes that readable."""
+        """Adds a tree to what the digest covers; `name` only makes that readable."""
         self.trees[f"{len(self.trees)} {name}"] = tree
 
     def names(self) -> list[str]:
@@ -100,7 +106,7 @@ class BlockLookup:
         for path in library.find_blocks(name, self.folders):
             yield library.read_spec(path)
 
-    def extended(self, tree: MapTree, chain: list[MapTree]) -> MapTree | None:
+    def merge_base(self, tree: MapTree, chain: list[MapTree]) -> MapTree | None:
         """A block merged over the block that it extends; None after an error."""
         base_name = tree.entries.get("extends")
         if not isinstance(base_name, Scalar):
@@ -109,8 +115,8 @@ class BlockLookup:
             self.errors.raise_limit(
                 f"a chain of more than {library.MAX_CHAIN} blocks", base_name.span
             )
-        base = self.base(base_name, chain)
-        inherited = self.extended(base, [*chain, base]) if base else None
+        base = self.find_base(base_name, chain)
+        inherited = self.merge_base(base, [*chain, base]) if base else None
         if base is None or inherited is None:
             return None
         self.remember(base_name.text, base)
@@ -118,7 +124,7 @@ class BlockLookup:
         merged = merge(without(inherited, *dropped), tree)
         return without(merged, "extends")
 
-    def base(self, name: Scalar, chain: list[MapTree]) -> MapTree | None:
+    def find_base(self, name: Scalar, chain: list[MapTree]) -> MapTree | None:
         """The block that a block extends: the nearest of that name outside the chain so far."""
         candidates = [tree for tree in self.candidates(name.text) if isinstance(tree, MapTree)]
         seen = {str(tree.span) for tree in chain}
@@ -148,7 +154,9 @@ class CallContext:
     key: str
     span: Span
     slots: tuple[str, ...] = ()
-    default: str | None = None  # what a map without `op` refines
+    default: str | None = (
+        None  # the callee of a map without `op`: that of the default, which it refines
+    )
     is_node: bool = False  # otherwise it is the value of a slot
 
 
@@ -162,7 +170,8 @@ class BlockElaborator:
         self.blocks: dict[str, Block | None] = {}
         self.inlines: dict[int, Block | None] = {}
         self.in_progress: list[str] = []  # the blocks being elaborated, to detect recursion
-        self.depth = 0  # of calls inside what is called
+        self.depth = 0  # of nested calls
+        self.size = 0  # keys and values of all blocks, with what they extend
 
     # --- blocks
 
@@ -181,44 +190,50 @@ class BlockElaborator:
         return self.blocks[name]
 
     def elaborate_block(
-        self, name: str, written: MapTree, span: Span | None = None
+        self, name: str, raw_tree: MapTree, span: Span | None = None
     ) -> Block | None:
-        """The block of a tree, with what it extends; None if its form is wrong.
+        """The block of a tree, with what it extends; None if it does not match the schema.
 
         `span`: where it has its name, a key of `define` or the node that it is written in.
         """
-        tree = self.extended_tree(name, written)
+        tree = self.checked_tree(name, raw_tree, span)
         if tree is None:
             return None
         params = params_of(self.errors, tree)
         let = parse_terms(self.errors, tree, "let")
         slots = {
-            slot: self.binding(each, CallContext(slot, key_span(tree, ("slots", slot))))
-            for slot, each in entries(tree, "slots").items()
+            slot: self.parse_call(each, CallContext(slot, key_span(tree, ("slots", slot))))
+            for slot, each in entries_at(tree, "slots").items()
         }
         check_own_names(self.errors, tree, "block")
         inputs = scalars(tree.entries.get("inputs"))
         for each in inputs:
             check_name(self.errors, each.text, each.span)
-        first = inputs[0].text if inputs else "x"
+        default_input = inputs[0].text if inputs else "x"
         nodes: list[BlockNode] = []
-        for key, node in entries(tree, "nodes").items():
+        for key, node in entries_at(tree, "nodes").items():
             node_span = key_span(tree, ("nodes", key))
-            nodes.append(self.node(key, node, node_span, tuple(slots), nodes, first=first))
+            nodes.append(
+                self.node(key, node, node_span, tuple(slots), nodes, default_input=default_input)
+            )
         return self.make_block(name, tree, nodes, params, let, slots, span)
 
-    def extended_tree(self, name: str, written: MapTree) -> MapTree | None:
-        """The tree of a block merged over what it extends; None if its form is wrong."""
-        self.lookup.remember(name, written)
-        tree = self.lookup.extended(written, [written])
+    def checked_tree(self, name: str, raw_tree: MapTree, span: Span | None) -> MapTree | None:
+        """The tree of a block merged over what it extends, and checked; None after an error."""
+        self.lookup.remember(name, raw_tree)
+        tree = self.lookup.merge_base(raw_tree, [raw_tree])
         if tree is None:
             return None
-        if wrong := check_form(tree, BlockForm):
-            self.errors.extend(wrong)
+        self.size += count_values(tree)
+        if self.size > MAX_NODES:
+            message = f"blocks have at most {MAX_NODES:,} keys and values, with what they extend"
+            self.errors.raise_limit(message, span or tree.span)
+        if form_errors := check_form(tree, BlockForm):
+            self.errors.extend(form_errors)
             return None
         nodes = tree.entries["nodes"]
         self.limit_nodes(nodes)
-        if not entries(tree, "nodes"):
+        if not entries_at(tree, "nodes"):
             hint = "`identity` passes its input on, and `none` leaves out what reads it"
             self.errors.report("no-value", f"`{name}` has no nodes", nodes.span, hint)
             return None
@@ -227,7 +242,7 @@ class BlockElaborator:
     def limit_nodes(self, written: Tree | None) -> None:
         """Raises SpecError if a block has more nodes than are allowed."""
         if isinstance(written, MapTree) and len(written.entries) > MAX_BLOCK_NODES:
-            first_beyond = list(written.keys.values())[MAX_BLOCK_NODES]
+            first_beyond = list(written.key_spans.values())[MAX_BLOCK_NODES]
             message = f"{len(written.entries)} nodes; a block has at most {MAX_BLOCK_NODES}"
             self.errors.raise_limit(message, first_beyond)
 
@@ -257,7 +272,7 @@ class BlockElaborator:
             nodes=tuple(nodes),
             output=self.output(tree, nodes, inputs),
             schedule=execution_order(self.errors, nodes),
-            span=span or tree.keys.get("block") or tree.keys.get("network") or tree.span,
+            span=span or tree.key_spans.get("block") or tree.key_spans.get("network") or tree.span,
         )
 
     def output(
@@ -287,12 +302,12 @@ class BlockElaborator:
         before: Sequence[BlockNode],
         *,
         stage: bool = False,
-        first: str = "x",
+        default_input: str = "x",
     ) -> BlockNode:
         """One node of a block; by default it reads the last of the nodes `before` it."""
         assert isinstance(tree, MapTree)
         check_name(self.errors, key, span, node_key_error)
-        binding = self.binding(tree, CallContext(key, span, slots, is_node=True))
+        binding = self.parse_call(tree, CallContext(key, span, slots, is_node=True))
         inputs, otherwise, path = map(tree.entries.get, ("inputs", "else", "as"))
         repeat = parse_optional_term(self.errors, tree, "blocks")
         self.check_after(tree, key)
@@ -300,7 +315,7 @@ class BlockElaborator:
             key=key,
             target=binding.target,
             inputs=tuple(each.text for each in scalars(inputs))
-            or (before[-1].key if before else first,),
+            or (before[-1].key if before else default_input,),
             arguments=binding.arguments,
             slots=binding.slots,
             when=parse_optional_term(self.errors, tree, "when"),
@@ -321,21 +336,21 @@ class BlockElaborator:
         if "after" in tree.entries:
             message = f"`after` has no effect on `{key}`: nothing is extended here"
             hint = "write the node where it belongs; `after` is for nodes added under `extends`"
-            self.errors.report("no-effect", message, tree.keys["after"], hint)
+            self.errors.report("no-effect", message, tree.key_spans["after"], hint)
 
     # --- calls
 
-    def binding(self, tree: Tree, context: CallContext) -> Binding:
-        """The value of a slot, or the call of a node: a target with arguments."""
+    def parse_call(self, tree: Tree, context: CallContext) -> Binding:
+        """What a slot is bound to, or a node calls: a target with arguments."""
         if self.depth >= MAX_CALL_DEPTH:
             message = f"what blocks call nests at most {MAX_CALL_DEPTH} deep"
             self.errors.raise_limit(message, context.span)
         self.depth += 1
-        binding = self._binding(tree, context)
+        binding = self._parse_call(tree, context)
         self.depth -= 1
         return binding
 
-    def _binding(self, tree: Tree, context: CallContext) -> Binding:
+    def _parse_call(self, tree: Tree, context: CallContext) -> Binding:
         if isinstance(tree, Scalar):
             return Binding(self.target(tree.text, context.slots, tree.span), {}, {}, tree.span)
         if isinstance(tree, ListTree):
@@ -344,38 +359,45 @@ class BlockElaborator:
             return Binding(NONE, {}, {}, tree.span)
         op = tree.entries.get("op")
         if "nodes" in tree.entries:
-            return self.call(self.inline(tree, context) or NONE, tree, context, context.span)
+            return self.call_target(self.inline(tree, context) or NONE, tree, context, context.span)
         if isinstance(op, Scalar):
-            return self.call(self.target(op.text, context.slots, op.span), tree, context, op.span)
+            return self.call_target(
+                self.target(op.text, context.slots, op.span), tree, context, op.span
+            )
         if context.default:
             target = self.target(context.default, context.slots, context.span)
-            return self.call(target, tree, context, context.span)
+            return self.call_target(target, tree, context, context.span)
         message = f"`{context.key}` needs an `op`: the op, block or slot that it calls"
         self.errors.report("missing-key", message, context.span)
-        return self.call(NONE, tree, context, context.span)
+        return self.call_target(NONE, tree, context, context.span)
 
     def inline(self, tree: MapTree, context: CallContext) -> Block | None:
         """A block written in place: one for each position, however often it is called.
 
         The `inputs` of a node are what it reads: several keep their names inside, one is `x`.
         """
-        written_at = id(tree.entries["nodes"])
-        if written_at not in self.inlines:
-            written = {name: each for name, each in tree.entries.items() if name in _INLINE_KEYS}
+        nodes_id = id(tree.entries["nodes"])
+        if nodes_id not in self.inlines:
+            block_entries = {
+                name: each for name, each in tree.entries.items() if name in _INLINE_KEYS
+            }
             reads = scalars(tree.entries.get("inputs"))
             if context.is_node:
-                written.pop("inputs", None)
+                block_entries.pop("inputs", None)
             if context.is_node and len(reads) > 1:
                 inner = (replace(each, text=each.text.replace(".", "_")) for each in reads)
-                written["inputs"] = ListTree(tuple(inner), context.span)
-            whole = MapTree(written, tree.keys, context.span)
-            self.inlines[written_at] = self.elaborate_block(context.key, whole, context.span)
-        return self.inlines[written_at]
+                block_entries["inputs"] = ListTree(tuple(inner), context.span)
+            whole = MapTree(block_entries, tree.key_spans, context.span)
+            self.inlines[nodes_id] = self.elaborate_block(context.key, whole, context.span)
+        return self.inlines[nodes_id]
 
-    def call(self, target: Target, tree: MapTree, context: CallContext, span: Span) -> Binding:
-        """A call: its arguments, and those of them that fill slots of what is called."""
+    def call_target(
+        self, target: Target, tree: MapTree, context: CallContext, span: Span
+    ) -> Binding:
+        """The call of a target: its arguments, and those of them that fill slots of the target."""
         reserved = NODE_KEYS if context.is_node else ("op",)
         inline = _INLINE_KEYS if "nodes" in tree.entries else ()
+        # The key that implies the target, for messages; None if `op` names the target.
         implied = None if isinstance(tree.entries.get("op"), Scalar) else context.key
         # What the network binds itself may have other arguments than its default.
         open_ended = isinstance(target, Slot) and target.name in self.tree.entries
@@ -384,14 +406,16 @@ class BlockElaborator:
         for name, value in tree.entries.items():
             if name in reserved or name in inline:
                 continue
-            key_span = tree.keys[name]
+            argument_span = tree.key_spans[name]
             if isinstance(target, Block) and name in target.slots:
-                inner = CallContext(name, key_span, context.slots, _default_op(target.slots[name]))
-                bindings[name] = self.binding(value, inner)
+                inner = CallContext(
+                    name, argument_span, context.slots, _default_op(target.slots[name])
+                )
+                bindings[name] = self.parse_call(value, inner)
                 continue
             if not open_ended:
-                check_argument(self.errors, target, name, key_span, implied)
-            arguments[name] = parse_term(self.errors, value, key_span)
+                check_argument(self.errors, target, name, argument_span, implied)
+            arguments[name] = parse_term(self.errors, value, argument_span)
         return Binding(target, arguments, bindings, span)
 
     def target(self, name: str, slots: tuple[str, ...], span: Span) -> Target:
@@ -417,7 +441,7 @@ class BlockElaborator:
 
     def report_unknown(self, name: str, slots: tuple[str, ...], span: Span) -> None:
         """Reports a name that refers to nothing."""
-        known = [*slots, *AMBIENT, *OPS, *PASS_NAMES, *self.lookup.names()]
+        known = [*slots, *AMBIENT, *OPS, *SPECIAL_NAMES, *self.lookup.names()]
         hint = (
             did_you_mean(name, known)
             or "`resnetgen list blocks` and `resnetgen list ops` show what there is"
@@ -428,7 +452,7 @@ class BlockElaborator:
 
 
 def _default_op(binding: Binding) -> str | None:
-    """What a map without `op` refines; a default with arguments must be named again."""
+    """What a map without `op` calls; a default with arguments must be named again."""
     if binding.arguments or not isinstance(binding.target, Op | Block | Slot):
         return None
     return binding.target.name

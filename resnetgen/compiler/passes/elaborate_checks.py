@@ -26,7 +26,7 @@ from resnetgen.compiler.frontend.tree import (
     MapTree,
     Scalar,
     Tree,
-    entries,
+    entries_at,
     key_span,
     keys,
 )
@@ -53,14 +53,16 @@ def parse_term(errors: DiagnosticCollector, tree: Tree, key_span: Span) -> Sourc
 
 def parse_optional_term(errors: DiagnosticCollector, tree: MapTree, key: str) -> SourcedExpr | None:
     """The value at a key of a map, if there is one."""
-    return parse_term(errors, tree.entries[key], tree.keys[key]) if key in tree.entries else None
+    return (
+        parse_term(errors, tree.entries[key], tree.key_spans[key]) if key in tree.entries else None
+    )
 
 
 def parse_terms(errors: DiagnosticCollector, tree: MapTree, key: str) -> dict[str, SourcedExpr]:
     """The values of the map at a key, by their own keys."""
     return {
         name: parse_term(errors, each, key_span(tree, (key, name)))
-        for name, each in entries(tree, key).items()
+        for name, each in entries_at(tree, key).items()
     }
 
 
@@ -84,14 +86,15 @@ def _expression(errors: DiagnosticCollector, tree: Tree) -> Expr:
 
 # --- declarations: parameters, slots, `let`, names and paths
 
+MAX_NAMES = 256  # that a block or a network declares
 PARAM_KINDS = ("int", "float", "bool")  # of the parameters that a caller must set
-PASS_NAMES = ("identity", "none")  # targets that do nothing
+SPECIAL_NAMES = ("identity", "none")  # the targets that are neither ops, blocks nor slots
 
 
 def params_of(errors: DiagnosticCollector, tree: MapTree) -> dict[str, Param]:
     """The parameters of a block or network."""
     params: dict[str, Param] = {}
-    for name, each in entries(tree, "params").items():
+    for name, each in entries_at(tree, "params").items():
         word = each.value if isinstance(each, Scalar) and not each.quoted else None
         if isinstance(word, str) and word in PARAM_KINDS:
             params[name] = Param(name, word, None)
@@ -142,7 +145,11 @@ def check_name(
 
 def check_own_names(errors: DiagnosticCollector, tree: MapTree, what: str) -> None:
     """Each parameter, slot and `let` is a valid name, not reserved, and declared once."""
-    parts = [entries(tree, part) for part in ("params", "slots", "let")]
+    parts = [entries_at(tree, part) for part in ("params", "slots", "let")]
+    if sum(map(len, parts)) > MAX_NAMES:
+        *_, (_, last) = [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]
+        message = f"a {what} has at most {MAX_NAMES} parameters, slots and `let`"
+        errors.raise_limit(message, last)
     for each, span in [*keys(tree, "params"), *keys(tree, "slots"), *keys(tree, "let")]:
         check_name(errors, each, span)
         if each in NODE_KEYS or each.endswith("in_channels"):
@@ -157,7 +164,7 @@ def check_own_names(errors: DiagnosticCollector, tree: MapTree, what: str) -> No
 
 def check_shadow(errors: DiagnosticCollector, name: str, span: Span) -> None:
     """Names of what can be called are looked up in one order, and none may hide another."""
-    if name in OPS or name in AMBIENT or name in PASS_NAMES:
+    if name in OPS or name in AMBIENT or name in SPECIAL_NAMES:
         message = f"`{name}` is the name of an op or an ambient slot"
         errors.report("shadowed-name", message, span)
 
@@ -185,7 +192,7 @@ def check_argument(
 ) -> None:
     """A direct call has only arguments that are declared; one through a block's own slot has any.
 
-    `implied`: the key whose default is called, if the spec does not name what it calls.
+    `implied`: the key that implies the target, its default, where the spec does not name the target.
     """
     if isinstance(target, Op):
         known, what = declared_arguments(target), f"`{target.name}` has no attribute"

@@ -32,7 +32,7 @@ def expand(document: Document, network: Network) -> MapTree:
         shipped = name not in lookup.define and written and written.span.source.shipped
         if name in define or shipped or not isinstance(written, MapTree):
             continue
-        block = lookup.extended(written, [written])
+        block = lookup.merge_base(written, [written])
         assert block, f"{name} was sound when the network was elaborated"
         define[name] = without(block, "block", "language")
         todo += _bases(block)
@@ -40,7 +40,7 @@ def expand(document: Document, network: Network) -> MapTree:
         return tree
     spans = {name: block.span for name, block in define.items()}
     defined = MapTree(define, spans, tree.span)
-    entries, keys = {**tree.entries, "define": defined}, {**tree.keys, "define": tree.span}
+    entries, keys = {**tree.entries, "define": defined}, {**tree.key_spans, "define": tree.span}
     return MapTree(entries, keys, tree.span)
 
 

@@ -8,7 +8,7 @@ infer_flat_types(graph) -> Graph: the same, with the type of each node.
 
 check_graph(graph): raises InvalidGraph unless networkx confirms its invariants.
 
-Invariant: nodes are in the order of execution; `index` is the order of registration, which is that
+Invariant: nodes are in the order of execution; `registration_rank` is the order of registration, which is that
 of the state_dict. The flat types and costs are computed a second time, op by op, to check
 `infer_types.py`. So the flat graph of a sound network is sound: an error here is a defect of the
 compiler.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def flatten(network: Network, root: Instance) -> Graph:
     """The flat graph, without types."""
     flattener = Flattener({path: rank for rank, path in enumerate(registration_order(root))})
-    names = flattener.instance(root, {root.block.inputs[0]: INPUT}, Prefix("", ""))
+    names = flattener.emit_instance(root, {root.block.inputs[0]: INPUT}, Location("", ""))
     outputs = tuple(names[key] for key in root.outputs)
     count = len(network.outputs)
     graph = Graph(
@@ -44,61 +44,67 @@ def flatten(network: Network, root: Instance) -> Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
-    """Where an instance is: its prefix of names, and of module paths, which modules may share."""
+class Location:
+    """Where a node is: its name and module path, which nodes may share; or the prefixes of an instance."""
 
     name: str
     module: str
 
 
 class Flattener:
-    """The nodes so far. `ranks`: the rank of each module path in the order of registration."""
+    """The nodes so far. `registration_ranks`: the place of each module path in that order."""
 
-    def __init__(self, ranks: Mapping[str, int]) -> None:
-        self.ranks = ranks
+    def __init__(self, registration_ranks: Mapping[str, int]) -> None:
+        self.registration_ranks = registration_ranks
         self.nodes: list[Node] = []
 
-    def instance(self, instance: Instance, names: dict[str, str], prefix: Prefix) -> dict[str, str]:
+    def emit_instance(
+        self, instance: Instance, names: dict[str, str], prefix: Location
+    ) -> dict[str, str]:
         """Emits the ops of an instance; adds the names of its values to `names`, those of its inputs."""
         paths = numbered_paths(instance.nodes)
         shared = shared_paths(paths)
         for index in instance.schedule:
             node = instance.nodes[index]
-            places = [
-                Prefix(prefix.name + (node.key if path in shared else path), prefix.module + path)
+            locations = [
+                Location(prefix.name + (node.key if path in shared else path), prefix.module + path)
                 for path in paths[index]
             ]
             if node.op:
-                names[node.key] = self.op(node, node.op, names, places[0])
+                names[node.key] = self.emit_op(node, node.op, names, locations[0])
             elif node.runs:
-                names[node.key] = self.blocks(node, names, places)
+                names[node.key] = self.emit_blocks(node, names, locations)
             else:
                 names[node.key] = names[node.inputs[0]]
         return names
 
-    def op(self, node: InstanceNode, call: OpCall, names: Mapping[str, str], place: Prefix) -> str:
+    def emit_op(
+        self, node: InstanceNode, call: OpCall, names: Mapping[str, str], location: Location
+    ) -> str:
         """Emits an op; returns its name."""
         inputs = tuple(names[key] for key in node.inputs)
         flat = Node(
-            place.name,
-            place.module,
+            location.name,
+            location.module,
             call.name,
             inputs,
             call.attributes,
-            channels=0,  # and no type, until `infer_flat_types`
-            index=self.ranks[place.module],
+            in_channels=0,  # and no type, until `infer_flat_types`
+            registration_rank=self.registration_ranks[location.module],
             span=node.block_node.span,
         )
         self.nodes.append(flat)
         return flat.name
 
-    def blocks(self, node: InstanceNode, names: Mapping[str, str], places: Sequence[Prefix]) -> str:
+    def emit_blocks(
+        self, node: InstanceNode, names: Mapping[str, str], locations: Sequence[Location]
+    ) -> str:
         """Emits the blocks that a node runs; returns the name of their result."""
         sources = [names.get(key) for key in node.inputs]
-        for place, instance in zip(places, _blocks_of(node), strict=True):
+        for location, instance in zip(locations, _blocks_of(node), strict=True):
             pairs = zip(instance.block.inputs, sources, strict=True)
-            inside = Prefix(f"{place.name}.", f"{place.module}.")
-            inner = self.instance(instance, {key: name for key, name in pairs if name}, inside)
+            inside = Location(f"{location.name}.", f"{location.module}.")
+            inner = self.emit_instance(instance, {key: name for key, name in pairs if name}, inside)
             sources[0] = inner[instance.outputs[0]]
         assert sources[0] is not None
         return sources[0]
@@ -141,7 +147,7 @@ def infer_flat_types(graph: Graph) -> Graph:
     for node in graph.nodes:
         sources = [types[name] for name in node.inputs]
         types[node.name] = OPS[node.op].shape(node.attributes, sources)
-        nodes.append(replace(node, type=types[node.name], channels=sources[0].channels))
+        nodes.append(replace(node, type=types[node.name], in_channels=sources[0].channels))
     return replace(graph, nodes=tuple(nodes))
 
 
@@ -149,14 +155,14 @@ def infer_flat_types(graph: Graph) -> Graph:
 
 
 def weights_of(node: Node, axes: int) -> tuple[Weight, ...]:
-    """The tensors of a node."""
-    return OPS[node.op].weights(node.attributes, node.channels, axes)
+    """The tensors of a node in the state_dict: parameters, buffers and counters. `axes` are spatial."""
+    return OPS[node.op].weights(node.attributes, node.in_channels, axes)
 
 
 def state_dict(graph: Graph) -> dict[str, tuple[int, ...]]:
     """The keys of the state_dict in order, with their shapes."""
     axes = len(graph.input.size)
-    ordered = sorted(graph.nodes, key=lambda node: node.index)
+    ordered = sorted(graph.nodes, key=lambda node: node.registration_rank)
     return {
         f"{node.module}.{weight.name}": weight.shape
         for node in ordered
@@ -210,10 +216,12 @@ def check_graph(graph: Graph) -> None:
         raise InvalidGraph(f"{graph.name}: a cycle {networkx.find_cycle(digraph)}")
     if len(digraph) != len(graph.nodes) + 1:
         raise InvalidGraph(f"{graph.name}: two nodes of one name")
-    behind = networkx.descendants(digraph, INPUT) | {INPUT}
+    reachable = networkx.descendants(digraph, INPUT) | {INPUT}
     digraph.add_edges_from((name, "outputs") for name in (*graph.outputs, *graph.train_outputs))
-    ahead = networkx.ancestors(digraph, "outputs")
-    stray = [node.name for node in graph.nodes if node.name not in behind or node.name not in ahead]
+    reaching = networkx.ancestors(digraph, "outputs")
+    stray = [
+        node.name for node in graph.nodes if node.name not in reachable or node.name not in reaching
+    ]
     if stray:
         raise InvalidGraph(f"{graph.name}: {stray[0]} is on no path from the input to an output")
     _check_order_and_types(graph)

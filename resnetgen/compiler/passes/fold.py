@@ -67,7 +67,7 @@ class FusedStep:
         """The values of the arguments of its module's constructor."""
         known = {
             **self.node.attributes,
-            "in": self.node.channels,
+            "in": self.node.in_channels,
             "relu": self.relu,
             "overwrites": self.overwrites,
             "inplace": self.overwrites,

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
-from resnetgen.compiler.ir.schedule import last_reads, live_values
+from resnetgen.compiler.ir.schedule import last_reads
 from resnetgen.compiler.ir.shape_rules import DTYPE_BYTES, TensorType
 from resnetgen.compiler.passes.fold import FoldedGraph, FusedStep
 from resnetgen.compiler.passes.infer_types import INPUT
@@ -79,8 +80,7 @@ def deletions(folded: FoldedGraph, variables: Mapping[str, str]) -> dict[str, li
     deleted: dict[str, list[str]] = {}
     for element_bytes in (DTYPE_BYTES["float32"], DTYPE_BYTES["bfloat16"]):
         peak = lifetimes.peak(lifetimes.planned, 1, element_bytes)
-        while name := lifetimes.largest_idle(until, peak, element_bytes):
-            until[name] = lifetimes.planned[name]
+        for name in lifetimes.shorten(until, peak, element_bytes):
             deleted.setdefault(folded.steps[until[name]].name, []).append(variables[name])
     return deleted
 
@@ -143,22 +143,24 @@ class _Lifetimes:
             for name, at in self.needed.items()
         }
 
-    def alive(self, until: Until) -> Iterator[tuple[int, FusedStep, Sequence[str]]]:
-        """The values that are alive while each step runs, its own among them."""
-        steps = self.folded.steps
-        made = [[step.name] if at else [INPUT, step.name] for at, step in enumerate(steps)]
-        for at, (step, names) in enumerate(zip(steps, live_values(made, until), strict=True)):
-            yield at, step, names
+    @cached_property
+    def aliases(self) -> Mapping[str, Sequence[str]]:
+        """The values in each memory."""
+        aliases: dict[str, list[str]] = {}
+        for name, owner in self.owners.items():
+            aliases.setdefault(owner, []).append(name)
+        return aliases
+
+    def freed(self, until: Until) -> list[int]:
+        """The elements of the memories that are free after each step."""
+        freed = [0] * (len(self.folded.steps) + 2)
+        for owner, names in self.aliases.items():
+            freed[max(until[name] for name in names)] += self.types[owner].elements
+        return freed
 
     def peak(self, until: Until, batch: int, element_bytes: int) -> int:
         """The most bytes alive at once: each memory once, and the extra memory of the step."""
-        last = dict[str, int]()  # the step after which a memory is free
-        for name, owner in self.owners.items():
-            last[owner] = max(until[name], last.get(owner, 0))
-        freed = [0] * (len(self.folded.steps) + 2)
-        for owner, at in last.items():
-            freed[at] += self.types[owner].elements
-        alive, most = self.folded.input.elements, 0
+        freed, alive, most = self.freed(until), self.folded.input.elements, 0
         for at, step in enumerate(self.folded.steps):
             if self.owners[step.name] == step.name:
                 alive += step.type.elements
@@ -167,11 +169,29 @@ class _Lifetimes:
             alive -= freed[at]
         return most
 
-    def size(self, step: FusedStep, names: Sequence[str], batch: int, element_bytes: int) -> int:
-        """Bytes alive while a step runs: each memory once, and its extra memory."""
-        owners = {self.owners[name] for name in names}
-        size = batch * element_bytes * sum(self.types[owner].elements for owner in owners)
-        return size + self.extra_memory(step, batch, element_bytes)
+    def shorten(self, until: dict[str, int], peak: int, element_bytes: int) -> Iterator[str]:
+        """The largest values alive longer than planned, until no step is beyond the peak.
+
+        Changes their `until`, before it goes on: to less, so that no earlier step is beyond it.
+        """
+        freed, alive = self.freed(until), self.folded.input.elements
+        for at, step in enumerate(self.folded.steps):
+            if self.owners[step.name] == step.name:
+                alive += step.type.elements
+            extra = self.extra_memory(step, 1, element_bytes)
+            while element_bytes * alive + extra > peak:
+                name = self.largest_idle(until, at)
+                names, size = (
+                    self.aliases[self.owners[name]],
+                    self.types[self.owners[name]].elements,
+                )
+                freed[max(until[each] for each in names)] -= size
+                until[name] = self.planned[name]
+                last = max(until[each] for each in names)
+                freed[last] += size
+                alive -= size if last < at else 0
+                yield name
+            alive -= freed[at]
 
     def extra_memory(self, step: FusedStep, batch: int, element_bytes: int) -> int:
         """Bytes that a step needs besides its result."""
@@ -181,11 +201,10 @@ class _Lifetimes:
         extra = step.definition.extra_memory(step.node.attributes, types, step.type)
         return extra.size(batch, element_bytes)
 
-    def largest_idle(self, until: Until, peak: int, element_bytes: int) -> str | None:
-        """The largest value alive longer than planned, at the first step beyond the peak."""
-        for at, step, names in self.alive(until):
-            if self.size(step, names, 1, element_bytes) > peak:
-                needed = {self.owners[name] for name in names if self.planned[name] >= at}
-                idle = [name for name in names if self.owners[name] not in needed]
-                return max(idle, key=lambda name: self.types[self.owners[name]].elements)
-        return None
+    def largest_idle(self, until: Until, at: int) -> str:
+        """The largest value that is alive at a step, and not as planned."""
+        made = islice(self.types, at + 2)  # the input, and what the steps so far made
+        names = [name for name in made if until[name] >= at]
+        needed = {self.owners[name] for name in names if self.planned[name] >= at}
+        idle = [name for name in names if self.owners[name] not in needed]
+        return max(idle, key=lambda name: self.types[self.owners[name]].elements)

@@ -32,11 +32,11 @@ from resnetgen.compiler.ir.nodes import (
 from resnetgen.compiler.ir.op_def import format_value
 from resnetgen.compiler.ir.shape_rules import ChannelInfo
 from resnetgen.compiler.passes.evaluate import Arguments, ErrorReported, EvalContext
-from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes, NodeIsLive
+from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes
 from resnetgen.compiler.passes.module_paths import path_conflicts
 from resnetgen.compiler.passes.provenance import Names, bind_names, with_names
 
-MAX_INSTANCES = 4_000
+MAX_INSTANCE_SIZE = 50_000  # nodes and values of all distinct instances
 MAX_DEPTH = 32  # blocks in blocks
 
 InputChannels = tuple[ChannelInfo | None, ...]  # None: the input is `none`
@@ -49,11 +49,14 @@ def instantiate(network: Network) -> Instance:
         instantiator = Instantiator(network, dead_nodes)
         try:
             root = instantiator.root()
-        except NodeIsLive as error:  # each retry knows one live node more, so this ends
-            dead_nodes = DeadNodes(dead_nodes.known_live | {error.node})
-        else:
+        except SpecError:
+            if not dead_nodes.revived:
+                raise
+        if not dead_nodes.revived:
             instantiator.check(instances_below(root))
             return root
+        # Each retry knows more live nodes, so this ends.
+        dead_nodes = DeadNodes(dead_nodes.known_live | dead_nodes.revived)
 
 
 def instances_below(root: Instance) -> list[Instance]:
@@ -72,6 +75,11 @@ def instances_below(root: Instance) -> list[Instance]:
     return list(instances.values())
 
 
+def instance_size(instance: Instance | PassThrough | None) -> int:
+    """What an instance counts for in `MAX_INSTANCE_SIZE`, without the instances in it."""
+    return len(instance.nodes) + len(instance.values) if isinstance(instance, Instance) else 1
+
+
 class Instantiator:
     """The memo of one walk over a network, and the errors so far: one for each cause."""
 
@@ -81,6 +89,7 @@ class Instantiator:
         self.ctx = EvalContext(network)
         self.memo: dict[Any, Instance | PassThrough | None] = {}
         self.depth = 0
+        self.size = 0  # of all instances in the memo
 
     # --- instances
 
@@ -112,11 +121,12 @@ class Instantiator:
         values = tuple((name, type(value), value) for name, (value, _) in arguments.items())
         key = (id(block), values, tuple(slots.items()), inputs)
         if key not in self.memo:
-            if self.depth > MAX_DEPTH or len(self.memo) > MAX_INSTANCES:
+            if self.depth > MAX_DEPTH or self.size > MAX_INSTANCE_SIZE:
                 message = "too many different blocks, or blocks in blocks"
                 raise self.ctx.error("limit", message, span)
             self.depth += 1
             self.memo[key] = self.new_instance(block, arguments, slots, inputs, span, caller)
+            self.size += instance_size(self.memo[key])
             self.depth -= 1
         instance = self.memo[key]
         if instance is None:

@@ -107,12 +107,13 @@ class BlockInstantiator:
             self.visit(index, self.block.nodes[index])
         nodes = stages.decide_biases([node for row in self.nodes for node in row])
         outputs = self.outputs()
+        if len(self.ctx.errors) > errors or self.failed:
+            return None
         size = sum(node.size for node in nodes)
         if size > stages.MAX_OPS:
             largest = max(nodes, key=lambda node: node.size)
             message = f"{size} ops, most of them in `{largest.key}`"
             stages.too_many_ops(self.ctx, largest.block_node, message)
-        if len(self.ctx.errors) > errors or self.failed:
             return None
         return Instance(
             block=self.block,
@@ -473,25 +474,23 @@ class AbsentValues:
 # --- dead nodes
 
 
-class NodeIsLive(Exception):
-    """A node was left out as dead, and is live in a later instance of its block."""
-
-    def __init__(self, node: tuple[Block, str]) -> None:
-        super().__init__(node[1])
-        self.node = node
-
-
 class DeadNodes:
     """The nodes, by block and key, that do nothing in any instance, such as drop paths of rate 0.
 
-    They are left out optimistically. If one turns out to be live, `NodeIsLive` makes `instantiate`
-    start again with it in `known_live`, so that a module is in every instance or in none.
+    They are left out optimistically. Those that turn out to be live in a later instance are in
+    `revived`: `instantiate` then starts again with them in `known_live`, so that a module is in every
+    instance or in none.
     """
 
     def __init__(self, known_live: frozenset[tuple[Block, str]]) -> None:
         self.known_live = known_live
         self.dropped: set[tuple[Block, str]] = set()
         self.live: set[tuple[Block, str]] = set()
+
+    @property
+    def revived(self) -> set[tuple[Block, str]]:
+        """The nodes that were left out of an instance, and are live in another."""
+        return self.dropped & self.live
 
     def drops(self, block: Block, node: BlockNode) -> bool:
         """Whether a node that does nothing here is left out."""
@@ -502,11 +501,8 @@ class DeadNodes:
         return True
 
     def mark_live(self, block: Block, node: BlockNode) -> None:
-        """Records that a node does something. Raises NodeIsLive if it was left out before."""
-        key = (block, node.key)
-        if key in self.dropped:
-            raise NodeIsLive(key)
-        self.live.add(key)
+        """Records that a node does something."""
+        self.live.add((block, node.key))
 
 
 def is_identity(node: InstanceNode) -> bool:

@@ -124,12 +124,14 @@ def path_conflicts(instance: Instance) -> Iterator[tuple[InstanceNode, InstanceN
     paths = numbered_paths(instance.nodes)
     owners: dict[str, InstanceNode] = {}
     for node, own in zip(instance.nodes, paths, strict=True):
-        for number, path in enumerate(own):
+        before = set[str]()
+        for path in own:
             owner = owners.setdefault(path, node)
-            if path in own[:number]:
+            if path in before:
                 yield node, owner, f"all blocks are the module `{path}`"
             elif owner is not node and not _can_share(owner, node):
                 yield node, owner, f"`{owner.key}` and `{node.key}` are both the module `{path}`"
+            before.add(path)
     for path, node in owners.items():
         for length in range(1, path.count(".") + 1):
             outer = ".".join(path.split(".")[:length])

@@ -34,7 +34,7 @@ from resnetgen.compiler.ir.nodes import (
 from resnetgen.compiler.ir.op_def import format_value
 from resnetgen.compiler.passes.evaluate import ErrorReported, EvalContext
 
-MAX_OPS = 200_000  # of one network, expanded
+MAX_OPS = 50_000  # of one network, expanded
 
 # --- stages
 
@@ -240,10 +240,15 @@ def decide_biases(nodes: list[InstanceNode]) -> list[InstanceNode]:
                 readers[name].append(node)
 
     def only_norms_read(key: str) -> bool:
-        return bool(readers[key]) and all(
-            only_norms_read(node.key) if isinstance(node.callee, PassThrough) else _is_norm(node)
-            for node in readers[key]
-        )
+        todo, seen = [key], {key}
+        while todo:
+            behind = readers[todo.pop()]
+            passing = {node.key for node in behind if isinstance(node.callee, PassThrough)}
+            if not behind or not all(node.key in passing or _is_norm(node) for node in behind):
+                return False
+            todo += passing - seen
+            seen |= passing
+        return True
 
     def decided(node: InstanceNode) -> InstanceNode:
         if node.op is None or node.op.attributes.get("bias", True) is not None:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.reports.draw.diagram import (
     Diagram,
     DiagramNode,
@@ -36,6 +37,7 @@ LINE = 12.0  # the height of a line of text
 PILL = 18.0
 BESIDE = 6.0  # between a line and the text beside it
 GAP_INSIDE, GAP_OUTSIDE = 0.0, 16.0  # below the layers of a block, of the network
+MAX_EDGES = 4_000  # of one figure; where lines run takes time that grows with their square
 BAND = 6.0  # how far the background of a row extends beyond it
 
 
@@ -74,7 +76,10 @@ def figure(
     of_network: bool = False,
     least: Mapping[int, float] | None = None,
 ) -> Figure:
-    """The figure of a block or a network; `least` gives its layers a least height."""
+    """The figure of a block or a network; `least` gives its layers a least height.
+
+    Raises SpecError where nobody could follow the lines.
+    """
     stacks = {
         index: stack(node.cells, of_network)
         for index, node in enumerate(diagram.nodes)
@@ -85,6 +90,9 @@ def figure(
         for index in range(len(diagram.nodes))
     )
     sources = [node.sources for node in diagram.nodes]
+    if (edges := sum(map(len, sources))) > MAX_EDGES:
+        message = f"{edges:,} lines between nodes; a drawing has at most {MAX_EDGES:,}"
+        raise SpecError([Diagnostic("limit", message)])
     ends = [index for index, node in enumerate(diagram.nodes) if node.form is DrawnAs.OUTPUT]
     layout = arrange(sizes, sources, ends, least, GAP_OUTSIDE if of_network else GAP_INSIDE)
     skips = skip_edges(diagram, layout)

@@ -62,9 +62,10 @@ class Stack:
 
     def draw(self, canvas: Canvas, left: float, top: float) -> None:
         """Draws the stack; `left` and `top` are its upper left corner."""
+        width = self.width
         for row, shape in zip(self.rows, self.shapes, strict=True):
             x = left
-            spare = self.width - _row_width(row)
+            spare = width - _row_width(row)
             alike = row[0].kind in _CONTINUING
             for number, cell in enumerate(row):
                 more = spare / len(row) if alike else spare * (number == 0)
@@ -72,7 +73,7 @@ class Stack:
                 _draw_cell(canvas, cell, x, top, own)
                 x += own + GAP
             if shape:
-                canvas.text(left + self.width + SHAPE_GAP, top + BASELINE, shape, "shape")
+                canvas.text(left + width + SHAPE_GAP, top + BASELINE, shape, "shape")
             top += ROW + GAP
 
 

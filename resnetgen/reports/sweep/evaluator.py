@@ -25,7 +25,7 @@ from resnetgen.compiler.ir.shape_rules import ChannelInfo
 from resnetgen.compiler.passes.elaborate_checks import readable_keys
 from resnetgen.compiler.passes.evaluate import ErrorReported, EvalContext
 from resnetgen.compiler.passes.infer_types import MAX_PARAMS, Cost
-from resnetgen.compiler.passes.instantiate import MAX_DEPTH, MAX_INSTANCES
+from resnetgen.compiler.passes.instantiate import MAX_DEPTH, MAX_INSTANCE_SIZE
 from resnetgen.compiler.passes.stages import MAX_OPS, block_count
 from resnetgen.reports.sweep.body import Connections, NetworkBody, decide_body
 from resnetgen.reports.sweep.node_cost import (
@@ -323,7 +323,7 @@ class Evaluator:
             instances += cost.instances
             sound = sound and cost.error is None
         deepest = self.passes[self.last].instantiator.max_depth
-        if size > MAX_OPS or instances >= MAX_INSTANCES or deepest > MAX_DEPTH // 2:
+        if size > MAX_OPS or instances >= MAX_INSTANCE_SIZE or deepest > MAX_DEPTH // 2:
             return NeedsCompile()
         body = self.body(tuple([cost.connections for cost in costs]))
         if body.may_overlap:

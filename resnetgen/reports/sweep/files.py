@@ -18,15 +18,23 @@ from types import TracebackType
 from typing import IO, Any
 
 from resnetgen.compiler.codegen.files import (
+    Stamp,
     WriteError,
-    refuse_special_file,
+    refuse_to_overwrite,
+    restored_on_error,
     unwritable,
     write_atomically,
 )
 from resnetgen.compiler.diagnostics.model import Diagnostic
+from resnetgen.compiler.frontend.input_file import open_regular, read_regular
 from resnetgen.reports.sweep.rows import RowFormat
 
 _CHUNK = 1 << 16
+_MAX_BYTES = 1 << 40  # of a sweep
+_MAX_META = 1 << 24  # bytes of its metadata
+_MAX_ROW = 1 << 20  # bytes of a line
+_HEAD_START = b"variant,"  # of the line of column names in CSV
+_ROW_START = (b"", b"{", *(b"%d" % digit for digit in range(10)))
 _RESUME = "run the same command again to continue after the last whole row"
 # The members of the metadata that identify a sweep, and what a message calls them.
 _IDENTITY = {
@@ -70,7 +78,8 @@ def resume_point(path: Path, meta: Mapping[str, Any], format: RowFormat, force: 
     Raises WriteError if the file is not a sweep, is another sweep, or was edited.
     """
     new = SweepFile(path, meta, format, 0, 0)
-    refuse_special_file(path)
+    for each, stamp in ((path, _ROWS), (sidecar(path), _META)):
+        refuse_to_overwrite(each, stamp, force)
     if force or not path.exists():
         return new
     before = _read_meta(path)
@@ -79,8 +88,9 @@ def resume_point(path: Path, meta: Mapping[str, Any], format: RowFormat, force: 
     if not before.get("complete") and not _has_rows(path):
         return new
     for key, what in _IDENTITY.items():
-        if before.get(key) != meta[key]:
-            how = "differs" if key == "digest" else _difference(before.get(key), meta[key])
+        old, new_value = _identity(before, key), _identity(meta, key)
+        if old != new_value:
+            how = "differs" if key == "digest" else _difference(old, new_value)
             raise _file_exists(path, f"is another sweep: {what} {how}")
     if before.get("complete") is True:
         if path.stat().st_size != before.get("bytes"):
@@ -89,19 +99,40 @@ def resume_point(path: Path, meta: Mapping[str, Any], format: RowFormat, force: 
     return _after_last_row(new)
 
 
+def _identity(meta: Mapping[str, Any], key: str) -> Any:
+    """A member of the metadata; of columns, names and units: what they mean may be said otherwise."""
+    value = meta.get(key)
+    if key != "columns" or not isinstance(value, list):
+        return value
+    return [{k: each.get(k) for k in ("name", "unit")} for each in value if isinstance(each, dict)]
+
+
 def _has_rows(path: Path) -> bool:
-    """Whether a sweep's file has more than the line of column names."""
-    with path.open("rb") as file:
-        first, second = file.readline(), file.readline()
-    return bool(second) or first.startswith(b"{")
+    """Whether a sweep's file has more than the line of column names, or a part of that line."""
+    with open_regular(path, _MAX_BYTES) as file:
+        first, second = file.readline(_MAX_ROW), file.readline(_MAX_ROW)
+    return bool(second) or not _HEAD_START.startswith(first[: len(_HEAD_START)])
 
 
 def _read_meta(path: Path) -> dict[str, Any] | None:
     try:
-        meta = json.loads(sidecar(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _parse_meta(read_regular(sidecar(path), _MAX_META))
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def _parse_meta(data: bytes) -> dict[str, Any] | None:
+    meta = json.loads(data)
     return meta if isinstance(meta, dict) and "vary" in meta else None
+
+
+_ROWS = Stamp(lambda file: True, printable=False)  # its metadata says what it is
+_META = Stamp(
+    lambda file: _parse_meta(file.read(_MAX_META)) is not None,
+    "is not the metadata of a sweep",
+    "use `--force` to replace it, or choose another name for the rows",
+    printable=False,
+)
 
 
 def _difference(before: Any, now: Any) -> str:
@@ -115,27 +146,33 @@ def _difference(before: Any, now: Any) -> str:
 def _after_last_row(new: SweepFile) -> SweepFile:
     """The place after the last whole row of a sweep that was cut off."""
     head = new.format.head.encode()
-    with new.path.open("rb") as file:
-        if file.read(len(head)) != head:
-            size = file.seek(0, os.SEEK_END)
-            if size < len(head):
+    with open_regular(new.path, _MAX_BYTES) as file:
+        start = file.read(len(head))
+        if start != head:
+            if head.startswith(start):
                 return new
             raise _file_exists(new.path, "was edited: its first line is not the line of columns")
         end, line = _last_line(file, len(head))
-    if not line:
+        file.seek(end)
+        if file.read(1) not in _ROW_START:
+            raise _file_exists(new.path, "was edited: its end is not the start of a row")
+    if not line and end == len(head):
         return replace(new, end=end)
     try:
         variant = new.format.variant_of(line.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _file_exists(new.path, "was edited: its last line is not a row") from None
     return replace(new, end=end, next_variant=variant + 1)
 
 
 def _last_line(file: IO[bytes], start: int) -> tuple[int, bytes]:
-    """Where the last whole line ends, and that line; bytes before `start` are not read."""
+    """Where the last whole line ends, and that line; bytes before `start` are not read.
+
+    Of a line that is longer than any row, only a part is read, which is not a row.
+    """
     position = file.seek(0, os.SEEK_END)
     tail = b""
-    while position > start and tail.count(b"\n") < 2:
+    while position > start and tail.count(b"\n") < 2 and len(tail) <= _MAX_ROW:
         size = min(_CHUNK, position - start)
         position -= size
         file.seek(position)
@@ -162,18 +199,17 @@ class Appender:
 
     def __enter__(self) -> Appender:
         """Opens the file after its last whole row. Raises WriteError."""
-        path, target = self.target.path, self.target
+        path, end = self.target.path, self.target.end
         try:
-            if target.is_new:
-                path.unlink(missing_ok=True)  # first: a new sidecar must not vouch for old rows
-                self._write_meta({})
-                self.file = path.open("xb", buffering=0)
-                self.pending.append(target.format.head)
-                self.flush()
-            else:
-                self.file = path.open("r+b", buffering=0)
-                self.file.truncate(target.end)
-                self.file.seek(target.end)
+            if self.target.is_new:
+                head = self.target.format.head.encode()
+                end = len(head)
+                with restored_on_error(path):
+                    write_atomically(path, head)  # first: new metadata must not vouch for old rows
+                    self._write_meta({})
+            self.file = path.open("r+b", buffering=0)
+            self.file.truncate(end)
+            self.file.seek(end)
         except OSError as error:
             raise unwritable(path, error) from None
         return self

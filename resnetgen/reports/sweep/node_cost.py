@@ -26,7 +26,7 @@ from resnetgen.compiler.ir.nodes import (
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
 from resnetgen.compiler.passes.evaluate import Arguments
 from resnetgen.compiler.passes.infer_types import Cost, TypedNode, TypeInference, typed_op
-from resnetgen.compiler.passes.instantiate import Instantiator
+from resnetgen.compiler.passes.instantiate import Instantiator, instance_size
 from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes, schedule_of
 from resnetgen.compiler.passes.module_paths import path_conflicts
 from resnetgen.reports.sweep.symbols import RateParameters, canonical_rate
@@ -168,7 +168,7 @@ class _KnownInstance:
     """What is known of an instance, which is kept alive so that its `id` stays unique."""
 
     instance: Instance
-    memo_size: int  # calls of blocks in it, itself included: an upper bound of what they memoize
+    memo_size: int  # of it and of the calls in it: an upper bound of what they add to the memo
     usage: int
 
 
@@ -209,14 +209,16 @@ class SharedInstantiator(Instantiator):
         instance = super().new_instance(*call, **options)
         if isinstance(instance, Instance):
             self.recorder.record(instance)
-            known = _KnownInstance(instance, 1 + self.memo_size, self.recorder.usage)
+            known = _KnownInstance(
+                instance, instance_size(instance) + self.memo_size, self.recorder.usage
+            )
             self.known[id(instance)] = known
         self.memo_size, self.recorder.usage = before
         return instance
 
     def start_node(self) -> None:
         """Before each node of the body; forgets everything if there is much of it."""
-        self.depth, self.memo_size, self.recorder.usage = 1, 0, 0
+        self.depth, self.size, self.memo_size, self.recorder.usage = 1, 0, 0, 0
         self.inference.failed = False
         if max(len(self.memo), len(self.known), len(self.inference.memo)) > MAX_KNOWN:
             self.memo.clear()

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resnetgen.compiler.codegen.files import Stamp
+from resnetgen.compiler.codegen.files import Stamp, text_digest
 from resnetgen.compiler.diagnostics.model import did_you_mean
 from resnetgen.reports.numbers import count, short_number
 from resnetgen.reports.plotting.scales import Scale
@@ -122,12 +122,7 @@ text{{font:12px {FONTS}}}
 .front{{stroke-width:2;stroke-linejoin:round}}
 """
 
-_MARK = "<!-- resnetgen sweep -->"
-PLOT = Stamp(
-    lambda file: _MARK.encode() in file.read(1000),
-    "is not a plot of `resnetgen sweep`",
-    printable=False,
-)
+PLOT = Stamp.at_the_top(r"<!-- Drawn by resnetgen sweep \(plot ([0-9a-f]{16})\)\. -->\n")
 
 Points = Iterable[Point]
 
@@ -144,7 +139,7 @@ def plot_svg(
     canvas.text(LEFT, 47, summary, "soft")
     style = _TYPE + themed(_colours)
     drawn = document(canvas, (WIDTH, HEIGHT), f"{title}: {summary}", " and ".join(labels), style)
-    return f"{_MARK}\n{drawn}"
+    return f"<!-- Drawn by resnetgen sweep (plot {text_digest(drawn)}). -->\n{drawn}"
 
 
 def _colours(palette: Palette) -> Mapping[str, str]:

@@ -17,6 +17,8 @@ from typing import Any
 from resnetgen._version import __version__
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Source, Span, SpecError
 from resnetgen.compiler.frontend import library
+from resnetgen.compiler.frontend.input_file import read_regular
+from resnetgen.compiler.frontend.yaml_scalars import MAX_BYTES
 from resnetgen.reports.sweep.costs import Costs
 from resnetgen.reports.sweep.evaluator import Figures
 from resnetgen.reports.sweep.files import Appender, SweepFile
@@ -179,5 +181,6 @@ def digest(base: BaseSpec) -> str:
     texts = [library.canonical_text(document.tree).encode()]
     for folder in (*document.folders, library.LIBRARY):
         for kind in library.BLOCK_KINDS:
-            texts += (path.read_bytes() for path in library.block_files(kind, folder))
+            files = library.block_files(kind, folder)
+            texts += (read_regular(path, MAX_BYTES) for path in files)
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]

@@ -6,7 +6,7 @@ A number becomes a name only if it is proved to be part of an expression of the 
 and of nothing else. Any other number (in the form of a document, in a block, in an ambient slot) is
 written into the spec, and the spec is elaborated for each of its values.
 
-Below are the two questions that the proof and the keys of `state.py` ask: which names an expression
+Below are the two questions that the proof and the memo of `evaluator.py` ask: which names an expression
 reads, and which parameters are rates, whose exact value no cost depends on.
 """
 

@@ -4,7 +4,8 @@
                                                   and error
     text_tables(results), svg(results)        ->  tables, and a plot
 
-A side is a way to run the network (`sides.yaml`). Everything is measured in worker processes
+A side is one contender of a benchmark, a way to run the network (`sides.yaml`): by resnetgen, in eager
+mode, by torch.compile, by a peer, that is, another library with its own implementation. Everything is measured in worker processes
 (`python -m resnetgen.runtime.bench`, with a request on stdin), which start without the compiler:
 
     here         run.py decides what to measure; process.py starts a worker and reads its answer

@@ -1,9 +1,11 @@
-"""Sides as calls: BUILDERS[side.build](setup) -> a function of the images.
+"""Sides as callables: BUILDERS[side.build](setup) -> a function of the images.
 
     call = BUILDERS["compiled"](setup)
     call(setup.x)    # compiles, and returns the outputs
 
-Each builder imports what it needs when it is called, so that a cold start includes the import.
+A side is one contender of a benchmark: the module that resnetgen prints, run eagerly or by
+torch.compile, or the same network of another library (a peer). Each builder imports what it needs when it is called, so that a
+cold start includes the import.
 """
 
 from __future__ import annotations
@@ -37,11 +39,11 @@ class SideSetup:
     state: Mapping[str, Tensor]
     images: Tensor
     dtype: torch.dtype
-    layout: str  # "contiguous" or "channels_last"
+    layout: str  # the name of the memory format: "contiguous" or "channels_last"
 
     @property
-    def format(self) -> torch.memory_format:
-        """The memory format of weights and images."""
+    def memory_format(self) -> torch.memory_format:
+        """The memory format of weights and images, for torch."""
         if self.layout == "contiguous":
             return torch.contiguous_format
         return CHANNELS_LAST[self.images.ndim]
@@ -49,30 +51,37 @@ class SideSetup:
     @cached_property
     def x(self) -> Tensor:
         """The images in the dtype and memory format of the side."""
-        return self.images.to(self.dtype).contiguous(memory_format=self.format)
+        return self.images.to(self.dtype).contiguous(memory_format=self.memory_format)
 
 
-def layouts(side: Side, axes: int) -> list[str]:
-    """The layouts of a side that exist for a batch of so many axes; at least one."""
-    return side.layouts if axes in CHANNELS_LAST else ["contiguous"]
+def layouts(side: Side, ndim: int) -> list[str]:
+    """The layouts of a side that exist for a batch with `ndim` dimensions; at least one."""
+    return side.layouts if ndim in CHANNELS_LAST else ["contiguous"]
 
 
 def _network(setup: SideSetup) -> nn.Module:
-    """The printed module, or that of a peer, with the weights. Raises SideUnavailable."""
-    module = _peer(setup, setup.side.constructor) if setup.side.constructor else _printed(setup)
+    """The printed module, or the network of a peer, with the weights. Raises SideUnavailable."""
+    module = (
+        _library_network(setup, setup.side.constructor)
+        if setup.side.constructor
+        else _printed_module(setup)
+    )
     module.load_state_dict(setup.state)
     module = module.train(setup.workload.training).to(setup.dtype)
-    return module.to(memory_format=setup.format)  # type: ignore[call-overload,no-any-return]
+    return module.to(memory_format=setup.memory_format)  # type: ignore[call-overload,no-any-return]
 
 
-def _printed(setup: SideSetup) -> nn.Module:
+def _printed_module(setup: SideSetup) -> nn.Module:
     from resnetgen.runtime.load import build
 
-    return build(setup.workload.source.read_text(encoding="utf-8"), setup.workload.name)
+    return build(setup.workload.source_path.read_text(encoding="utf-8"), setup.workload.name)
 
 
-def _peer(setup: SideSetup, constructor: str) -> nn.Module:
-    """A peer's network of that name, if it has the same weights. Raises SideUnavailable."""
+def _library_network(setup: SideSetup, constructor: str) -> nn.Module:
+    """A peer's network of the same name, if its tensors have the same names and shapes.
+
+    Raises SideUnavailable.
+    """
     path, _, function = constructor.rpartition(".")
     library, name = import_module(path), setup.workload.name
     if name not in library.list_models():
@@ -124,7 +133,7 @@ def _optimized(setup: SideSetup) -> Call:
     return optimize(workload.spec, setup.state, example, **workload.overrides)
 
 
-def _session(setup: SideSetup) -> Call:
+def _onnxruntime(setup: SideSetup) -> Call:
     """The printed module as ONNX, run by ONNX Runtime on as many threads as torch uses."""
     import onnxruntime
 
@@ -148,5 +157,5 @@ BUILDERS: dict[str, Callable[[SideSetup], Call]] = {
     "frozen": _frozen,
     "regional": _regional,
     "optimized": _optimized,
-    "session": _session,
+    "onnxruntime": _onnxruntime,
 }

@@ -30,10 +30,10 @@ def prepare(request: Request, progress: Callable[..., None]) -> dict[str, Any]:
         torch.set_num_threads(workload.threads)
     torch.manual_seed(SEED)
     module = _network(workload)
-    torch.save(module.state_dict(), workload.state)
+    torch.save(module.state_dict(), workload.state_path)
     images = torch.randn(request.batch, *workload.shape)
     outputs = _outputs(module.train(workload.training), images)
-    torch.save({"images": images, "outputs": outputs}, workload.images(request.batch))
+    torch.save({"images": images, "outputs": outputs}, workload.batch_path(request.batch))
     return {"threads": torch.get_num_threads()}
 
 

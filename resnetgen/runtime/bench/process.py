@@ -1,5 +1,7 @@
 """Requests, and fresh worker processes that answer them: they may fail, hang or print anything.
 
+A worker measures sides, the contenders of a benchmark.
+
     settings = WorkerSettings(worker_environment(folder, threads=None), timeout=600)
     request = Request("steady", workload, sides=[side], batch=16)
     run_worker(request, settings, print)    ->  {"eager": {"steady": [0.061, ...]}, ...}
@@ -38,7 +40,7 @@ OnProgress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Workload:
-    """The network that is measured. `folder` contains its text, its weights and its images."""
+    """The network that is measured. `folder` has its source, weights and images."""
 
     folder: str
     spec: str
@@ -55,17 +57,17 @@ class Workload:
         return self.mode == "training"
 
     @property
-    def source(self) -> Path:
-        """The printed module."""
+    def source_path(self) -> Path:
+        """The file of the printed module, the source that `resnetgen build` writes."""
         return Path(self.folder, "module.py")
 
     @property
-    def state(self) -> Path:
-        """The weights, in float32."""
+    def state_path(self) -> Path:
+        """The file of the weights, in float32."""
         return Path(self.folder, "state.pt")
 
-    def images(self, batch: int) -> Path:
-        """A batch of images in float32, and the outputs of eager execution for them."""
+    def batch_path(self, batch: int) -> Path:
+        """The file of a batch of images in float32, and the outputs of eager execution for them."""
         return Path(self.folder, f"batch-{batch}.pt")
 
 
@@ -109,10 +111,10 @@ class WorkerFailed(Exception):
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """The environment of a worker, and for how many seconds it may be silent."""
+    """The environment of a worker, and for how many seconds it may print nothing."""
 
     environment: Mapping[str, str]
-    timeout: float
+    idle_timeout: float
 
 
 def worker_environment(caches: str, threads: int | None) -> dict[str, str]:
@@ -137,7 +139,7 @@ def run_worker(request: Request, settings: WorkerSettings, progress: OnProgress)
     with tempfile.TemporaryFile() as errors, _worker(settings, errors) as process:
         _send(process, request)
         timed_out = threading.Event()
-        for line in _lines(process, settings.timeout, timed_out):
+        for line in _lines(process, settings.idle_timeout, timed_out):
             message = json.loads(line)
             if "missing" in message:
                 raise MissingRequirement(*message["missing"])
@@ -147,7 +149,7 @@ def run_worker(request: Request, settings: WorkerSettings, progress: OnProgress)
             side = message["side"]
             text = message["progress"]
             progress(f"{side}: {text}" if side else text)
-        raise WorkerFailed(_failure(process, timed_out, settings.timeout, errors), side)
+        raise WorkerFailed(_failure(process, timed_out, settings.idle_timeout, errors), side)
 
 
 @contextmanager
@@ -189,7 +191,7 @@ def _send(process: subprocess.Popen[str], request: Request) -> None:
 
 
 def _lines(
-    process: subprocess.Popen[str], timeout: float, timed_out: threading.Event
+    process: subprocess.Popen[str], idle_timeout: float, timed_out: threading.Event
 ) -> Iterator[str]:
     """What a process prints, until it ends; it is killed if it prints nothing for too long."""
     assert process.stdout is not None
@@ -199,7 +201,7 @@ def _lines(
         _kill(process)
 
     while True:
-        watch = threading.Timer(timeout, give_up)
+        watch = threading.Timer(idle_timeout, give_up)
         watch.daemon = True
         watch.start()
         try:
@@ -214,12 +216,12 @@ def _lines(
 def _failure(
     process: subprocess.Popen[str],
     timed_out: threading.Event,
-    timeout: float,
+    idle_timeout: float,
     errors: IO[bytes],
 ) -> str:
     """Why there is no answer, with the last line that the process wrote on stderr."""
     if timed_out.is_set():
-        return f"nothing for {timeout:g} s"
+        return f"nothing for {idle_timeout:g} s"
     status = process.wait()
     end = f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     errors.seek(0)

@@ -1,4 +1,6 @@
-"""The ways to run a network that are compared, from `sides.yaml`.
+"""Sides: the contenders of a benchmark, that is, the ways to run a network that are compared.
+
+They are declared in `sides.yaml`: resnetgen, eager execution, torch.compile, peers (other libraries).
 
 sides()["freezing"]  ->  Side("freezing", "torch.compile with ...", build="frozen", ...)
 """
@@ -11,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Side:
-    """A way to run a network; `sides.yaml` explains each field."""
+    """A contender: a way to run a network; `sides.yaml` explains each field."""
 
     name: str
     doc: str

@@ -5,7 +5,10 @@
     optimized  contiguous     43 ms   42.5 ms  45.1 ms      23.3      1  120 MiB   1.0e-06
     eager      channels_last  63 ms   ...                          1.47
 
-`times` is the ratio to the median of the baseline: `optimized`, or else the first side.
+A side is one contender of the benchmark. `times` follows a column of times, and is the ratio of that
+time to the baseline's: the baseline is `optimized`, or else the first side. `memory format` is the
+layout that was the fastest. A cold start has two such pairs: `cold` includes the start-up of the C++
+toolchain (compiling a trivial function), `after the toolchain` does not.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ class _Column:
     head: str
     cell: Callable[[SideResult, SideResult, int], str]
     needed: bool = True  # False: omitted if there is little room
-    side: str = ">"
+    alignment: str = ">"
 
 
 def text_tables(results: Results) -> str:
@@ -71,7 +74,7 @@ def _grid(results: Results, case: Case, short: bool) -> Grid:
         f"{title}{case.batch} {images}, {case.dtype}",
         ("side", *(each.head for each in columns)),
         tuple(rows),
-        "<" + "".join(each.side for each in columns),
+        "<" + "".join(each.alignment for each in columns),
     )
 
 

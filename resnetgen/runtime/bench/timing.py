@@ -96,8 +96,8 @@ def _load_setup(request: Request) -> tuple[SideSetup, Sequence[Tensor] | None]:
     workload = request.workload
     if workload.threads:
         torch.set_num_threads(workload.threads)
-    state = torch.load(workload.state)
-    batch = torch.load(workload.images(request.batch))
+    state = torch.load(workload.state_path)
+    batch = torch.load(workload.batch_path(request.batch))
     dtype = getattr(torch, request.dtype)
     setup = SideSetup(workload, request.sides[0], state, batch["images"], dtype, "contiguous")
     return setup, batch["outputs"]

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from resnetgen.compiler.diagnostics.model import visible
+from resnetgen.compiler.diagnostics.model import escape_invisible
 from resnetgen.weights.dialects import matching_dialects, network_shape
-from resnetgen.weights.keys import module_paths, strip_wrappers
+from resnetgen.weights.keys import mask_numbers, module_paths, strip_wrappers
 from resnetgen.weights.match import Shape, is_counter, without_counters
 from resnetgen.weights.read import read
 from resnetgen.weights.safetensors_file import read_shapes
@@ -63,16 +63,11 @@ def signatures_of(shapes: Mapping[str, Shape]) -> Iterator[Signature]:
         yield mask_numbers(key), len(shape), () if across_channels else shape[2:]
 
 
-def mask_numbers(path: str) -> str:
-    """`layer3.0` -> `layer#.#`."""
-    return re.sub(r"\d+", "#", path)
-
-
 def read_checkpoint(path: str | Path) -> CheckpointShapes:
     """The keys and shapes of a file. Raises WeightsError `unreadable-weights`, OSError."""
     shapes = read_shapes(path)
     if shapes is not None:
-        return unwrap_checkpoint(visible(os.fspath(path)), shapes)
+        return unwrap_checkpoint(escape_invisible(os.fspath(path)), shapes)
     checkpoint = read(path)
     shapes = {key: entry.shape for key, entry in checkpoint.entries.items()}
     return unwrap_checkpoint(checkpoint.name, shapes, checkpoint.remarks)

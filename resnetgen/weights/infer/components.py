@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend.expressions import Const
-from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, entries
+from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, entries_at
 from resnetgen.compiler.frontend.yaml_writer import to_flow
 from resnetgen.compiler.ir.nodes import Block, Network
 from resnetgen.compiler.passes.elaborate import DEFAULT_HEAD
-from resnetgen.weights.infer.checkpoint import CheckpointShapes, Signature, mask_numbers
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, Signature
 from resnetgen.weights.infer.design import DELETED, Design, DesignCompiler, SpecPath
 from resnetgen.weights.infer.hyperparameters import hyperparameters_of
 from resnetgen.weights.infer.prune import block_paths, design_signatures, preview
+from resnetgen.weights.keys import mask_numbers
 
 _AMBIENT = ("conv", "norm", "shortcut")
 _MAX_FOREIGN = 3  # components in one design
@@ -107,7 +108,7 @@ def _library_calls(tree: MapTree, network: Network) -> Iterator[tuple[SpecPath, 
     for node in network.root.nodes:
         section = "block" if node.stage else node.key
         op = _callee(tree.entries.get(section)) if section in ("stem", "block") else ""
-        if op and op not in entries(tree, "define") and isinstance(node.target, Block):
+        if op and op not in entries_at(tree, "define") and isinstance(node.target, Block):
             yield (section,), op, node.target
 
 

@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.frontend.tree import MapTree, stage_repeats
+from resnetgen.compiler.frontend.tree import MapTree, blocks_per_stage
 from resnetgen.compiler.ir.nodes import Graph, Instance, Network
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ShapeError
@@ -69,7 +69,7 @@ class Design:
     @property
     def blocks(self) -> dict[str, int]:
         """The number of blocks of each stage that has a number at `blocks:`. Raises SpecError."""
-        return stage_repeats(self.tree)
+        return blocks_per_stage(self.tree)
 
     def with_blocks(self, blocks: Mapping[str, int]) -> Design:
         """The design with other numbers of blocks; a stage with none is deleted."""

@@ -16,15 +16,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.ir.shape_rules import ShapeError
-from resnetgen.weights.infer.checkpoint import CheckpointShapes, interpretations
+from resnetgen.weights.infer.checkpoint import CheckpointShapes, Signature, interpretations
 from resnetgen.weights.infer.components import hybrids
 from resnetgen.weights.infer.design import Design, DesignCompiler, equivalence_key
 from resnetgen.weights.infer.families import Family, families, rebase_on_members
 from resnetgen.weights.infer.prune import could_match, design_signatures
 from resnetgen.weights.infer.solve import Solver, solve_depths
+from resnetgen.weights.library_index import is_library_key
 
 _NEAREST_FAMILIES = 3  # that are solved for the nearest design where nothing fits
 
@@ -62,16 +64,21 @@ class _Search:
         self.checkpoint = checkpoint
         self.compiler = compiler
         self.solver = Solver(checkpoint, compiler)
-        self.families = sorted(families(), key=self.distance)
         self.solved: list[Design] = []
 
-    def distance(self, family: Family) -> int:
-        """The number of signatures that only one side has."""
-        own = design_signatures(family.representative, self.compiler)
-        return len(own ^ self.checkpoint.signatures)
+    @cached_property
+    def families(self) -> list[Family]:
+        """All families, the nearest first."""
+        return sorted(families(), key=lambda each: len(self.own(each) ^ self.checkpoint.signatures))
+
+    def own(self, family: Family) -> frozenset[Signature]:
+        """The signatures of a family."""
+        return design_signatures(family.representative, self.compiler)
 
     def candidates(self, progress: Progress) -> tuple[Design, ...]:
         """All candidates of the first kind that has any."""
+        if not all(is_library_key(name) for name, *_ in self.checkpoint.signatures):
+            return ()
         progress("comparing with the library")
         possible = [each for each in self.families if self.could_match(each.representative)]
         published = (design for family in possible for design in self.published(family))
@@ -141,8 +148,10 @@ class _Search:
 
     def nearest(self) -> tuple[Design | None, float]:
         """The solved design that shares most tensors with the file, and the share."""
-        for family in self.families[:_NEAREST_FAMILIES]:
-            self.solve(family.representative, family)
+        known = any(is_library_key(name) for name, *_ in self.checkpoint.signatures)
+        for family in self.families[:_NEAREST_FAMILIES] if known else ():
+            if self.own(family) & self.checkpoint.signatures:
+                self.solve(family.representative, family)
         scored = [(self.compiler.similarity(each, self.checkpoint), each) for each in self.solved]
         similarity, design = max(scored, key=lambda pair: pair[0], default=(0.0, None))
         return design, similarity

@@ -49,9 +49,9 @@ def grown(
 ) -> Grown:
     """The larger network, with the weights of the smaller."""
     one, other = compiled(small, of_small or {}), compiled(large, of_large or {})
-    pairing = pair_nodes(one.graph, other.graph)
+    pairing = pair_nodes(one.checked_graph, other.checked_graph)
     maps = channel_maps(pairing)
-    image = trial_input((one.graph, other.graph))
+    image = trial_input((one.checked_graph, other.checked_graph))
     torch.manual_seed(1)
     before = build(one.source, one.network.name)
     randomize_norms(before, torch.randn(2, *image.shape))

@@ -38,7 +38,7 @@ def refusal(
     """The one error, as it is printed."""
     one, other = compiled(small, of_small or {}), compiled(large, of_large or {})
     with pytest.raises(SpecError) as caught:
-        channel_maps(pair_nodes(one.graph, other.graph))
+        channel_maps(pair_nodes(one.checked_graph, other.checked_graph))
     (error,) = caught.value.diagnostics
     assert error.code == "cannot-grow"
     assert f"`{one.network.name}` does not grow into `{other.network.name}`: " in error.message
@@ -114,7 +114,7 @@ def test_a_branch_may_end_in_ops_that_preserve_zero(last: str) -> None:
     one, other = (
         compiled(BLOCK.format(blocks=blocks, last=last, after=IDENTITY), {}) for blocks in (1, 2)
     )
-    found = pair_nodes(one.graph, other.graph)
+    found = pair_nodes(one.checked_graph, other.checked_graph)
     assert [node.name for node in found.zeroed] == ["layer1.1.bn"]
 
 

@@ -62,7 +62,7 @@ def train(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
 def test_the_loss_keeps_falling_after_growth(more: Settings) -> None:
     pytest.importorskip("sklearn")
     one, other = compiled(DIGITS, {}), compiled(DIGITS, more)
-    pairing = pair_nodes(one.graph, other.graph)
+    pairing = pair_nodes(one.checked_graph, other.checked_graph)
     x, y = digits()
     small, large = (build_seeded(partial(build, each.source, "digits")) for each in (one, other))
     untrained = loss(small, x, y)

@@ -23,7 +23,8 @@ def compiler() -> DesignCompiler:
 
 def tensors(base: str, **settings: object) -> dict[str, Shape]:
     """What a network predicts, with values set as `--set` does."""
-    return NetworkIndex().shapes(base, tuple((key, str(value)) for key, value in settings.items()))
+    chosen = tuple((key, str(value)) for key, value in settings.items())
+    return dict(NetworkIndex().shapes(base, chosen))
 
 
 def inferred(shapes: dict[str, Shape], compiler: DesignCompiler) -> SearchResult:

@@ -52,7 +52,7 @@ def test_a_variant_is_among_the_candidates_and_its_spec_compiles_to_it(
     made = variant(seed, compiler)
     candidate = recovered(made, compiler)
     text = draft_inferred("found", candidate, [], made.checkpoint, tmp_path / "found.yaml").text
-    graph = compile_text(text).graph
+    graph = compile_text(text).checked_graph
     assert equivalence_key(graph) == made.equivalence_key
     assert without_counters(state_dict(graph)) == made.checkpoint.shapes
 

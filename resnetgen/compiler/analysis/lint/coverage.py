@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from resnetgen.compiler.analysis.lint.context import LintContext, block_name
@@ -205,6 +205,7 @@ def _both(one: Read, other: Read) -> Read:
 
 
 MOST_ROWS = 100_000  # of an axis that is simulated row by row
+MOST_READS = 10_000_000  # rows times taps
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +224,16 @@ def input_coverage(call: OpCall, source: TensorType, result: TensorType) -> Inpu
     return _cached_coverage(call.name, tuple(call.attributes.items()), source, result)
 
 
-@cache
+@lru_cache(maxsize=256)  # the rows of 256 large axes are 25 MB
 def _cached_coverage(
     op: str, attributes: tuple[tuple[str, Any], ...], source: TensorType, result: TensorType
 ) -> InputCoverage:
     given = dict(attributes)
     gaps = per_axis(given.get("dilation", 1), len(source.size))
     taps = OPS[op].window(given, source)
-    if max(*source.size, *result.size, *(each.last - each.first for each in taps)) > MOST_ROWS:
+    spans = [each.last - each.first for each in taps]
+    reads = max(size * span / gap for size, span, gap in zip(source.size, spans, gaps, strict=True))
+    if max(*source.size, *result.size, *spans) > MOST_ROWS or MOST_READS < reads < math.inf:
         return InputCoverage(None, 1, 1)  # no image is that large
     columns = zip(source.size, result.size, taps, gaps, strict=True)
     axes = [_slide(*column) for column in columns]

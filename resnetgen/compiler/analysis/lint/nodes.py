@@ -8,6 +8,7 @@ act1: {op: relu}, act2: {op: relu}            ->  the second changes nothing
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 
 from resnetgen.compiler.analysis.lint.context import LintContext
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, did_you_mean
@@ -31,12 +32,13 @@ def cancelled_bias(context: LintContext) -> Iterator[Diagnostic]:
     """
     reported = set[Span]()
     for instance in context.instances:
+        readers = _readers_in(instance)
         for node in instance.nodes:
             call = node.callee
             if not isinstance(call, OpCall) or not call.attributes.get("bias"):
                 continue
             term = call.terms.get("bias")
-            norms = _readers(instance, node.key)
+            norms = readers[node.key]
             if not term or term.span in reported or not norms:
                 continue
             if not all(_subtracts_each_mean(norm, node.result.channels) for norm in norms):
@@ -55,20 +57,22 @@ def _subtracts_each_mean(node: InstanceNode, channels: int) -> bool:
     return bool(call.attributes.get("groups", channels) == channels)
 
 
-def _readers(instance: Instance, key: str) -> list[InstanceNode]:
-    """The readers of a value inside its block, past calls that do nothing; none if it is an output."""
-    if key in instance.outputs:
-        return []
-    readers: list[InstanceNode] = []
-    for each in instance.nodes:
-        if key in each.inputs:
-            if isinstance(each.callee, PassThrough):
-                below = _readers(instance, each.key)
-                if not below:
-                    return []
-                readers += below
-            else:
-                readers.append(each)
+def _readers_in(instance: Instance) -> dict[str, list[InstanceNode]]:
+    """The readers of each value inside its block, past calls that do nothing; none if it is an output."""
+    direct: dict[str, list[InstanceNode]] = {node.key: [] for node in instance.nodes}
+    for node in instance.nodes:
+        for name in dict.fromkeys(node.inputs):
+            if name in direct:
+                direct[name].append(node)
+    readers: dict[str, list[InstanceNode]] = {}
+    for index in reversed(instance.schedule):  # after all that read it
+        key = instance.nodes[index].key
+        behind = [
+            readers[each.key] if isinstance(each.callee, PassThrough) else [each]
+            for each in direct[key]
+        ]
+        known = key not in instance.outputs and all(behind)
+        readers[key] = list(dict.fromkeys(chain.from_iterable(behind))) if known else []
     return readers
 
 
@@ -109,13 +113,13 @@ def repeated_ops(context: LintContext) -> Iterator[Diagnostic]:
 
 def _computed(by_key: Mapping[str, InstanceNode], key: str) -> InstanceNode | None:
     """The node that computes a value, past calls that do nothing, also inside blocks."""
-    node = by_key.get(key)
-    if node is None or node.op:
-        return node
-    if isinstance(node.callee, PassThrough):
-        return _computed(by_key, node.inputs[0])
-    last = node.runs[-1].instance
-    return _computed({each.key: each for each in last.nodes}, last.outputs[0])
+    while (node := by_key.get(key)) and not node.op:
+        if isinstance(node.callee, PassThrough):
+            key = node.inputs[0]
+        else:
+            last = node.runs[-1].instance
+            by_key, key = {each.key: each for each in last.nodes}, last.outputs[0]
+    return node
 
 
 def _repeats(before: InstanceNode, node: InstanceNode) -> bool:

@@ -10,6 +10,7 @@ value for one run, that is no reason to change the file, so nothing is reported.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,15 @@ from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.inheritance import merge_specs
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.schema import NODE_KEYS
-from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, entries, keys
+from resnetgen.compiler.frontend.tree import (
+    ListTree,
+    MapTree,
+    Scalar,
+    Tree,
+    entries_at,
+    keys,
+    without,
+)
 from resnetgen.compiler.frontend.yaml_reader import parse
 from resnetgen.compiler.passes.elaborate_blocks import BlockLookup
 
@@ -46,7 +55,7 @@ def without_effect(document: Document) -> Iterator[Diagnostic]:
 
 def is_overridden(document: Document) -> bool:
     """Whether the command line overrides a value of the file."""
-    return any(span.file.startswith("--") for span in document.tree.keys.values())
+    return any(span.file.startswith("--") for span in document.tree.key_spans.values())
 
 
 def _is_own(document: Document, span: Span) -> bool:
@@ -71,7 +80,7 @@ def _unused_names(document: Document) -> Iterator[Diagnostic]:
         read = _words(tree)
         if any(name not in read for _, name, _ in names) and "extends" in tree.entries:
             read = _words(
-                BlockLookup(document, DiagnosticCollector()).extended(tree, [tree]) or tree
+                BlockLookup(document, DiagnosticCollector()).merge_base(tree, [tree]) or tree
             )
         for what, name, span in names:
             if name not in read:
@@ -81,10 +90,14 @@ def _unused_names(document: Document) -> Iterator[Diagnostic]:
 
 def _unused_blocks(document: Document) -> Iterator[Diagnostic]:
     """Blocks of `define` that nothing calls. One that replaces a block of another file is exempt."""
+    read = {name: _words(each) for name, each in entries_at(document.tree, "define").items()}
+    readers = Counter(
+        word for own in (*read.values(), _words(without(document.tree, "define"))) for word in own
+    )
     for name, span in keys(document.tree, "define"):
         if not _is_own(document, span) or library.find_block(name, document.folders):
             continue
-        if name not in _words(document.tree, but=entries(document.tree, "define")[name]):
+        if readers[name] == (name in read[name]):  # nothing but itself
             message, hint = f"nothing calls the block `{name}`", "call it with `op`, or take it out"
             yield Diagnostic("unused-name", message, span, (), hint, "warning")
 
@@ -93,22 +106,21 @@ def _scopes(tree: MapTree) -> Iterator[MapTree]:
     """The maps that may declare names: the document, and every block in it."""
     yield tree
     todo: list[Tree] = [each for each in tree.entries.values() if not isinstance(each, Scalar)]
-    while todo:
-        each = todo.pop(0)
+    for each in todo:  # it grows
         if isinstance(each, MapTree):
             if "nodes" in each.entries or "extends" in each.entries:
                 yield each
             todo += [below for below in each.entries.values() if not isinstance(below, Scalar)]
 
 
-def _words(tree: Tree, but: Tree | None = None) -> set[str]:
+def _words(tree: Tree) -> set[str]:
     """All words in the values of a tree, a superset of the names that are read there."""
     words: set[str] = set()
     todo = [tree]
     while todo:
         each = todo.pop()
         if isinstance(each, MapTree):
-            todo += [v for k, v in each.entries.items() if k not in _PROSE and v is not but]
+            todo += [v for k, v in each.entries.items() if k not in _PROSE]
         elif isinstance(each, ListTree):
             todo += each.items
         elif isinstance(each.value, str):
@@ -126,7 +138,7 @@ def _redundant_overrides(document: Document) -> Iterator[Diagnostic]:
         yield from _equal(document, document.tree, inherited, _OF_A_NETWORK)
     if library.is_block(document.tree):
         yield from _redundant_in_block(document, document.tree)
-    for each in entries(document.tree, "define").values():
+    for each in entries_at(document.tree, "define").values():
         if isinstance(each, MapTree):
             yield from _redundant_in_block(document, each)
 
@@ -151,9 +163,9 @@ def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnosti
     if not isinstance(name, Scalar):
         return
     lookup = BlockLookup(document, DiagnosticCollector())
-    base = lookup.base(name, [tree])
-    inherited = lookup.extended(base, [tree, base]) if base else None
-    merged = lookup.extended(tree, [tree])
+    base = lookup.find_base(name, [tree])
+    inherited = lookup.merge_base(base, [tree, base]) if base else None
+    merged = lookup.merge_base(tree, [tree])
     if inherited and merged:
         yield from _equal(document, merged, inherited, _OF_A_BLOCK)
 
@@ -168,13 +180,18 @@ def _equal(
     moved = common != [key for key in base.entries if key in merged.entries]
     for key in common:
         value, before = merged.entries[key], base.entries[key]
-        if key in exempt or not _is_own(document, merged.keys[key]):
+        if key in exempt or not _is_own(document, merged.key_spans[key]):
             continue
         if not moved and library.canonical_text(value) == library.canonical_text(before):
             message = f"`{key}` is {_value_text(value)} without this"
-            notes = (Note("inherited from here", base.keys[key]),)
+            notes = (Note("inherited from here", base.key_spans[key]),)
             yield Diagnostic(
-                "redundant-override", message, merged.keys[key], notes, "take it out", "warning"
+                "redundant-override",
+                message,
+                merged.key_spans[key],
+                notes,
+                "take it out",
+                "warning",
             )
         elif key not in _WHOLE and _refines(document, value, before):
             yield from _equal(document, value, before)
@@ -185,24 +202,31 @@ def _refines(document: Document, value: Tree, before: Tree) -> bool:
     if not isinstance(value, MapTree) or not isinstance(before, MapTree):
         return False
     new_block = "nodes" in value.entries and "nodes" not in before.entries
-    return not new_block and not ("op" in value.entries and _is_own(document, value.keys["op"]))
+    return not new_block and not (
+        "op" in value.entries and _is_own(document, value.key_spans["op"])
+    )
 
 
 def _repeated_arguments(document: Document) -> Iterator[Diagnostic]:
     """Arguments of a stage that `block:` sets to the same value."""
-    given = entries(document.tree, "block")
+    given = entries_at(document.tree, "block")
     base = document.tree.entries.get("block")
-    for stage in entries(document.tree, "stages").values():
+    for stage in entries_at(document.tree, "stages").values():
         if not isinstance(stage, MapTree) or not isinstance(base, MapTree) or "op" in stage.entries:
             continue
         for key, value in stage.entries.items():
-            if key in NODE_KEYS or key not in given or not _is_own(document, stage.keys[key]):
+            if key in NODE_KEYS or key not in given or not _is_own(document, stage.key_spans[key]):
                 continue
             if library.canonical_text(value) == library.canonical_text(given[key]):
                 message = f"`{key}` is {_value_text(value)} without this"
-                notes = (Note("given to all stages here", base.keys[key]),)
+                notes = (Note("given to all stages here", base.key_spans[key]),)
                 yield Diagnostic(
-                    "repeated-argument", message, stage.keys[key], notes, "take it out", "warning"
+                    "repeated-argument",
+                    message,
+                    stage.key_spans[key],
+                    notes,
+                    "take it out",
+                    "warning",
                 )
 
 
