@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -14,6 +20,8 @@ from resnetgen.compiler.codegen.allowlist import UnsafeOutput, check
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.passes.elaborate import INIT_RULES, NUMERIC_INIT_RULES
 from resnetgen.pipeline import compile_text
+
+SPECS = Path(__file__).parent / "specs"
 
 SOUND = '''\
 """A network."""
@@ -92,9 +100,9 @@ class Net(nn.Module):
 '''
 
 
-def refusal(source: str) -> str:
+def refusal(source: str, shipped: Mapping[str, str] = MappingProxyType({})) -> str:
     with pytest.raises(UnsafeOutput) as caught:
-        check(source)
+        check(source, shipped)
     return str(caught.value)
 
 
@@ -277,6 +285,121 @@ def test_the_listed_names_exist_in_torch() -> None:
         here = torch
         for part in name.removeprefix("torch.").split("."):
             here = getattr(here, part)
+
+
+@pytest.mark.parametrize(
+    "signature", ["self, x: Tensor, x: Tensor", "self, x: Tensor, gate: Tensor, gate: Tensor"]
+)
+def test_what_python_does_not_compile_is_refused(signature: str) -> None:
+    source = SOUND.replace(
+        "def forward(self, x: Tensor, gate: Tensor)", f"def forward({signature})"
+    )
+    source = source.replace(" * gate", "")
+    ast.parse(source)
+    assert "duplicate argument" in refusal(source)
+
+
+def test_a_file_that_python_does_not_compile_is_not_placed(tmp_path: Path) -> None:
+    """Two arguments `width`: a number, and the shortcut of a node of that name."""
+    spec = tmp_path / "n.yaml"
+    spec.write_text(
+        "network: n\ninput: {channels: 4, size: [8, 8]}\nblock: unit\nshortcut: projection\n"
+        "stages: {s: {blocks: 2, width: 4 + 4 * index}}\ndefine:\n  unit:\n    params: {width: int}\n"
+        "    nodes:\n      c: {op: conv, out: width, kernel: 3}\n"
+        "      width: {op: shortcut, inputs: x, out: width}\n      a: {op: add, inputs: [c, width]}\n"
+    )
+    with suppress(UnsafeOutput):  # until such names are kept apart
+        compile(compile_spec(str(spec)).source, "n.py", "exec")
+
+
+# --- printed files, and what is one step away from them
+
+
+Printed = tuple[str, Mapping[str, str]]  # a file, and its support classes
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict[str, Printed]:
+    """Files of both targets."""
+    files: dict[str, Printed] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("resnet18", "resnet20", "ecaresnet26t", str(SPECS / "unet_resnet34.yaml")):
+            compiled = compile_spec(name)
+            for target in ("source", "inference_source"):
+                patch.setattr(
+                    render,
+                    "check",
+                    lambda *given, key=f"{name} {target}": files.update({key: given}),
+                )
+                getattr(compiled, target)
+    return files
+
+
+ARITHMETIC = """\
+network: net
+input: {channels: 3, size: [8, 8]}
+block: unit
+stages: {s: {blocks: 2, width: 8 + 8 * index}}
+define:
+  unit:
+    params: {width: int}
+    nodes:
+      a: {op: conv, out: "max(min(width, 64), int(abs(width) / 2), round(width))", kernel: 1}
+      b: {op: conv, out: width, kernel: 1}
+"""
+
+
+def test_each_listed_name_is_printed(printed: dict[str, Printed]) -> None:
+    text = "\n".join(source for source, _ in printed.values())
+    for name in (*allowlist._FUNCTIONS, *allowlist._METHODS):
+        assert re.search(rf"{re.escape(name)}\(", text), name
+    arithmetic = compile_text(ARITHMETIC).source
+    for name in allowlist._ARITHMETIC:
+        assert re.search(rf"\b{name}\(", arithmetic), name
+    for axes, words in ((1, ["nearest", "linear"]), (2, ["bilinear"]), (3, ["trilinear"])):
+        for word in words:
+            mode = "nearest" if word == "nearest" else "linear"
+            network = f"network: net\ninput: {{channels: 3, size: {[8] * axes}}}\n"
+            node = f"nodes: {{a: {{op: resize, scale: 2, mode: {mode}}}}}\n"
+            assert f'mode="{word}"' in compile_text(network + node).source
+            assert f"'{word}'" in allowlist._MODES
+
+
+HOSTILE_ATTRIBUTES = ("numpy", "data", "f_builtins", "gi_frame", "__class__", "tofile", "load")
+HOSTILE_NAMES = ("exec", "open", "getattr", "vars")
+HOSTILE_CONSTANTS = ("os.system('id')", b"a", 1j, ..., 10**80)
+
+
+def variants(tree: ast.Module, shipped: Mapping[str, str]) -> Iterator[str]:
+    """The module with one attribute, name or constant that no printed file has."""
+    classes = [each for each in tree.body if getattr(each, "name", "") not in shipped]
+    for node in (below for each in classes for below in ast.walk(each)):
+        match node:
+            case ast.Attribute(attr=attr, ctx=ast.Load()):
+                node.attr = HOSTILE_ATTRIBUTES[node.lineno % len(HOSTILE_ATTRIBUTES)]
+                yield ast.unparse(tree)
+                node.attr = attr
+            case ast.Name(id=name, ctx=ast.Load()):
+                node.id = HOSTILE_NAMES[node.lineno % len(HOSTILE_NAMES)]
+                yield ast.unparse(tree)
+                node.id = name
+            case ast.Constant(value=value) if not (isinstance(value, str) and " " in value):
+                node.value = HOSTILE_CONSTANTS[node.lineno % len(HOSTILE_CONSTANTS)]
+                yield ast.unparse(tree)
+                node.value = value
+
+
+def test_nothing_is_allowed_in_place_of_a_name_or_constant_of_a_printed_file(
+    printed: dict[str, Printed],
+) -> None:
+    tried = 0
+    for source, shipped in [*printed.values(), (SOUND, {})]:
+        tree = ast.parse(source)
+        check(ast.unparse(tree), shipped)
+        for text in itertools.islice(variants(tree, shipped), None, None, 7):
+            assert refusal(text, shipped)
+            tried += 1
+    assert tried > 300
 
 
 # --- names that the printed file needs for itself

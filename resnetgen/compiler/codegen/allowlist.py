@@ -310,8 +310,10 @@ class _ClassCheck:
         """A call in `forward`: of a module, a function of torch, or a method of a tensor."""
         if _dotted(node.func) in _FUNCTIONS:
             for each in node.args:
-                values = each.elts if isinstance(each, ast.List) else [each]
-                self.expect([TENSOR, *NUMERIC], *values)
+                if isinstance(each, ast.List):
+                    self.expect([TENSOR], *each.elts)
+                else:
+                    self.expect([TENSOR, *NUMERIC], each)
             self.keywords(node, [NUMBER])
             return TENSOR
         _require(not node.keywords, node, "passes a keyword")
