@@ -270,7 +270,7 @@ def described(compiled: Compiled) -> list[object]:
 
 
 def node_facts(node) -> tuple[object, ...]:
-    return (node.name, node.op, node.inputs, dict(node.attributes), node.type, node.index)
+    return (node.name, node.op, node.inputs, dict(node.attributes), node.type, node.registration_rank)
 
 
 @pytest.mark.parametrize(
