@@ -34,9 +34,9 @@ SHARES = {
     "inject": ["--inject", "12"],
     "kills": ["--kills", "30"],
     "determinism": ["--hash-seeds", "2"],
-    "plans": ["--plans", "200"],
-    "outputs": ["--outputs", "240"],
-    "checkpoints": ["--checkpoints", "300"],
+    "plans": ["--plans", "100"],
+    "outputs": ["--outputs", "120"],
+    "checkpoints": ["--checkpoints", "80"],
 }
 
 
