@@ -142,6 +142,7 @@ def _limits() -> str:
         (instantiate.MAX_DEPTH, "blocks in one another"),
         (stages.MAX_OPS, "ops of a network, all repetitions counted"),
         (infer_types.MAX_PARAMS, "parameters of a network"),
+        (infer_types.MAX_ACTIVATIONS, "elements in its results"),
         (render.MOST_BYTES, "bytes of a printed file"),
         (model.MAX_REPORTED, "faults told at once"),
     )

@@ -270,7 +270,14 @@ def described(compiled: Compiled) -> list[object]:
 
 
 def node_facts(node) -> tuple[object, ...]:
-    return (node.name, node.op, node.inputs, dict(node.attributes), node.type, node.registration_rank)
+    return (
+        node.name,
+        node.op,
+        node.inputs,
+        dict(node.attributes),
+        node.type,
+        node.registration_rank,
+    )
 
 
 @pytest.mark.parametrize(

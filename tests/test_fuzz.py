@@ -34,9 +34,9 @@ SHARES = {
     "inject": ["--inject", "12"],
     "kills": ["--kills", "30"],
     "determinism": ["--hash-seeds", "2"],
-    "plans": ["--plans", "100"],
+    "plans": ["--plans", "100", "--seconds", "30"],
     "outputs": ["--outputs", "120"],
-    "checkpoints": ["--checkpoints", "80"],
+    "checkpoints": ["--checkpoints", "80", "--seconds", "30"],
 }
 
 

@@ -191,7 +191,7 @@ POSITIONS = {
     "an adaptive pool of a large input": ("[999999999]", "a: {op: adaptive_avg_pool, size: 99999998}"),
     "a flattened pool": ("[8, 8]", "a: {op: adaptive_avg_pool, size: 9999999}", "b: {op: flatten}"),
     "a dilated pool": ("[9999999, 9999999]", "a: {op: max_pool, kernel: 999, padding: 400, dilation: 2, stride: 1}"),
-    "a resize": ("[8, 8]", "a: {op: resize, scale: 999999999, mode: linear}"),
+    "a resize": ("[8, 8]", "a: {op: resize, scale: 9999999, mode: linear}"),
     "a kernel as large as its input": ("[99999, 99999, 99999]", "a: {op: max_pool, kernel: 99999, padding: 49999, stride: 2}"),
     "channels": ("[8, 8]", "a: {op: pad_channels, front: 999999999}", "b: {op: conv, out: 4, kernel: 1}"),
 }  # fmt: skip

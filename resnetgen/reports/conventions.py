@@ -17,6 +17,7 @@ from functools import cache
 from math import prod
 from typing import Any
 
+from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.compiler.frontend.expressions import (
     Expr,
     ExpressionError,
@@ -190,7 +191,11 @@ def _amounts(convention: Convention, nodes: CountedNodes) -> Iterator[tuple[Coun
 
 
 def _value(rule: CountingRule, step: TypedNode) -> int:
-    value = evaluate(rule.expr, {name: _read(name, step) for name in rule.reads})
+    try:
+        value = evaluate(rule.expr, {name: _read(name, step) for name in rule.reads})
+    except ExpressionError as error:  # the network has sizes that no machine has
+        message = f"cannot count the operations of `{step.node.key}`: {error}"
+        raise SpecError([Diagnostic("limit", message, step.node.block_node.span)]) from None
     assert isinstance(value, int), f"{rule.text} counts {value}"
     return value
 

@@ -51,6 +51,9 @@ class PlannedModule(nn.Module):
         # A block of nearly 32 MiB, given back untouched: glibc takes from it how much of freed
         # memory to keep, 64 MiB, which the next call does not fault in again.
         torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")
+        # First: a module of a plan must not take the place of one of these.
+        self._names = forward.output_names
+        self._alive, self._image = forward.elements_alive, forward.folded.input.elements
         variables = dict.fromkeys(forward.variables.values())
         slots = {name: slot for slot, name in enumerate(variables)}
         builder = _Builder(self, forward, slots)
@@ -58,8 +61,6 @@ class PlannedModule(nn.Module):
         self._slots = len(slots)
         self._input = slots[forward.variables[INPUT]]
         self._outputs = [slots[forward.variables[name]] for name in forward.folded.outputs]
-        self._names = forward.output_names
-        self._alive, self._image = forward.elements_alive, forward.folded.input.elements
 
     def assign(self, state: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         """Takes the tensors themselves. Raises ValueError or RuntimeError if they do not fit."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -47,11 +48,12 @@ from resnetgen.weights.plan_file import (
     read_plan,
     to_json,
 )
+from resnetgen.weights.plan_steps import expected_tensors
 from resnetgen.weights.read import read as read_weights
 from resnetgen.weights.safetensors_file import (
     ALIGNMENT,
     WeightsFile,
-    starts_like_safetensors,
+    read_header,
     write_with_module,
 )
 from resnetgen.weights.safetensors_file import SUFFIX as WEIGHTS_SUFFIX
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from resnetgen.compiler.passes.forward_plan import ForwardPlan
 
 _MAX_WEIGHTS = 1 << 40  # bytes
+_DEVICES = ("cpu", "cuda")  # that modules are made for
 
 # --- the key
 
@@ -125,10 +128,13 @@ def load_plan(path: str | os.PathLike[str], expected: PlanKey | None = None) -> 
     differences = ", ".join(plan.key.differences(wanted))
     if differences:
         raise PlanError(path, f"it was made for {differences}")
+    if device not in _DEVICES:
+        raise PlanError(path, f"no module is made for {escape_invisible(device)}")
     try:
-        with ThreadPoolExecutor(1) as other:  # the digest of 100 MB takes as long as all the rest
-            tensors = other.submit(_load_tensors, path, plan.weights)
-            dtype = _dtype(path, plan.key)
+        dtype = _dtype(path, plan.key)
+        with _open_weights(path, plan, dtype) as file, ThreadPoolExecutor(1) as other:
+            # The digest of 100 MB takes as long as all the rest.
+            tensors = other.submit(_load_tensors, path, plan.weights, file)
             module = PlannedModule(plan.forward)
             module.assign(tensors.result(), dtype)
         return module.to(device)
@@ -147,21 +153,29 @@ def _dtype(path: Path, key: PlanKey) -> torch.dtype:
     raise PlanError(path, f"there is no module in {escape_invisible(key.dtype)}")
 
 
-def _load_tensors(path: Path, weights: FileDigest) -> Mapping[str, Tensor]:
+def _open_weights(path: Path, plan: SavedPlan, dtype: torch.dtype) -> BufferedReader:
+    """The file of the weights, which has the tensors of the steps and the size of these."""
+    weights, shapes = plan.weights, expected_tensors(plan.forward)
+    file = _open(path, weights)
+    header = read_header(file)
+    if header is None:
+        raise PlanError(path, f"`{escape_invisible(weights.name)}` is not a file of safetensors")
+    size = header.data_start + dtype.itemsize * sum(map(math.prod, shapes.values()))
+    if header.entries.keys() != shapes.keys() or os.fstat(file.fileno()).st_size != size:
+        raise PlanError(
+            path, f"`{escape_invisible(weights.name)}` does not have the tensors of the steps"
+        )
+    file.seek(0)
+    return file
+
+
+def _load_tensors(path: Path, weights: FileDigest, file: BufferedReader) -> Mapping[str, Tensor]:
     """The weights, mapped from the very file whose digest was checked, even if it is replaced meanwhile."""
+    _check_digest(path, weights, hashlib.file_digest(file, "sha256").hexdigest())
     named = path.with_name(weights.name)
-    with _open(path, weights) as file:
-        if not starts_like_safetensors(file.read(9)):
-            raise PlanError(
-                path, f"`{escape_invisible(weights.name)}` is not a file of safetensors"
-            )
-        file.seek(0)
-        _check_digest(path, weights, hashlib.file_digest(file, "sha256").hexdigest())
-        tensors = read_weights(named).tensors
-        if not os.path.samestat(os.fstat(file.fileno()), os.stat(named)):
-            raise PlanError(
-                path, f"`{escape_invisible(weights.name)}` was replaced while it was read"
-            )
+    tensors = read_weights(named).tensors
+    if not os.path.samestat(os.fstat(file.fileno()), os.stat(named)):
+        raise PlanError(path, f"`{escape_invisible(weights.name)}` was replaced while it was read")
     return {key: _aligned(each) for key, each in tensors.items()}
 
 

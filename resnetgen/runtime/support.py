@@ -220,6 +220,8 @@ class FusedConv2d(nn.Conv2d):
         else:
             add = ops._convolution_pointwise.binary
             x = add(x, addend, *kernel, "add", 1.0, act, [], "")
+            if x.shape != addend.shape:  # oneDNN repeats a smaller one, or reads a part
+                raise RuntimeError(f"cannot add {addend.shape} to {x.shape}")
         return x
 
     def lacks_relu(self, addend: Tensor) -> bool:

@@ -28,11 +28,16 @@ _MAX_SIZE = (
     1 << 24
 )  # values in a value, those that are shared counted each time; hashed, walked over
 _MAX_DEPTH = 100
+# Keys that can be chosen so that all have one hash: then each is compared with all others.
+_MAX_COLLIDING = 1_000
+_PRIME = (1 << 61) - 1  # the hash of an integer is its remainder (sys.hash_info)
+_MAX_GIVEN = 20_000  # values in the arguments of a call that hashes them
 _DENSE = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor")
 _DENSE_CALLS = {f"torch._utils.{name}" for name in _DENSE}
 _BYTES_CALLS = ("_codecs.encode", "builtins.bytearray", "__builtin__.bytearray")
 _FROM_TYPE = "torch._tensor._rebuild_from_type_v2"  # calls another one
 _STATEFUL = ("collections.OrderedDict", "collections.Counter")
+_HASHING = (*_STATEFUL, "builtins.set", "__builtin__.set")
 _OTHER_CALLS = {
     *_STATEFUL,
     *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "complex")),
@@ -86,6 +91,7 @@ class _Scan:
         self.names: dict[str, _Node] = {}
         self.storages: dict[str | int, tuple[int, int]] = {}
         self.work = 0
+        self.colliding = 0
 
     def run(self) -> int:
         for _ in range(_MAX_OPS):
@@ -143,6 +149,9 @@ class _Scan:
                 node.depth = max(node.depth, item.depth + 1)
             else:
                 node.size += 1 + (len(item) // 16 if isinstance(item, str | bytes) else 0)
+                self.colliding += type(item) is int and abs(item) >= _PRIME
+        if self.colliding > _MAX_COLLIDING:
+            raise RefusedPickle("too many keys that may collide")
         if node.size > _MAX_SIZE or node.depth > _MAX_DEPTH or node.placed:
             raise RefusedPickle("a value that is too large, too deep, or inside itself")
 
@@ -161,6 +170,7 @@ class _Scan:
         self.put(_of_kind(self.stack[-1], "dict", *_STATEFUL), items)
         for key in items[::2]:  # they are hashed
             self.charge(key)
+            self.colliding += isinstance(key, _Node) and key.kind == "tuple"
 
     def charge(self, item: Any) -> None:
         if isinstance(item, _Node):
@@ -189,6 +199,8 @@ class _Scan:
                 self.check_call(inner, _of_kind(items[2], "tuple").items)
         elif name not in _OTHER_CALLS:
             raise RefusedPickle(f"GLOBAL {name}")
+        elif name in _HASHING and sum(getattr(each, "size", 1) for each in items) > _MAX_GIVEN:
+            raise RefusedPickle("too many values that are hashed")
 
     def check_tensor(self, name: str, items: Sequence[Any]) -> None:
         """A tensor has to lie inside its storage."""

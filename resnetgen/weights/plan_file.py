@@ -26,7 +26,7 @@ from resnetgen.weights.plan_steps import WrongPlan, check_map, forward_entries, 
 
 SUFFIX = ".plan.json"
 VERSION = 2
-MAX_BYTES = 1 << 23
+MAX_BYTES = 1 << 22
 _FOLDERS = ("", ".", "..")
 _SEPARATORS = frozenset("/\\:\0")  # of any system
 _HELP = (

@@ -29,6 +29,7 @@ from resnetgen.compiler.passes.infer_types import INPUT
 MAX_STEPS = 1 << 14  # more than a printed file has lines, which is of 1 MiB at most
 MAX_NUMBER = 1 << 31  # of an attribute, and the elements of a value: what torch indexes in 32 bits
 MAX_NAME = 200  # characters
+MAX_READS = 100_000  # operands of all steps
 _NOWHERE = Span(Source("", ""), 1, 1, 1)
 
 # The keys of maps, and the types of their values.
@@ -96,8 +97,8 @@ def read_forward(content: Mapping[str, Any]) -> ForwardPlan:
     check_map(content, "the plan", _FORWARD)
     check_map(content["input"], "`input`", _INPUT)
     x, entries = content["input"]["name"], content["steps"]
-    if not 0 < len(entries) <= MAX_STEPS:
-        raise WrongPlan(f"it has {len(entries):,} steps; a plan has 1 to {MAX_STEPS:,}")
+    if len(entries) > MAX_STEPS:
+        raise WrongPlan(f"it has {len(entries):,} steps; a plan has at most {MAX_STEPS:,}")
     reader = _Reader(x, _type(content["input"]["type"], "the input"))
     for number, entry in enumerate(entries):
         try:
@@ -137,6 +138,7 @@ class _Reader:
         self.steps: list[FusedStep] = []
         self.modules: dict[str, str] = {}
         self.deleted: dict[str, tuple[str, ...]] = {}
+        self.reads = 0
 
     def read(self, number: int, entry: Any) -> None:
         """Adds a step."""
@@ -146,8 +148,13 @@ class _Reader:
         self.steps.append(step)
         self.types[step.name], self.variables[step.name] = step.type, variable
         self.current[variable] = step.name
+        self.reads += len(step.inputs)
+        if self.reads > MAX_READS:
+            raise WrongPlan(f"all steps have more than {MAX_READS:,} operands")
         if isinstance(step.form, TorchModule):
             self.modules[step.name] = _name(entry.get("module"))
+            if self.modules[step.name].startswith("_"):  # those of nn.Module itself
+                raise WrongPlan(f"`{entry['module']}` is not a name of a module")
         elif "module" in entry:
             raise WrongPlan(f"`{step.node.op}` has no module")
         if "delete" in entry:
@@ -205,6 +212,21 @@ class _Reader:
         return ForwardPlan(
             mark_overwrites(folded), self.variables, self.deleted, self.modules, names
         )
+
+
+def expected_tensors(forward: ForwardPlan) -> dict[str, tuple[int, ...]]:
+    """The tensors of all modules, with their shapes."""
+    axes = len(forward.folded.input.size)
+    tensors: dict[str, tuple[int, ...]] = {}
+    for attribute, step in forward.module_steps.items():
+        channels = step.node.in_channels
+        if step.definition.scales_channels:
+            shapes = dict.fromkeys(("scale", "shift"), (channels, *(1,) * axes))
+        else:
+            weights = step.definition.weights(step.node.attributes, channels, axes)
+            shapes = {each.name: each.shape for each in weights}
+        tensors |= {f"{attribute}.{name}": shape for name, shape in shapes.items()}
+    return tensors
 
 
 def _attributes(definition: OpDef, given: Mapping[str, Any], axes: int) -> dict[str, Value]:

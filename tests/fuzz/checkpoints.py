@@ -28,7 +28,6 @@ from fuzz.forked import DONE, MEGABYTE, Limits, run
 from fuzz.tally import Tally, share, watched
 
 KIND = "checkpoints"
-SECONDS = 2.0  # of processor time
 MEMORY = 300 * MEGABYTE
 LIMITS = Limits(memory=4096 * MEGABYTE, cpu=30)
 _STORAGES = {str(key): bytes(64) for key in range(12)}
@@ -302,8 +301,8 @@ def _lies_inside(tensor: Any) -> None:
 # --- the figures
 
 
-def search(count: int, seed: int, jobs: int) -> Tally:
-    """The figures of `count` hostile checkpoints, those by hand among them."""
+def search(count: int, seed: int, jobs: int, most: float) -> Tally:
+    """The figures of `count` hostile checkpoints, those by hand among them; `most` seconds for each."""
     tally = Tally("Checkpoints")
     for each in good():
         assert holds(each.around(each.pickle)) == "read"  # warm, and really good
@@ -316,7 +315,7 @@ def search(count: int, seed: int, jobs: int) -> Tally:
         slowest, largest = max(slowest, outcome.cpu), max(largest, outcome.peak)
         ended[outcome.value or outcome.ended] += 1
         wrong = None if outcome.ended == DONE else outcome.ended
-        if outcome.cpu > SECONDS:
+        if outcome.cpu > most:
             wrong = wrong or f"{outcome.cpu:.1f} s of processor time"
         if outcome.peak > MEMORY:
             wrong = wrong or f"{outcome.peak / MEGABYTE:,.0f} MB"

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--outputs", default=2_000, help="calls with hostile paths", **number)
     parser.add_argument("--checkpoints", default=5_000, help="hostile checkpoints", **number)
     parser.add_argument("--hash-seeds", default=20, help="hash seeds", **number)
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="processor time that a command may take for a malformed input")  # fmt: skip
+    parser.add_argument("--seconds", type=float, metavar="S", help="processor time for a malformed input or checkpoint (2 by default) or a plan (1)")  # fmt: skip
     parser.add_argument("--seed", default=0, help="of all that is drawn", **number)
     parser.add_argument("--jobs", default=2, help="children at a time", **number)
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="only these kinds")
@@ -96,7 +96,7 @@ def _valid(options: argparse.Namespace, seed: int) -> Tally:
 def _malformed(options: argparse.Namespace, seed: int) -> Tally:
     from fuzz import malformed
 
-    return malformed.search(options.malformed, seed, options.jobs, options.seconds)
+    return malformed.search(options.malformed, seed, options.jobs, options.seconds or 2)
 
 
 def _mutants(options: argparse.Namespace, seed: int) -> Tally:
@@ -129,7 +129,7 @@ def _determinism(options: argparse.Namespace, seed: int) -> Tally:
 def _plans(options: argparse.Namespace, seed: int) -> Tally:
     from fuzz import plans
 
-    return plans.search(options.plans, seed, options.jobs)
+    return plans.search(options.plans, seed, options.jobs, options.seconds or 1)
 
 
 def _outputs(options: argparse.Namespace, seed: int) -> Tally:
@@ -141,7 +141,7 @@ def _outputs(options: argparse.Namespace, seed: int) -> Tally:
 def _checkpoints(options: argparse.Namespace, seed: int) -> Tally:
     from fuzz import checkpoints
 
-    return checkpoints.search(options.checkpoints, seed, options.jobs)
+    return checkpoints.search(options.checkpoints, seed, options.jobs, options.seconds or 2)
 
 
 _SEARCHES: dict[str, Callable[[argparse.Namespace, int], Tally]] = {

@@ -29,7 +29,7 @@ from fuzz.tally import Tally, share, watched
 
 KIND = "plans"
 LIMITS = Limits(memory=4096 * MEGABYTE, cpu=60)
-SECONDS, BYTES = 1.0, 256 * MEGABYTE  # beyond a good plan's
+BYTES = 256 * MEGABYTE  # beyond a good plan's
 LARGEST = 10**7  # elements of all values, up to which an accepted plan is run
 EVENTS = ("compile", "exec", "import", "socket.", "subprocess.", "os.")
 
@@ -466,8 +466,8 @@ def cases(count: int, seed: int, paths: Sequence[Path]) -> Iterator[Case]:
         yield Case(path, sealed(mutated(plan, rng)))
 
 
-def search(count: int, seed: int, jobs: int) -> Tally:
-    """The figures of so many mutants."""
+def search(count: int, seed: int, jobs: int, most: float) -> Tally:
+    """The figures of so many mutants, each of which may take `most` seconds of processor time."""
     tally = Tally(f"Hostile plans ({count:,} mutants)")
     ended = Counter[str]()
     slowest, largest = 0.0, 0
@@ -477,7 +477,7 @@ def search(count: int, seed: int, jobs: int) -> Tally:
         assert made.value, made.ended
         outcomes = run(cases(count, seed, made.value), load, limits=LIMITS, jobs=jobs)
         for outcome in watched(outcomes, count, "plans"):
-            why = _fault(outcome)
+            why = _fault(outcome, most)
             if why:
                 tally.find(KIND, why, outcome.case.content)
             if outcome.value:
@@ -496,11 +496,11 @@ def search(count: int, seed: int, jobs: int) -> Tally:
     return tally
 
 
-def _fault(outcome: Outcome[Case, Ended]) -> str:
+def _fault(outcome: Outcome[Case, Ended], most: float) -> str:
     if outcome.ended != DONE or outcome.value is None:
         return f"ended by {outcome.ended}"
     if outcome.value.wrong:
         return outcome.value.wrong
-    if outcome.value.seconds > SECONDS:
+    if outcome.value.seconds > most:
         return f"{outcome.value.seconds:.1f} s"
     return f"{outcome.value.peak / MEGABYTE:.0f} MiB" if outcome.value.peak > BYTES else ""

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,392,192    411,041,792
 head    1000              514,024        512,000
 total                  11,687,720  1,814,073,344
 
-Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code a8f5c1af9bab05ee).
+Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code c99dcb80d65a2a78).
 """
 
 import torch
@@ -82,6 +82,8 @@ class FusedConv2d(nn.Conv2d):
         else:
             add = ops._convolution_pointwise.binary
             x = add(x, addend, *kernel, "add", 1.0, act, [], "")
+            if x.shape != addend.shape:  # oneDNN repeats a smaller one, or reads a part
+                raise RuntimeError(f"cannot add {addend.shape} to {x.shape}")
         return x
 
     def lacks_relu(self, addend: Tensor) -> bool:

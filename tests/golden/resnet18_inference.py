@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,393,728    411,041,792
 head    1000              513,000        512,000
 total                  11,689,512  1,814,073,344
 
-Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code f7bba25fcc5ef141).
+Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code 45f467a4e531afbe).
 """
 
 import torch
@@ -82,6 +82,8 @@ class FusedConv2d(nn.Conv2d):
         else:
             add = ops._convolution_pointwise.binary
             x = add(x, addend, *kernel, "add", 1.0, act, [], "")
+            if x.shape != addend.shape:  # oneDNN repeats a smaller one, or reads a part
+                raise RuntimeError(f"cannot add {addend.shape} to {x.shape}")
         return x
 
     def lacks_relu(self, addend: Tensor) -> bool:

@@ -11,7 +11,7 @@ layer4  512 x 7 x 7     8,460,352    411,107,328
 head    1000              513,000        512,000
 total                  11,779,624  1,814,161,408
 
-Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 8a10999d3de6490c).
+Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 484151df50936eb9).
 """
 
 import torch
@@ -82,6 +82,8 @@ class FusedConv2d(nn.Conv2d):
         else:
             add = ops._convolution_pointwise.binary
             x = add(x, addend, *kernel, "add", 1.0, act, [], "")
+            if x.shape != addend.shape:  # oneDNN repeats a smaller one, or reads a part
+                raise RuntimeError(f"cannot add {addend.shape} to {x.shape}")
         return x
 
     def lacks_relu(self, addend: Tensor) -> bool:

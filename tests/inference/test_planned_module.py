@@ -109,6 +109,27 @@ def test_a_large_batch_is_halved(resnet20: tuple[nn.Module, PlannedModule, Tenso
     assert len(calls) > 1
 
 
+TWO_SIZES = """
+network: two_sizes
+input: {channels: 3, size: [8, 8]}
+nodes:
+  a: {op: conv, inputs: x, out: 4, kernel: 3, stride: 2}
+  p: {op: max_pool, inputs: x, kernel: 2}
+  b: {op: conv, inputs: p, out: 4, kernel: 1}
+  s: {op: add, inputs: [a, b]}
+outputs: [s, b]
+"""
+
+
+def test_a_size_at_which_values_do_not_fit_is_an_error_as_in_the_network() -> None:
+    """oneDNN adds a value of another size without a word: of 9 x 9, one path leaves 5 and one 4."""
+    net = compile_text(TWO_SIZES)
+    x = torch.randn(1, 3, 9, 9)
+    for module in both(net):
+        with torch.inference_mode(), pytest.raises(RuntimeError, match="add"):
+            module(x)
+
+
 # --- what people do with modules
 
 

@@ -33,6 +33,8 @@ def key(ops: bytes) -> bytes:
     return b"\x80\x02}" + ops + b"K\1s."
 
 
+LARGE = [number * ((1 << 61) - 1) for number in range(1, 2000)]  # integers whose hash is 0
+COLLIDING = b"".join(b"\x8a\x09" + each.to_bytes(9, "little") for each in LARGE)
 NESTED = b")" + b"\x85" * 2_000_000
 TWICE = b")q\0" + b"h\0h\0\x86q\0" * 60
 
@@ -50,6 +52,9 @@ def test_a_key_that_torch_cannot_hash_does_no_harm(data: bytes) -> None:
         (value(NESTED), "too deep"),
         (value(b"]" * 1000 + b"a" * 999), "too deep"),
         (value(TWICE), "too large"),
+        (value(b"}(" + COLLIDING + b"N" + b"u"), "may collide"),
+        (value(b"cbuiltins\nset\n](" + COLLIDING + b"e\x85R"), "may collide"),
+        (value(b"cbuiltins\nset\n](" + b"K\1\x85" * 10_001 + b"e\x85R"), "that are hashed"),
         (value(b"]q\0h\0a"), "inside itself"),
         (value(b"]q\0]q\1h\0ah\1ah\0h\1a"), "inside itself"),
         (value(b"cbuiltins\nbytearray\nJ\0\0\0\x40\x85R"), "bytes in another encoding"),

@@ -87,7 +87,7 @@ def deletions(folded: FoldedGraph, variables: Mapping[str, str]) -> dict[str, li
 
 def largest_value(folded: FoldedGraph) -> int:
     """The elements of the largest value of an image."""
-    return max(step.type.elements for step in folded.steps)
+    return max((step.type.elements for step in folded.steps), default=folded.input.elements)
 
 
 ADD_IN_PLACE_AXES = 2  # spatial axes of a convolution that oneDNN adds to a value in place

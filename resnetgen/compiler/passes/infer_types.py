@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, DiagnosticCollector, SpecError
 from resnetgen.compiler.ir.nodes import (
@@ -33,6 +34,7 @@ from resnetgen.compiler.passes.shape_errors import shape_error, swap_operands
 INPUT = "input"  # the name of the network's input in the flat graph
 
 MAX_PARAMS = 10**15  # of one network
+MAX_ACTIVATIONS = 10**18  # elements of all results, for one image
 
 # --- the result
 
@@ -124,15 +126,17 @@ def infer_types(network: Network, root: Instance) -> TypedInstance:
     if inference.errors or typed is None:
         raise SpecError(inference.errors)
     if typed.cost.params > MAX_PARAMS:
-        raise SpecError([_too_large(typed)])
+        raise SpecError([_too_large(typed, "params", "parameters", MAX_PARAMS)])
+    if typed.cost.activations > MAX_ACTIVATIONS:
+        raise SpecError([_too_large(typed, "activations", "elements in results", MAX_ACTIVATIONS)])
     return typed
 
 
-def _too_large(typed: TypedInstance) -> Diagnostic:
-    """More parameters than fit on any machine; reported at the node that has most of them."""
-    largest = max(typed.nodes, key=lambda node: node.cost.params)
-    total = f"{typed.cost.params:.1e} parameters, most of them in `{largest.node.key}`"
-    message = f"{total}; a network has at most {MAX_PARAMS:.0e}"
+def _too_large(typed: TypedInstance, figure: str, what: str, most: int) -> Diagnostic:
+    """More than fits on any machine; reported at the node that has most of it."""
+    largest = max(typed.nodes, key=lambda node: int(getattr(node.cost, figure)))
+    total = f"{Decimal(getattr(typed.cost, figure)):.1e} {what}, most of them in"
+    message = f"{total} `{largest.node.key}`; a network has at most {most:.0e}"
     return Diagnostic("limit", message, largest.node.block_node.span)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnetgen.compiler.diagnostics.model import Note, Span, SpecError
+from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, SpecError
 from resnetgen.compiler.frontend.expressions import Value
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
@@ -53,10 +53,21 @@ def instantiate(network: Network) -> Instance:
             if not dead_nodes.revived:
                 raise
         if not dead_nodes.revived:
+            if not root.nodes:
+                raise SpecError([_computes_nothing(network)])
             instantiator.check(instances_below(root))
             return root
         # Each retry knows more live nodes, so this ends.
         dead_nodes = DeadNodes(dead_nodes.known_live | dead_nodes.revived)
+
+
+def _computes_nothing(network: Network) -> Diagnostic:
+    """Every node was left out, such as a drop path of rate 0."""
+    first = network.root.nodes[0]
+    message = (
+        f"the network computes nothing: `{first.key}` does nothing here, and no other node does"
+    )
+    return Diagnostic("wrong-value", message, first.span)
 
 
 def instances_below(root: Instance) -> list[Instance]:

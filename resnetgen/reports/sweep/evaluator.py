@@ -24,7 +24,7 @@ from resnetgen.compiler.ir.nodes import BlockNode, SourcedExpr
 from resnetgen.compiler.ir.shape_rules import ChannelInfo
 from resnetgen.compiler.passes.elaborate_checks import readable_keys
 from resnetgen.compiler.passes.evaluate import ErrorReported, EvalContext
-from resnetgen.compiler.passes.infer_types import MAX_PARAMS, Cost
+from resnetgen.compiler.passes.infer_types import MAX_ACTIVATIONS, MAX_PARAMS, Cost
 from resnetgen.compiler.passes.instantiate import MAX_DEPTH, MAX_INSTANCE_SIZE
 from resnetgen.compiler.passes.stages import MAX_OPS, block_count
 from resnetgen.reports.sweep.body import Connections, NetworkBody, decide_body
@@ -342,7 +342,7 @@ class Evaluator:
             buffers += totals[1]
             macs += totals[2]
             activations += totals[3]
-        if params > MAX_PARAMS:
+        if params > MAX_PARAMS or activations > MAX_ACTIVATIONS:
             return NeedsCompile()
         return Figures(params, buffers, macs, 2 * macs, activations)
 
