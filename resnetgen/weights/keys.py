@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 # Of a file, before anything walks over its keys. ResNet-1202 with the moments of an optimizer and an
 # average of its weights has 25,000 tensors; keys of the library have at most 7 parts, 60 characters.
-MAX_TENSORS = 40_000
+MAX_TENSORS = 30_000
 MAX_KEY = 500  # characters
 _MAX_PARTS = 64  # of a key, between its dots
 _MAX_ALL_PARTS = 10 * MAX_TENSORS

@@ -20,9 +20,9 @@ from math import prod
 from pickle import UnpicklingError
 from typing import Any
 
-MAX_PICKLE = 1 << 24  # bytes; 40,000 tensors have 4 million
-_MAX_OPS = 2_000_000  # 40,000 tensors have 1,300,000
-_MAX_MEMO = 1_000_000  # 320,000
+MAX_PICKLE = 1 << 24  # bytes; 30,000 tensors have 3 million
+_MAX_OPS = 2_000_000  # 30,000 tensors have 1,000,000
+_MAX_MEMO = 1_000_000  # 240,000
 _MAX_NAMES = 100  # of types and functions
 _MAX_SIZE = (
     1 << 24
