@@ -115,6 +115,8 @@ def _network(elaborator: BlockElaborator) -> Network | None:
     if errors:
         return None
     limit = tree.entries.get("output_stride")
+    if isinstance(limit, Scalar) and limit.value is None:  # as if it were not written
+        limit = None
     return Network(
         name=name,
         doc=text_at(tree, "doc") or "",
