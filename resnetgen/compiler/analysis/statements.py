@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from resnetgen.compiler.ir.nodes import SHORTCUT
 from resnetgen.compiler.ir.op_def import TorchFunction
 from resnetgen.compiler.ir.schedule import last_reads, reads_among, stable_order
 from resnetgen.compiler.passes.infer_types import TypedInstance, TypedNode
-from resnetgen.compiler.passes.module_paths import container_order, numbered_paths
+from resnetgen.compiler.passes.module_paths import Container, containers, numbered_paths
 
 LONGEST_INLINE = 24  # characters of an expression inside the call that reads it
 
@@ -69,53 +69,9 @@ def count_readers(steps: Sequence[Step], outputs: Sequence[str]) -> Counter[str]
 # --- containers
 
 
-@dataclass(slots=True, eq=False)
-class Container(Generic[S]):
-    """Modules by path: a leaf holds steps (several, if they share the module)."""
-
-    children: dict[str, Container[S]] = field(default_factory=dict)
-    steps: list[S] = field(default_factory=list)
-
-    def leaves(self) -> Iterator[S]:
-        """The steps below, in registration order."""
-        yield from self.steps
-        for child in self.children.values():
-            yield from child.leaves()
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it is a module and not a container."""
-        return not self.children
-
-    @property
-    def is_numbered(self) -> bool:
-        """Whether all its members have numbers."""
-        return all(name.isdigit() for name in self.children)
-
-    @property
-    def holds_modules_once(self) -> bool:
-        """Whether no module below is shared by several steps."""
-        if self.is_leaf:
-            return len(self.steps) == 1
-        return all(child.holds_modules_once for child in self.children.values())
-
-
-def containers(steps: Sequence[S]) -> Container[S]:
-    """The tree of modules, members as torch registers them."""
-    root: Container[S] = Container()
-    for step in steps:
-        here = root
-        for component in step.module_path.split(".") if step.module_path else ():
-            here = here.children.setdefault(component, Container())
-        if step.module_path:
-            here.steps.append(step)
-    return _ordered(root)
-
-
-def _ordered(container: Container[S]) -> Container[S]:
-    names = container_order(container.children)
-    children = {name: _ordered(container.children[name]) for name in names}
-    return Container(children, container.steps)
+def module_tree(steps: Sequence[S]) -> Container[S]:
+    """The modules of some steps."""
+    return containers((step.module_path, step) for step in steps if step.module_path)
 
 
 def is_chain(members: Sequence[Step], readers: Mapping[str, int]) -> bool:
@@ -132,7 +88,7 @@ def is_sequential(container: Container[S], order: Sequence[S], readers: Mapping[
 
     Members may be containers in turn, and those may have names. `order` is the order of execution.
     """
-    if container.is_leaf or not container.is_numbered or not container.holds_modules_once:
+    if container.is_leaf or not container.is_numbered or not container.each_has_one_owner:
         return False
     members = list(container.leaves())
     inside = {id(step) for step in members}
@@ -219,7 +175,7 @@ def statements_of(typed: TypedInstance, is_network: bool) -> list[ForwardStateme
     """
     steps = execution_order(typed, is_network)
     readers = count_readers(steps, typed.instance.outputs)
-    chains = {id(chain[0]): chain for chain in _sequentials(containers(steps), steps, readers)}
+    chains = {id(chain[0]): chain for chain in _sequentials(module_tree(steps), steps, readers)}
     inside = {id(step) for chain in chains.values() for step in chain[1:]}
     steps = [_joined(chains.get(id(step), [step])) for step in steps if id(step) not in inside]
     outputs = live_outputs(typed)
@@ -278,10 +234,11 @@ def _step(index: int, typed: TypedNode, path: str, is_network: bool) -> _NodeSte
     step = _NodeStep((index,), node.key, inputs, path, typed.training, early, False, True, 0)
     if early or not node.op:
         return step  # a module: blocks, or a shortcut, which is passed in
-    form = node.op.definition.torch
-    if not isinstance(form, TorchFunction):
-        step.is_plain_call = form.call is None
-    elif node.op.definition.container_module is None or "." not in node.paths[0]:
+    module, form = node.op.definition.module_at(path), node.op.definition.torch
+    if module:
+        step.is_plain_call = module.call is None
+    else:
+        assert isinstance(form, TorchFunction)
         texts = {name: str(value) for name, value in node.op.attributes.items()}
         step.length = len(form.write(node.inputs, texts, len(typed.source.size)))
         step.module_path, step.is_plain_call, step.names_operands = None, False, form.names_operands

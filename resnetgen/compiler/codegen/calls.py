@@ -150,8 +150,8 @@ class Calls:
         guesses: Mapping[str, Expr],
     ) -> Doc:
         """An op in a slot of the callee, as a module."""
-        form = first.definition.container_module or first.definition.torch
-        assert isinstance(form, TorchModule), "an op without a module form is not passed in"
+        form = first.definition.module_form
+        assert form, "an op without a module form is not passed in"
         chosen: dict[str | int, Expr] = {}
         for argument in form.arguments:
             name = argument.attribute

@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from resnetgen.compiler.analysis.statements import (
-    Container,
-    containers,
     count_readers,
     in_execution_order,
     is_sequential,
+    module_tree,
 )
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.class_plan import ClassPlan, Constructor, FilePlanner, constructor
@@ -46,6 +45,7 @@ from resnetgen.compiler.codegen.pretty import (
 from resnetgen.compiler.diagnostics.model import Diagnostic, Span, SpecError
 from resnetgen.compiler.frontend.expressions import Name
 from resnetgen.compiler.frontend.identifiers import camel_case
+from resnetgen.compiler.passes.module_paths import Container
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +99,7 @@ class ClassBody:
         """A class with its own `forward`."""
         members: list[tuple[str, Doc]] = []
         statements = list(part.statements)
-        for path, child in containers(part.statements).children.items():
+        for path, child in module_tree(part.statements).children.items():
             if path.isdigit():
                 self.refuse_number(path, child)
             doc, statements = self.module_at(path, f"self.{path}", child, statements)
@@ -134,7 +134,7 @@ class ClassBody:
 
     def whole_chain(self) -> Brackets | None:
         """`nn.Sequential(...)` where the block is nothing but a numbered chain."""
-        tree = containers(self.statements)
+        tree = module_tree(self.statements)
         order = in_execution_order(self.statements)
         (first, *others) = self.instance.inputs
         if others or order != list(tree.leaves()) or not is_sequential(tree, order, self.counts):
@@ -152,9 +152,9 @@ class ClassBody:
         `access` is how `forward` refers to the module: `self.features[0]`.
         """
         if child.is_leaf:
-            for statement in child.steps:
+            for statement in child.owners:
                 statement.accessor = access
-            return child.steps[0].constructor, statements
+            return child.owners[0].constructor, statements
         chain = self.chain(child, statements)
         if chain is not None:
             return chain, _merge_chain(statements, list(child.leaves()), access, path)
@@ -180,7 +180,7 @@ class ClassBody:
     def sequential(self, container: Container[Statement]) -> Brackets:
         """`nn.Sequential(...)`; the members of a container inside another may have names."""
         docs = {
-            name: child.steps[0].constructor if child.is_leaf else self.sequential(child)
+            name: child.owners[0].constructor if child.is_leaf else self.sequential(child)
             for name, child in container.children.items()
         }
         if container.is_numbered:

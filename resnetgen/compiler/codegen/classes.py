@@ -20,7 +20,6 @@ from resnetgen.compiler.ir.nodes import (
     Block,
     Instance,
     InstanceNode,
-    PassThrough,
     Slot,
 )
 from resnetgen.compiler.passes.instantiate import instances_below
@@ -85,9 +84,13 @@ def _hoisted_in(instance: Instance, hoisted: set[tuple[int, str]]) -> frozenset[
 
 
 def _hoisted(instances: Sequence[Instance]) -> set[tuple[int, str]]:
-    """The nodes whose module is passed in: shortcuts, and slots whose contents differ in structure."""
+    """The nodes whose module is passed in: shortcuts, and slots whose contents differ in structure.
+
+    An expression cannot be passed in: it splits the class.
+    """
     kinds: dict[tuple[int, str], set[Key]] = {}
     always: set[tuple[int, str]] = set()
+    never: set[tuple[int, str]] = set()
     shapes: dict[int, Key] = {}
     for instance in instances:
         shapes[id(instance)] = _decisions(instance, set(), shapes)
@@ -95,10 +98,12 @@ def _hoisted(instances: Sequence[Instance]) -> set[tuple[int, str]]:
             if not isinstance(node.block_node.target, Slot) or node.scope or node.block_node.repeat:
                 continue
             key = (id(instance.block), node.key)
-            if isinstance(node.callee, PassThrough) or node.block_node.target == SHORTCUT:
+            if node.block_node.target == SHORTCUT:
                 always.add(key)
+            if node.op and not node.op.definition.module_form:
+                never.add(key)
             kinds.setdefault(key, set()).add(_kind(node, shapes))
-    return always | {key for key, each in kinds.items() if len(each) > 1}
+    return (always | {key for key, each in kinds.items() if len(each) > 1}) - never
 
 
 def _kind(node: InstanceNode, shapes: Mapping[int, Any]) -> Key:

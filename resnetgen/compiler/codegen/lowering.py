@@ -17,6 +17,7 @@ from resnetgen.compiler.codegen.calls import IDENTITY, Calls, values_at
 from resnetgen.compiler.codegen.class_plan import FilePlanner
 from resnetgen.compiler.codegen.classes import ClassGroup
 from resnetgen.compiler.codegen.pretty import Doc
+from resnetgen.compiler.codegen.scope import argument_name
 from resnetgen.compiler.frontend.expressions import Const, Expr
 from resnetgen.compiler.ir.nodes import SHORTCUT, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.op_def import TorchFunction
@@ -74,7 +75,7 @@ class Lowering:
         inplace = frozenset.intersection(*map(overwritable, group.instances))
         self.calls = Calls(planner, group, inplace)
         self.hoisted_arguments = {  # for modules that the caller passes in, by node
-            key: key.replace(".", "_") for key in self.scope.nodes if key in group.hoisted
+            key: argument_name(key) for key in self.scope.nodes if key in group.hoisted
         }
         self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
 
@@ -113,17 +114,15 @@ class Lowering:
 
     def lower_op(self, node: InstanceNode, call: OpCall, path: str) -> Statement:
         """A module, or an expression if torch has only a function for the op."""
-        definition = call.definition
-        torch_target = definition.torch
-        if isinstance(torch_target, TorchFunction) and definition.container_module and "." in path:
-            torch_target = definition.container_module
-        if isinstance(torch_target, TorchFunction):
-            return self.lower_function(node, torch_target)
+        module = call.definition.module_at(path)
+        if module is None:
+            assert isinstance(call.definition.torch, TorchFunction)
+            return self.lower_function(node, call.definition.torch)
         statement = Statement(
-            node.key, node.inputs, path, self.calls.op(node, torch_target), name=node.key
+            node.key, node.inputs, path, self.calls.op(node, module), name=node.key
         )
-        if torch_target.call:
-            pattern = torch_target.call
+        if module.call:
+            pattern = module.call
             statement.render_call = lambda module, inputs: pattern.format(
                 module=module, x=inputs[0]
             )

@@ -143,9 +143,8 @@ class Scope:
 
     def add_argument(self, hint: str, values: Sequence[Value]) -> Expr:
         """A new argument, for what the class cannot compute."""
-        base = hint.replace(".", "_").replace("#", "_")
-        base = base if base[0].isalpha() else f"node_{base}"
-        name, number = base, 2
+        base, number = argument_name(hint), 2
+        name = base
         taken = {*self.block.params, *self.block.let, *self.instances[0].values}
         while name in taken or (
             name in self.added_arguments and list(self.added_arguments[name]) != list(values)
@@ -288,6 +287,12 @@ class Scope:
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v.value if isinstance(v, Const) else v for k, v in attributes.items()}
+
+
+def argument_name(key: str) -> str:
+    """A name for what a class is given, from the key of a node: `body.0` -> `body_0`."""
+    name = key.replace(".", "_").replace("#", "_")
+    return name if name[0].isalpha() else f"node_{name}"
 
 
 def _all_equal(values: Sequence[Value]) -> bool:

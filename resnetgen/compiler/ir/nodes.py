@@ -222,8 +222,8 @@ class BlockCalls:
     runs: tuple[RepeatedBlock, ...]
 
 
-# PassThrough is a call through a slot that does nothing in this instance of its block, but does
-# something in another one.
+# PassThrough is a call that does nothing in this instance of its block, but does something in another
+# one, or has a number in a container.
 Callee = OpCall | BlockCalls | PassThrough
 
 
@@ -294,7 +294,7 @@ class Node:
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(compare=False)
     in_channels: int  # the channels of its first input
-    registration_rank: int  # the position of its module in the order of registration
+    registration_rank: int  # the position of its module in the order of registration; -1: it has none
     span: Span = field(compare=False)
     training: bool = False  # computed in training only
     type: TensorType | None = None

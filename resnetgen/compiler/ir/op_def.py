@@ -194,6 +194,16 @@ class OpDef:
         return self.weights is not no_weights
 
     @property
+    def module_form(self) -> TorchModule | None:
+        """The module that computes it; None if torch has only a function."""
+        return self.torch if isinstance(self.torch, TorchModule) else self.container_module
+
+    def module_at(self, path: str) -> TorchModule | None:
+        """The module that is registered at a path of the printed class; None for an expression."""
+        is_module = isinstance(self.torch, TorchModule) or "." in path
+        return self.module_form if is_module else None
+
+    @property
     def is_weighted(self) -> bool:
         """Whether it counts in the depth of a network: convolutions and linear layers."""
         return self.has_weights and not self.is_norm

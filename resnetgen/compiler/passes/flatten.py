@@ -25,7 +25,7 @@ from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.schedule import needed_for
 from resnetgen.compiler.ir.shape_rules import TensorType, Weight
 from resnetgen.compiler.passes.infer_types import INPUT, Cost
-from resnetgen.compiler.passes.module_paths import module_trie, numbered_paths, shared_paths
+from resnetgen.compiler.passes.module_paths import numbered_paths, registered_modules, shared_paths
 
 if TYPE_CHECKING:
     import networkx
@@ -90,7 +90,7 @@ class Flattener:
             inputs,
             call.attributes,
             in_channels=0,  # and no type, until `infer_flat_types`
-            registration_rank=self.registration_ranks[location.module],
+            registration_rank=self.registration_ranks.get(location.module, -1),
             span=node.block_node.span,
         )
         self.nodes.append(flat)
@@ -115,15 +115,13 @@ def _blocks_of(node: InstanceNode) -> list[Instance]:
 
 
 def registration_order(instance: Instance, prefix: str = "") -> list[str]:
-    """The module paths of all ops, as torch registers them."""
-    paths = numbered_paths(instance.nodes)
+    """The paths of all modules that are ops, as torch registers them."""
     order: list[str] = []
-    for index, number in module_trie(instance.nodes, paths).leaves():
-        node, path = instance.nodes[index], prefix + paths[index][number]
+    for path, node, number in registered_modules(instance):
         if node.op:
-            order.append(path)
+            order.append(prefix + path)
         elif node.runs:
-            order += registration_order(_blocks_of(node)[number], f"{path}.")
+            order += registration_order(_blocks_of(node)[number], f"{prefix}{path}.")
     return order
 
 

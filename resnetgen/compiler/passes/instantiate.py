@@ -35,6 +35,7 @@ from resnetgen.compiler.passes.evaluate import Arguments, ErrorReported, EvalCon
 from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes
 from resnetgen.compiler.passes.module_paths import path_conflicts
 from resnetgen.compiler.passes.provenance import Names, bind_names, with_names
+from resnetgen.compiler.passes.unread import Unread, path_of, unread_nodes
 
 MAX_INSTANCE_SIZE = 50_000  # nodes and values of all distinct instances
 MAX_DEPTH = 32  # blocks in blocks
@@ -228,21 +229,32 @@ class Instantiator:
                 note = Note(f"`{other.key}` is here", other.block_node.span)
                 hint = "give each a path of its own; only equal nodes without weights share one"
                 self.ctx.error("module-path", reason, node.block_node.path_span, hint, note)
-        for instance, node in _unread(instances):
-            self.report_unread(instance, node)
+        for each in unread_nodes(instances):
+            self.report_unread(each, instances)
         if self.ctx.errors:
             raise SpecError(self.ctx.errors)
 
-    def report_unread(self, instance: Instance, node: InstanceNode) -> None:
+    def report_unread(self, unread: Unread, instances: Sequence[Instance]) -> None:
         """Reports a node that nothing reads: its weights would never train."""
+        instance, node = unread.instance, unread.node
         callers = [each for each in instance.block.nodes if each.key == node.group]
         if callers and node.scope is not None:
             self._report_unread_splice(callers[0], node)
             return
+        if unread.before_last:
+            message = f"a block of the stage `{node.key}` does not read the block before it"
+            self.ctx.error("unread", message, node.block_node.span)
+            return
         what = "stage" if node.block_node.stage else "node"
         message = f"nothing reads the {what} `{node.key}`"
         hint = "name it in `inputs:`, `output:` or `outputs:`, or take it out"
-        self.ctx.error("unread", message, node.block_node.span, hint)
+        notes = []
+        if unread.elsewhere:
+            path = path_of(instance, instances)
+            message += f" in `{path}`" if path else ""
+            notes.append(Note(f"other calls of `{instance.block.name}` read it"))
+            hint = "let `when:` leave it out where nothing reads it"
+        self.ctx.error("unread", message, node.block_node.span, hint, *notes)
 
     def _report_unread_splice(self, caller: BlockNode, node: InstanceNode) -> None:
         """A spliced stem or head: reported at `outputs:` if the spec extends what wrote it."""
@@ -252,21 +264,6 @@ class Instantiator:
         if span.source is not self.network.span.source and outputs:
             span = outputs[0].span
         self.ctx.error("unread", message, span, hint, Note("written here", caller.op_span))
-
-
-def _unread(instances: Sequence[Instance]) -> list[tuple[Instance, InstanceNode]]:
-    """The nodes that nothing reads in any instance of their block."""
-    unread: dict[tuple[int, str], tuple[Instance, InstanceNode]] = {}
-    read: set[tuple[int, str]] = set()
-    for instance in instances:
-        names = {name for node in instance.nodes for name in node.inputs}
-        for node in instance.nodes:
-            key = (id(instance.block), node.key)
-            if node.key in names or node.key in instance.outputs:
-                read.add(key)
-            else:
-                unread[key] = (instance, node)
-    return [node for key, node in unread.items() if key not in read]
 
 
 _KINDS = {"int": "an integer", "float": "a number", "bool": "true or false"}

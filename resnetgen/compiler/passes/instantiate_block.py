@@ -181,11 +181,30 @@ class BlockInstantiator:
             raise self.absent.dropped_shortcut(node)
         source = self.source_of.get(passes)
         is_call = isinstance(node.target, Slot) and passes == node.inputs[0]
-        if source is None or not is_call or self.dead_nodes.drops(self.block, node):
+        if source is None or not is_call:
             self.bypass(node, passes)
-            return
-        path, channels = self.module_path(node, {}), self.channels[source]
-        self.emit(index, InstanceNode(node, node.key, (path,), (source,), IDENTITY, channels))
+        else:
+            self.leave_out(index, node)
+
+    def leave_out(self, index: int, node: BlockNode, live: InstanceNode | None = None) -> None:
+        """Leaves out a node that does nothing, unless another instance needs it, `live` here.
+
+        In a numbered container it keeps its number: otherwise a rate of 0, or an empty slot, would
+        rename the modules after it, or not, by what another stage has there.
+        """
+        name = node.path.rpartition(".")[2]
+        is_numbered = name == "*" or name.isdigit()
+        is_dead = self.dead_nodes.drops(self.block, node)
+        if is_dead and not is_numbered:
+            self.bypass(node, node.inputs[0])
+        elif live and not is_dead:
+            self.emit(index, live)
+        else:
+            source = self.source_of[node.inputs[0]]
+            assert source is not None
+            paths, channels = (self.module_path(node, {}),), self.channels[source]
+            passes = InstanceNode(node, node.key, paths, (source,), IDENTITY, channels)
+            self.emit(index, passes)
 
     def bypass(self, node: BlockNode, passes: str) -> None:
         """The name of a node that is left out has the value of another one."""
@@ -240,8 +259,8 @@ class BlockInstantiator:
         calls = callee if isinstance(callee, OpCall) else BlockCalls((RepeatedBlock(callee, 1),))
         paths, names = (self.module_path(node, {}),), tuple(name or "none" for name in inputs)
         emitted = InstanceNode(node, node.key, paths, names, calls, channels)
-        if is_identity(emitted) and self.dead_nodes.drops(self.block, node):
-            self.bypass(node, passes)
+        if is_identity(emitted):
+            self.leave_out(index, node, emitted)
         else:
             self.emit(index, emitted)
 
@@ -506,13 +525,7 @@ class DeadNodes:
 
 
 def is_identity(node: InstanceNode) -> bool:
-    """Whether a node passes its input on as it is, and may be left out.
-
-    Not in a numbered container, where the other members would get other numbers.
-    """
+    """Whether a node passes its input on as it is."""
     if isinstance(node.callee, PassThrough):
         return True
-    numbered = node.paths[0].rpartition(".")[2].isdigit()
-    if node.op and not numbered:
-        return node.op.definition.is_identity(node.op.attributes)
-    return False
+    return node.op is not None and node.op.definition.is_identity(node.op.attributes)

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from resnetgen.compiler.diagnostics.model import did_you_mean
 from resnetgen.compiler.frontend.expressions import (
@@ -29,6 +29,8 @@ from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode
 
 if TYPE_CHECKING:
     from resnetgen.compiler.passes.evaluate import EvalContext
+
+T = TypeVar("T")
 
 # --- paths of nodes
 
@@ -79,38 +81,69 @@ def shared_paths(paths: Sequence[Sequence[str]]) -> frozenset[str]:
 # --- the order of registration
 
 
-@dataclass(slots=True)
-class Trie:
-    """The modules of a block by path. A leaf is a node, and which of its blocks."""
+@dataclass(slots=True, eq=False)
+class Container(Generic[T]):
+    """Modules by path. A leaf is one module, and has its owners: several, if they share it."""
 
-    children: dict[str, Trie] = field(default_factory=dict)
-    leaf: tuple[int, int] | None = None  # index of the node, index into its paths
+    children: dict[str, Container[T]] = field(default_factory=dict)
+    owners: list[T] = field(default_factory=list)
 
-    def leaves(self) -> Iterator[tuple[int, int]]:
-        """The leaves in the order of registration."""
-        if self.leaf is not None:
-            yield self.leaf
-        for name in container_order(self.children):
-            yield from self.children[name].leaves()
+    def leaves(self) -> Iterator[T]:
+        """The owners below, in the order of registration."""
+        yield from self.owners
+        for child in self.children.values():
+            yield from child.leaves()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a module and not a container."""
+        return not self.children
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether all its members have numbers."""
+        return all(name.isdigit() for name in self.children)
+
+    @property
+    def each_has_one_owner(self) -> bool:
+        """Whether no module below is shared."""
+        if self.is_leaf:
+            return len(self.owners) == 1
+        return all(child.each_has_one_owner for child in self.children.values())
 
 
-def module_trie(nodes: Sequence[InstanceNode], paths: Sequence[Sequence[str]]) -> Trie:
-    """The containers of a block. Where nodes share a path, the first one is its leaf."""
-    root = Trie()
-    for index, own in enumerate(paths):
-        for number, path in enumerate(own):
-            container = root
-            for component in path.split("."):
-                container = container.children.setdefault(component, Trie())
-            if container.leaf is None:
-                container.leaf = (index, number)
-    return root
+def containers(owners: Iterable[tuple[str, T]]) -> Container[T]:
+    """The tree of the modules at some paths, members as torch registers them.
+
+    A container is registered with its first module: what is printed as an expression is not there.
+    """
+    root: Container[T] = Container()
+    for path, owner in owners:
+        here = root
+        for component in path.split("."):
+            here = here.children.setdefault(component, Container())
+        here.owners.append(owner)
+    return _ordered(root)
 
 
-def container_order(members: Iterable[str]) -> list[str]:
-    """The members of a container as torch registers them: by number, or as they were declared."""
-    names = list(members)
-    return sorted(names, key=int) if all(name.isdigit() for name in names) else names
+def _ordered(container: Container[T]) -> Container[T]:
+    """The members by number, or as they were declared."""
+    names = list(container.children)
+    if container.is_numbered:
+        names.sort(key=int)
+    return Container({name: _ordered(container.children[name]) for name in names}, container.owners)
+
+
+def registered_modules(instance: Instance) -> list[tuple[str, InstanceNode, int]]:
+    """The modules of a block in the order of registration: path, node, and which of its blocks."""
+    paths = numbered_paths(instance.nodes)
+    modules = (
+        (path, (path, node, number))
+        for node, own in zip(instance.nodes, paths, strict=True)
+        for number, path in enumerate(own)
+        if node.op is None or node.op.definition.module_at(path)
+    )
+    return list(containers(modules).leaves())
 
 
 # --- conflicts
