@@ -92,7 +92,36 @@ define:
       conv: {op: conv, out: 8, kernel: 3}
       norm: {op: norm}
 """
-OWN = {"numbered": NUMBERED, "biased": BIASED, "placed": PLACED, "dilated": DILATED}
+UNREAD = """\
+network: unread
+input: {channels: 4, size: [8, 8]}
+let: {least: 2, most: 3}
+stem: {nodes: {g: {op: conv, out: 4, kernel: 1}}}
+stages:
+  a: {op: unit, blocks: 2, gated: index < least}
+  b: {op: unit, blocks: 2, gated: index < most}
+  c: {op: pair, blocks: 2, inputs: [b, g], both: least > 1, gated: most > 1}
+define:
+  unit:
+    params: {gated: bool, rate: 0.0}
+    nodes:
+      gate: {op: conv, as: body.*, out: 4, kernel: 1}
+      drop: {op: drop_path, as: body.*, rate: rate}
+      call: {op: pair, inputs: [x, drop], both: true, gated: gated}
+  pair:
+    inputs: [x, gate]
+    params: {both: bool, gated: bool}
+    nodes:
+      conv: {op: conv, out: 4, kernel: 1, inputs: x, when: both}
+      join: {op: add, inputs: [conv, gate], when: gated}
+"""
+OWN = {
+    "unread": UNREAD,
+    "numbered": NUMBERED,
+    "biased": BIASED,
+    "placed": PLACED,
+    "dilated": DILATED,
+}
 
 SWEEPS = {
     "width by place": ("placed", ["a.blocks=1..5", "b.blocks=1..5", "let.most=5..100..5"]),
@@ -121,6 +150,7 @@ SWEEPS = {
     "norms": ("resnet50_gn", ["norm.groups=1..64", "layer1.width=8,64"]),
     "named numbers": ("biased", ["let.wide=1..20", "a.blocks=0..3", "nodes.side.width=1..5"]),
     "placed twice": ("biased", ["stem.first.out=1..5", "let.deep=2 * wide,3", "b.rate=0.1,0"]),
+    "values that nothing reads": ("unread", ["let.least=1..3", "let.most=0..3", "a.blocks=1..4", "b.blocks=1..3", "a.rate=0,0.1"]),
     "null": ("resnet18", ["layer4=null", "layer1.blocks=1..3"]),
 }  # fmt: skip
 

@@ -294,7 +294,9 @@ class Node:
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(compare=False)
     in_channels: int  # the channels of its first input
-    registration_rank: int  # the position of its module in the order of registration; -1: it has none
+    registration_rank: (
+        int  # the position of its module in the order of registration; -1: it has none
+    )
     span: Span = field(compare=False)
     training: bool = False  # computed in training only
     type: TensorType | None = None

@@ -10,9 +10,8 @@ confirms independently.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from resnetgen.compiler.ir.nodes import Block, Instance, InstanceNode
 from resnetgen.compiler.passes.module_paths import numbered_paths
@@ -34,47 +33,51 @@ class Unread:
 
 def unread_nodes(instances: Sequence[Instance]) -> list[Unread]:
     """One for each node of a block; `instances` has callees before their callers."""
-    inputs_read: dict[Instance, frozenset[str]] = {}
-    unread: dict[tuple[Block, str], tuple[Instance, InstanceNode]] = {}
+    reads = Reads()
+    unread: dict[tuple[Block, str], Unread] = {}
     read: set[tuple[Block, str]] = set()
-    broken: list[Unread] = []
     for instance in instances:
-        names = set(instance.outputs)
+        found = list(reads.add(instance))
+        for each in found:
+            unread.setdefault((instance.block, each.node.key), each)
+        nodes = {node.key for node in instance.nodes} - {each.node.key for each in found}
+        read |= {(instance.block, key) for key in nodes}
+    return [replace(each, elsewhere=key in read) for key, each in unread.items()]
+
+
+class Reads:
+    """Which of their inputs the instances read, callees first."""
+
+    def __init__(self) -> None:
+        self.inputs_of: dict[Instance, frozenset[str]] = {}
+
+    def add(self, instance: Instance) -> Iterator[Unread]:
+        """Adds an instance; its nodes that nothing reads."""
+        values = {*instance.outputs, *self.values_read(instance.nodes)}
+        self.inputs_of[instance] = frozenset(values).intersection(instance.block.inputs)
         for node in instance.nodes:
-            names.update(_reads(node, inputs_read))
-            if not _reads_one_another(node, inputs_read):
-                broken.append(Unread(instance, node, before_last=True))
-        inputs_read[instance] = frozenset(names).intersection(instance.block.inputs)
-        for node in instance.nodes:
-            key = (instance.block, node.key)
-            if node.key in names:
-                read.add(key)
-            else:
-                unread.setdefault(key, (instance, node))
-    return broken + [
-        Unread(instance, node, elsewhere=key in read) for key, (instance, node) in unread.items()
-    ]
+            if node.key not in values:
+                yield Unread(instance, node)
+            elif not self.is_sequence(node):
+                yield Unread(instance, node, before_last=True)
 
+    def values_read(self, nodes: Iterable[InstanceNode]) -> Iterator[str]:
+        """The values that some nodes read: of a call, those that the called block reads."""
+        for node in nodes:
+            for position, name in enumerate(node.inputs):
+                # Only the first block of a stage reads its first operand; each reads the others.
+                runs = node.runs if position else node.runs[:1]
+                if not runs or any(self._reads_input(run.instance, position) for run in runs):
+                    yield name
 
-def _reads(node: InstanceNode, inputs_read: Mapping[Instance, frozenset[str]]) -> Iterator[str]:
-    """The values that a node reads: of a call, those that the called block reads."""
-    if not node.runs:
-        yield from node.inputs
-        return
-    for position, name in enumerate(node.inputs):
-        # Only the first block of a stage reads its first operand; each reads the others.
-        for run in node.runs if position else node.runs[:1]:
-            if run.instance.block.inputs[position] in inputs_read[run.instance]:
-                yield name
+    def is_sequence(self, node: InstanceNode) -> bool:
+        """Whether each block of a stage reads the block before it."""
+        later = [run.instance for run in node.runs if run.count > 1]
+        later += [run.instance for run in node.runs[1:]]
+        return all(self._reads_input(each, 0) for each in later)
 
-
-def _reads_one_another(
-    node: InstanceNode, inputs_read: Mapping[Instance, frozenset[str]]
-) -> bool:
-    """Whether each block of a stage reads the block before it."""
-    later = [run.instance for run in node.runs if run.count > 1]
-    later += [after.instance for _, after in pairwise(node.runs)]
-    return all(each.block.inputs[0] in inputs_read[each] for each in later)
+    def _reads_input(self, instance: Instance, position: int) -> bool:
+        return instance.block.inputs[position] in self.inputs_of[instance]
 
 
 def path_of(instance: Instance, instances: Sequence[Instance]) -> str:

@@ -26,10 +26,11 @@ class Connections:
 
     nodes: tuple[InstanceNode, ...]
     sources: Mapping[str, str | None]  # which of them computes each name that the body node defines
+    reads: frozenset[str]  # the values that they read
 
     def keys(self, index: int) -> Iterator[Hashable]:
         """Keys under which connections of a node are interchangeable: if no paths overlap; always."""
-        key: Hashable = index, *self.sources.items(), *map(_key_in_body, self.nodes)
+        key: Hashable = index, self.reads, *self.sources.items(), *map(_key_in_body, self.nodes)
         yield key
         yield key, *map(_key_of_module, self.nodes)
 
@@ -102,7 +103,7 @@ def decide_body(network: Network, connections: Sequence[Connections], id: int) -
     inputs = {node.key: node.inputs for node in nodes}
     needed = needed_for([each for each in outputs if each], inputs)
     training_only = inputs.keys() - needed if network.train_outputs else set()
-    read = results.union(*inputs.values())
+    read = results.union(*(each.reads for each in connections))
     may_overlap = _may_overlap(nodes)  # if not, each node was checked for conflicts on its own
     conflict = may_overlap and has_conflict(body_of(network.root, nodes))
     is_sound = None not in results and read.issuperset(inputs) and not conflict

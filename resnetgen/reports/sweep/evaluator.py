@@ -271,7 +271,7 @@ class Evaluator:
             before, known_live = known_live, self.bits.dead_and_live(usage)
             if before == known_live:
                 self.last = known_live
-                return self.total(costs, self.bits.never_read(usage))
+                return self.total(costs)
         return NeedsCompile()
 
     def initialize(self, state: State) -> NeedsCompile | None:
@@ -314,7 +314,7 @@ class Evaluator:
             costs.append(cost)
         return costs
 
-    def total(self, costs: list[NodeCost], never_read: int) -> Figures | NeedsCompile:
+    def total(self, costs: list[NodeCost]) -> Figures | NeedsCompile:
         """The sum over the nodes, once the body has decided what they leave open."""
         size = instances = 0
         sound = True
@@ -328,10 +328,10 @@ class Evaluator:
         body = self.body(tuple([cost.connections for cost in costs]))
         if body.may_overlap:
             body = self.body(tuple([cost.modules for cost in costs]))
-        if not sound or never_read or not body.is_sound:
-            conflicts = _with_error(costs, ErrorKind.CHECK)
-            if conflicts or never_read or not body.is_sound:
-                return NeedsCompile((ErrorKind.CHECK, conflicts, body.id, never_read))
+        if not sound or not body.is_sound:
+            if not body.is_sound or _with_error(costs, ErrorKind.CHECK):
+                # The message says where a node is unread, and whether other calls read it.
+                return NeedsCompile((ErrorKind.CHECK, tuple([cost.id for cost in costs])))
             return NeedsCompile((ErrorKind.SHAPES, _with_error(costs, ErrorKind.SHAPES)))
         params = buffers = macs = activations = 0
         for cost in costs:
@@ -410,7 +410,7 @@ class Evaluator:
         """The numbers of the connections of a node, without and with those of its modules."""
         names = zip(node.defines, result.values, strict=True)
         sources = {name: value.source for name, value in names}
-        connections = Connections(result.nodes, sources)
+        connections = Connections(result.nodes, sources, result.reads)
         for key in connections.keys(node.index):
             yield _numbered(self.connections, self.connection_numbers, key, connections)
 

@@ -29,6 +29,7 @@ from resnetgen.compiler.passes.infer_types import Cost, TypedNode, TypeInference
 from resnetgen.compiler.passes.instantiate import Instantiator, instance_size
 from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes, schedule_of
 from resnetgen.compiler.passes.module_paths import path_conflicts
+from resnetgen.compiler.passes.unread import Reads
 from resnetgen.reports.sweep.symbols import RateParameters, canonical_rate
 
 MAX_KNOWN = 1_000  # instances that an instantiator remembers from one node to the next
@@ -92,39 +93,36 @@ class Evaluated:
     values: tuple[BodyValue, ...]  # of the names that the node defines
     dilation: int  # after it
     nodes: tuple[InstanceNode, ...]
+    reads: frozenset[str]  # the values of the body that the nodes read
 
 
 # --- how nodes of blocks are used
 
 
 class UsageBits:
-    """Four bits for each node of each block: it is dead, live, unread, read in some instance.
+    """Two bits for each node of each block: it is dead, live in some instance.
 
-    A node is left out of all instances if it is dead and never live; it is an error if it is unread
-    and never read. Both are decided over all instances of a network, so usages are joined by `|`.
+    A node is left out of all instances if it is dead and never live. This is decided over all
+    instances of a network, so usages are joined by `|`.
     """
 
-    CONFLICT = 1  # two modules at one path; below the bits of all nodes
+    WRONG = 1  # `ErrorKind.CHECK`; below the bits of all nodes
 
     def __init__(self) -> None:
         self.bits: dict[tuple[Block, str], int] = {}
         self.all = 0
 
     def dead(self, block: Block, key: str) -> int:
-        """The first bit of a node; `<< 1` is live, `<< 2` unread, `<< 3` read."""
+        """The first bit of a node; `<< 1` is live."""
         bit = self.bits.get((block, key))
         if bit is None:
-            bit = self.bits[block, key] = 1 << 4 * (len(self.bits) + 1)
+            bit = self.bits[block, key] = 1 << 2 * (len(self.bits) + 1)
             self.all |= bit
         return bit
 
     def dead_and_live(self, usage: int) -> int:
         """The first bits of the nodes that must not be left out."""
         return usage & usage >> 1 & self.all
-
-    def never_read(self, usage: int) -> int:
-        """The first bits of the nodes that nothing reads."""
-        return usage >> 2 & ~(usage >> 3) & self.all
 
 
 class UsageRecorder(DeadNodes):
@@ -145,14 +143,6 @@ class UsageRecorder(DeadNodes):
     def mark_live(self, block: Block, node: BlockNode) -> None:
         """Records that a node does something."""
         self.usage |= self.bits.dead(block, node.key) << 1
-
-    def record(self, instance: Instance) -> None:
-        """Adds which nodes of an instance are read, and whether two modules are at one path."""
-        read = {*instance.outputs, *(name for node in instance.nodes for name in node.inputs)}
-        for node in instance.nodes:
-            self.usage |= self.bits.dead(instance.block, node.key) << (3 if node.key in read else 2)
-        if has_conflict(instance):
-            self.usage |= UsageBits.CONFLICT
 
 
 def has_conflict(instance: Instance) -> bool:
@@ -184,6 +174,7 @@ class SharedInstantiator(Instantiator):
         self.memo_size = 0
         self.max_depth = 0
         self.known: dict[int, _KnownInstance] = {}
+        self.reads = Reads()
         self.inference = _QuietTypeInference(network)
 
     def instance(
@@ -208,7 +199,8 @@ class SharedInstantiator(Instantiator):
         self.max_depth = max(self.max_depth, self.depth)
         instance = super().new_instance(*call, **options)
         if isinstance(instance, Instance):
-            self.recorder.record(instance)
+            if list(self.reads.add(instance)) or has_conflict(instance):
+                self.recorder.usage |= UsageBits.WRONG
             known = _KnownInstance(
                 instance, instance_size(instance) + self.memo_size, self.recorder.usage
             )
@@ -224,6 +216,7 @@ class SharedInstantiator(Instantiator):
             self.memo.clear()
             self.inference.memo.clear()
             self.known.clear()
+            self.reads.inputs_of.clear()
 
     @property
     def failed(self) -> bool:
@@ -277,21 +270,22 @@ def evaluate_node(
         for node, each in zip(nodes, typed, strict=True)
         if each
     ]
-    if has_conflict(body_of(body.block, nodes)):
-        instantiator.recorder.usage |= UsageBits.CONFLICT
+    reads = instantiator.reads
+    if has_conflict(body_of(body.block, nodes)) or not all(map(reads.is_sequence, nodes)):
+        instantiator.recorder.usage |= UsageBits.WRONG
     usage, error = instantiator.recorder.usage, _error_kind(instantiator)
     size = sum(node.size for node in nodes)
     cost = NodeCost(tuple(parts), size, instantiator.memo_size, error, usage)
     if instantiator.failed:
         instantiator.forget_errors(*memos)
     defined = tuple(_body_value(body, name, types) for name in defines)
-    return Evaluated(cost, defined, body.dilation, nodes)
+    return Evaluated(cost, defined, body.dilation, nodes, frozenset(reads.values_read(nodes)))
 
 
 def _error_kind(instantiator: SharedInstantiator) -> ErrorKind | None:
     if instantiator.ctx.errors:
         return ErrorKind.INSTANTIATION
-    if instantiator.recorder.usage & UsageBits.CONFLICT:
+    if instantiator.recorder.usage & UsageBits.WRONG:
         return ErrorKind.CHECK
     return ErrorKind.SHAPES if instantiator.inference.failed else None
 
