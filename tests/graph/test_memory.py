@@ -221,7 +221,7 @@ def test_a_planner_needs_less_than_python() -> None:
     found = evaluation_bytes(compile_spec("resnet50").typed, BATCH)
     value = BATCH * 256 * 56 * 56 * 4
     assert found.activations - found.planned == value // 4  # the input of `layer1`, in its stage
-    assert found.peak_node == "layer1.0.bn3"
+    assert found.peak_node == "layer1.0.downsample.1"
 
 
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "resnet110"])

@@ -36,7 +36,7 @@ class Step(Protocol):
     inputs: tuple[str, ...]
     module_path: str | None  # of its module; None for an expression
     training: bool  # it runs in training only
-    early: bool  # it runs as soon as it can: the shortcut
+    is_shortcut: bool
     names_operands: bool  # a concatenation, whose operands have names for the reader's sake
 
     @property
@@ -50,11 +50,11 @@ S = TypeVar("S", bound=Step)
 
 
 def in_execution_order(steps: Sequence[S]) -> list[S]:
-    """The steps as declared, but shortcuts and what only training runs as soon as they can."""
+    """The steps as declared, but what only training runs as soon as it can."""
     reads = reads_among((step.result_key for step in steps), (step.inputs for step in steps))
     ranks = [2 * index for index in range(len(steps))]
     for index, step in enumerate(steps):
-        if step.early or step.training:
+        if step.training:
             ranks[index] = max((ranks[read] + 1 for read in reads[index]), default=-1)
     order = stable_order(reads, ranks)
     assert order is not None, "a body has no cycle, and a container is entered once"
@@ -116,10 +116,10 @@ def named_values(
     """The values with names of their own; the others are all called `x`.
 
     A value needs a name where another `x` would overwrite it before it is read; operands of a
-    concatenation, values of training and those in `named` have one for the reader's sake.
+    concatenation, shortcuts, values of training and those in `named` have one for the reader's sake.
     """
     with_names = {name for step in steps if step.names_operands for name in step.inputs}
-    with_names |= {step.result_key for step in steps if step.training} | set(named)
+    with_names |= {step.result_key for step in steps if step.training or step.is_shortcut} | set(named)
     with_names -= set(inputs)
     last = last_reads([step.inputs for step in steps]) | dict.fromkeys(outputs, len(steps))
     made = [*inputs[:1], *(step.result_key for step in steps)]
@@ -162,7 +162,7 @@ class _NodeStep:
     inputs: tuple[str, ...]
     module_path: str | None
     training: bool
-    early: bool
+    is_shortcut: bool
     names_operands: bool
     is_plain_call: bool
     length: int  # of its expression, in characters
@@ -230,9 +230,9 @@ def execution_order(typed: TypedInstance, is_network: bool) -> list[_NodeStep]:
 def _step(index: int, typed: TypedNode, path: str, is_network: bool) -> _NodeStep:
     node = typed.node
     inputs = tuple(name for name in node.inputs if name != "none")
-    early = node.block_node.target == SHORTCUT and not (is_network or node.scope)
-    step = _NodeStep((index,), node.key, inputs, path, typed.training, early, False, True, 0)
-    if early or not node.op:
+    is_shortcut = node.block_node.target == SHORTCUT and not (is_network or node.scope)
+    step = _NodeStep((index,), node.key, inputs, path, typed.training, is_shortcut, False, True, 0)
+    if is_shortcut or not node.op:
         return step  # a module: blocks, or a shortcut, which is passed in
     module, form = node.op.definition.module_at(path), node.op.definition.torch
     if module:

@@ -40,7 +40,7 @@ class Statement:
     accessor: str = ""  # how `forward` reads the module: `self.conv1`, `self.features[0]`
     location: str = ""  # `module_path`, or for an expression the path it would have as a module
     name: str = ""  # of the variable in `forward`
-    early: bool = False  # executed as soon as it can be: the shortcut
+    is_shortcut: bool = False  # its value has a name, for the reader's sake
     training: bool = False
     names_operands: bool = False  # a concatenation, whose operands have names
 
@@ -107,10 +107,10 @@ class Lowering:
 
     def lower_passed_in(self, node: InstanceNode, path: str) -> Statement:
         """A module that is passed in; an identity where no instance has one."""
-        shortcut = node.block_node.target == SHORTCUT
-        name = SHORTCUT.name if shortcut else node.key
+        is_shortcut = node.block_node.target == SHORTCUT
         doc = self.hoisted_arguments.get(node.key, IDENTITY)
-        return Statement(node.key, node.inputs, path, doc, name=name, early=shortcut)
+        name = SHORTCUT.name if is_shortcut else node.key
+        return Statement(node.key, node.inputs, path, doc, name=name, is_shortcut=is_shortcut)
 
     def lower_op(self, node: InstanceNode, call: OpCall, path: str) -> Statement:
         """A module, or an expression if torch has only a function for the op."""
