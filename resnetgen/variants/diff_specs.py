@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from resnetgen.compiler.frontend.library import DESCRIPTIVE_KEYS, canonical_text
+from resnetgen.compiler.frontend.library import canonical_text
+from resnetgen.compiler.frontend.title import DESCRIPTIVE_KEYS
 from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree, without
 
 _ORDERED = ("stages", "nodes")  # whose order is that of execution and of the state_dict

@@ -25,13 +25,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 
+from resnetgen.compiler.analysis.depth import depth
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.compiler.frontend.inheritance import apply_override
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.yaml_writer import WIDTH
 from resnetgen.reports.numbers import cost_summary, count
 from resnetgen.reports.table_layout import align
-from resnetgen.variants.depth import depth
 from resnetgen.variants.derived_spec import Draft, draft_spec
 from resnetgen.variants.repeats import Budget, Choice, DepthFamily
 

@@ -18,10 +18,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from resnetgen.compiler.analysis.depth import depth
 from resnetgen.compiler.diagnostics.model import Diagnostic, Note, SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.expressions import Const
 from resnetgen.compiler.frontend.library import Document
+from resnetgen.compiler.frontend.title import DESCRIPTIVE_KEYS
 from resnetgen.compiler.frontend.tree import MapTree, Tree, blocks_per_stage, entries_at, without
 from resnetgen.compiler.ir.nodes import BlockNode, Network
 from resnetgen.compiler.passes.elaborate import elaborate
@@ -29,7 +31,6 @@ from resnetgen.compiler.passes.infer_types import Cost, infer_types
 from resnetgen.compiler.passes.instantiate import instantiate
 from resnetgen.pipeline import Compiled
 from resnetgen.reports.numbers import short_number
-from resnetgen.variants.depth import depth
 from resnetgen.variants.depth_rule import DEEPEST, DepthRule, Repeats
 from resnetgen.weights.library_index import library_documents
 
@@ -147,7 +148,7 @@ def _not_a_number(node: BlockNode) -> Diagnostic:
 
 # --- published repeats
 
-_NOT_COMPARED = (*library.DESCRIPTIVE_KEYS, "class", "input", "head", "init")
+_NOT_COMPARED = (*DESCRIPTIVE_KEYS, "class", "input", "head", "init")
 
 
 def _published_repeats(document: Document, network: Network) -> dict[str, Mapping[str, int]]:

@@ -10,13 +10,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from resnetgen.cli.app import app
+from resnetgen.compiler.analysis.depth import depth
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.inheritance import apply_override, merge
 from resnetgen.compiler.frontend.library import canonical_text
 from resnetgen.compiler.frontend.tree import MapTree
 from resnetgen.compiler.frontend.yaml_reader import parse_value
 from resnetgen.pipeline import compile_spec
-from resnetgen.variants.depth import depth
 from resnetgen.variants.derived_spec import tree_difference
 
 Call = Callable[..., Result]

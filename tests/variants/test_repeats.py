@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnetgen.compiler.analysis.depth import depth
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.instantiate import instantiate
 from resnetgen.pipeline import Compiled, compile_spec, compile_text
-from resnetgen.variants.depth import depth
 from resnetgen.variants.depth_rule import DEEPEST, DepthRule
 from resnetgen.variants.repeats import (
     Budget,

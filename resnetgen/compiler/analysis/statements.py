@@ -119,7 +119,9 @@ def named_values(
     concatenation, shortcuts, values of training and those in `named` have one for the reader's sake.
     """
     with_names = {name for step in steps if step.names_operands for name in step.inputs}
-    with_names |= {step.result_key for step in steps if step.training or step.is_shortcut} | set(named)
+    with_names |= {step.result_key for step in steps if step.training or step.is_shortcut} | set(
+        named
+    )
     with_names -= set(inputs)
     last = last_reads([step.inputs for step in steps]) | dict.fromkeys(outputs, len(steps))
     made = [*inputs[:1], *(step.result_key for step in steps)]

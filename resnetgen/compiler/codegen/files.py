@@ -10,7 +10,7 @@ replaced keeps its mode and, where that is permitted, its owner.
 
 What resnetgen writes says so. A printed module has in its docstring
 
-    Compiled by resnetgen from resnet50 (spec 0123456789abcdef, code fedcba9876543210).
+    Compiled by resnetgen 0.1.0 (spec 0123456789abcdef, code fedcba9876543210).
 
 where `code` is the digest of everything below the docstring, so an edited file is recognised. Drawings,
 weights, plans, plots and schemas have such marks too, described by a `Stamp` beside the code that
@@ -93,7 +93,7 @@ def text_digest(text: str) -> str:
 
 _IN_DOCSTRING = r'(?:(?!"""\n).)*'
 MODULE = Stamp.at_the_top(
-    rf'"""{_IN_DOCSTRING}Compiled by resnetgen from \S+\s'
+    rf'"""{_IN_DOCSTRING}Compiled by resnetgen (?:from )?\S+\s'
     rf'\(spec [0-9a-f]{{16}},\scode ([0-9a-f]{{16}})\)\.{_IN_DOCSTRING}"""\n'
 )
 # Specs, reports, differences and results of benchmarks are for people and other programs, in formats

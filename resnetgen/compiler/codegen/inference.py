@@ -91,7 +91,7 @@ def inference_plan(network: Network, typed: TypedInstance, folded: FoldedGraph) 
         (f"    def forward(self, {x}: Tensor) -> {return_type(evaluated)}:",), tuple(lines),
     )  # fmt: skip
     module = ModulePlan(
-        header=tuple(header(network, typed)),
+        header=tuple(header(network, typed, " --target inference")),
         name=network.name,
         digest=network.digest,
         root=name,

@@ -25,6 +25,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from resnetgen.compiler.analysis.depth import depth
 from resnetgen.compiler.analysis.rows import features, stages
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.class_body import ClassBody
@@ -108,21 +109,37 @@ def _feature_info(network: Network, root: Instance) -> list[str]:
 # --- the docstring of the file: what the network is, and its stages
 
 
-def header(network: Network, typed: TypedInstance) -> Iterator[str]:
-    """The lines, without quotes."""
-    yield from textwrap.wrap(
-        pretty.sentence(network.doc) if network.doc else network.name, pretty.WIDTH - 6
-    )
+def header(network: Network, typed: TypedInstance, options: str = "") -> Iterator[str]:
+    """The lines, without quotes; `options` are further ones of the command that builds the file."""
+    yield from textwrap.wrap(pretty.sentence(title(network, typed)), pretty.WIDTH - 6)
     yield ""
     if network.paper:
         yield f"Paper: {network.paper}"
         yield ""
     yield from table(typed)
+    if network.command:
+        yield ""
+        yield from textwrap.wrap(
+            network.command + options,
+            pretty.WIDTH,
+            initial_indent="    ",
+            subsequent_indent="        ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def title(network: Network, typed: TypedInstance) -> str:
+    """What the network is; how deep, where nobody but the changes of a spec says so."""
+    if network.is_changed:
+        return f"{network.doc} ({depth(typed.instance)} layers)"
+    return network.doc or network.name
 
 
 def table(typed: TypedInstance) -> Iterator[str]:
     """Stage, output shape, parameters and multiply-adds for one image of the spec's size."""
     rows = [("stage", "output", "parameters", "multiply-adds")]
+    rows.append(("input", str(typed.source), "", ""))
     for name, nodes in stages(typed).items():
         cost = sum((node.cost for node in nodes), Cost())
         rows.append((name, str(nodes[-1].result), f"{cost.params:,}", f"{cost.macs:,}"))

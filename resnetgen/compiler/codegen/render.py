@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from resnetgen._version import __version__
 from resnetgen.compiler.codegen.allowlist import check
 from resnetgen.compiler.codegen.files import text_digest
 from resnetgen.compiler.codegen.pretty import WIDTH, sentence
@@ -43,7 +44,9 @@ def render(plan: ModulePlan) -> str:
     if len(body) > MOST_BYTES:
         message = f"the module of `{plan.name}` has {len(body):,} bytes; a file has at most 1 MiB"
         raise SpecError([Diagnostic("limit", message)])
-    head = templates.get_template("docstring.py.jinja").render(plan=plan, code=text_digest(body))
+    head = templates.get_template("docstring.py.jinja").render(
+        plan=plan, version=__version__, code=text_digest(body)
+    )
     text = head.rstrip("\n") + "\n" + body
     check(text, {name: _dumped(name) for name in plan.support})
     return text

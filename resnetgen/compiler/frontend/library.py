@@ -27,15 +27,16 @@ from resnetgen.compiler.diagnostics.model import (
 from resnetgen.compiler.frontend.identifiers import file_name_error
 from resnetgen.compiler.frontend.inheritance import apply_override, c3_linearize, merge_specs
 from resnetgen.compiler.frontend.shipped import shipped_folder
+from resnetgen.compiler.frontend.title import build_command, title
 from resnetgen.compiler.frontend.tree import ListTree, MapTree, Scalar, Tree
 from resnetgen.compiler.frontend.yaml_reader import parse, read
 from resnetgen.compiler.frontend.yaml_scalars import read_source
+from resnetgen.compiler.frontend.yaml_writer import value_to_flow
 
 LIBRARY = shipped_folder("specs")
 
 BLOCK_KINDS = ("blocks", "shortcuts", "stems", "heads")
 # Keys that describe a spec, or how it is read: they do not change what is compiled.
-DESCRIPTIVE_KEYS = ("network", "doc", "paper", "family", "allow", "language")
 MAX_CHAIN = 16  # files that one spec extends, itself included
 
 
@@ -49,6 +50,8 @@ class Document:
     tree: MapTree
     folders: tuple[Path, ...]
     sources: tuple[Source, ...]  # the spec itself first
+    title: str = ""  # of a network; empty where nobody says what it is
+    command: str | None = None  # that builds it again, if it is a file
 
 
 def load(spec: str | Path, overrides: Mapping[str, object] | None = None) -> Document:
@@ -78,7 +81,12 @@ def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, o
     if LIBRARY not in folders and any(each.span.source.shipped for each in specs):
         folders = (*folders, LIBRARY)
     sources = tuple(each.span.source for each in reversed(specs))
-    return Document(merged, folders, sources)
+    settings = {
+        key: value if isinstance(value, str) else value_to_flow(value)
+        for key, value in overrides.items()
+    }
+    command = build_command(sources[0], settings)
+    return Document(merged, folders, sources, title(specs, settings), command)
 
 
 def is_block(tree: MapTree) -> bool:

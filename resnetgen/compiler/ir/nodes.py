@@ -157,7 +157,9 @@ class Network:
     """A network: the block that is its body, and what applies to every block in it."""
 
     name: str
-    doc: str
+    doc: str  # what it is, in a line
+    is_changed: bool  # `doc` says what was changed
+    command: str | None  # that builds it again
     paper: str | None
     family: str | None
     input: TensorType

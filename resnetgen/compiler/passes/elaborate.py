@@ -18,6 +18,7 @@ parts parsed and checked in `elaborate_checks.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError, did_you_mean, listed
 from resnetgen.compiler.frontend import library
@@ -119,7 +120,9 @@ def _network(elaborator: BlockElaborator) -> Network | None:
         limit = None
     return Network(
         name=name,
-        doc=text_at(tree, "doc") or "",
+        doc=elaborator.document.title,
+        is_changed=elaborator.document.title != (text_at(tree, "doc") or ""),
+        command=elaborator.document.command,
         paper=text_at(tree, "paper"),
         family=text_at(tree, "family"),
         input=_input(tree),
@@ -190,7 +193,8 @@ def _root(elaborator: BlockElaborator, name: str) -> Block:
             elaborator.errors.report("wrong-value", message, span)
     head, classes = _with_classes(_slot_value(elaborator, "head", DEFAULT_HEAD), let)
     nodes += _spliced(elaborator, "head", head, nodes)
-    return elaborator.make_block(name, tree, nodes, params | classes, let, {})
+    root = elaborator.make_block(name, tree, nodes, params | classes, let, {})
+    return replace(root, doc=elaborator.document.title)
 
 
 def _with_classes(

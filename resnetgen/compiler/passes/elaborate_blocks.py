@@ -164,6 +164,7 @@ class BlockElaborator:
     """The blocks that a document defines or finds, by name; each is elaborated once."""
 
     def __init__(self, document: Document) -> None:
+        self.document = document
         self.tree = document.tree
         self.errors = DiagnosticCollector(max_errors=MAX_REPORTED)
         self.lookup = BlockLookup(document, self.errors)

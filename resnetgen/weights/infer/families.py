@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from resnetgen.compiler.frontend.library import DESCRIPTIVE_KEYS
+from resnetgen.compiler.frontend.title import DESCRIPTIVE_KEYS
 from resnetgen.compiler.frontend.tree import ListTree, Scalar, Tree, without
 from resnetgen.weights.infer.design import (
     DELETED,
