@@ -11,7 +11,7 @@
     # yaml-language-server: $schema=network.schema.json
     # ...
     network: my77
-    doc: resnet50 with 77 layers
+    doc: ResNet-77, ResNet-50 with 3-4-15-3 blocks
     extends: resnet50
     stages:
       layer3: {blocks: 15}

@@ -3,7 +3,7 @@
     # 77 layers, 35,611,688 parameters, 6.05 G multiply-adds for 3 x 224 x 224
     # Repeats 3-4-15-3: no library network with these blocks has 77 layers, so layer3, ...
     network: my77
-    doc: resnet50 with 77 layers
+    doc: ResNet-77, ResNet-50 with 3-4-15-3 blocks
     extends: resnet50
     stages:
       layer3: {blocks: 15}
@@ -29,6 +29,7 @@ from resnetgen.compiler.analysis.depth import depth
 from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError
 from resnetgen.compiler.frontend.inheritance import apply_override
 from resnetgen.compiler.frontend.library import Document
+from resnetgen.compiler.frontend.title import short_title
 from resnetgen.compiler.frontend.yaml_writer import WIDTH
 from resnetgen.reports.numbers import cost_summary, count
 from resnetgen.reports.table_layout import align
@@ -53,12 +54,21 @@ def draft_depth_variant(
         base,
         Document(tree, document.folders, document.sources),
         network=name,
-        doc=f"{base.stem} with {choice.depth} layers",
+        doc=_doc(family, choice),
         comments=_comments(family, choice, reasons),
     )
     if depth(draft.compiled.root) != choice.depth:
         raise SpecError([_uneven(family, choice, depth(draft.compiled.root))])
     return draft
+
+
+def _doc(family: DepthFamily, choice: Choice) -> str:
+    """What the variant is: `ResNet-77, ResNet-50 with 3-4-15-3 blocks`."""
+    name = short_title(family.network.doc) or family.network.name
+    renamed = name.replace(str(depth(family.base.root)), str(choice.depth), 1)
+    if renamed == name:
+        return f"{name} with {choice.depth} layers"
+    return f"{renamed}, {name.partition(' with ')[0]} with {choice} blocks"
 
 
 def _comments(family: DepthFamily, choice: Choice, reasons: Sequence[str]) -> list[str]:
