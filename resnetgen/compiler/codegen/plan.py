@@ -61,6 +61,11 @@ class ModulePlan:
     axes: int
     classes: tuple[ClassPlan, ...]
 
+    @property
+    def uses_math(self) -> bool:
+        """Whether a constructor computes a logarithm or a root."""
+        return any("math." in line for each in self.classes for line in each.init)
+
 
 def plan(network: Network, root: Instance, typed: TypedInstance) -> ModulePlan:
     """The plan of a whole module. Raises SpecError where a container cannot be printed."""
@@ -70,8 +75,11 @@ def plan(network: Network, root: Instance, typed: TypedInstance) -> ModulePlan:
     taken |= {group.name for group in groups.all}
     planner = FilePlanner(network, groups, taken)
     kept = kept_arguments(network, groups)
+    scopes: dict[Instance, Scope] = {}
     for group in groups.all:
-        planner.scopes[group] = Scope(group, kept.get(group, frozenset()), network.axes)
+        scope = Scope(group, kept.get(group, frozenset()), network.axes, scopes)
+        scopes |= dict.fromkeys(group.instances, scope)
+        planner.scopes[group] = scope
         planner.plans[group] = ClassBody(planner, group).plan()
         planner.classes.append(planner.plans[group])
     classes = planner.classes

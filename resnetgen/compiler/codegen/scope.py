@@ -16,14 +16,17 @@ from typing import Any
 
 from resnetgen.compiler.codegen.classes import ClassGroup
 from resnetgen.compiler.frontend.expressions import (
+    Apply,
     Const,
     Expr,
     ExpressionError,
     Name,
     Value,
+    count_occurrences,
     evaluate,
     free_names,
     lift,
+    replace_parts,
     substitute,
     to_python,
 )
@@ -39,11 +42,18 @@ class Scope:
     `added_arguments`: those that the block does not declare, with their value in each instance.
     """
 
-    def __init__(self, group: ClassGroup, kept_arguments: frozenset[str], axes: int) -> None:
+    def __init__(
+        self,
+        group: ClassGroup,
+        kept_arguments: frozenset[str],
+        axes: int,
+        scopes: Mapping[Instance, Scope],
+    ) -> None:
         self.group = group
         self.instances = group.instances
         self.block = group.block
         self.axes = axes
+        self.scopes = scopes  # those of the classes that it calls
         self.kept_arguments = kept_arguments  # names that stay arguments though they never vary
         self.added_arguments: dict[str, tuple[Value, ...]] = {}
         self.nodes = {each.key: each for each in group.instances[0].nodes}
@@ -74,7 +84,7 @@ class Scope:
     def _expand(self, name: str) -> Expr | None:
         if any(name not in instance.values for instance in self.instances):
             return None
-        values = [instance.values[name] for instance in self.instances]
+        values = self._values(name)
         if name in self.kept_arguments:
             return Name(name)
         if _all_equal(values):
@@ -88,7 +98,17 @@ class Scope:
             and not any(name in instance.given for instance in self.instances)
         ):
             return self.inline(param.default.expr)
-        return Name(name)
+        return self._equal_param(name, values) or Name(name)
+
+    def _equal_param(self, name: str, values: Sequence[Value]) -> Expr | None:
+        """A parameter that always equals these channels: one argument is enough."""
+        if name in self.block.params:
+            return None
+        required = (key for key, param in self.block.params.items() if param.default is None)
+        return next((Name(key) for key in required if self._values(key) == values), None)
+
+    def _values(self, name: str) -> list[Value]:
+        return [instance.values[name] for instance in self.instances]
 
     def inline(self, expr: Expr, extra: Mapping[str, Expr] | None = None) -> Expr:
         """An expression of the block with its names expanded; unknown names stay."""
@@ -128,7 +148,7 @@ class Scope:
 
     def is_exact(self, guess: Expr, values: Sequence[Value], env: Mapping[str, Value]) -> bool:
         """Whether an expression can be printed, and evaluates to the value of each instance."""
-        text = to_python(guess)
+        text = to_python(replace_parts(guess, self._repeated_in(guess)))
         if text is None or len(text) > LONGEST_PRINTED:
             return False
         for index, (instance, value) in enumerate(zip(self.instances, values, strict=True)):
@@ -140,6 +160,15 @@ class Scope:
             if not _same(result, value):
                 return False
         return True
+
+    def _repeated_in(self, guess: Expr) -> dict[Expr, Name]:
+        """The derived names that a guess contains more than once: the constructor has locals for them."""
+        derived = ((self.expand(name), Name(name)) for name in self.block.let)
+        return {
+            expr: name
+            for expr, name in derived
+            if isinstance(expr, Apply) and count_occurrences(guess, expr) > 1
+        }
 
     def add_argument(self, hint: str, values: Sequence[Value]) -> Expr:
         """A new argument, for what the class cannot compute."""
@@ -227,9 +256,10 @@ class Scope:
         if isinstance(node.callee, PassThrough):
             return self.channels(node.inputs[0])
         if not node.op:
-            out = node.block_node.arguments.get("out")
-            return self.inline(out.expr, node.scope) if out else self._last_channels(node)
-        definition = node.op.definition
+            return self._result_channels(node)
+        definition, guesses = node.op.definition, self.attribute_guesses(node)
+        if definition.makes_channels and "out" in guesses:
+            return guesses["out"]
         sources = [self.channels(name) for name in node.inputs]
         infos = [
             ChannelInfo(source, self._channel_info(name).positions)
@@ -238,22 +268,17 @@ class Scope:
         ]
         if len(infos) != len(sources):
             return None
-        attributes = {**node.op.attributes, **self.attribute_guesses(node)}
+        attributes = {**node.op.attributes, **guesses}
         return lift(definition.channels(_plain(attributes), infos, self.axes).channels)
 
-    def _last_channels(self, node: InstanceNode) -> Expr | None:
-        """The channels of a block's output: `out` of the last node in it that has one, in our names."""
-        if len(node.runs) > 1 or node.runs[0].count > 1:
+    def _result_channels(self, node: InstanceNode) -> Expr | None:
+        """The channels of the last block that a node runs, from its class, in our names."""
+        instance = node.runs[-1].instance
+        result = self.scopes[instance].channels(instance.outputs[0])
+        names = self.callee_names(node, instance)
+        if result is None or not names.keys() >= set(free_names(result)):
             return None
-        instance = node.runs[0].instance
-        by_key = {each.key: each for each in instance.nodes}
-        name = instance.outputs[0]
-        while name in by_key and by_key[name].op:
-            term = by_key[name].block_node.arguments.get("out")
-            if term:
-                return substitute(term.expr, self.callee_names(node, instance))
-            name = by_key[name].inputs[0]
-        return None
+        return substitute(result, names)
 
     def _channel_info(self, name: str) -> ChannelInfo:
         if name in self.nodes:

@@ -439,8 +439,9 @@ _ATOM = 9
 _SPELLED_OUT = {
     "floor": lambda x: f"int({x} // 1)",
     "ceil": lambda x: f"-int(-({x}) // 1)",
+    "log2": lambda x: f"math.log2({x})",
+    "sqrt": lambda x: f"math.sqrt({x})",
 }
-_UNPRINTABLE = ("log2", "sqrt", _TOO_LARGE)  # the first two would need an import
 
 
 def to_text(expr: Expr) -> str:
@@ -449,14 +450,14 @@ def to_text(expr: Expr) -> str:
 
 
 def to_python(expr: Expr) -> str | None:
-    """The expression as Python; None if that would need an import, or be too large to read."""
+    """The expression as Python; None if it would be too large to read."""
     return _source(expr, python=True)[0] if _is_printable(expr) else None
 
 
 def _is_printable(expr: Expr) -> bool:
     if not isinstance(expr, Apply):
         return True
-    if expr.function in _UNPRINTABLE or (expr.function == "divisible" and len(expr.operands) == 3):
+    if expr.function == _TOO_LARGE or (expr.function == "divisible" and len(expr.operands) == 3):
         return False
     return all(map(_is_printable, expr.operands))
 

@@ -35,7 +35,7 @@ MODULE_NAMES = frozenset(
      "values"]
 )  # fmt: skip
 PRINTED_NAMES = frozenset(
-    ["torch", "nn", "Tensor", "OrderedDict", "self", "super", "range", "isinstance", "max", "min",
+    ["math", "torch", "nn", "Tensor", "OrderedDict", "self", "super", "range", "isinstance", "max", "min",
      "round", "abs", "int", "float", "bool", "str", "tuple", "dict"]
 )  # fmt: skip
 RESERVED_CLASSES = (
