@@ -140,7 +140,7 @@ class Scope:
         """
         constant = _all_equal(values)
         kept_arguments = self.kept_arguments.union(env or ())
-        if constant and (guess is None or not kept_arguments.intersection(free_names(guess))):
+        if constant and (guess is None or not set(free_names(guess))):
             return Const(values[0])
         if guess is not None and self.is_exact(guess, values, env or {}):
             return guess

@@ -357,6 +357,8 @@ def simplify(expr: Apply) -> Expr:
         return _fold(expr)
     if expr.function == "if" and isinstance(expr.operands[0], Const):
         return expr.operands[1] if expr.operands[0].value else expr.operands[2]
+    if expr.function == "if" and expr.operands[1] == expr.operands[2]:
+        return expr.operands[1]
     if expr.function in ("and", "or"):
         return _boolean(expr)
     if len(expr.operands) != 2:
