@@ -84,11 +84,11 @@ def is_chain(members: Sequence[Step], readers: Mapping[str, int]) -> bool:
 
 
 def is_sequential(container: Container[S], order: Sequence[S], readers: Mapping[str, int]) -> bool:
-    """Whether a container is an `nn.Sequential`: a numbered chain that runs in its own order.
+    """Whether a container is an `nn.Sequential`: a chain that runs in its own order.
 
-    Members may be containers in turn, and those may have names. `order` is the order of execution.
+    Members have numbers, or names, and may be containers in turn. `order` is that of execution.
     """
-    if container.is_leaf or not container.is_numbered or not container.each_has_one_owner:
+    if container.is_leaf or container.is_mixed or not container.each_has_one_owner:
         return False
     members = list(container.leaves())
     inside = {id(step) for step in members}

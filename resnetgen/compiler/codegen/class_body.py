@@ -7,7 +7,7 @@
 Goes in: the statements of a class (`lowering.py`), whose modules form a tree of paths. Comes out: a
 ClassPlan. Each container of the tree becomes one module:
 
-    a numbered chain that runs in its own order       nn.Sequential, one statement of `forward`
+    a chain that runs in its own order                nn.Sequential, one statement of `forward`
     modules and chains, used one by one               nn.ModuleList or nn.ModuleDict, indexed
     anything else                                     a class of its own, called once
 
@@ -137,7 +137,9 @@ class ClassBody:
         tree = module_tree(self.statements)
         order = in_execution_order(self.statements)
         (first, *others) = self.instance.inputs
-        if others or order != list(tree.leaves()) or not is_sequential(tree, order, self.counts):
+        if others or not tree.is_numbered or order != list(tree.leaves()):
+            return None
+        if not is_sequential(tree, order, self.counts):
             return None
         closed = self.instance.outputs == (order[-1].result_key,) and order[0].inputs == (first,)
         if not closed or self.counts[first] != 1:

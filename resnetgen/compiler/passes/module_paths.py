@@ -105,6 +105,12 @@ class Container(Generic[T]):
         return all(name.isdigit() for name in self.children)
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether it has members with numbers and others with names, or contains such a container."""
+        mixed = not self.is_numbered and any(name.isdigit() for name in self.children)
+        return mixed or any(child.is_mixed for child in self.children.values())
+
+    @property
     def each_has_one_owner(self) -> bool:
         """Whether no module below is shared."""
         if self.is_leaf:
