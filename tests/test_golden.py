@@ -165,9 +165,9 @@ def choices(tree: ast.Module) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_only_torch_is_imported(name: str) -> None:
+def test_only_torch_and_the_standard_library_are_imported(name: str) -> None:
     tree = ast.parse(compile_spec(NETWORKS[name]).source)
-    assert set(imported(tree)) == {"torch"}
+    assert {"torch"} <= set(imported(tree)) <= {"torch", "math", "collections"}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -182,4 +182,4 @@ def test_a_choice_in_forward_would_be_found() -> None:
 
 
 def test_resnet50_is_short() -> None:
-    assert len(compile_spec("resnet50").source.splitlines()) <= 110
+    assert len(compile_spec("resnet50").source.splitlines()) <= 115

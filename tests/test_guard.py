@@ -345,7 +345,8 @@ define:
     params: {width: int}
     nodes:
       a: {op: conv, out: "max(min(width, 64), int(abs(width) / 2), round(width))", kernel: 1}
-      b: {op: conv, out: width, kernel: 1}
+      b: {op: conv, out: int(log2(width) * sqrt(width)), kernel: 1}
+      c: {op: conv, out: width, kernel: 1}
 """
 
 

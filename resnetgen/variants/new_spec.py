@@ -66,6 +66,8 @@ def _doc(family: DepthFamily, choice: Choice) -> str:
     """What the variant is: `ResNet-77, ResNet-50 with 3-4-15-3 blocks`."""
     name = short_title(family.network.doc) or family.network.name
     renamed = name.replace(str(depth(family.base.root)), str(choice.depth), 1)
+    if choice.repeats == family.rule.base:
+        return name
     if renamed == name:
         return f"{name} with {choice.depth} layers"
     return f"{renamed}, {name.partition(' with ')[0]} with {choice} blocks"

@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1409.4842
 
 stage        output          parameters  multiply-adds
+input        3 x 224 x 224
 conv1        64 x 112 x 112       9,536    118,013,952
 maxpool1     64 x 56 x 56             0              0
 conv2        64 x 56 x 56         4,224     12,845,056
@@ -27,7 +28,9 @@ dropout      1024                     0              0
 fc           1000             1,025,000      1,024,000
 total                        13,004,888  1,498,376,192
 
-Compiled by resnetgen from googlenet (spec 32fb9e51611f9caf, code d8592c2d5415054d).
+    resnetgen build googlenet
+
+Compiled by resnetgen 0.1.0 (spec 9ca6e1805e862ef7, code 4cf84d12cd53b175).
 """
 
 import torch
@@ -50,12 +53,12 @@ class Unit(nn.Module):
             bias=False,
         )
         self.bn = nn.BatchNorm2d(out, eps=0.001)
-        self.relu = nn.ReLU(inplace=True)
+        self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         x = self.bn(x)
-        x = self.relu(x)
+        x = self.act(x)
         return x
 
 
@@ -87,7 +90,7 @@ class AuxClassifier(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(4)
         self.conv = Unit(in_channels, 128)
         self.fc1 = nn.Linear(2048, 1024)
-        self.relu = nn.ReLU(inplace=True)
+        self.act = nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(0.7)
         self.fc2 = nn.Linear(1024, classes)
 
@@ -95,7 +98,7 @@ class AuxClassifier(nn.Module):
         x = self.pool(x)
         x = self.conv(x)
         x = self.fc1(x.flatten(1))
-        x = self.relu(x)
+        x = self.act(x)
         x = self.dropout(x)
         x = self.fc2(x)
         return x

@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1512.03385
 
 stage   output         parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56        9,536    118,013,952
 layer1  64 x 56 x 56      221,952    693,633,024
 layer2  128 x 28 x 28   1,107,968    867,041,280
@@ -11,7 +12,9 @@ layer4  512 x 7 x 7    12,982,272    635,830,272
 head    1000              513,000        512,000
 total                  21,623,848  3,644,493,824
 
-Compiled by resnetgen from plain34 (spec 530769ccf9ec7db8, code 3fbcf861d7cb399c).
+    resnetgen build plain34
+
+Compiled by resnetgen 0.1.0 (spec 69ec709ee3d96b22, code 3003ac59477842bf).
 """
 
 from torch import Tensor, nn
@@ -28,17 +31,18 @@ class BasicBlock(nn.Module):
             in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        self.act2 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x)
+        x = self.act2(x)
         return x
 
 
@@ -49,7 +53,7 @@ class PlainNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(*(BasicBlock(64, 64) for _ in range(3)))
         self.layer2 = nn.Sequential(
@@ -73,7 +77,7 @@ class PlainNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.maxpool(x)
         x = self.layer1(x)
         x = self.layer2(x)

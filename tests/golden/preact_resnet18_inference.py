@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1603.05027
 
 stage   output         parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56        9,408    118,013,952
 layer1  64 x 56 x 56      147,968    462,422,016
 layer2  128 x 28 x 28     525,184    411,041,792
@@ -11,7 +12,9 @@ layer4  512 x 7 x 7     8,392,192    411,041,792
 head    1000              514,024        512,000
 total                  11,687,720  1,814,073,344
 
-Compiled by resnetgen from preact_resnet18 (spec d2e1187b0f3cf414, code c99dcb80d65a2a78).
+    resnetgen build preact_resnet18 --target inference
+
+Compiled by resnetgen 0.1.0 (spec d2e1187b0f3cf414, code c99dcb80d65a2a78).
 """
 
 import torch

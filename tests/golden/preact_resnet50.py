@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1603.05027
 
 stage   output          parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56         9,408    118,013,952
 layer1  256 x 56 x 56      214,912    667,942,912
 layer2  512 x 28 x 28    1,218,048  1,027,604,480
@@ -11,8 +12,12 @@ layer4  2048 x 7 x 7    14,958,592    809,238,528
 head    1000             2,053,096      2,048,000
 total                   25,549,352  4,089,184,256
 
-Compiled by resnetgen from preact_resnet50 (spec cc880a8e766c459c, code 819f80feb4bce697).
+    resnetgen build preact_resnet50
+
+Compiled by resnetgen 0.1.0 (spec cc880a8e766c459c, code bc014cca48df9c8a).
 """
+
+from collections import OrderedDict
 
 from torch import Tensor, nn
 
@@ -139,7 +144,7 @@ class PreActResNet(nn.Module):
         self.norm = nn.BatchNorm2d(2048)
         self.act = nn.ReLU(inplace=True)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.ModuleDict({"fc": nn.Conv2d(2048, num_classes, 1)})
+        self.head = nn.Sequential(OrderedDict(fc=nn.Conv2d(2048, num_classes, 1)))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
@@ -154,6 +159,6 @@ class PreActResNet(nn.Module):
         x = self.norm(x)
         x = self.act(x)
         x = self.pool(x)
-        x = self.head["fc"](x)
+        x = self.head(x)
         x = x.flatten(1)
         return x

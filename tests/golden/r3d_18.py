@@ -2,16 +2,19 @@
 
 Paper: https://arxiv.org/abs/1711.11248
 
-stage   output             parameters   multiply-adds
-stem    64 x 16 x 56 x 56      28,352   1,416,167,424
-layer1  64 x 16 x 56 x 56     442,880  22,196,256,768
-layer2  128 x 8 x 28 x 28   1,557,760   9,762,242,560
-layer3  256 x 4 x 14 x 14   6,228,480   4,881,121,280
-layer4  512 x 2 x 7 x 7    24,908,800   2,440,560,640
-head    400                   205,200         204,800
-total                      33,371,472  40,696,553,472
+stage   output              parameters   multiply-adds
+input   3 x 16 x 112 x 112
+stem    64 x 16 x 56 x 56       28,352   1,416,167,424
+layer1  64 x 16 x 56 x 56      442,880  22,196,256,768
+layer2  128 x 8 x 28 x 28    1,557,760   9,762,242,560
+layer3  256 x 4 x 14 x 14    6,228,480   4,881,121,280
+layer4  512 x 2 x 7 x 7     24,908,800   2,440,560,640
+head    400                    205,200         204,800
+total                       33,371,472  40,696,553,472
 
-Compiled by resnetgen from r3d_18 (spec bb93e8ee646ebaa4, code 8cf2092c15ea678b).
+    resnetgen build r3d_18
+
+Compiled by resnetgen 0.1.0 (spec 784e55e0d7edd055, code 801723a0a0c9e580).
 """
 
 from torch import Tensor, nn
@@ -34,13 +37,14 @@ class Basic3d(nn.Module):
             nn.BatchNorm3d(width),
         )
         self.downsample = downsample
-        self.relu = nn.ReLU(inplace=True)
+        self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.conv2(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act(x + shortcut)
         return x
 
 

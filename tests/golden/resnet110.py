@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1512.03385
 
 stage   output        parameters  multiply-adds
+input   3 x 32 x 32
 stem    16 x 32 x 32         464        442,368
 layer1  16 x 32 x 32      84,096     84,934,656
 layer2  32 x 16 x 16     329,472     83,755,008
@@ -10,7 +11,9 @@ layer3  64 x 8 x 8     1,313,280     83,755,008
 head    10                   650            640
 total                  1,727,962    252,887,680
 
-Compiled by resnetgen from resnet110 (spec 3fe730a206486d5e, code 4f4342875d962ec0).
+    resnetgen build resnet110
+
+Compiled by resnetgen 0.1.0 (spec 08d8dbda3cd9acc1, code f8997bebbe7dd618).
 """
 
 from torch import Tensor, nn
@@ -29,19 +32,21 @@ class BasicBlock(nn.Module):
             in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = downsample
+        self.act2 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act2(x + shortcut)
         return x
 
 
@@ -69,7 +74,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.layer1 = nn.Sequential(
             *(BasicBlock(16, 16, nn.Identity()) for _ in range(18)),
         )
@@ -90,7 +95,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.layer1(x)
         x = self.layer2(x)
         x = self.layer3(x)

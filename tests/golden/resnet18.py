@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1512.03385
 
 stage   output         parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56        9,536    118,013,952
 layer1  64 x 56 x 56      147,968    462,422,016
 layer2  128 x 28 x 28     525,568    411,041,792
@@ -11,7 +12,9 @@ layer4  512 x 7 x 7     8,393,728    411,041,792
 head    1000              513,000        512,000
 total                  11,689,512  1,814,073,344
 
-Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code cc93c9d052ff7f4c).
+    resnetgen build resnet18
+
+Compiled by resnetgen 0.1.0 (spec c7ebe738b850c21c, code ee04db813ba6aacc).
 """
 
 from torch import Tensor, nn
@@ -30,19 +33,21 @@ class BasicBlock(nn.Module):
             in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = downsample
+        self.act2 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act2(x + shortcut)
         return x
 
 
@@ -63,7 +68,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(
             *(BasicBlock(64, 64, nn.Identity()) for _ in range(2)),
@@ -89,7 +94,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.maxpool(x)
         x = self.layer1(x)
         x = self.layer2(x)

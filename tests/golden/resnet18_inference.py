@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1512.03385
 
 stage   output         parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56        9,536    118,013,952
 layer1  64 x 56 x 56      147,968    462,422,016
 layer2  128 x 28 x 28     525,568    411,041,792
@@ -11,7 +12,9 @@ layer4  512 x 7 x 7     8,393,728    411,041,792
 head    1000              513,000        512,000
 total                  11,689,512  1,814,073,344
 
-Compiled by resnetgen from resnet18 (spec 72d38572caf45e36, code 45f467a4e531afbe).
+    resnetgen build resnet18 --target inference
+
+Compiled by resnetgen 0.1.0 (spec c7ebe738b850c21c, code 45f467a4e531afbe).
 """
 
 import torch

@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1512.03385
 
 stage   output          parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56         9,536    118,013,952
 layer1  256 x 56 x 56      215,808    667,942,912
 layer2  512 x 28 x 28    1,219,584  1,027,604,480
@@ -11,7 +12,9 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,557,032  4,089,184,256
 
-Compiled by resnetgen from resnet50 (spec 42bbfa81e0ab64ac, code 88bffffdf7f1fcf9).
+    resnetgen build resnet50
+
+Compiled by resnetgen 0.1.0 (spec 96fd873daeffb523, code 4e9c931643d5ebfb).
 """
 
 from torch import Tensor, nn
@@ -39,24 +42,27 @@ class Bottleneck(nn.Module):
         out = width * 4
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        self.act2 = nn.ReLU(inplace=True)
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample = downsample
+        self.act3 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x)
+        x = self.act2(x)
         x = self.conv3(x)
         x = self.bn3(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act3(x + shortcut)
         return x
 
 
@@ -67,7 +73,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(
             Bottleneck(64, 64, Projection(64, 256)),
@@ -94,7 +100,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.maxpool(x)
         x = self.layer1(x)
         x = self.layer2(x)

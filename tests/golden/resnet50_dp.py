@@ -1,8 +1,9 @@
-"""resnet50_dp
+"""ResNet-50 with block.drop_path=0.1 * position / (tot... (50 layers).
 
 Paper: https://arxiv.org/abs/1512.03385
 
 stage   output          parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56         9,536    118,013,952
 layer1  256 x 56 x 56      215,808    667,942,912
 layer2  512 x 28 x 28    1,219,584  1,027,604,480
@@ -11,7 +12,9 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,557,032  4,089,184,256
 
-Compiled by resnetgen from resnet50_dp (spec cb0e131bb35a5d4b, code 332913c36e75c3a7).
+    resnetgen build resnet50_dp.yaml
+
+Compiled by resnetgen 0.1.0 (spec 155bc6f1ebcd9ac8, code 5e6e663d7c568eaa).
 """
 
 import torch
@@ -63,35 +66,40 @@ class Bottleneck(nn.Module):
         out = width * 4
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        self.act2 = nn.ReLU(inplace=True)
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.drop = DropPath(drop_path)
         self.downsample = downsample
+        self.act3 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x)
+        x = self.act2(x)
         x = self.conv3(x)
         x = self.bn3(x)
         x = self.drop(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act3(x + shortcut)
         return x
 
 
 class ResNet(nn.Module):
+    """ResNet-50 with block.drop_path=0.1 * position / (tot..."""
+
     def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(
             Bottleneck(64, 64, Projection(64, 256)),
@@ -148,7 +156,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.maxpool(x)
         x = self.layer1(x)
         x = self.layer2(x)

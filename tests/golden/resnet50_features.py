@@ -1,8 +1,9 @@
-"""resnet50_features
+"""ResNet-50 with head=none, outputs=[layer1, layer2, layer3, layer4] (49 layers).
 
 Paper: https://arxiv.org/abs/1512.03385
 
 stage   output          parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56         9,536    118,013,952
 layer1  256 x 56 x 56      215,808    667,942,912
 layer2  512 x 28 x 28    1,219,584  1,027,604,480
@@ -10,7 +11,9 @@ layer3  1024 x 14 x 14   7,098,368  1,464,336,384
 layer4  2048 x 7 x 7    14,964,736    809,238,528
 total                   23,508,032  4,087,136,256
 
-Compiled by resnetgen from resnet50_features (spec 63517b88416c62ef, code 022cc5456eace380).
+    resnetgen build resnet50_features.yaml
+
+Compiled by resnetgen 0.1.0 (spec ad215d9b65665ccf, code 0d808373d85a6b59).
 """
 
 from torch import Tensor, nn
@@ -38,28 +41,33 @@ class Bottleneck(nn.Module):
         out = width * 4
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        self.act2 = nn.ReLU(inplace=True)
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample = downsample
+        self.act3 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x)
+        x = self.act2(x)
         x = self.conv3(x)
         x = self.bn3(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act3(x + shortcut)
         return x
 
 
 class ResNet(nn.Module):
+    """ResNet-50 with head=none, outputs=[layer1, layer2, layer3, layer4]."""
+
     feature_info = (
         {"module": "layer1", "num_chs": 256, "reduction": 4},
         {"module": "layer2", "num_chs": 512, "reduction": 8},
@@ -71,7 +79,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(
             Bottleneck(64, 64, Projection(64, 256)),
@@ -96,7 +104,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.maxpool(x)
         layer1 = self.layer1(x)
         layer2 = self.layer2(layer1)

@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1812.01187
 
 stage   output          parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56        28,768    357,654,528
 layer1  256 x 56 x 56      215,808    667,942,912
 layer2  512 x 28 x 28    1,219,584  1,027,604,480
@@ -11,7 +12,9 @@ layer4  2048 x 7 x 7    14,964,736    809,238,528
 head    1000             2,049,000      2,048,000
 total                   25,576,264  4,328,824,832
 
-Compiled by resnetgen from resnet50d (spec 223b41ee4d999332, code c42b3dcefbccc672).
+    resnetgen build resnet50d
+
+Compiled by resnetgen 0.1.0 (spec 6b93167c26904c0d, code b158dbbab9b53b94).
 """
 
 from torch import Tensor, nn
@@ -40,24 +43,27 @@ class Bottleneck(nn.Module):
         out = width * 4
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        self.act2 = nn.ReLU(inplace=True)
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample = downsample
+        self.act3 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x)
+        x = self.act2(x)
         x = self.conv3(x)
         x = self.bn3(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act3(x + shortcut)
         return x
 
 

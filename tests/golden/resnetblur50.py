@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1904.11486
 
 stage   output          parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56         9,536    119,820,288
 layer1  256 x 56 x 56      215,808    667,942,912
 layer2  512 x 28 x 28    1,219,584  1,375,324,160
@@ -11,7 +12,9 @@ layer4  2048 x 7 x 7    14,964,736  1,156,280,832
 head    1000             2,049,000      2,048,000
 total                   25,557,032  5,133,020,672
 
-Compiled by resnetgen from resnetblur50 (spec 2370b4bc1fbeba7e, code e434da8e655233b5).
+    resnetgen build resnetblur50
+
+Compiled by resnetgen 0.1.0 (spec 48c9fe97b9d735f9, code 2a73d3a1560bd984).
 """
 
 import torch
@@ -67,26 +70,29 @@ class Bottleneck(nn.Module):
         out = width * 4
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        self.act2 = nn.ReLU(inplace=True)
         self.aa = aa
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample = downsample
+        self.act3 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x)
+        x = self.act2(x)
         x = self.aa(x)
         x = self.conv3(x)
         x = self.bn3(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act3(x + shortcut)
         return x
 
 
@@ -104,7 +110,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = BlurredPool()
         self.layer1 = nn.Sequential(
             Bottleneck(64, 64, aa=nn.Identity(), downsample=Projection(64, 256)),
@@ -161,7 +167,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.maxpool(x)
         x = self.layer1(x)
         x = self.layer2(x)

@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1709.01507
 
 stage   output         parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56        9,536    118,013,952
 layer1  64 x 56 x 56      150,160    462,424,064
 layer2  128 x 28 x 28     529,936    411,045,888
@@ -11,7 +12,9 @@ layer4  512 x 7 x 7     8,460,352    411,107,328
 head    1000              513,000        512,000
 total                  11,779,624  1,814,161,408
 
-Compiled by resnetgen from seresnet18 (spec af1d7c156b9cce3a, code 484151df50936eb9).
+    resnetgen build seresnet18 --target inference
+
+Compiled by resnetgen 0.1.0 (spec 50dffa10542b8cb9, code 484151df50936eb9).
 """
 
 import torch

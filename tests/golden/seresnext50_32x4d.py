@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1709.01507
 
 stage   output          parameters  multiply-adds
+input   3 x 224 x 224
 stem    64 x 56 x 56         9,536    118,013,952
 layer1  256 x 56 x 56      231,216    634,249,216
 layer2  512 x 28 x 28    1,330,304  1,085,538,304
@@ -11,7 +12,9 @@ layer4  2048 x 7 x 7    16,124,288    867,008,512
 head    1000             2,049,000      2,048,000
 total                   27,559,896  4,232,994,816
 
-Compiled by resnetgen from seresnext50_32x4d (spec eb095bab5af1a328, code be0cc11b4e56be8a).
+    resnetgen build seresnext50_32x4d
+
+Compiled by resnetgen 0.1.0 (spec 62902d39042424f8, code e47ff0705cf0e7ca).
 """
 
 from torch import Tensor, nn
@@ -65,28 +68,31 @@ class Bottleneck(nn.Module):
         out = width * 4
         self.conv1 = nn.Conv2d(in_channels, inner, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(inner)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(
             inner, inner, 3, stride=stride, padding=1, groups=32, bias=False
         )
         self.bn2 = nn.BatchNorm2d(inner)
+        self.act2 = nn.ReLU(inplace=True)
         self.conv3 = nn.Conv2d(inner, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.se = SqueezeExcite(out)
         self.downsample = downsample
+        self.act3 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x)
+        x = self.act2(x)
         x = self.conv3(x)
         x = self.bn3(x)
         x = self.se(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act3(x + shortcut)
         return x
 
 
@@ -97,7 +103,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(
             Bottleneck(64, 64, Projection(64, 256)),
@@ -127,7 +133,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.maxpool(x)
         x = self.layer1(x)
         x = self.layer2(x)

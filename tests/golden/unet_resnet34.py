@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1512.03385
 
 stage                output          parameters  multiply-adds
+input                3 x 224 x 224
 stem                 64 x 56 x 56         9,536    118,013,952
 layer1               64 x 56 x 56       221,952    693,633,024
 layer2               128 x 28 x 28    1,116,416    873,463,808
@@ -16,7 +17,9 @@ decoder.blocks.4     16 x 224 x 224       6,976    346,816,512
 segmentation_head.0  21 x 224 x 224       3,045    151,732,224
 total                                24,439,269  6,127,091,712
 
-Compiled by resnetgen from unet_resnet34 (spec 7da9010851229a43, code 49dea9bb87d7af31).
+    resnetgen build unet_resnet34.yaml
+
+Compiled by resnetgen 0.1.0 (spec c56be2a3c631e630, code 9e49d4d889a58713).
 """
 
 import torch
@@ -36,19 +39,21 @@ class BasicBlock(nn.Module):
             in_channels, width, 3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = downsample
+        self.act2 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.downsample(x)
+        identity = x
         x = self.conv1(x)
         x = self.bn1(x)
-        x = self.relu(x)
+        x = self.act1(x)
         x = self.conv2(x)
         x = self.bn2(x)
-        x = self.relu(x + shortcut)
+        shortcut = self.downsample(identity)
+        x = self.act2(x + shortcut)
         return x
 
 
@@ -138,7 +143,7 @@ class UNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = nn.Sequential(
             *(BasicBlock(64, 64, nn.Identity()) for _ in range(3)),
@@ -164,7 +169,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)
-        act1 = self.relu(x)
+        act1 = self.act1(x)
         x = self.maxpool(act1)
         layer1 = self.layer1(x)
         layer2 = self.layer2(layer1)

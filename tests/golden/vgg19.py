@@ -3,6 +3,7 @@
 Paper: https://arxiv.org/abs/1409.1556
 
 stage   output           parameters   multiply-adds
+input   3 x 224 x 224
 block1  64 x 112 x 112       38,720   1,936,392,192
 block2  128 x 56 x 56       221,440   2,774,532,096
 block3  256 x 28 x 28     2,065,408   6,473,908,224
@@ -11,7 +12,9 @@ block5  512 x 7 x 7       9,439,232   1,849,688,064
 head    1000            123,642,856     123,633,664
 total                   143,667,240  19,632,062,464
 
-Compiled by resnetgen from vgg19 (spec 06407c9d7b045bda, code a19412a119b699d3).
+    resnetgen build vgg19
+
+Compiled by resnetgen 0.1.0 (spec 06407c9d7b045bda, code a19412a119b699d3).
 """
 
 from torch import Tensor, nn

@@ -27,7 +27,7 @@ MY77 = """\
 # Repeats 3-4-15-3: no library network with these blocks has 77 layers, so layer3, which has the
 # most, gets 9 more.
 network: my77
-doc: resnet50 with 77 layers
+doc: ResNet-77, ResNet-50 with 3-4-15-3 blocks
 extends: resnet50
 stages:
   layer3: {blocks: 15}
@@ -133,7 +133,7 @@ def test_overrides_without_effect_do_not_go_into_the_file(new: Call) -> None:
 
 def test_the_base_in_another_depth_changes_nothing_at_its_own(new: Call) -> None:
     text = done(new("same", "--from", "resnet50", "--depth", "50", "-o", "-"))
-    assert text.endswith("network: same\ndoc: resnet50 with 50 layers\nextends: resnet50\n")
+    assert text.endswith("network: same\ndoc: ResNet-50\nextends: resnet50\n")
     assert "# Repeats 3-4-6-3: resnet50 has them." in text
 
 

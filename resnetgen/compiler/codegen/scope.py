@@ -135,12 +135,11 @@ class Scope:
     ) -> Expr:
         """What to print for a number that has these values, one for each instance.
 
-        A literal if it never varies and the guess reads no name that must stay; else the guess if it
-        is exact; else an argument, named after `hint`. `env` are further names with their values.
+        The guess if it reads names and is exact; else a literal if the number never varies; else an
+        argument, named after `hint`. `env` are further names with their values.
         """
         constant = _all_equal(values)
-        kept_arguments = self.kept_arguments.union(env or ())
-        if constant and (guess is None or not set(free_names(guess))):
+        if constant and (guess is None or not any(free_names(guess))):
             return Const(values[0])
         if guess is not None and self.is_exact(guess, values, env or {}):
             return guess

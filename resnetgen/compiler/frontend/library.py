@@ -76,17 +76,18 @@ def complete(tree: MapTree, folders: tuple[Path, ...], overrides: Mapping[str, o
         return Document(tree, folders, (tree.span.source,))
     specs = _ExtendsResolver(tree, folders).in_order()
     merged = merge_specs(specs)
+    settings: dict[str, str] = {}
+    changes: dict[str, str] = {}  # the settings that change something
     for key, value in overrides.items():
-        merged = apply_override(merged, key, value)
+        before, merged = merged, apply_override(merged, key, value)
+        settings[key] = value if isinstance(value, str) else value_to_flow(value)
+        if canonical_text(before) != canonical_text(merged):
+            changes[key] = settings[key]
     if LIBRARY not in folders and any(each.span.source.shipped for each in specs):
         folders = (*folders, LIBRARY)
     sources = tuple(each.span.source for each in reversed(specs))
-    settings = {
-        key: value if isinstance(value, str) else value_to_flow(value)
-        for key, value in overrides.items()
-    }
     command = build_command(sources[0], settings)
-    return Document(merged, folders, sources, title(specs, settings), command)
+    return Document(merged, folders, sources, title(specs, changes), command)
 
 
 def is_block(tree: MapTree) -> bool:

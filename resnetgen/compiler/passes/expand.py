@@ -36,11 +36,11 @@ def expand(document: Document, network: Network) -> MapTree:
         assert block, f"{name} was sound when the network was elaborated"
         define[name] = without(block, "block", "language")
         todo += _bases(block)
-    if not define:
-        return tree
     spans = {name: block.span for name, block in define.items()}
-    defined = MapTree(define, spans, tree.span)
-    entries, keys = {**tree.entries, "define": defined}, {**tree.key_spans, "define": tree.span}
+    added: dict[str, Tree] = {"define": MapTree(define, spans, tree.span)} if define else {}
+    if document.title:
+        added["doc"] = Scalar(document.title, document.title, tree.span, quoted=False)
+    entries, keys = {**tree.entries, **added}, {**tree.key_spans, **dict.fromkeys(added, tree.span)}
     return MapTree(entries, keys, tree.span)
 
 
