@@ -106,7 +106,7 @@ def test_an_input_that_is_read_late_keeps_its_name() -> None:
         "  joined: {op: concat, inputs: [largest, x]}\n"
     )
     names = assign_variables(fold(net.flat_graph), "x", several=False)
-    assert names == {"input": "x", "y": "y", "largest": "largest2", "joined": "x"}
+    assert names == {"<input>": "x", "y": "y", "largest": "largest2", "joined": "x"}
 
 
 def test_names_that_are_too_long_lose_their_first_components() -> None:

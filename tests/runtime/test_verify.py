@@ -117,16 +117,17 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(width, out, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(out)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out)
         self.downsample = downsample
+        self.act2 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.act1(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        out = self.relu(out + shortcut)
+        out = self.act2(out + shortcut)
         return out
 
 
@@ -286,7 +287,7 @@ MUTATIONS = {
             ("self.right = nn.Conv2d(3,", "self.right = nn.Conv2d(4,"),
             ("self.right(x)", "self.right(left)"),
         ],
-        "eval: right: predicted to read input; in torch it reads left",
+        "eval: right: predicted to read <input>; in torch it reads left",
     ),
     "a function that is none": (
         "residual",
@@ -373,7 +374,7 @@ def test_a_graph_break_is_found_and_placed() -> None:
     source = changed("residual", ("x = self.bn1(x)", "x = self.bn1(x) if x.sum() > 0 else x"))
     found = mismatches("residual", source, compile=True)
     assert len(found) == 2
-    assert all("cannot run the network" in text and "(line 41: " in text for text in found)
+    assert all("cannot run the network" in text and "(line 42: " in text for text in found)
 
 
 def test_many_networks_of_one_class_do_not_exhaust_the_compiler() -> None:
@@ -383,7 +384,7 @@ def test_many_networks_of_one_class_do_not_exhaust_the_compiler() -> None:
 
 @pytest.mark.parametrize(
     ("compile", "place"),
-    [(False, "(at add_2)"), (True, "(line 20: out = self.relu(out + shortcut))")],
+    [(False, "(at add_2)"), (True, "(line 21: out = self.act2(out + shortcut))")],
     ids=["fx", "dynamo"],
 )
 def test_what_torch_raises_is_reported_in_one_line_with_its_place(

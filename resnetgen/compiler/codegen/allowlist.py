@@ -323,13 +323,22 @@ class _ClassCheck:
             return TENSOR
         _require(not node.keywords, node, "passes a keyword")
         match node.func:
-            case ast.Attribute(value=tensor, attr=name) if name in _METHODS:
+            case ast.Attribute(value=tensor, attr=name) if name in _METHODS and not self.is_module(
+                node.func
+            ):
                 self.expect([TENSOR], tensor)
                 self.expect([TENSOR, NUMBER], *node.args)
             case callee:
                 self.expect([MODULE], callee)
                 self.expect([TENSOR], *node.args)
         return TENSOR
+
+    def is_module(self, node: ast.expr) -> bool:
+        """Whether it is `self.NAME` of a module that the constructor made."""
+        match node:
+            case ast.Attribute(value=ast.Name("self"), attr=name):
+                return self.attributes.get(name) == MODULE
+        return False
 
     def construction(self, node: ast.Call) -> str:
         """A call in a constructor: arithmetic, a module of torch, or a class of the file."""

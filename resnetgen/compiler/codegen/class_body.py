@@ -107,7 +107,9 @@ class ClassBody:
         network = self.planner.network if self.is_root and part.is_whole else None
         several = network is not None and len(network.outputs) > 1
         order = in_execution_order(statements)
-        lines, variables = forward_lines(order, part.inputs, part.outputs, several)
+        lines, variables = forward_lines(
+            order, part.inputs, part.outputs, self.planner.taken, several
+        )
         lines += return_lines(network, part.inputs, [variables[name] for name in part.outputs])
         attributes = self.lowering.attributes.items()
         members += [(name, ExprDoc(expr)) for name, expr in attributes if _reads(lines, name)]

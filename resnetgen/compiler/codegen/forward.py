@@ -11,7 +11,7 @@ because memory analysis depends on it; here they are printed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from resnetgen.compiler.analysis.statements import count_readers, is_inlined, named_values
 from resnetgen.compiler.codegen import pretty
@@ -28,15 +28,17 @@ def forward_lines(
     statements: Sequence[Statement],
     inputs: Sequence[str],
     outputs: Sequence[str],
+    classes: Collection[str],
     several: bool = False,
 ) -> tuple[list[str], dict[str, str]]:
     """The lines of a body, given its statements in order, and the variable of each value.
 
-    `inputs` are the parameters. With `several` outputs, each has a name of its own.
+    `inputs` are the parameters; no variable has the name of one of the `classes`. With `several`
+    outputs, each has a name of its own.
     """
     named = named_values(statements, inputs, outputs, outputs if several else ())
     variables: dict[str, str] = {}
-    taken = {*PRINTED_NAMES, *inputs}
+    taken = {*PRINTED_NAMES, *inputs, *classes}
     lines: list[str] = []
     guarded = False
     main, identity = inputs[0], None

@@ -17,7 +17,7 @@ has been read for the last time, which frees the old value:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from resnetgen.compiler.codegen import pretty
@@ -73,7 +73,9 @@ def inference_plan(network: Network, typed: TypedInstance, folded: FoldedGraph) 
     x = network.root.inputs[0]
     evaluated = replace(network, train_outputs=())
     several = len(folded.outputs) > 1
-    names = assign_variables(folded, x, several)
+    classes = {*support_classes(network.axes), *RESERVED_CLASSES}
+    name = unique(network.root.class_name or camel_case(network.name), classes)
+    names = assign_variables(folded, x, several, classes)
     modules = _Modules(folded)
     keys = tuple(output.name for output in network.outputs) if network.named_outputs else ()
     forward = ForwardPlan(folded, names, deletions(folded, names), modules.attributes, keys)
@@ -82,10 +84,6 @@ def inference_plan(network: Network, typed: TypedInstance, folded: FoldedGraph) 
     init = [f"{MARGIN}{line}" for line in ("super().__init__()", *KEEPS)]
     for attribute, doc in modules.docs.items():
         init += pretty.lay(doc, len(MARGIN), f"self.{attribute} = ")
-    name = unique(
-        network.root.class_name or camel_case(network.name),
-        {*support_classes(network.axes), *RESERVED_CLASSES},
-    )
     class_plan = ClassPlan(
         name, "nn.Module", DOC, (), ("    def __init__(self) -> None:",), tuple(init),
         (f"    def forward(self, {x}: Tensor) -> {return_type(evaluated)}:",), tuple(lines),
@@ -184,8 +182,13 @@ LONGEST = 24
 RESERVED = PRINTED_NAMES | {"largest"}  # a name of `forward` itself; no node is called `half`
 
 
-def assign_variables(folded: FoldedGraph, x: str, several: bool) -> dict[str, str]:
-    """The variable of each value; `x` is that of the input, and `several` results have names."""
+def assign_variables(
+    folded: FoldedGraph, x: str, several: bool, classes: Collection[str] = ()
+) -> dict[str, str]:
+    """The variable of each value; `x` is that of the input, and `several` results have names.
+
+    No variable has the name of one of the `classes` of the file.
+    """
     short, names = (x, *SHORT), _names(folded, several)
     last = last_reads([step.reads for step in folded.steps])
     last |= dict.fromkeys(folded.outputs, len(folded.steps))
@@ -197,7 +200,7 @@ def assign_variables(folded: FoldedGraph, x: str, several: bool) -> dict[str, st
             live[step.name] = free[0]
         else:
             base = names.get(step.name) or identifier(_path(step))
-            live[step.name] = unique(base, {*live.values(), *short, *RESERVED})
+            live[step.name] = unique(base, {*live.values(), *short, *RESERVED, *classes})
         variables[step.name] = live[step.name]
     return variables
 

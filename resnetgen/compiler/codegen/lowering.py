@@ -17,7 +17,6 @@ from resnetgen.compiler.codegen.calls import IDENTITY, Calls, values_at
 from resnetgen.compiler.codegen.class_plan import FilePlanner
 from resnetgen.compiler.codegen.classes import ClassGroup
 from resnetgen.compiler.codegen.pretty import Doc
-from resnetgen.compiler.codegen.scope import argument_name
 from resnetgen.compiler.frontend.expressions import Const, Expr
 from resnetgen.compiler.ir.nodes import SHORTCUT, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.op_def import TorchFunction
@@ -75,7 +74,7 @@ class Lowering:
         inplace = frozenset.intersection(*map(overwritable, group.instances))
         self.calls = Calls(planner, group, inplace)
         self.hoisted_arguments = {  # for modules that the caller passes in, by node
-            key: argument_name(key) for key in self.scope.nodes if key in group.hoisted
+            key: self.scope.module_argument(key) for key in self.scope.nodes if key in group.hoisted
         }
         self.attributes: dict[str, Expr] = {}  # of self, read by expressions in `forward`
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resnetgen.compiler.codegen.classes import ClassGroup
+from resnetgen.compiler.codegen.classes import ClassGroup, unique
 from resnetgen.compiler.frontend.expressions import (
     Apply,
     Const,
@@ -30,6 +30,7 @@ from resnetgen.compiler.frontend.expressions import (
     substitute,
     to_python,
 )
+from resnetgen.compiler.frontend.identifiers import PRINTED_NAMES
 from resnetgen.compiler.ir.nodes import Instance, InstanceNode, OpCall, PassThrough
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, ShapeError
 
@@ -56,6 +57,13 @@ class Scope:
         self.scopes = scopes  # those of the classes that it calls
         self.kept_arguments = kept_arguments  # names that stay arguments though they never vary
         self.added_arguments: dict[str, tuple[Value, ...]] = {}
+        # Names of the constructor: of the block, of modules that are passed in, and of Python.
+        self.taken = {
+            *PRINTED_NAMES,
+            *self.block.params,
+            *self.block.let,
+            *group.instances[0].values,
+        }
         self.nodes = {each.key: each for each in group.instances[0].nodes}
         self._expanded: dict[str, Expr | None] = {}
         self._channels: dict[str, Expr | None] = {}
@@ -173,13 +181,17 @@ class Scope:
         """A new argument, for what the class cannot compute."""
         base, number = argument_name(hint), 2
         name = base
-        taken = {*self.block.params, *self.block.let, *self.instances[0].values}
-        while name in taken or (
+        while name in self.taken or (
             name in self.added_arguments and list(self.added_arguments[name]) != list(values)
         ):
             name, number = f"{base}{number}", number + 1
         self.added_arguments[name] = tuple(values)
         return Name(name)
+
+    def module_argument(self, key: str) -> str:
+        """The argument for a module that is passed in: called as its node, if no number is."""
+        name = argument_name(key)
+        return unique(f"{name}_module" if name in self.taken else name, self.taken)
 
     # --- attributes and channels
 

@@ -45,6 +45,7 @@ RESERVED_CLASSES = (
     "True",
     "False",
 )  # `camel_case` can return them
+NO_VALUE = "none"  # what `inputs:` and `else:` write where there is no value
 IMPORTED_MODULES = ("torch", "collections")  # a file of that name would hide the module
 # Packages that `import torch` or `import resnetgen` imports, or that torch requires (a test compares).
 REQUIRED_PACKAGES = frozenset(
@@ -81,11 +82,15 @@ def path_component_error(name: str) -> str | None:
         return None
     if name in MODULE_NAMES or name.startswith("_"):
         return "is an attribute of torch.nn.Module"
+    if name == "feature_info":
+        return "is the attribute in which a printed network describes its outputs"
     return identifier_error(name)
 
 
 def node_key_error(key: str) -> str | None:
     """Why a name cannot be the key of a node; None if it can. Dots nest: `conv1.0`."""
+    if key == NO_VALUE:
+        return "means that there is no value, where a node reads it"
     if len(key) > 100:
         return "is longer than 100 characters"
     for component in key.split("."):

@@ -104,6 +104,20 @@ class BlockNode:
     inputs_span: Span
     read_spans: Mapping[str, Span] = field(default_factory=dict)
 
+    @property
+    def spliced(self) -> Block | None:
+        """The block whose nodes stand in its place, under keys of their own."""
+        is_spliced = self.path == "." and self.repeat is None
+        return self.target if is_spliced and isinstance(self.target, Block) else None
+
+    @property
+    def result_key(self) -> str:
+        """The name of its result: of a spliced block, whose own key a node may have, that of a node."""
+        inner = self.spliced
+        if inner is None or inner.output is None or inner.output in inner.inputs:
+            return self.key
+        return inner.output
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Param:

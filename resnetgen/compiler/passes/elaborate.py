@@ -224,7 +224,7 @@ def _spliced(
     node = BlockNode(
         key=key,
         target=binding.target,
-        inputs=(before[-1].key if before else "x",),
+        inputs=(before[-1].result_key if before else "x",),
         arguments=binding.arguments,
         slots=binding.slots,
         when=None,
@@ -268,7 +268,7 @@ def _outputs(elaborator: BlockElaborator, root: Block) -> tuple[Output, ...]:
         return _output_list(elaborator, root, "outputs")
     if root.nodes:
         last = root.nodes[-1]
-        return (Output(last.key, last.key, last.span),)
+        return (Output(last.result_key, last.result_key, last.span),)
     if not elaborator.errors:
         elaborator.errors.report("missing-key", "the network has no nodes", root.span)
     return ()

@@ -57,9 +57,12 @@ from resnetgen.compiler.ir.ops import AMBIENT, OPS
 from resnetgen.compiler.passes.elaborate_checks import (
     SPECIAL_NAMES,
     check_argument,
+    check_inputs,
+    check_keys,
     check_name,
     check_own_names,
     check_reads,
+    check_stage_names,
     class_name,
     execution_order,
     node_path,
@@ -260,7 +263,10 @@ class BlockElaborator:
         """A block, or the network's own, from its parts; what its nodes read is checked."""
         when = parse_optional_term(self.errors, tree, "when")
         inputs = tuple(each.text for each in scalars(tree.entries.get("inputs"))) or ("x",)
+        check_inputs(self.errors, tree)
+        check_stage_names(self.errors, tree, nodes)
         check_reads(self.errors, nodes, inputs)
+        has_order = check_keys(self.errors, nodes, inputs)
         return Block(
             name=name,
             class_name=class_name(self.errors, tree),
@@ -272,7 +278,7 @@ class BlockElaborator:
             when=when,
             nodes=tuple(nodes),
             output=self.output(tree, nodes, inputs),
-            schedule=execution_order(self.errors, nodes),
+            schedule=execution_order(self.errors, nodes) if has_order else tuple(range(len(nodes))),
             span=span or tree.key_spans.get("block") or tree.key_spans.get("network") or tree.span,
         )
 
@@ -284,7 +290,7 @@ class BlockElaborator:
             return None
         output = text_at(tree, "output")
         if not output:
-            return nodes[-1].key if nodes else inputs[0]
+            return nodes[-1].result_key if nodes else inputs[0]
         known = {*inputs, *readable_keys_in(nodes)}
         if output not in known:
             hint = did_you_mean(output, known)
@@ -316,7 +322,7 @@ class BlockElaborator:
             key=key,
             target=binding.target,
             inputs=tuple(each.text for each in scalars(inputs))
-            or (before[-1].key if before else default_input,),
+            or (before[-1].result_key if before else default_input,),
             arguments=binding.arguments,
             slots=binding.slots,
             when=parse_optional_term(self.errors, tree, "when"),

@@ -11,11 +11,12 @@ Every name that may be printed is checked here. Errors go to the collector that 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from resnetgen.compiler.diagnostics.model import DiagnosticCollector, Note, Span, did_you_mean
 from resnetgen.compiler.frontend.expressions import Apply, Const, Expr, ExpressionError, parse
 from resnetgen.compiler.frontend.identifiers import (
+    NO_VALUE,
     class_name_error,
     identifier_error,
     node_key_error,
@@ -29,9 +30,11 @@ from resnetgen.compiler.frontend.tree import (
     entries_at,
     key_span,
     keys,
+    scalars,
 )
 from resnetgen.compiler.ir.nodes import (
     SHORTCUT,
+    STAGE_NAMES,
     Block,
     BlockNode,
     Op,
@@ -143,6 +146,29 @@ def check_name(
         errors.report("wrong-name", f"`{name}` {reason}", span)
 
 
+def check_inputs(errors: DiagnosticCollector, tree: MapTree) -> None:
+    """Each input of a block has a name of its own."""
+    seen: set[str] = set()
+    for each in scalars(tree.entries.get("inputs")):
+        if each.text == NO_VALUE:
+            message = f"`{NO_VALUE}` means that there is no value; call the input something else"
+            errors.report("wrong-name", message, each.span)
+        elif each.text in seen:
+            errors.report("duplicate-key", f"there are two inputs `{each.text}`", each.span)
+        seen.add(each.text)
+
+
+def check_stage_names(
+    errors: DiagnosticCollector, tree: MapTree, nodes: Sequence[BlockNode]
+) -> None:
+    """Where blocks are repeated, `index` and the like say which of them it is."""
+    if any(node.repeat is not None or node.stage for node in nodes):
+        for each, span in [*keys(tree, "params"), *keys(tree, "let")]:
+            if each in STAGE_NAMES:
+                message = f"`{each}` has a meaning of its own in a stage"
+                errors.report("wrong-name", message, span)
+
+
 def check_own_names(errors: DiagnosticCollector, tree: MapTree, what: str) -> None:
     """Each parameter, slot and `let` is a valid name, not reserved, and declared once."""
     parts = [entries_at(tree, part) for part in ("params", "slots", "let")]
@@ -216,8 +242,8 @@ def check_argument(
 
 def readable_keys(node: BlockNode) -> list[str]:
     """The names by which a node's values can be read: its key, and the keys of a spliced block."""
-    if node.path == "." and node.repeat is None and isinstance(node.target, Block):
-        return [*readable_keys_in(node.target.nodes), node.key]
+    if node.spliced:
+        return list(dict.fromkeys([*readable_keys_in(node.spliced.nodes), node.key]))
     return [node.key]
 
 
@@ -229,17 +255,43 @@ def readable_keys_in(nodes: Sequence[BlockNode]) -> list[str]:
 def check_reads(
     errors: DiagnosticCollector, nodes: Sequence[BlockNode], inputs: Sequence[str]
 ) -> None:
-    """Every name that a node reads is computed, by one node."""
+    """Every name that a node reads is computed."""
     known = {*inputs, *readable_keys_in(nodes)}
-    seen = set(inputs)
     for node in nodes:
         for name in (*node.inputs, node.otherwise):
-            if name is not None and name != "none" and name not in known:
+            if name is not None and name != NO_VALUE and name not in known:
                 _report_unknown_read(errors, node, name, nodes, known)
-        for key in readable_keys(node):
-            if key in seen:
-                errors.report("duplicate-key", f"there are two nodes `{key}`", node.span)
-            seen.add(key)
+
+
+def check_keys(
+    errors: DiagnosticCollector, nodes: Sequence[BlockNode], inputs: Sequence[str]
+) -> bool:
+    """Whether no two nodes have the same key. A node of a spliced block may have that of the block."""
+    owners: dict[str, BlockNode | None] = dict.fromkeys(inputs)
+    owners |= {node.key: node for node in nodes if node.spliced}
+    unique = True
+    for index, own in _placed(nodes):
+        key = own.key
+        if key not in owners or (owners[key] is nodes[index] and nodes[index] is not own):
+            owners[key] = own
+            continue
+        unique = False
+        other = owners[key]
+        where = [Note(f"the other `{key}`", other.span)] if other and other.span != own.span else []
+        message = f"there are two nodes `{key}`" if other else f"`{key}` is the name of an input"
+        path = f"{key}.<index>" if own.repeat else key
+        hint = f"give one of them another key; with `as: {path}` its module keeps this name"
+        errors.report("duplicate-key", message, own.span, hint, *where)
+    return unique
+
+
+def _placed(nodes: Sequence[BlockNode]) -> Iterator[tuple[int, BlockNode]]:
+    """The nodes, those of spliced blocks in place of their callers; each with an index into `nodes`."""
+    for index, node in enumerate(nodes):
+        if node.spliced:
+            yield from ((index, inner) for _, inner in _placed(node.spliced.nodes))
+        else:
+            yield index, node
 
 
 def _report_unknown_read(
@@ -262,7 +314,8 @@ def _report_unknown_read(
 
 def execution_order(errors: DiagnosticCollector, nodes: Sequence[BlockNode]) -> tuple[int, ...]:
     """The indices of the nodes in a stable topological order; reports a cycle."""
-    producers = {key: index for index, node in enumerate(nodes) for key in readable_keys(node)}
+    producers = {node.key: index for index, node in enumerate(nodes) if node.spliced}
+    producers |= {own.key: index for index, own in _placed(nodes)}
     reads = [
         [producers[name] for name in (*node.inputs, node.otherwise) if name in producers]
         for node in nodes

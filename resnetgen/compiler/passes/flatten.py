@@ -187,6 +187,9 @@ def graph_cost(graph: Graph) -> Cost:
 # --- the check by networkx
 
 
+OUTPUTS = "<outputs>"  # a node that reads every output
+
+
 class InvalidGraph(AssertionError):
     """An invariant of the flat graph is violated: a defect of the compiler."""
 
@@ -215,8 +218,8 @@ def check_graph(graph: Graph) -> None:
     if len(digraph) != len(graph.nodes) + 1:
         raise InvalidGraph(f"{graph.name}: two nodes of one name")
     reachable = networkx.descendants(digraph, INPUT) | {INPUT}
-    digraph.add_edges_from((name, "outputs") for name in (*graph.outputs, *graph.train_outputs))
-    reaching = networkx.ancestors(digraph, "outputs")
+    digraph.add_edges_from((name, OUTPUTS) for name in (*graph.outputs, *graph.train_outputs))
+    reaching = networkx.ancestors(digraph, OUTPUTS)
     stray = [
         node.name for node in graph.nodes if node.name not in reachable or node.name not in reaching
     ]

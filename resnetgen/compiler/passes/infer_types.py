@@ -31,7 +31,7 @@ from resnetgen.compiler.ir.shape_rules import ShapeError, TensorType
 from resnetgen.compiler.passes.provenance import CallSite, Types
 from resnetgen.compiler.passes.shape_errors import shape_error, swap_operands
 
-INPUT = "input"  # the name of the network's input in the flat graph
+INPUT = "<input>"  # the name of the network's input in the flat graph; no node can have it
 
 MAX_PARAMS = 10**15  # of one network
 MAX_ACTIVATIONS = 10**18  # elements of all results, for one image

@@ -137,7 +137,7 @@ class BlockInstantiator:
             every = (*network.outputs, *network.train_outputs)
             outputs, what = [(output.key, output.span) for output in every], "the network"
         for key, span in outputs:
-            if self.source_of.get(key) is None and key not in self.failed:
+            if self.source_of.get(key) is None and not self.failed:
                 message = f"the output `{key}` of {what} is `none` here"
                 self.absent.error(message, key, span, "the output")
         return tuple(source for key, _ in outputs if (source := self.source_of.get(key)))
@@ -155,8 +155,9 @@ class BlockInstantiator:
             else:
                 self.resolve(index, node, passes)
         except ErrorReported:
-            self.failed.add(node.key)
-            self.source_of.setdefault(node.key, self.block.inputs[0])
+            for key in (node.key, node.result_key):
+                self.failed.add(key)
+                self.source_of.setdefault(key, self.block.inputs[0])
 
     def resolve(self, index: int, node: BlockNode, passes: str) -> None:
         """Finds what a node calls, directly or through a slot, and what it reads."""
@@ -254,6 +255,7 @@ class BlockInstantiator:
                 raise self.ctx.error("not-a-block", message, node.path_span, "leave `as` out")
             keys = self.splice(index, node, callee, inputs, "", {})
             self.source_of |= {name: key for name, key in keys.items() if name not in callee.inputs}
+            self.source_of[node.result_key] = keys[callee.outputs[0]]
             return
         channels = self.result_of(node, callee, inputs)
         calls = callee if isinstance(callee, OpCall) else BlockCalls((RepeatedBlock(callee, 1),))
