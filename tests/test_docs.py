@@ -31,9 +31,10 @@ from resnetgen.compiler.codegen import render
 from resnetgen.compiler.diagnostics import model
 from resnetgen.compiler.diagnostics.model import SpecError
 from resnetgen.compiler.frontend import expressions, identifiers, library, yaml_reader, yaml_scalars
+from resnetgen.compiler.ir.init_rules import INIT_RULES
 from resnetgen.compiler.ir.op_def import Attribute
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.compiler.passes import elaborate, infer_types, instantiate, stages
+from resnetgen.compiler.passes import infer_types, instantiate, stages
 from resnetgen.compiler.passes.elaborate_blocks import MAX_BLOCK_NODES, MAX_CALL_DEPTH
 from resnetgen.compiler.passes.elaborate_checks import MAX_NAMES
 from resnetgen.compiler.passes.flatten import state_dict
@@ -120,8 +121,10 @@ def _modules(net: Compiled, pattern: str) -> str:
 
 def _rules() -> str:
     """The rules of `init`."""
-    numbers = [f"{{{rule}: NUMBER}}" for rule in elaborate.NUMERIC_INIT_RULES]
-    return ", ".join([*elaborate.INIT_RULES, *numbers])
+    return ", ".join(
+        f"{{{name}: NUMBER}}" if any(each.required for each in options.values()) else name
+        for name, options in INIT_RULES.items()
+    )
 
 
 def _limits() -> str:

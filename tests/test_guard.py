@@ -18,7 +18,7 @@ from resnetgen.cli.errors import COMPILER_ERROR, diagnose
 from resnetgen.compiler.codegen import allowlist, render
 from resnetgen.compiler.codegen.allowlist import UnsafeOutput, check
 from resnetgen.compiler.diagnostics.model import SpecError
-from resnetgen.compiler.passes.elaborate import INIT_RULES, NUMERIC_INIT_RULES
+from resnetgen.compiler.ir.init_rules import INIT_RULES
 from resnetgen.pipeline import compile_text
 
 SPECS = Path(__file__).parent / "specs"
@@ -252,9 +252,10 @@ def test_the_bytes_are_checked_and_not_the_text() -> None:
     refusal(f"# coding: utf-7\n{SOUND}+AAo-print(1)\n")
 
 
-@pytest.mark.parametrize("rule", [*INIT_RULES, *NUMERIC_INIT_RULES])
+@pytest.mark.parametrize("rule", INIT_RULES)
 def test_every_rule_of_initialisation_passes(rule: str) -> None:
-    value = f"{{{rule}: 0.5}}" if rule in NUMERIC_INIT_RULES else rule
+    needs_number = any(option.required for option in INIT_RULES[rule].values())
+    value = f"{{{rule}: 0.5}}" if needs_number else rule
     text = (
         "network: net\ninput: {channels: 3, size: [8, 8]}\n"
         "nodes: {conv1: {op: conv, out: 4, kernel: 3, role: first}}\n"

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnetgen.compiler.analysis.rows import rows_by_node
-from resnetgen.compiler.ir.nodes import Graph, InitRule, Node
+from resnetgen.compiler.ir.init_rules import InitRule
+from resnetgen.compiler.ir.nodes import Graph, Node
 from resnetgen.compiler.passes.flatten import state_dict, weights_of
 from resnetgen.pipeline import Compiled
 from resnetgen.weights.match import Shape

@@ -40,7 +40,7 @@ CAUGHT = {
     "python_keyword": "nodes: False schema does not allow",
     "shadowed_name": "define: False schema does not allow",
     "stages_as_a_list": "stages: [3, 4, 6, 3] is not of type",
-    "unknown_rule_of_initialisation": "init.convolution.weight: 'kaiming' is not valid",
+    "an_unknown_option_of_a_rule": "init.convolution.weight: {'kaiming_uniform': {'gain': 2}} is not valid",
     "width_is_a_float": "stages.layer1.width: 16.5 is not of type",
 }
 # What a schema may refuse: other codes need arithmetic, other parts of the file, or the YAML itself.

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from resnetgen.compiler.frontend.identifiers import MODULE_NAMES, PRINTED_NAMES
+from resnetgen.compiler.ir.init_rules import SQUARED_GAINS
 from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
 
@@ -61,10 +62,15 @@ _CONDITION = re.compile(
     rf"name == {_WORD}|name in \({_WORD}(, {_WORD})*\)|module\.bias is not None"
     r"|isinstance\(module, (?P<of>[\w. |]+)\)"
 )
+_TENSOR = rf"(module\.((?!_)\w+\.)?(weight|bias)|module\.get_parameter\({_WORD}\))"
+_GAINS = "|".join(SQUARED_GAINS)
+_SPREAD = rf"std=math\.sqrt\({_DECIMAL} / fan\)|a=-bound, b=bound"
 _INITIALIZATION = re.compile(
     r"nn\.init\.((kaiming|xavier)_(normal|uniform)|(trunc_)?normal|uniform|constant|zeros|ones)_"
-    rf"\((module\.((?!_)\w+\.)?(weight|bias)|module\.get_parameter\({_WORD}\))"
-    rf"(, mode='fan_out'|, ((std|a|b)=)?{_DECIMAL})*\)"
+    rf"\({_TENSOR}(, mode='fan_(in|out)'|, nonlinearity='({_GAINS})'"
+    rf"|, ((std|a|b|gain)=)?{_DECIMAL}|, ({_SPREAD}))*\)"
+    r"|fan = module\.weight\[:, 0\]\.numel\(\) // module\.groups"
+    rf"|bound = math\.sqrt\({_DECIMAL} / fan\)"
 )
 # Of the inference target: how the C library is made to keep memory, and a large batch is split.
 _RESERVE = "torch.empty(2 ** 25 - 2 ** 12, dtype=torch.uint8, device='cpu')"

@@ -12,26 +12,28 @@ the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from resnetgen.compiler.codegen import pretty
 from resnetgen.compiler.codegen.classes import ClassGroup, ClassGroups
 from resnetgen.compiler.codegen.pretty import Brackets, Doc, call
-from resnetgen.compiler.ir.nodes import InitRule, Network
+from resnetgen.compiler.ir.init_rules import SQUARED_GAINS, InitCall, InitRule
+from resnetgen.compiler.ir.nodes import Network
 from resnetgen.compiler.ir.op_def import TorchModule
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.module_paths import numbered_paths
 
-_CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "kaiming_normal": ("nn.init.kaiming_normal_", ('mode="fan_out"',)),
-    "kaiming_uniform": ("nn.init.kaiming_uniform_", ('mode="fan_out"',)),
-    "xavier_normal": ("nn.init.xavier_normal_", ()),
-    "xavier_uniform": ("nn.init.xavier_uniform_", ()),
-    "normal": ("nn.init.normal_", ("std={0}",)),
-    "uniform": ("nn.init.uniform_", ("a=-{0}", "b={0}")),
-    "trunc_normal": ("nn.init.trunc_normal_", ("std={0}", "a=-2", "b=2")),
-    "constant": ("nn.init.constant_", ("{0}",)),
+# The options of a rule by the keywords of its function in `torch.nn.init`.
+_KEYWORDS = {
+    "kaiming": {"slope": "a", "mode": "mode", "nonlinearity": "nonlinearity"},
+    "xavier": {"gain": "gain"},
+}
+_NUMBERS = {
+    "normal": ("std={0}",),
+    "uniform": ("a=-{0}", "b={0}"),
+    "trunc_normal": ("std={0}", "a=-2", "b=2"),
+    "constant": ("{0}",),
 }
 
 
@@ -151,18 +153,18 @@ def _role_assignments(network: Network, group: ClassGroup) -> Iterator[str]:
         rule = network.init.get(node.role or "")
         if rule is None or not node.op or node.role in OPS:
             continue
-        for weight, (kind, number) in rule.rules.items():
+        for weight, each in rule.rules.items():
             if weight == "bias" and not node.op.attributes.get("bias", True):
                 continue
             target = f"module.{paths[0]}.{weight}"
             if "." in paths[0] or weight == "bias":
                 target = f'module.get_parameter("{paths[0]}.{weight}")'
-            yield from _statement(kind, number, target, 16)
+            yield from _statements(each, f"module.{paths[0]}", target, 16)
 
 
 def _rule(callee: str, rule: InitRule, always_biased: bool, name: str = "") -> Iterator[_Rule]:
     """The statements for a class; if they all concern a bias, it is part of the condition."""
-    drawn = {weight for weight, (kind, _) in rule.rules.items() if kind != "default"}
+    drawn = {weight for weight, each in rule.rules.items() if each.name != "default"}
     biased = drawn == {"bias"} and not always_biased
     body = tuple(_assignments(rule, "module", always_biased or biased))
     if body:
@@ -170,18 +172,45 @@ def _rule(callee: str, rule: InitRule, always_biased: bool, name: str = "") -> I
 
 
 def _assignments(rule: InitRule, owner: str, always_biased: bool) -> Iterator[str]:
-    for weight, (kind, number) in rule.rules.items():
-        guarded = weight == "bias" and not always_biased and kind != "default"
+    for weight, each in rule.rules.items():
+        guarded = weight == "bias" and not always_biased and each.name != "default"
         if guarded:
             yield f"                if {owner}.{weight} is not None:"
-        yield from _statement(kind, number, f"{owner}.{weight}", 20 if guarded else 16)
+        yield from _statements(each, owner, f"{owner}.{weight}", 20 if guarded else 16)
 
 
-def _statement(kind: str, number: float | None, target: str, indent: int) -> Iterator[str]:
-    if kind == "default":
-        return
-    callee, arguments = _CALLS[kind]
-    if kind == "constant" and number in (0, 1):
-        callee, arguments = ("nn.init.zeros_", ()) if number == 0 else ("nn.init.ones_", ())
-    items = [target, *(each.format(number) for each in arguments)]
-    yield from pretty.lay(call(callee, items), indent)
+def _statements(rule: InitCall, owner: str, target: str, indent: int) -> Iterator[str]:
+    """The lines that fill a tensor, `target`, of the module `owner`."""
+    if rule.options.get("groups"):
+        yield from _with_groups(rule, owner, target, indent)
+    elif rule.name != "default":
+        name, arguments = _call(rule)
+        yield from pretty.lay(call(f"nn.init.{name}_", [target, *arguments]), indent)
+
+
+def _call(rule: InitCall) -> tuple[str, Sequence[str]]:
+    """The function of `torch.nn.init`, and its arguments after the tensor."""
+    if rule.name in _NUMBERS:
+        (number,) = map(float, rule.options.values())
+        if rule.name == "constant" and number in (0, 1):
+            return ("zeros" if number == 0 else "ones"), ()
+        return rule.name, [each.format(number) for each in _NUMBERS[rule.name]]
+    family = rule.name.partition("_")[0]
+    options = {"mode": rule["mode"], **rule.options} if family == "kaiming" else rule.options
+    pairs = ((word, options[key]) for key, word in _KEYWORDS[family].items() if key in options)
+    return rule.name, [
+        f'{word}="{value}"' if isinstance(value, str) else f"{word}={float(value)}"
+        for word, value in pairs
+    ]
+
+
+def _with_groups(rule: InitCall, owner: str, target: str, indent: int) -> Iterator[str]:
+    """Fan out within one group, which `torch.nn.init` does not count: its formula, written out."""
+    squared = SQUARED_GAINS[rule["nonlinearity"]] / (1 + float(rule["slope"]) ** 2)
+    margin = " " * indent
+    yield f"{margin}fan = {target}[:, 0].numel() // {owner}.groups"
+    if rule.name == "kaiming_normal":
+        yield f"{margin}nn.init.normal_({target}, std=math.sqrt({squared} / fan))"
+    else:
+        yield f"{margin}bound = math.sqrt({3 * squared} / fan)"
+        yield f"{margin}nn.init.uniform_({target}, a=-bound, b=bound)"

@@ -36,7 +36,8 @@ from resnetgen.compiler.frontend.schema import (
     NetworkForm,
     NodeForm,
 )
-from resnetgen.compiler.passes.elaborate import INIT_RULES, NUMERIC_INIT_RULES
+from resnetgen.compiler.ir.init_rules import INIT_RULES
+from resnetgen.compiler.ir.op_def import Attribute
 
 # --- JSON Schema in the terms of specs
 
@@ -230,12 +231,28 @@ def _slot_value(known: Mapping[str, NameInfo]) -> Schema:
 
 def _init_rules() -> Schema:
     """The initial weights of an op or a role, by the rules that elaboration knows."""
-    numbers = {"properties": {rule: {"type": "number"} for rule in NUMERIC_INIT_RULES}}
-    one = {"type": "object", **numbers, "additionalProperties": False, "maxProperties": 1}
-    rule = {"anyOf": [{"enum": list(INIT_RULES)}, {"type": ["number", "null"]}, one]}
+    rules = {name: _options_of(options) for name, options in INIT_RULES.items()}
+    one = {"type": "object", "properties": rules, "additionalProperties": False, "maxProperties": 1}
+    alone = [name for name, options in INIT_RULES.items() if not _first_required(options)]
+    rule = {"anyOf": [{"enum": alone}, {"type": ["number", "string", "null"]}, one]}
     form = model_schema(InitForm)
     _replace(form, form["properties"], rule)
     return {**form, "type": ["object", "null"]}
+
+
+def _options_of(options: Mapping[str, Attribute]) -> Schema:
+    """The options of a rule: a map of them, or the one number that it needs."""
+    kinds = {"float": {"type": ["number", "string"]}, "bool": {"type": "boolean"}}
+    known = {
+        name: {"enum": list(each.choices)} if each.kind == "word" else kinds[each.kind]
+        for name, each in options.items()
+    }
+    a_map = {"type": "object", "properties": known, "additionalProperties": False}
+    return {"anyOf": [kinds["float"], a_map]} if _first_required(options) else a_map
+
+
+def _first_required(options: Mapping[str, Attribute]) -> bool:
+    return any(each.required for each in options.values())
 
 
 # --- arguments

@@ -153,7 +153,7 @@ class InputForm(StrictForm):
     )
 
 
-Rule = int | float | str | dict[str, float | int]
+Rule = int | float | str | dict[str, int | float | str | dict[str, int | float | str | bool]]
 _SomeNames = Annotated[list[str], Field(min_length=1)]
 _SomePairs = Annotated[dict[str, str], Field(min_length=1)]
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from resnetgen.compiler.diagnostics.model import Span
 from resnetgen.compiler.frontend.expressions import Expr, Value
+from resnetgen.compiler.ir.init_rules import InitRule
 from resnetgen.compiler.ir.op_def import OpDef
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.ir.shape_rules import ChannelInfo, TensorType
@@ -149,14 +150,6 @@ class Block:
 Target = Op | Block | Slot | PassThrough | Absent
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InitRule:
-    """How the weights of an op or a role are initialised: `{weight: RULE, bias: RULE}`."""
-
-    rules: Mapping[str, tuple[str, float | None]]
-    span: Span | None
-
-
 @dataclass(frozen=True, slots=True)
 class Output:
     """An output of the network: its name, and the key of the node that computes it."""
@@ -182,7 +175,8 @@ class Network:
     outputs: tuple[Output, ...]
     named_outputs: bool  # returned as a dict, not as a tuple
     train_outputs: tuple[Output, ...]  # further ones, in training only
-    init: Mapping[str, InitRule]
+    init: Mapping[str, InitRule]  # by op or role
+    unused_init: Mapping[str, Span]  # inherited rules for roles that no node has
     output_stride: int | None
     output_stride_span: Span | None
     input_span: Span

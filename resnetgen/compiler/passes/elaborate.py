@@ -18,11 +18,19 @@ parts parsed and checked in `elaborate_checks.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from resnetgen.compiler.diagnostics.model import Diagnostic, SpecError, did_you_mean, listed
+from resnetgen.compiler.diagnostics.model import Diagnostic, Span, SpecError, did_you_mean, listed
 from resnetgen.compiler.frontend import library
-from resnetgen.compiler.frontend.expressions import Name, free_names, substitute
+from resnetgen.compiler.frontend.expressions import (
+    ExpressionError,
+    Name,
+    Value,
+    evaluate,
+    free_names,
+    substitute,
+)
 from resnetgen.compiler.frontend.identifiers import file_name_error
 from resnetgen.compiler.frontend.inheritance import merge_value
 from resnetgen.compiler.frontend.library import Document
@@ -39,6 +47,7 @@ from resnetgen.compiler.frontend.tree import (
     text_at,
 )
 from resnetgen.compiler.frontend.yaml_reader import MAX_ITEMS
+from resnetgen.compiler.ir.init_rules import InitCall, InitRule
 from resnetgen.compiler.ir.nodes import (
     IDENTITY,
     NONE,
@@ -46,7 +55,6 @@ from resnetgen.compiler.ir.nodes import (
     Binding,
     Block,
     BlockNode,
-    InitRule,
     Network,
     Op,
     Output,
@@ -66,12 +74,11 @@ from resnetgen.compiler.passes.elaborate_checks import (
     parse_terms,
     readable_keys_in,
 )
+from resnetgen.compiler.passes.init_rules import parse_rule
 
 DEFAULT_HEAD = "default"  # a file of the library, like any other
 # Kaiming initialisation of every convolution (arXiv 1502.01852); the rest as torch does.
-DEFAULT_INIT = {"convolution": InitRule({"weight": ("kaiming_normal", None)}, None)}
-INIT_RULES = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "default")
-NUMERIC_INIT_RULES = ("normal", "uniform", "trunc_normal", "constant")
+DEFAULT_INIT = {"convolution": InitRule({"weight": InitCall("kaiming_normal", {})}, None)}
 
 # --- the network
 
@@ -110,7 +117,8 @@ def _network(elaborator: BlockElaborator) -> Network | None:
     outputs = _outputs(elaborator, root)
     train_outputs = _output_list(elaborator, root, "train_outputs")
     ambient = {slot: bound for slot in AMBIENT if (bound := _ambient(elaborator, slot))}
-    init = _init(elaborator, root)
+    unused_init: dict[str, Span] = {}
+    init = _init(elaborator, root, unused_init)
     digest = library.digest(elaborator.lookup.trees)
     _check_uncalled(elaborator)
     if errors:
@@ -133,6 +141,7 @@ def _network(elaborator: BlockElaborator) -> Network | None:
         named_outputs=isinstance(tree.entries.get("outputs"), MapTree),
         train_outputs=train_outputs,
         init=init,
+        unused_init=unused_init,
         output_stride=_integer(limit) if limit else None,
         output_stride_span=limit.span if limit else None,
         digest=digest,
@@ -296,47 +305,47 @@ def _output_list(elaborator: BlockElaborator, root: Block, key: str) -> tuple[Ou
 # --- its initialisation
 
 
-def _init(elaborator: BlockElaborator, root: Block) -> Mapping[str, InitRule]:
-    """The default rules, and over them those of `init:`, by op or role."""
+def _init(
+    elaborator: BlockElaborator, root: Block, unused: dict[str, Span]
+) -> Mapping[str, InitRule]:
+    """The default rules, and over them those of `init:`, by op or role.
+
+    An inherited rule for a role that no node has goes to `unused`.
+    """
+    tree, errors = elaborator.tree, elaborator.errors
     rules = dict(DEFAULT_INIT)
     called = (*elaborator.blocks.values(), *elaborator.inlines.values())
     blocks = [root, *filter(None, called)]
     roles = {node.role for block in blocks for node in block.nodes if node.role}
-    for key, tree in entries_at(elaborator.tree, "init").items():
-        span = key_span(elaborator.tree, ("init", key))
+    values = _values_of_names(root, tree)
+    for key, each in entries_at(tree, "init").items():
+        span = key_span(tree, ("init", key))
         if key not in OPS and key not in roles:
+            if span.source is not tree.key_spans["network"].source:
+                unused[key] = span
+                continue
             message = f"there is no op and no role `{key}` in this network"
-            hint = did_you_mean(key, [*OPS, *roles])
-            elaborator.errors.report("unknown-name", message, span, hint)
-        assert isinstance(tree, MapTree)
-        parsed = {weight: _init_rule(elaborator, rule) for weight, rule in tree.entries.items()}
-        given = {weight: rule for weight, rule in parsed.items() if rule}
+            errors.report("unknown-name", message, span, did_you_mean(key, [*OPS, *roles]))
+        if key in OPS and not OPS[key].has_weights:
+            errors.report("wrong-value", f"`{key}` has no weights", span)
+            continue
+        assert isinstance(each, MapTree)
+        parsed = {name: parse_rule(errors, rule, values) for name, rule in each.entries.items()}
+        given = {name: rule for name, rule in parsed.items() if rule}
         default = rules[key].rules if key in rules else {}
         rules[key] = InitRule({**default, **given}, span)
     return rules
 
 
-def _init_rule(elaborator: BlockElaborator, tree: Tree) -> tuple[str, float | None] | None:
-    """A number, a rule, or `{rule: NUMBER}`; None after an error."""
-    if isinstance(tree, Scalar) and isinstance(tree.value, int | float):
-        return ("constant", float(tree.value))
-    if isinstance(tree, Scalar) and tree.text in INIT_RULES:
-        return (tree.text, None)
-    if isinstance(tree, MapTree) and len(tree.entries) == 1:
-        ((name, number),) = tree.entries.items()
-        value = number.value if isinstance(number, Scalar) else None
-        if name in NUMERIC_INIT_RULES and isinstance(value, int | float):
-            return (name, float(value))
-    if isinstance(tree, MapTree):
-        hint = did_you_mean(next(iter(tree.entries), ""), NUMERIC_INIT_RULES)
-    else:
-        hint = did_you_mean(tree.text, INIT_RULES) if isinstance(tree, Scalar) else None
-    known = ", ".join([*INIT_RULES, *(f"{{{rule}: NUMBER}}" for rule in NUMERIC_INIT_RULES)])
-    message = "this is not an initialisation rule"
-    elaborator.errors.report(
-        "wrong-value", message, tree.span, hint or f"there are a number, {known}"
-    )
-    return None
+def _values_of_names(root: Block, tree: MapTree) -> dict[str, Value]:
+    """The parameters and `let` of a network; without those that have an error, reported later."""
+    values: dict[str, Value] = {"in_channels": _input(tree).channels}
+    defaults = {name: param.default for name, param in root.params.items()}
+    for name, term in {**defaults, **root.let}.items():
+        with suppress(ExpressionError):
+            if term:
+                values[name] = evaluate(term.expr, values)
+    return values
 
 
 # --- blocks that no network calls

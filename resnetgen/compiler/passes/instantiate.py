@@ -32,6 +32,7 @@ from resnetgen.compiler.ir.nodes import (
 from resnetgen.compiler.ir.op_def import format_value
 from resnetgen.compiler.ir.shape_rules import ChannelInfo
 from resnetgen.compiler.passes.evaluate import Arguments, ErrorReported, EvalContext
+from resnetgen.compiler.passes.init_rules import check_init
 from resnetgen.compiler.passes.instantiate_block import BlockInstantiator, DeadNodes
 from resnetgen.compiler.passes.module_paths import path_conflicts
 from resnetgen.compiler.passes.provenance import Names, bind_names, with_names
@@ -229,6 +230,7 @@ class Instantiator:
                 note = Note(f"`{other.key}` is here", other.block_node.span)
                 hint = "give each a path of its own; only equal nodes without weights share one"
                 self.ctx.error("module-path", reason, node.block_node.path_span, hint, note)
+        check_init(self.ctx.errors, self.network, instances)
         for each in unread_nodes(instances):
             self.report_unread(each, instances)
         if self.ctx.errors:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from resnetgen.compiler.analysis.lint.context import LintContext
 from resnetgen.compiler.analysis.lint.coverage import blind_taps, lost_input
+from resnetgen.compiler.analysis.lint.init import unused_init
 from resnetgen.compiler.analysis.lint.nodes import (
     cancelled_bias,
     dropped_all,
@@ -32,6 +33,7 @@ RULES: tuple[Callable[[LintContext], Iterator[Diagnostic]], ...] = (
     dropped_all,
     repeated_ops,
     unused_arguments,
+    unused_init,
 )
 
 
