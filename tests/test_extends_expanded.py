@@ -51,7 +51,7 @@ def test_it_has_the_settings_and_reads_like_the_library_s() -> None:
     assert expanded(compiled) == (
         "network: resnet50d\n"
         "class: ResNet\n"
-        "doc: ResNet-50-D, a deep stem and average-pool shortcuts\n"
+        "doc: ResNet-50-D with layer3.blocks=11, block.groups=2, layer4=null\n"
         "family: resnet\n"
         "paper: https://arxiv.org/abs/1812.01187\n"
         "input: {channels: 3, size: [224, 224]}\n"

@@ -91,7 +91,7 @@ def test_the_interpreter_knows_every_op() -> None:
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("self.relu(x + shortcut)", "self.relu(x - shortcut)"),
+        ("self.act2(x + shortcut)", "self.act2(x - shortcut)"),
         ("nn.MaxPool2d(3, stride=2", "nn.AvgPool2d(3, stride=2"),
         ("stride=2, padding=3", "stride=2, padding=3, padding_mode='reflect'"),
         ("self.fc(x.flatten(1))", "self.fc(x.flatten(1).detach() + 0 * x.flatten(1))"),

@@ -8,6 +8,7 @@ import pytest
 from resnetgen.compiler.analysis.gradient_paths import PathLengths, path_lengths
 from resnetgen.compiler.ir.ops import OPS
 from resnetgen.compiler.passes.flatten import to_networkx
+from resnetgen.compiler.passes.infer_types import INPUT
 from resnetgen.pipeline import compile_spec, compile_text
 
 
@@ -52,6 +53,4 @@ def test_networkx_finds_the_same(name: str) -> None:
     behind = drawn.subgraph(networkx.ancestors(drawn, output) | {output})
     lengths = path_lengths(graph)
     assert lengths.longest == networkx.dag_longest_path_length(behind, weight="layers")
-    assert lengths.shortest == networkx.dijkstra_path_length(
-        behind, "input", output, weight="layers"
-    )
+    assert lengths.shortest == networkx.dijkstra_path_length(behind, INPUT, output, weight="layers")

@@ -111,7 +111,7 @@ def test_a_convolution_adds_once() -> None:
         "  e: {op: add, inputs: [d, x]}\n"
     )
     assert {name: step.reads for name, step in folded.items()} == {
-        "b": ("input", "input"), "d": ("input", "b"), "e": ("d", "input")
+        "b": ("<input>", "<input>"), "d": ("<input>", "b"), "e": ("d", "<input>")
     }  # fmt: skip
 
 

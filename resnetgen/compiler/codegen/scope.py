@@ -120,7 +120,7 @@ class Scope:
 
     def inline(self, expr: Expr, extra: Mapping[str, Expr] | None = None) -> Expr:
         """An expression of the block with its names expanded; unknown names stay."""
-        bindings = dict(extra or {})
+        bindings = {name: self.inline(each) for name, each in (extra or {}).items()}
         for name in free_names(expr):
             if name not in bindings and (expanded := self.expand(name)) is not None:
                 bindings[name] = expanded
@@ -155,8 +155,7 @@ class Scope:
 
     def is_exact(self, guess: Expr, values: Sequence[Value], env: Mapping[str, Value]) -> bool:
         """Whether an expression can be printed, and evaluates to the value of each instance."""
-        text = to_python(replace_parts(guess, self._repeated_in(guess)))
-        if text is None or len(text) > LONGEST_PRINTED:
+        if not self._is_short(guess):
             return False
         for index, (instance, value) in enumerate(zip(self.instances, values, strict=True)):
             added_arguments = {name: each[index] for name, each in self.added_arguments.items()}
@@ -167,6 +166,15 @@ class Scope:
             if not _same(result, value):
                 return False
         return True
+
+    def _is_short(self, guess: Expr) -> bool:
+        """Whether an expression is short enough to be printed, with the locals that it repeats."""
+        text = to_python(guess)
+        if text is None or len(text) > 4 * LONGEST_PRINTED:
+            return False
+        if len(text) > LONGEST_PRINTED:
+            text = to_python(replace_parts(guess, self._repeated_in(guess))) or text
+        return len(text) <= LONGEST_PRINTED
 
     def _repeated_in(self, guess: Expr) -> dict[Expr, Name]:
         """The derived names that a guess contains more than once: the constructor has locals for them."""

@@ -30,7 +30,7 @@ def title(specs: Sequence[MapTree], settings: Mapping[str, str]) -> str:
     own = specs[-1]
     changes = [f"{key}={value}" for key, value in settings.items() if key not in DESCRIPTIVE_KEYS]
     doc = settings.get("doc") or text_at(own, "doc")
-    if doc is None and len(specs) > 1:
+    if doc is None and isinstance(own.entries.get("extends"), Scalar):
         doc = next((text for each in reversed(specs) if (text := text_at(each, "doc"))), None)
         changes = [*_changes(own), *changes]
     if doc is None or not changes:
