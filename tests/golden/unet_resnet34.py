@@ -16,7 +16,7 @@ decoder.blocks.4     16 x 224 x 224       6,976    346,816,512
 segmentation_head.0  21 x 224 x 224       3,045    151,732,224
 total                                24,439,269  6,127,091,712
 
-Compiled by resnetgen from unet_resnet34 (spec 7da9010851229a43, code 49dea9bb87d7af31).
+Compiled by resnetgen from unet_resnet34 (spec 7da9010851229a43, code 8634365a4c38356a).
 """
 
 import torch
@@ -77,7 +77,7 @@ class Up(nn.Module):
         )
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        resize = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+        resize = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
         x = torch.cat([resize, skip], dim=1)
         x = self.conv1(x)
         x = self.conv2(x)
@@ -99,7 +99,7 @@ class UpWithoutJoin(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+        x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
         x = self.conv1(x)
         x = self.conv2(x)
         return x

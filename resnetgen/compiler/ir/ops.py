@@ -66,12 +66,12 @@ def write_pad(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -
 
 
 def write_resize(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
-    """`nn.functional.interpolate(x, scale_factor=2, mode="bilinear")`."""
+    """`nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear")`: TorchScript needs a float."""
     linear = ("linear", "bilinear", "trilinear")[axes - 1]
     mode = "nearest" if attributes["mode"] == "nearest" else linear
-    return (
-        f'nn.functional.interpolate({inputs[0]}, scale_factor={attributes["scale"]}, mode="{mode}")'
-    )
+    scale = attributes["scale"]
+    factor = f"{scale}.0" if scale.isdigit() else f"float({scale})"
+    return f'nn.functional.interpolate({inputs[0]}, scale_factor={factor}, mode="{mode}")'
 
 
 def write_concat(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
