@@ -6,7 +6,7 @@ import pytest
 from every_op import EVERY_OP
 
 from resnetgen.compiler.ir.ops import OPS
-from resnetgen.pipeline import Compiled, compile_text
+from resnetgen.pipeline import compile_text
 
 # A block whose factor, stride and padding differ by its call: its class reads them from `self`.
 ARGUMENTS = """
