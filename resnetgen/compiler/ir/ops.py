@@ -9,6 +9,7 @@ are in `shape_rules.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from resnetgen.compiler.ir import shape_rules as rules
@@ -213,7 +214,8 @@ OPS: Mapping[str, OpDef] = {
         ),
         ("batch_norm",),
         {
-            "eps": EPS,
+            # In training, torch refuses 0 here, and accepts it in `group_norm`.
+            "eps": replace(EPS, minimum=None, above=0),
             "momentum": Attribute("float", 0.1, "weight of the new statistics", minimum=0),
         },
         shape=rules.spatial_shape,

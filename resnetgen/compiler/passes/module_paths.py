@@ -50,8 +50,8 @@ def evaluated_path(ctx: EvalContext, node: BlockNode, env: Mapping[str, Value]) 
                 f"in the path `{node.path}`: `{match[1]}` must be an integer from 0 to {MAX_INDEX},"
                 f" not `{format_value(value)}`"
             )
-            hint = _as_integer(match[1], value, env)
-            raise ctx.error("wrong-value", message, node.path_span, hint)
+            fix = _as_integer(match[1], value, env)
+            raise ctx.error("wrong-value", message, node.path_span, fix)
         return str(value)
 
     path = re.sub(r"<([^<>]*)>", evaluated, node.path)
