@@ -60,7 +60,7 @@ class Block(nn.Module):
         y = torch.cat([x, self.layers[0](self.conv1(x))], dim=1)
         y = nn.functional.pad(y[:, :, :: self.stride, ::2], (0, 0, 0, 0, self.stride, 8))
         y = self.conv1(y.view(y.shape[0], 1, -1)).view_as(y) * gate + self.downsample(x)
-        return nn.functional.interpolate(y, scale_factor=2, mode="nearest").flatten(1)
+        return nn.functional.interpolate(y, scale_factor=float(self.stride), mode="nearest").flatten(1)
 
 
 class Net(nn.Module):
@@ -175,7 +175,7 @@ IN_FORWARD = [
     # calls
     "y = nn.Linear(1, 1)(x)", "y = Block(1)", "y = nn.functional.relu(x)", "y = nn.functional.pad(x, (1, 1), mode='reflect')", "y = torch.load(x)",
     "y = nn.functional.interpolate(x, mode='bicubic')", "y = nn.functional.interpolate(x, scale_factor=2, mode=x)", "y = torch.cat([x], out=x)",
-    "y = torch.cat(x for _ in range(9))", "y = torch.compiler.compile(x)", "y = torch.compiler.is_compiling()", "y = max(x, x)", "y = isinstance(x, Block)",
+    "y = torch.cat(x for _ in range(9))", "y = torch.compiler.compile(x)", "y = torch.compiler.is_compiling()", "y = max(x, x)", "y = isinstance(x, Block)", "y = float(x)", "y = float(self.stride)", "y = self.fc(float(self.stride))",
     "y = nn.init.zeros_(x)", "y = torch.cat([*x], dim=1)", "y = nn.functional.pad(self, (1, 1))", "torch.empty(2**25 - 2**12, dtype=torch.uint8, device='cpu')",
     # statements and expressions
     "y = x @ x", "y = x ** x", "y = x - x", "y = -x", "y = x + 1", "y = x > x", "y = x if 1 else x", "y = x and x", "y = (x, x)", "y = [x]", "y = 1", "y = None",

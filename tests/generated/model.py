@@ -226,7 +226,8 @@ def op(name: str, a: dict[str, Any], sources: Sequence[Type], axes: int) -> Type
         _need(bool(source.size))
         return source
     if name == "group_norm":
-        _need(source.channels % a.get("groups", 32) == 0)
+        groups = a.get("groups", 32)
+        _need(source.channels % groups == 0 and source.channels * math.prod(source.size) > groups)
         return source
     if name in ACTIVATIONS or name in ("dropout", "drop_path"):
         return source

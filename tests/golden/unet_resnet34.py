@@ -19,7 +19,7 @@ total                                24,439,269  6,127,091,712
 
     resnetgen build unet_resnet34.yaml
 
-Compiled by resnetgen 0.1.0 (spec c56be2a3c631e630, code 9e49d4d889a58713).
+Compiled by resnetgen 0.1.0 (spec c56be2a3c631e630, code c025dc5b0c7328d4).
 """
 
 import torch
@@ -82,7 +82,7 @@ class Up(nn.Module):
         )
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        resize = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+        resize = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
         x = torch.cat([resize, skip], dim=1)
         x = self.conv1(x)
         x = self.conv2(x)
@@ -104,7 +104,7 @@ class UpWithoutJoin(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+        x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
         x = self.conv1(x)
         x = self.conv2(x)
         return x

@@ -329,6 +329,8 @@ class _ClassCheck:
             return TENSOR
         _require(not node.keywords, node, "passes a keyword")
         match node.func:
+            case ast.Name("float"):
+                return self.expect([NUMBER], *node.args)
             case ast.Attribute(value=tensor, attr=name) if name in _METHODS and not self.is_module(
                 node.func
             ):

@@ -189,7 +189,11 @@ def _ambient_callee(slot: str, default: str | None) -> NameInfo:
 
 def _attribute_schema(attribute: Attribute) -> Schema:
     schema: Schema = {"description": attribute.doc + ", required" * attribute.required}
-    bounds = {"minimum": attribute.minimum, "maximum": attribute.maximum}
+    bounds = {
+        "minimum": attribute.minimum,
+        "exclusiveMinimum": attribute.above,
+        "maximum": attribute.maximum,
+    }
     limits = {key: bound for key, bound in bounds.items() if bound is not None}
     if attribute.kind == "word":
         schema["enum"] = [*attribute.choices, None]

@@ -125,7 +125,10 @@ def _fix_for(text: str, diagnostic: Diagnostic, span: Span) -> Edit | None:
         return _correction(text, diagnostic, span)
     if code == "unquoted-comma":
         return _quotation(text, diagnostic, span)
-    return _removal(text, span, _REMOVED_CODES[code]) if code in _REMOVED_CODES else None
+    # "take it out", "leave `bias` out"; where that does not help, the message says what to write.
+    if code not in _REMOVED_CODES or not re.search(r"\bout\Z", diagnostic.help or ""):
+        return None
+    return _removal(text, span, _REMOVED_CODES[code])
 
 
 # --- misspelt words

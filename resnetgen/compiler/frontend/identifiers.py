@@ -14,6 +14,7 @@ import re
 import sys
 
 MAX_LENGTH = 40
+MAX_INDEX = 99_999  # in a module path
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z|_[A-Za-z0-9_]*[A-Za-z0-9]\Z")
 _INDEX = re.compile(r"0\Z|[1-9][0-9]{0,4}\Z")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")

@@ -21,7 +21,7 @@ from resnetgen.compiler.diagnostics.model import (
     SpecError,
     did_you_mean,
 )
-from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries_at, without
+from resnetgen.compiler.frontend.tree import MapTree, Scalar, Tree, entries_at, is_null, without
 from resnetgen.compiler.frontend.yaml_reader import MAX_DEPTH, parse_value
 from resnetgen.compiler.frontend.yaml_writer import value_to_flow
 
@@ -53,7 +53,7 @@ def merge(base: Tree, later: Tree, *, deferred: bool = False) -> MapTree:
     merged, keys = dict(base.entries), dict(base.key_spans)
     inner_deferred = deferred or "extends" in base.entries
     for key, value in later.entries.items():
-        if _is_null(value) and (key in merged or not deferred):
+        if is_null(value) and (key in merged or not deferred):
             if key not in merged:
                 raise SpecError([_nothing_to_delete(key, later.key_spans[key], merged)])
             del merged[key], keys[key]
@@ -76,20 +76,23 @@ def merge_value(base: Tree | None, later: Tree, *, deferred: bool = False) -> Tr
     return merge(base, later, deferred=deferred) if isinstance(base, MapTree) else later
 
 
+def stage_call(network: MapTree, stage: Tree) -> Tree:
+    """What a stage calls: its own arguments over the network's `block`, unless it names an `op`."""
+    base = network.entries.get("block")
+    is_whole = not isinstance(stage, MapTree) or "op" in stage.entries
+    return stage if is_whole or base is None else merge_value(base, stage)
+
+
 def _replaces(later: MapTree, base: Tree | None) -> bool:
     """A call replaces what it is merged over; an inline block replaces all but an inline block."""
     base_is_inline = isinstance(base, MapTree) and bool(_INLINE_KEYS & base.entries.keys())
     return "op" in later.entries or ("nodes" in later.entries and not base_is_inline)
 
 
-def _is_null(value: Tree) -> bool:
-    return isinstance(value, Scalar) and value.value is None
-
-
 def _check_no_deletions(new: MapTree) -> None:
     """A map over nothing has nothing to delete, unless it is a block that extends another."""
     for key, value in new.entries.items() if "extends" not in new.entries else ():
-        if _is_null(value):
+        if is_null(value):
             raise SpecError([_nothing_to_delete(key, new.key_spans[key], ())])
         if isinstance(value, MapTree) and "op" not in value.entries:
             _check_no_deletions(value)

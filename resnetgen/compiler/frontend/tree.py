@@ -92,6 +92,11 @@ def text_at(tree: MapTree, key: str) -> str | None:
     return value.text if isinstance(value, Scalar) and value.value is not None else None
 
 
+def is_null(tree: Tree) -> bool:
+    """Whether a value is `null`, which deletes an inherited entry."""
+    return isinstance(tree, Scalar) and tree.value is None
+
+
 def scalars(tree: Tree | None) -> tuple[Scalar, ...]:
     """One name or a list of names, as a tuple."""
     if isinstance(tree, ListTree):

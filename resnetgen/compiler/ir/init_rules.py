@@ -18,7 +18,6 @@ from resnetgen.compiler.diagnostics.model import Span
 from resnetgen.compiler.ir.op_def import Attribute
 
 LARGEST = 3.4e38  # a float32
-SMALLEST = 1e-30  # a standard deviation by which a normal distribution can be cut off
 
 # The square of the gain of each nonlinearity; of `leaky_relu`, at slope 0 (`torch.nn.init`).
 SQUARED_GAINS = {
@@ -52,9 +51,7 @@ INIT_RULES: Mapping[str, Mapping[str, Attribute]] = {
         "bound": Attribute("float", doc="from -bound to bound", minimum=0, maximum=LARGEST / 4)
     },
     "trunc_normal": {
-        "std": Attribute(
-            "float", doc="standard deviation; cut off at 2", minimum=SMALLEST, maximum=LARGEST
-        )
+        "std": Attribute("float", doc="standard deviation; cut off at 2", above=0, maximum=LARGEST)
     },
     "kaiming_normal": _KAIMING,
     "kaiming_uniform": _KAIMING,

@@ -42,6 +42,7 @@ class Attribute:
     default: Any = REQUIRED  # a value, or a rule over the attributes before it
     doc: str = ""
     minimum: float | None = None
+    above: float | None = None  # a minimum that is not a value itself
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     scales_with_width: bool = False  # a number of channels, or of groups of channels
@@ -258,6 +259,8 @@ def value_error(attribute: Attribute, value: Value, axes: int) -> str | None:
     for number in value if isinstance(value, tuple) else (value,):
         if attribute.minimum is not None and number < attribute.minimum:  # type: ignore[operator]
             return f"must be at least {attribute.minimum}, not {number}"
+        if attribute.above is not None and number <= attribute.above:  # type: ignore[operator]
+            return f"must be greater than {attribute.above}, not {number}"
         if attribute.maximum is not None and number > attribute.maximum:  # type: ignore[operator]
             return f"must be at most {attribute.maximum}, not {number}"
     return None

@@ -9,6 +9,7 @@ are in `shape_rules.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from resnetgen.compiler.ir import shape_rules as rules
@@ -66,12 +67,12 @@ def write_pad(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -
 
 
 def write_resize(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
-    """`nn.functional.interpolate(x, scale_factor=2, mode="bilinear")`."""
+    """`nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear")`: TorchScript needs a float."""
     linear = ("linear", "bilinear", "trilinear")[axes - 1]
     mode = "nearest" if attributes["mode"] == "nearest" else linear
-    return (
-        f'nn.functional.interpolate({inputs[0]}, scale_factor={attributes["scale"]}, mode="{mode}")'
-    )
+    scale = attributes["scale"]
+    factor = f"{scale}.0" if scale.isdigit() else f"float({scale})"
+    return f'nn.functional.interpolate({inputs[0]}, scale_factor={factor}, mode="{mode}")'
 
 
 def write_concat(inputs: Sequence[str], attributes: Mapping[str, str], axes: int) -> str:
@@ -213,7 +214,8 @@ OPS: Mapping[str, OpDef] = {
         ),
         ("batch_norm",),
         {
-            "eps": EPS,
+            # In training, torch refuses 0 here, and accepts it in `group_norm`.
+            "eps": replace(EPS, minimum=None, above=0),
             "momentum": Attribute("float", 0.1, "weight of the new statistics", minimum=0),
         },
         shape=rules.spatial_shape,

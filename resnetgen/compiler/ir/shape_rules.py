@@ -302,10 +302,18 @@ def group_norm_weights(attributes: Attributes, channels: int, axes: int) -> tupl
 
 
 def group_norm_shape(attributes: Attributes, types: Sequence[TensorType]) -> TensorType:
-    if types[0].channels % attributes["groups"]:
-        message = f"{types[0].channels} channels do not divide into {attributes['groups']} groups"
+    (source,) = types
+    groups = attributes["groups"]
+    if source.channels % groups:
+        message = f"{source.channels} channels do not divide into {groups} groups"
         raise ShapeError(message, at=("groups",))
-    return types[0]
+    if source.elements == groups:
+        message = (
+            f"each of {groups} groups of {source} is one value, which torch does not normalise"
+        )
+        help = "use fewer groups, or normalise before the pool"
+        raise ShapeError(message, help, at=("groups",))
+    return source
 
 
 # --- pools and resampling

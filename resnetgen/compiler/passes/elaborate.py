@@ -32,7 +32,7 @@ from resnetgen.compiler.frontend.expressions import (
     substitute,
 )
 from resnetgen.compiler.frontend.identifiers import file_name_error
-from resnetgen.compiler.frontend.inheritance import merge_value
+from resnetgen.compiler.frontend.inheritance import merge_value, stage_call
 from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.frontend.schema import NetworkForm, check_form
 from resnetgen.compiler.frontend.suppressions import check_allow
@@ -256,16 +256,12 @@ def _stage(
     """A stage: its own arguments over the network's `block:`."""
     span = key_span(elaborator.tree, ("stages", key))
     assert isinstance(tree, MapTree)
-    if "op" not in tree.entries:
-        base = elaborator.tree.entries.get("block")
-        if base is None and "nodes" not in tree.entries:
-            message = f"`{key}` has no `op`, and the network no `block`"
-            elaborator.errors.report("missing-key", message, span)
-            base = Scalar("identity", "identity", span, False)
-        merged = merge_value(base, tree) if base else tree
-        assert isinstance(merged, MapTree)
-        tree = merged
-    return elaborator.node(key, tree, span, (), before, stage=True)
+    call = stage_call(elaborator.tree, tree)
+    if "block" not in elaborator.tree.entries and not tree.entries.keys() & {"op", "nodes"}:
+        message = f"`{key}` has no `op`, and the network no `block`"
+        elaborator.errors.report("missing-key", message, span)
+        call = merge_value(Scalar("identity", "identity", span, False), call)
+    return elaborator.node(key, call, span, (), before, stage=True)
 
 
 # --- its outputs

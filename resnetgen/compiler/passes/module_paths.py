@@ -24,8 +24,9 @@ from resnetgen.compiler.frontend.expressions import (
     evaluate,
     parse,
 )
-from resnetgen.compiler.frontend.identifiers import node_key_error
+from resnetgen.compiler.frontend.identifiers import MAX_INDEX, node_key_error
 from resnetgen.compiler.ir.nodes import BlockNode, Instance, InstanceNode
+from resnetgen.compiler.ir.op_def import format_value
 
 if TYPE_CHECKING:
     from resnetgen.compiler.passes.evaluate import EvalContext
@@ -40,18 +41,37 @@ def evaluated_path(ctx: EvalContext, node: BlockNode, env: Mapping[str, Value]) 
 
     def evaluated(match: re.Match[str]) -> str:
         try:
-            return str(evaluate(parse(match[1]), env))
+            value = evaluate(parse(match[1]), env)
         except ExpressionError as error:
             name = error.name if isinstance(error, UnknownName) else ""
             hint = did_you_mean(name, env) or f"there are {', '.join(f'`{n}`' for n in env)}"
             message = f"in the path `{node.path}`: {error}"
             raise ctx.error("expression", message, node.path_span, hint) from None
+        if type(value) is not str and (type(value) is not int or not 0 <= value <= MAX_INDEX):
+            message = (
+                f"in the path `{node.path}`: `{match[1]}` must be an integer from 0 to {MAX_INDEX},"
+                f" not `{format_value(value)}`"
+            )
+            fix = _as_integer(match[1], value, env)
+            raise ctx.error("wrong-value", message, node.path_span, fix)
+        return str(value)
 
     path = re.sub(r"<([^<>]*)>", evaluated, node.path)
     if reason := node_key_error(path.replace(".*", "")):
         message = f"the path `{node.path}` becomes `{path}`: it {reason}"
         raise ctx.error("wrong-name", message, node.path_span)
     return path
+
+
+def _as_integer(text: str, value: Value, env: Mapping[str, Value]) -> str | None:
+    """What to write for an expression that is not an integer."""
+    if isinstance(value, bool):
+        return f"write `<1 if {text} else 0>`"
+    if isinstance(value, float):
+        whole = re.sub(r"(?<!/)/(?!/)", "//", text)
+        is_whole = type(evaluate(parse(whole), env)) is int
+        return f"write `<{whole if is_whole else f'int({text})'}>`"
+    return None
 
 
 def numbered_paths(nodes: Sequence[InstanceNode]) -> tuple[tuple[str, ...], ...]:

@@ -8,10 +8,13 @@ act1: {op: relu}, act2: {op: relu}            ->  the second changes nothing
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
+from dataclasses import dataclass, field
 
 from resnetgen.compiler.analysis.lint.context import LintContext
-from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, did_you_mean
+from resnetgen.compiler.analysis.lint.readers import Readers, ValueReaders
+from resnetgen.compiler.analysis.lint.without import without_entry
+from resnetgen.compiler.diagnostics.model import Diagnostic, Note, Span, SpecError, did_you_mean
+from resnetgen.compiler.frontend.library import Document
 from resnetgen.compiler.ir.nodes import (
     Block,
     Instance,
@@ -21,33 +24,89 @@ from resnetgen.compiler.ir.nodes import (
     Slot,
     SourcedExpr,
 )
+from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.elaborate_checks import declared_arguments
+from resnetgen.compiler.passes.instantiate import instances_below, instantiate
 
 
 def cancelled_bias(context: LintContext) -> Iterator[Diagnostic]:
-    """A bias that the spec sets, where every reader subtracts the mean of each channel.
+    """A bias where every reader subtracts the mean of each channel, also across blocks.
 
     A constant added to a channel is part of its mean (arXiv 1502.03167, section 3.2). A norm over
     groups of several channels does not remove it.
     """
-    reported = set[Span]()
-    for instance in context.instances:
-        readers = _readers_in(instance)
+    for setting in _bias_settings(context.typed.instance).values():
+        hint = _without_bias(context, setting) if setting.norm else None
+        if setting.norm and hint:
+            message = f"the bias of `{setting.key}` is subtracted again: only norms read it"
+            notes = (Note("the norm", setting.norm),)
+            yield Diagnostic("bias-before-norm", message, setting.span, notes, hint, "warning")
+
+
+@dataclass(slots=True)
+class BiasSetting:
+    """What gives some convolutions a bias: an argument of the spec, or the default."""
+
+    key: str  # of the first of them
+    span: Span
+    name: str  # of the argument
+    is_default: bool
+    norm: Span | None = None  # the first norm that removes one
+    removed: set[Span] = field(default_factory=set)  # the nodes of which norms remove the bias
+    needed: set[Span] = field(default_factory=set)
+
+
+def _bias_settings(root: Instance) -> dict[Span, BiasSetting]:
+    """What gives the convolutions of a network their biases, by position."""
+    readers, settings = ValueReaders(root), dict[Span, BiasSetting]()
+    for instance in instances_below(root):
         for node in instance.nodes:
             call = node.callee
             if not isinstance(call, OpCall) or not call.attributes.get("bias"):
                 continue
-            term = call.terms.get("bias")
-            norms = readers[node.key]
-            if not term or term.span in reported or not norms:
-                continue
-            if not all(_subtracts_each_mean(norm, node.result.channels) for norm in norms):
-                continue
-            reported.add(term.span)
-            message = f"the bias of `{node.key}` is subtracted again: only norms read it"
-            notes = (Note("the norm", norms[0].block_node.span),)
-            hint = "leave `bias` out"
-            yield Diagnostic("bias-before-norm", message, term.key_span, notes, hint, "warning")
+            place, term = node.block_node.span, call.terms.get("bias")
+            span, name = (term.key_span, term.key_span.text) if term else (place, "bias")
+            setting = settings.setdefault(span, BiasSetting(node.key, span, name, not term))
+            norms = _norms(readers.of(instance, node.key), node.result.channels)
+            if norms:
+                setting.norm = setting.norm or norms[0]
+            (setting.removed if norms else setting.needed).add(place)
+    return settings
+
+
+def _norms(readers: Readers, channels: int) -> list[Span]:
+    """The readers, sorted, if each of them subtracts the mean of each channel."""
+    norms = [each for each in readers if each and _subtracts_each_mean(each, channels)]
+    spans = [norm.block_node.span for norm in norms] if len(norms) == len(readers) else []
+    return sorted(spans, key=lambda span: (span.file, span.line, span.column))
+
+
+def _without_bias(context: LintContext, setting: BiasSetting) -> str | None:
+    """What to write so that no bias is removed by a norm, and no other one is lost; None if nothing does."""
+    if not setting.is_default and context.is_own(setting.span):
+        after = _settings_without(context.document, setting.span)
+        if after is not None and _is_improved(setting, after):
+            return f"leave `{setting.name}` out"
+    if setting.needed:
+        return None
+    why = ": the default looks at readers in the same block only" if setting.is_default else ""
+    return f"write `{setting.name}: false`{why}"
+
+
+def _is_improved(setting: BiasSetting, after: Collection[BiasSetting]) -> bool:
+    """Whether `after` a change norms remove none of the biases of a setting, and those needed stay."""
+    removed = {span for each in after for span in each.removed}
+    needed = {span for each in after for span in each.needed}
+    return not removed & setting.removed and setting.needed <= needed
+
+
+def _settings_without(document: Document, span: Span) -> Collection[BiasSetting] | None:
+    """The settings of a network without an entry of its file; None if that is an error."""
+    shorter = without_entry(document, span)
+    try:
+        return _bias_settings(instantiate(elaborate(shorter))).values() if shorter else None
+    except SpecError:
+        return None
 
 
 def _subtracts_each_mean(node: InstanceNode, channels: int) -> bool:
@@ -55,25 +114,6 @@ def _subtracts_each_mean(node: InstanceNode, channels: int) -> bool:
     if not isinstance(call, OpCall) or not call.definition.is_norm:
         return False
     return bool(call.attributes.get("groups", channels) == channels)
-
-
-def _readers_in(instance: Instance) -> dict[str, list[InstanceNode]]:
-    """The readers of each value inside its block, past calls that do nothing; none if it is an output."""
-    direct: dict[str, list[InstanceNode]] = {node.key: [] for node in instance.nodes}
-    for node in instance.nodes:
-        for name in dict.fromkeys(node.inputs):
-            if name in direct:
-                direct[name].append(node)
-    readers: dict[str, list[InstanceNode]] = {}
-    for index in reversed(instance.schedule):  # after all that read it
-        key = instance.nodes[index].key
-        behind = [
-            readers[each.key] if isinstance(each.callee, PassThrough) else [each]
-            for each in direct[key]
-        ]
-        known = key not in instance.outputs and all(behind)
-        readers[key] = list(dict.fromkeys(chain.from_iterable(behind))) if known else []
-    return readers
 
 
 def dropped_all(context: LintContext) -> Iterator[Diagnostic]:

@@ -12,9 +12,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import chain, islice
 
-from resnetgen.compiler.diagnostics.model import Diagnostic, DiagnosticCollector, Note, Source, Span
+from resnetgen.compiler.analysis.lint.without import changes_nothing, tree_of
+from resnetgen.compiler.diagnostics.model import (
+    MAX_REPORTED,
+    Diagnostic,
+    DiagnosticCollector,
+    Note,
+    Span,
+)
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.inheritance import merge_specs
 from resnetgen.compiler.frontend.library import Document
@@ -25,10 +33,11 @@ from resnetgen.compiler.frontend.tree import (
     Scalar,
     Tree,
     entries_at,
+    is_null,
+    key_span,
     keys,
     without,
 )
-from resnetgen.compiler.frontend.yaml_reader import parse
 from resnetgen.compiler.passes.elaborate_blocks import BlockLookup
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -49,8 +58,7 @@ def without_effect(document: Document) -> Iterator[Diagnostic]:
     yield from _unused_names(document)
     if not library.is_block(document.tree):
         yield from _unused_blocks(document)
-        yield from _repeated_arguments(document)
-    yield from _redundant_overrides(document)
+    yield from _redundant(document)
 
 
 def is_overridden(document: Document) -> bool:
@@ -68,24 +76,60 @@ def _is_own(document: Document, span: Span) -> bool:
 
 def _unused_names(document: Document) -> Iterator[Diagnostic]:
     """Parameters, slots and `let` of the network, and of all blocks that the file declares."""
+    lookup = BlockLookup(document, DiagnosticCollector())
     for tree in _scopes(document.tree):
-        names = [
-            (what, name, span)
-            for part, what in _USES.items()
-            for name, span in keys(tree, part)
-            if name not in _REQUIRED_OF_BLOCKS and _is_own(document, span)
-        ]
-        if not names:
+        own = [each for each in _declared(tree) if _is_own(document, each.span)]
+        extends = tree.entries.get("extends")
+        if not isinstance(extends, Scalar):
+            read = _words(tree) if own else set()
+            yield from (_unused(name, name.span) for name in own if name.text not in read)
             continue
-        read = _words(tree)
-        if any(name not in read for _, name, _ in names) and "extends" in tree.entries:
-            read = _words(
-                BlockLookup(document, DiagnosticCollector()).merge_base(tree, [tree]) or tree
-            )
-        for what, name, span in names:
-            if name not in read:
-                message, hint = f"nothing {what} `{name}`", "use it where it is meant, or drop it"
-                yield Diagnostic("unused-name", message, span, (), hint, "warning")
+        base = lookup.find_base(extends, [tree])
+        inherited = lookup.merge_base(base, [tree, base]) if base else None
+        merged = lookup.merge_base(tree, [tree]) if inherited else None
+        if inherited is None or merged is None:
+            continue
+        read, read_before = _words(merged), _words(inherited)
+        known = {(name.part, name.text) for name in _declared(inherited)}
+        for name in own:
+            if name.text not in read:
+                yield _unused(name, name.span, (name.part, name.text) in known)
+        own_names = {(name.part, name.text) for name in _declared(tree)}
+        for name in _declared(merged) if _is_own(document, extends.span) else ():
+            is_new = (name.part, name.text) not in own_names and name.text in read_before
+            if is_new and name.text not in read:  # what read it was replaced
+                yield _unused(name, extends.span, is_inherited=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredName:
+    """A parameter, a slot or a `let`, and where it is declared."""
+
+    part: str
+    text: str
+    span: Span
+
+
+def _declared(tree: MapTree) -> list[DeclaredName]:
+    """The names that a network or a block declares; `null` deletes one."""
+    return [
+        DeclaredName(part, name, key_span(tree, (part, name)))
+        for part in _USES
+        for name, value in entries_at(tree, part).items()
+        if name not in _REQUIRED_OF_BLOCKS and not is_null(value)
+    ]
+
+
+def _unused(name: DeclaredName, span: Span, is_inherited: bool = False) -> Diagnostic:
+    """A name that nothing reads, reported where the file declares or inherits it."""
+    message, hint = (
+        f"nothing {_USES[name.part]} `{name.text}`",
+        "use it where it is meant, or drop it",
+    )
+    if is_inherited:
+        hint = f"use it where it is meant, or delete it: `{name.part}: {{{name.text}: null}}`"
+    notes = (Note("declared here", name.span),) if span != name.span else ()
+    return Diagnostic("unused-name", message, span, notes, hint, "warning")
 
 
 def _unused_blocks(document: Document) -> Iterator[Diagnostic]:
@@ -131,43 +175,31 @@ def _words(tree: Tree) -> set[str]:
 # --- overrides
 
 
-def _redundant_overrides(document: Document) -> Iterator[Diagnostic]:
-    """Values that equal what `extends` provides: in the file, and in its blocks."""
+def _redundant(document: Document) -> Iterator[Diagnostic]:
+    """Entries of the file that repeat another value, and without which nothing changes."""
+    repeats = chain(_equal_entries(document), _repeated_arguments(document))
+    by_span = {warning.span: warning for warning in repeats}
+    for span, warning in islice(by_span.items(), MAX_REPORTED):
+        if span and changes_nothing(document, span):
+            yield warning
+
+
+def _equal_entries(document: Document) -> Iterator[Diagnostic]:
+    """Entries that equal those of a base; an entry between the two may differ."""
     if len(document.sources) > 1:
-        inherited = _inherited(document)
+        inherited = merge_specs([tree_of(source) for source in reversed(document.sources[1:])])
         yield from _equal(document, document.tree, inherited, _OF_A_NETWORK)
-    if library.is_block(document.tree):
-        yield from _redundant_in_block(document, document.tree)
-    for each in entries_at(document.tree, "define").values():
-        if isinstance(each, MapTree):
-            yield from _redundant_in_block(document, each)
-
-
-def _inherited(document: Document) -> MapTree:
-    """The network without the text of the file: all that it extends, merged."""
-    return merge_specs([_read_again(source) for source in reversed(document.sources[1:])])
-
-
-def _read_again(source: Source) -> MapTree:
-    """The tree of a source; that of a library file is cached."""
-    shipped = library.LIBRARY / Path(source.name).name
-    return (
-        library.read_spec(shipped)
-        if library.display_path(shipped) == source.name
-        else parse(source)
-    )
-
-
-def _redundant_in_block(document: Document, tree: MapTree) -> Iterator[Diagnostic]:
-    name = tree.entries.get("extends")
-    if not isinstance(name, Scalar):
-        return
+    blocks = list(entries_at(document.tree, "define").values())
     lookup = BlockLookup(document, DiagnosticCollector())
-    base = lookup.find_base(name, [tree])
-    inherited = lookup.merge_base(base, [tree, base]) if base else None
-    merged = lookup.merge_base(tree, [tree])
-    if inherited and merged:
-        yield from _equal(document, merged, inherited, _OF_A_BLOCK)
+    for tree in [document.tree, *blocks] if library.is_block(document.tree) else blocks:
+        extends = tree.entries.get("extends") if isinstance(tree, MapTree) else None
+        if not isinstance(tree, MapTree) or not isinstance(extends, Scalar):
+            continue
+        base = lookup.find_base(extends, [tree])
+        inherited_block = lookup.merge_base(base, [tree, base]) if base else None
+        merged = lookup.merge_base(tree, [tree])
+        if inherited_block and merged:
+            yield from _equal(document, merged, inherited_block, _OF_A_BLOCK)
 
 
 def _equal(
@@ -180,19 +212,13 @@ def _equal(
     moved = common != [key for key in base.entries if key in merged.entries]
     for key in common:
         value, before = merged.entries[key], base.entries[key]
-        if key in exempt or not _is_own(document, merged.key_spans[key]):
+        span, inherited_span = merged.key_spans[key], base.key_spans[key]
+        if key in exempt or not _is_own(document, span) or span == inherited_span:
             continue
         if not moved and library.canonical_text(value) == library.canonical_text(before):
             message = f"`{key}` is {_value_text(value)} without this"
-            notes = (Note("inherited from here", base.key_spans[key]),)
-            yield Diagnostic(
-                "redundant-override",
-                message,
-                merged.key_spans[key],
-                notes,
-                "take it out",
-                "warning",
-            )
+            notes = (Note("inherited from here", inherited_span),)
+            yield Diagnostic("redundant-override", message, span, notes, "take it out", "warning")
         elif key not in _WHOLE and _refines(document, value, before):
             yield from _equal(document, value, before)
 
@@ -218,15 +244,11 @@ def _repeated_arguments(document: Document) -> Iterator[Diagnostic]:
             if key in NODE_KEYS or key not in given or not _is_own(document, stage.key_spans[key]):
                 continue
             if library.canonical_text(value) == library.canonical_text(given[key]):
+                span = stage.key_spans[key]
                 message = f"`{key}` is {_value_text(value)} without this"
                 notes = (Note("given to all stages here", base.key_spans[key]),)
                 yield Diagnostic(
-                    "repeated-argument",
-                    message,
-                    stage.key_spans[key],
-                    notes,
-                    "take it out",
-                    "warning",
+                    "repeated-argument", message, span, notes, "take it out", "warning"
                 )
 
 
