@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from resnetgen.compiler.frontend import library
 from resnetgen.compiler.frontend.library import Document
-from resnetgen.compiler.ir.nodes import Graph, Instance, Network
+from resnetgen.compiler.ir.nodes import Graph, Instance, Network, called_blocks
 from resnetgen.compiler.passes.elaborate import elaborate
 from resnetgen.compiler.passes.flatten import check_graph, flatten, infer_flat_types
 from resnetgen.compiler.passes.infer_types import Cost, TypedInstance, infer_types
@@ -67,7 +67,21 @@ def compile_document(document: Document) -> Compiled:
     network = elaborate(document)
     root = instantiate(network)
     typed = infer_types(network, root)
-    return Compiled(document, network, root, typed)
+    compiled = Compiled(document, network, root, typed)
+    if _has_own_containers(network):
+        assert compiled.plan  # raises SpecError for a container that cannot be printed
+    return compiled
+
+
+def _has_own_containers(network: Network) -> bool:
+    """Whether a block that is not the library's groups its modules: only such a group may be refused.
+
+    The plan of a printed file takes a tenth of a report; the blocks of the library are known to have one.
+    """
+    blocks = [network.root, *called_blocks(network)]
+    nodes = (node for block in blocks if not block.span.source.shipped for node in block.nodes)
+    paths = (node.path for node in nodes if node.path not in (".", f"{node.key}.<index>"))
+    return any("." in path or path.isdigit() for path in paths)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import ast
 import re
 from pathlib import Path
 
-from resnetgen import pipeline
-from resnetgen.pipeline import Compiled
+import pytest
+
+from resnetgen import SpecError, pipeline
+from resnetgen.pipeline import Compiled, compile_text
 
 ROW = re.compile(r"^    \S.*?\s{2,}(\w+): (\S+)\s{2,}\S", re.MULTILINE)
 DERIVED = {"cost", "num_classes"}  # read from a result, by no pass of their own
@@ -32,3 +34,22 @@ def results() -> list[tuple[str, str]]:
 
 def test_the_table_of_passes_is_complete() -> None:
     assert ROW.findall(pipeline.__doc__ or "") == results()
+
+
+CONTAINER = """\
+network: sample
+input: {channels: 4, size: [8, 8]}
+nodes:
+  part.one: {op: conv, out: 4, kernel: 3}
+  part.two.a: {op: conv, out: 4, kernel: 3}
+  part.two.b: {op: add, inputs: [part.one, part.two.a]}
+  part.two.c: {op: conv, out: 4, kernel: 3}
+  part.last: {op: add, inputs: [part.two.b, part.two.c]}
+  both: {op: add, inputs: [part.two.a, part.last]}
+"""
+
+
+def test_what_cannot_be_printed_is_refused_before_anything_is_reported() -> None:
+    with pytest.raises(SpecError) as caught:
+        compile_text(CONTAINER)
+    assert [each.code for each in caught.value.diagnostics] == ["container"]
