@@ -73,15 +73,6 @@ def test_torch_agrees_with_every_prediction(text: str) -> None:
     agrees(compile_text(text))
 
 
-@by_batch
-def test_torch_agrees_with_every_prediction_for_the_sample(seeds: Sequence[int]) -> None:
-    for each in map(sample, seeds):
-        try:
-            agrees(each.compiled)
-        except Exception as error:
-            raise AssertionError(f"seed {each.seed}\n{each.text}") from error
-
-
 # --- what is printed
 
 

@@ -82,12 +82,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("size", ["[9]", "[9, 8]", "[5, 6, 7]"], ids=["1-D", "2-D", "3-D"])
+SIZES = ("[9]", "[9, 8]", "[5, 6, 7]")
+
+
 @pytest.mark.parametrize(
-    ("key", "node", "rule", "draw"), CASES, ids=[f"{key} {rule}" for key, _, rule, _ in CASES]
+    ("size", "key", "node", "rule", "draw"),
+    [(SIZES[at % 3], *case) for at, case in enumerate(CASES)],
+    ids=[f"{key} {rule}" for key, _, rule, _ in CASES],
 )
 def test_the_weights_are_those_that_torch_draws(
-    key: str, node: str, rule: str, draw: Callable[[Tensor], Tensor], size: str
+    size: str, key: str, node: str, rule: str, draw: Callable[[Tensor], Tensor]
 ) -> None:
     text = NET.format(size=size, key=key, tensor="weight", rule=rule)
     text = text.replace(

@@ -90,7 +90,7 @@ def _properties(node: Node) -> dict[str, Any]:
 def _initial_weights(init: Mapping[str, InitRule], op: str, role: str | None) -> dict[str, Any]:
     """The rules for the tensors of a node: those of its op, overridden by those of its role."""
     rules = [init[name].rules for name in (op, role) if name and name in init]
-    return {f"{INIT_OF}{name}": rule for each in rules for name, rule in each.items()}
+    return {f"{INIT_OF}{name}": rule.plain for each in rules for name, rule in each.items()}
 
 
 def node_changes(before: NetworkSummary, after: NetworkSummary) -> NodeChanges:

@@ -8,7 +8,7 @@ import pytest
 
 from resnetgen.compiler.frontend import library
 from resnetgen.weights.dialects import load_dialect
-from resnetgen.weights.identify import Identification, identify
+from resnetgen.weights.identify import _MOST_LIKE_THE_LIBRARY, Identification, identify
 from resnetgen.weights.library_index import NetworkIndex, Settings
 from resnetgen.weights.match import TensorEntry, is_counter
 from resnetgen.weights.tensor_layout import named_tensors
@@ -149,3 +149,17 @@ def test_matrices_are_counted_without_a_graph(networks: NetworkIndex) -> None:
     for spec in ("resnet18", "seresnet50", "ecaresnet26t", "googlenet", "vgg11", "resnet18_1d"):
         shapes = networks.shapes(spec).values()
         assert networks.matrix_count(spec) == sum(len(shape) > 1 for shape in shapes)
+
+
+def test_no_network_of_the_library_has_half_as_many_tensors(networks: NetworkIndex) -> None:
+    deepest = [path.stem for path in library.network_files() if "1202" in path.stem]
+    most = max(len(networks.shapes(name)) for name in deepest)
+    assert 4_000 < most <= _MOST_LIKE_THE_LIBRARY / 2
+
+
+def test_a_file_of_more_tensors_than_any_network_is_like_none(networks: NetworkIndex) -> None:
+    entry = TensorEntry((1,))
+    entries = {f"alien.block{number}.weight": entry for number in range(15_001)}
+    found = identify_entries(networks, entries)
+    assert not found.matches
+    assert found.nearest is None

@@ -69,6 +69,12 @@ class InitCall:
     options: Mapping[str, Any]
     span: Span | None = field(default=None, compare=False)
 
+    @property
+    def plain(self) -> tuple[str, Any]:
+        """The rule as data: its name, and the number that it needs, its options, or None."""
+        required = [key for key, option in INIT_RULES[self.name].items() if option.required]
+        return self.name, self.options[required[0]] if required else dict(self.options) or None
+
     def __getitem__(self, option: str) -> Any:
         return self.options.get(option, INIT_RULES[self.name][option].default)
 

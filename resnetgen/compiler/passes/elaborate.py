@@ -329,7 +329,8 @@ def _init(
         parsed = {name: parse_rule(errors, rule, values) for name, rule in each.entries.items()}
         given = {name: rule for name, rule in parsed.items() if rule}
         default = rules[key].rules if key in rules else {}
-        rules[key] = InitRule({**default, **given}, span)
+        both = {**default, **given}  # the weight first, in whatever order files set them
+        rules[key] = InitRule({name: both[name] for name in sorted(both, reverse=True)}, span)
     return rules
 
 
