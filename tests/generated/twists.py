@@ -81,11 +81,13 @@ class Twister(Deciding):
 
     def renamed(self, text: str) -> str:
         """The text with some of its names replaced, each by the same word throughout."""
-        words = {
-            name: self.pick(_WORDS if self.chance(2) else _ACCEPTED)
-            for name in dict.fromkeys(_DRAWN.findall(text))
-            if self.chance(35)
-        }
+        words: dict[str, str] = {}
+        taken = ["width", "stride"]  # names of one kind may be names of another
+        for name in dict.fromkeys(_DRAWN.findall(text)):
+            if self.chance(35):
+                own = _WORDS if self.chance(2) else _ACCEPTED
+                words[name] = self.pick(taken if self.chance(10) else own)
+                taken.append(words[name])
         return _DRAWN.sub(lambda found: words.get(found[0], found[0]), text)
 
     def add_when(self) -> None:

@@ -14,7 +14,7 @@ total                  21,623,848  3,644,493,824
 
     resnetgen build plain34
 
-Compiled by resnetgen 0.1.0 (spec 69ec709ee3d96b22, code 3003ac59477842bf).
+Compiled by resnetgen 0.1.0 (spec 69ec709ee3d96b22, code 0400ec9c452c31fa).
 """
 
 from torch import Tensor, nn
@@ -79,10 +79,10 @@ class PlainNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 64 x 56 x 56
+        x = self.layer2(x)  # 128 x 28 x 28
+        x = self.layer3(x)  # 256 x 14 x 14
+        x = self.layer4(x)  # 512 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

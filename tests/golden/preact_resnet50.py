@@ -14,7 +14,7 @@ total                   25,549,352  4,089,184,256
 
     resnetgen build preact_resnet50
 
-Compiled by resnetgen 0.1.0 (spec cc880a8e766c459c, code bc014cca48df9c8a).
+Compiled by resnetgen 0.1.0 (spec cc880a8e766c459c, code 937d51a4690997de).
 """
 
 from collections import OrderedDict
@@ -152,10 +152,10 @@ class PreActResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 256 x 56 x 56
+        x = self.layer2(x)  # 512 x 28 x 28
+        x = self.layer3(x)  # 1024 x 14 x 14
+        x = self.layer4(x)  # 2048 x 7 x 7
         x = self.norm(x)
         x = self.act(x)
         x = self.pool(x)

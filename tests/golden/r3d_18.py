@@ -14,7 +14,7 @@ total                       33,371,472  40,696,553,472
 
     resnetgen build r3d_18
 
-Compiled by resnetgen 0.1.0 (spec 784e55e0d7edd055, code 801723a0a0c9e580).
+Compiled by resnetgen 0.1.0 (spec 784e55e0d7edd055, code 3d33197388eeef0d).
 """
 
 from torch import Tensor, nn
@@ -99,10 +99,10 @@ class VideoResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 64 x 16 x 56 x 56
+        x = self.layer2(x)  # 128 x 8 x 28 x 28
+        x = self.layer3(x)  # 256 x 4 x 14 x 14
+        x = self.layer4(x)  # 512 x 2 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

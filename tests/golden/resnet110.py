@@ -13,7 +13,7 @@ total                  1,727,962    252,887,680
 
     resnetgen build resnet110
 
-Compiled by resnetgen 0.1.0 (spec 08d8dbda3cd9acc1, code f8997bebbe7dd618).
+Compiled by resnetgen 0.1.0 (spec 08d8dbda3cd9acc1, code ba23567e9a8ced52).
 """
 
 from torch import Tensor, nn
@@ -96,9 +96,9 @@ class ResNet(nn.Module):
         x = self.conv1(x)
         x = self.bn1(x)
         x = self.act1(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
+        x = self.layer1(x)  # 16 x 32 x 32
+        x = self.layer2(x)  # 32 x 16 x 16
+        x = self.layer3(x)  # 64 x 8 x 8
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

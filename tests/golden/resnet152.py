@@ -14,7 +14,7 @@ total                   60,192,808  11,513,626,624
 
     resnetgen build resnet152
 
-Compiled by resnetgen 0.1.0 (spec e8360486e68d2ff3, code 26e34df75150d485).
+Compiled by resnetgen 0.1.0 (spec e8360486e68d2ff3, code f7215cb92d04ad48).
 """
 
 from torch import Tensor, nn
@@ -102,10 +102,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 256 x 56 x 56
+        x = self.layer2(x)  # 512 x 28 x 28
+        x = self.layer3(x)  # 1024 x 14 x 14
+        x = self.layer4(x)  # 2048 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

@@ -14,7 +14,7 @@ total                  21,797,672  3,663,761,408
 
     resnetgen build resnet34
 
-Compiled by resnetgen 0.1.0 (spec 046e1d4f1ed17ac2, code b013afe56d8c499f).
+Compiled by resnetgen 0.1.0 (spec 046e1d4f1ed17ac2, code 89d47d28a9c7622d).
 """
 
 from torch import Tensor, nn
@@ -96,10 +96,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 64 x 56 x 56
+        x = self.layer2(x)  # 128 x 28 x 28
+        x = self.layer3(x)  # 256 x 14 x 14
+        x = self.layer4(x)  # 512 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

@@ -14,7 +14,7 @@ total                  21,623,848  3,644,493,824
 
     resnetgen build resnet34_a
 
-Compiled by resnetgen 0.1.0 (spec 0fb933309ccc988a, code 934fd8a239610299).
+Compiled by resnetgen 0.1.0 (spec 0fb933309ccc988a, code b4509387603ff3d9).
 """
 
 from torch import Tensor, nn
@@ -101,10 +101,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 64 x 56 x 56
+        x = self.layer2(x)  # 128 x 28 x 28
+        x = self.layer3(x)  # 256 x 14 x 14
+        x = self.layer4(x)  # 512 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

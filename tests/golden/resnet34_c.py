@@ -14,7 +14,7 @@ total                  22,716,840  3,830,747,136
 
     resnetgen build resnet34_c
 
-Compiled by resnetgen 0.1.0 (spec 4ecd3c6d6e700574, code d44918f2fa4cccc4).
+Compiled by resnetgen 0.1.0 (spec 4ecd3c6d6e700574, code 173cb4883cf3a2a0).
 """
 
 from torch import Tensor, nn
@@ -96,10 +96,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 64 x 56 x 56
+        x = self.layer2(x)  # 128 x 28 x 28
+        x = self.layer3(x)  # 256 x 14 x 14
+        x = self.layer4(x)  # 512 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

@@ -14,7 +14,7 @@ total                   25,557,032  4,089,184,256
 
     resnetgen build resnet50_dp.yaml
 
-Compiled by resnetgen 0.1.0 (spec 155bc6f1ebcd9ac8, code 5e6e663d7c568eaa).
+Compiled by resnetgen 0.1.0 (spec 155bc6f1ebcd9ac8, code d53be52f89dffdf0).
 """
 
 import torch
@@ -158,10 +158,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 256 x 56 x 56
+        x = self.layer2(x)  # 512 x 28 x 28
+        x = self.layer3(x)  # 1024 x 14 x 14
+        x = self.layer4(x)  # 2048 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

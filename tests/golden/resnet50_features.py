@@ -13,7 +13,7 @@ total                   23,508,032  4,087,136,256
 
     resnetgen build resnet50_features.yaml
 
-Compiled by resnetgen 0.1.0 (spec ad215d9b65665ccf, code 0d808373d85a6b59).
+Compiled by resnetgen 0.1.0 (spec ad215d9b65665ccf, code 70dbbe6def40f6b8).
 """
 
 from torch import Tensor, nn
@@ -106,8 +106,8 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        layer1 = self.layer1(x)
-        layer2 = self.layer2(layer1)
-        layer3 = self.layer3(layer2)
-        layer4 = self.layer4(layer3)
+        layer1 = self.layer1(x)  # 256 x 56 x 56
+        layer2 = self.layer2(layer1)  # 512 x 28 x 28
+        layer3 = self.layer3(layer2)  # 1024 x 14 x 14
+        layer4 = self.layer4(layer3)  # 2048 x 7 x 7
         return layer1, layer2, layer3, layer4

@@ -14,7 +14,7 @@ total                   25,557,032  19,079,364,608
 
     resnetgen build resnet50_os8.yaml
 
-Compiled by resnetgen 0.1.0 (spec ddff4d2b93f61e55, code 252b8ce0ba5b7d3e).
+Compiled by resnetgen 0.1.0 (spec ddff4d2b93f61e55, code 0442766ac921c5cc).
 """
 
 from torch import Tensor, nn
@@ -133,10 +133,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 256 x 56 x 56
+        x = self.layer2(x)  # 512 x 28 x 28
+        x = self.layer3(x)  # 1024 x 28 x 28, dilation 2
+        x = self.layer4(x)  # 2048 x 28 x 28, dilation 4
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

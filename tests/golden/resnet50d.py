@@ -14,7 +14,7 @@ total                   25,576,264  4,328,824,832
 
     resnetgen build resnet50d
 
-Compiled by resnetgen 0.1.0 (spec 6b93167c26904c0d, code b158dbbab9b53b94).
+Compiled by resnetgen 0.1.0 (spec 6b93167c26904c0d, code 75d64c027f768582).
 """
 
 from torch import Tensor, nn
@@ -125,10 +125,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 256 x 56 x 56
+        x = self.layer2(x)  # 512 x 28 x 28
+        x = self.layer3(x)  # 1024 x 14 x 14
+        x = self.layer4(x)  # 2048 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

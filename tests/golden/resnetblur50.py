@@ -14,7 +14,7 @@ total                   25,557,032  5,133,020,672
 
     resnetgen build resnetblur50
 
-Compiled by resnetgen 0.1.0 (spec 48c9fe97b9d735f9, code 2a73d3a1560bd984).
+Compiled by resnetgen 0.1.0 (spec 48c9fe97b9d735f9, code aefe6506c40f6628).
 """
 
 import torch
@@ -169,10 +169,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 256 x 56 x 56
+        x = self.layer2(x)  # 512 x 28 x 28
+        x = self.layer3(x)  # 1024 x 14 x 14
+        x = self.layer4(x)  # 2048 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

@@ -14,7 +14,7 @@ total                   27,559,896  4,232,994,816
 
     resnetgen build seresnext50_32x4d
 
-Compiled by resnetgen 0.1.0 (spec 62902d39042424f8, code e47ff0705cf0e7ca).
+Compiled by resnetgen 0.1.0 (spec 62902d39042424f8, code ea664d0f62d7a275).
 """
 
 from torch import Tensor, nn
@@ -135,10 +135,10 @@ class ResNet(nn.Module):
         x = self.bn1(x)
         x = self.act1(x)
         x = self.maxpool(x)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)
+        x = self.layer1(x)  # 256 x 56 x 56
+        x = self.layer2(x)  # 512 x 28 x 28
+        x = self.layer3(x)  # 1024 x 14 x 14
+        x = self.layer4(x)  # 2048 x 7 x 7
         x = self.avgpool(x)
         x = self.fc(x.flatten(1))
         return x

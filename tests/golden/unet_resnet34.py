@@ -19,7 +19,7 @@ total                                24,439,269  6,127,091,712
 
     resnetgen build unet_resnet34.yaml
 
-Compiled by resnetgen 0.1.0 (spec c56be2a3c631e630, code c025dc5b0c7328d4).
+Compiled by resnetgen 0.1.0 (spec c56be2a3c631e630, code 7b41d4d7bba9afdb).
 """
 
 import torch
@@ -171,10 +171,10 @@ class UNet(nn.Module):
         x = self.bn1(x)
         act1 = self.act1(x)
         x = self.maxpool(act1)
-        layer1 = self.layer1(x)
-        layer2 = self.layer2(layer1)
-        layer3 = self.layer3(layer2)
-        x = self.layer4(layer3)
+        layer1 = self.layer1(x)  # 64 x 56 x 56
+        layer2 = self.layer2(layer1)  # 128 x 28 x 28
+        layer3 = self.layer3(layer2)  # 256 x 14 x 14
+        x = self.layer4(layer3)  # 512 x 7 x 7
         x = self.decoder(x, layer3, layer2, layer1, act1)
         x = self.segmentation_head(x)
         return x

@@ -106,9 +106,10 @@ class ClassBody:
             members.append((path, doc))
         network = self.planner.network if self.is_root and part.is_whole else None
         several = network is not None and len(network.outputs) > 1
+        comments = self.planner.comments if network else {}
         order = in_execution_order(statements)
         lines, variables = forward_lines(
-            order, part.inputs, part.outputs, self.planner.taken, several
+            order, part.inputs, part.outputs, self.planner.taken, comments, several
         )
         lines += return_lines(network, part.inputs, [variables[name] for name in part.outputs])
         attributes = self.lowering.attributes.items()

@@ -71,6 +71,7 @@ class FilePlanner:
     network: Network
     groups: ClassGroups
     taken: set[str]  # names of classes
+    comments: Mapping[str, str]  # in the network's own class, by the value that they describe
     scopes: dict[ClassGroup, Scope] = field(default_factory=dict)
     plans: dict[ClassGroup, ClassPlan] = field(default_factory=dict)
     classes: list[ClassPlan] = field(default_factory=list)  # those of containers, too

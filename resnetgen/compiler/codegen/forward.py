@@ -11,7 +11,7 @@ because memory analysis depends on it; here they are printed.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from resnetgen.compiler.analysis.statements import count_readers, is_inlined, named_values
 from resnetgen.compiler.codegen import pretty
@@ -29,12 +29,13 @@ def forward_lines(
     inputs: Sequence[str],
     outputs: Sequence[str],
     classes: Collection[str],
+    comments: Mapping[str, str],
     several: bool = False,
 ) -> tuple[list[str], dict[str, str]]:
     """The lines of a body, given its statements in order, and the variable of each value.
 
     `inputs` are the parameters; no variable has the name of one of the `classes`. With `several`
-    outputs, each has a name of its own.
+    outputs, each has a name of its own. `comments` stand behind the lines that compute these values.
     """
     named = named_values(statements, inputs, outputs, outputs if several else ())
     variables: dict[str, str] = {}
@@ -63,8 +64,15 @@ def forward_lines(
             lines.append(f"{MARGIN}if self.training:")
         guarded = statement.training
         indent = len(MARGIN) + (pretty.INDENT if guarded else 0)
-        lines += pretty.lay(pretty.parsed(text), indent, f"{variables[statement.result_key]} = ")
+        laid = pretty.lay(pretty.parsed(text), indent, f"{variables[statement.result_key]} = ")
+        lines += _commented(laid, comments.get(statement.result_key))
     return lines, variables
+
+
+def _commented(lines: list[str], comment: str | None) -> list[str]:
+    """The lines, with a comment behind the only one, if there is room."""
+    whole = f"{lines[0]}  # {comment}"
+    return [whole] if comment and len(lines) == 1 and len(whole) <= pretty.WIDTH else lines
 
 
 def _new_name(name: str, taken: set[str]) -> str:

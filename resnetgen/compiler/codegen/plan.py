@@ -73,7 +73,7 @@ def plan(network: Network, root: Instance, typed: TypedInstance) -> ModulePlan:
     name = unique(root.block.class_name or camel_case(network.name), taken)
     groups = class_groups(root, name, taken)
     taken |= {group.name for group in groups.all}
-    planner = FilePlanner(network, groups, taken)
+    planner = FilePlanner(network, groups, taken, dict(_stage_comments(typed)))
     kept = kept_arguments(network, groups)
     scopes: dict[Instance, Scope] = {}
     for group in groups.all:
@@ -96,6 +96,15 @@ def plan(network: Network, root: Instance, typed: TypedInstance) -> ModulePlan:
         axes=network.axes,
         classes=tuple(classes),
     )
+
+
+def _stage_comments(typed: TypedInstance) -> Iterator[tuple[str, str]]:
+    """The shape after each stage, for an image of the spec's size, and that it is dilated."""
+    for each in typed.nodes:
+        if each.node.block_node.stage and each.node.runs:
+            dilation = each.node.runs[-1].instance.values.get("dilation", 1)
+            note = "" if dilation == 1 else f", dilation {dilation}"
+            yield each.node.key, f"{each.result}{note}"
 
 
 def support_classes(axes: int) -> list[str]:
