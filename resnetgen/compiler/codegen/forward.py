@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 
 from resnetgen.compiler.analysis.statements import count_readers, is_inlined, named_values
 from resnetgen.compiler.codegen import pretty
@@ -50,7 +51,7 @@ def forward_lines(
             lines.append(f"{MARGIN}{identity} = {name}")
     inlined: dict[str, str] = {}
     readers = count_readers(statements, outputs)
-    for statement, following in zip(statements, [*statements[1:], None], strict=True):
+    for statement, following in zip_longest(statements, statements[1:]):
         sources = [inlined.get(name) or variables[name] for name in statement.inputs]
         text = statement.text(sources)
         if following and is_inlined(statement, following, readers, len(text)):

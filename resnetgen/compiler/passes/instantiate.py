@@ -130,7 +130,7 @@ class Instantiator:
         span: Span,
         caller: BlockNode | None = None,
     ) -> Instance | PassThrough:
-        """The instance of a call; IDENTITY if the block's `when` is false. Raises ErrorReported."""
+        """The instance of a call; IDENTITY if it does nothing, as by its `when`. Raises ErrorReported."""
         values = tuple((name, type(value), value) for name, (value, _) in arguments.items())
         key = (id(block), values, tuple(slots.items()), inputs)
         if key not in self.memo:
@@ -167,9 +167,11 @@ class Instantiator:
                 for name, default in block.slots.items()
             }
             named = dict(zip(block.inputs, inputs, strict=True))
-            return BlockInstantiator(
+            instance = BlockInstantiator(
                 self.ctx, self.instance, self.dead_nodes, block, values, bound, named, origins
             ).instance(frozenset(arguments))
+            passes_on = instance and not instance.nodes and instance.outputs == block.inputs[:1]
+            return IDENTITY if passes_on and block is not self.network.root else instance
         except ErrorReported:
             return None
 
