@@ -301,8 +301,9 @@ class _ClassCheck:
         """`x.shape[0]`, `x[:, :, ::2, ::2]`, `self.features[0]`, `self.stem["conv1"]`."""
         match node:
             case ast.Subscript(
-                value=ast.Attribute(value=tensor, attr="shape"), slice=ast.Constant(value=0)
-            ):
+                value=ast.Attribute(value=tensor, attr="shape") as shape,
+                slice=ast.Constant(value=0),
+            ) if not self.is_module(shape):
                 self.expect([TENSOR], tensor)
                 return NUMBER
             case ast.Subscript(value=tensor, slice=ast.Tuple(elts=slices)):

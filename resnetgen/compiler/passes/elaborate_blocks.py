@@ -172,7 +172,7 @@ class BlockElaborator:
         self.errors = DiagnosticCollector(max_errors=MAX_REPORTED)
         self.lookup = BlockLookup(document, self.errors)
         self.blocks: dict[str, Block | None] = {}
-        self.inlines: dict[int, Block | None] = {}
+        self.inlines: dict[tuple[str, str], Block | None] = {}  # by key and content
         self.in_progress: list[str] = []  # the blocks being elaborated, to detect recursion
         self.depth = 0  # of nested calls
         self.size = 0  # keys and values of all blocks, with what they extend
@@ -379,24 +379,22 @@ class BlockElaborator:
         return self.call_target(NONE, tree, context, context.span)
 
     def inline(self, tree: MapTree, context: CallContext) -> Block | None:
-        """A block written in place: one for each position, however often it is called.
+        """A block written in place: the same text for the same key is one block, however often called.
 
         The `inputs` of a node are what it reads: several keep their names inside, one is `x`.
         """
-        nodes_id = id(tree.entries["nodes"])
-        if nodes_id not in self.inlines:
-            block_entries = {
-                name: each for name, each in tree.entries.items() if name in _INLINE_KEYS
-            }
-            reads = scalars(tree.entries.get("inputs"))
-            if context.is_node:
-                block_entries.pop("inputs", None)
-            if context.is_node and len(reads) > 1:
-                inner = (replace(each, text=each.text.replace(".", "_")) for each in reads)
-                block_entries["inputs"] = ListTree(tuple(inner), context.span)
-            whole = MapTree(block_entries, tree.key_spans, context.span)
-            self.inlines[nodes_id] = self.elaborate_block(context.key, whole, context.span)
-        return self.inlines[nodes_id]
+        entries = {name: each for name, each in tree.entries.items() if name in _INLINE_KEYS}
+        reads = scalars(tree.entries.get("inputs"))
+        if context.is_node:
+            entries.pop("inputs", None)
+        if context.is_node and len(reads) > 1:
+            inner = (replace(each, text=each.text.replace(".", "_")) for each in reads)
+            entries["inputs"] = ListTree(tuple(inner), context.span)
+        whole = MapTree(entries, tree.key_spans, context.span)
+        content = context.key, library.canonical_text(whole)
+        if content not in self.inlines:
+            self.inlines[content] = self.elaborate_block(context.key, whole, context.span)
+        return self.inlines[content]
 
     def call_target(
         self, target: Target, tree: MapTree, context: CallContext, span: Span
