@@ -144,18 +144,19 @@ def check_init(
     errors: DiagnosticCollector, network: Network, instances: Sequence[Instance]
 ) -> None:
     """Reports rules for weights that are not there, or whose shape they cannot fill."""
+    written = {key for key, rule in network.init.items() if rule.span}
     found: dict[tuple[str, str], list[tuple[InstanceNode, Weight | None, bool]]] = {}
-    for instance in instances:
+    for instance in instances if written else ():
         for node in instance.nodes:
             for key, rule in _rules_of(network, node):
-                weights = _weights(network, instance, node)
-                is_root = instance.block is network.root
-                for name in rule.rules:
-                    found.setdefault((key, name), []).append((node, weights.get(name), is_root))
+                if key in written:
+                    weights = _weights(network, instance, node)
+                    is_root = instance.block is network.root
+                    for name in rule.rules:
+                        found.setdefault((key, name), []).append((node, weights.get(name), is_root))
     for (key, name), touched in found.items():
         call = network.init[key].rules[name]
         if reason := _misfit(key, name, call, touched):
-            assert call.span or key in OPS
             errors.report("wrong-value", reason, call.span or network.span)
 
 
