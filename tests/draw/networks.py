@@ -135,6 +135,7 @@ define:
 
 LONG = f"{'W' * 40}.{'m' * 38}.of"  # the longest that there may be is 100 characters
 BLOCK = "a_block_of_" + "W" * 25  # of at most 40
+OTHER = LONG.replace("W", "V")  # beside it, and not in the same container
 HOSTILE = f"""
 network: hostile--name.{LONG[:40]}
 doc: '<script>alert("1")</script> & ]]> --> \\u202e {{x}} 深い ''quoted'' {"very " * 60}long'
@@ -146,8 +147,8 @@ stages:
   {LONG}: {{blocks: 3, width: 16}}
   layer2: {{blocks: 2, op: {BLOCK}, width: 32}}
 nodes:
-  {LONG}node: {{op: conv, out: 100000, kernel: 3}}
-outputs: [{LONG}, {LONG}node]
+  {OTHER}node: {{op: conv, out: 100000, kernel: 3}}
+outputs: [{LONG}, {OTHER}node]
 define:
   {BLOCK}:
     params: {{width: int}}
