@@ -80,7 +80,7 @@ def _has_own_containers(network: Network) -> bool:
     """
     blocks = [network.root, *called_blocks(network)]
     nodes = (node for block in blocks if not block.span.source.shipped for node in block.nodes)
-    paths = (node.path for node in nodes if node.path not in (".", f"{node.key}.<index>"))
+    paths = (node.path.removesuffix(".<index>") for node in nodes if node.path != ".")
     return any("." in path or path.isdigit() for path in paths)
 
 

@@ -49,7 +49,17 @@ nodes:
 """
 
 
-def test_what_cannot_be_printed_is_refused_before_anything_is_reported() -> None:
+NUMBERED_STAGE = """\
+network: sample
+input: {channels: 4, size: [8, 8]}
+stages: {1: {op: leaf, blocks: 2}}
+head: {classes: 3}
+define: {leaf: {nodes: {conv: {op: conv, out: 4, kernel: 3}}}}
+"""
+
+
+@pytest.mark.parametrize("text", [CONTAINER, NUMBERED_STAGE])
+def test_what_cannot_be_printed_is_refused_before_anything_is_reported(text: str) -> None:
     with pytest.raises(SpecError) as caught:
-        compile_text(CONTAINER)
+        compile_text(text)
     assert [each.code for each in caught.value.diagnostics] == ["container"]
